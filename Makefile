@@ -1,0 +1,37 @@
+# Every target sets up what it needs; `make` alone lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.run: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ $(VENV)/.run
+
+run: $(VENV)/.run  ## Replay 12,154 real candles through the whole pipeline and report
+	$(BIN)/ringline run
+
+test: $(VENV)/.dev  ## Run all tests
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+
+lint: $(VENV)/.dev  ## Ruff, mypy strict and the layer contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.run  ## Measure the pipeline beside the limits of this machine
+	$(BIN)/ringline bench pipeline
+
+clean:  ## Remove the environment and what runs left behind
+	rm -rf $(VENV) build *.egg-info runs ringline-data

@@ -1,0 +1,172 @@
+"""Loads a configuration: defaults ← TOML (or JSON) file ← environment ← `--set a.b=c`; later wins.
+
+Every fault of every layer is collected and reported at once, each with its key, its value and what is
+allowed.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from pipeline.config.check import cross_check
+from pipeline.config.schema import Config
+from pipeline.errors import ConfigError, MissingError
+
+PREFIX = "RINGLINE_"
+
+
+def load(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    assignments: Iterable[str] = (),
+) -> Config:
+    """The configuration in force.
+
+    Raises MissingError when `file` cannot be read and ConfigError with every fault found.
+    """
+    tree = _read(file) if file is not None else {}
+    faults: list[str] = []
+    _overlay_environment(tree, environment or {}, faults)
+    _overlay_assignments(tree, assignments, faults)
+    return resolve(tree, faults)
+
+
+def resolve(tree: dict[str, Any], faults: list[str] | None = None) -> Config:
+    """Checks a tree of plain values into a Config; `faults` are ones found before."""
+    found = list(faults or ())
+    _check(Config, tree, "", found)
+    if found:
+        raise ConfigError(found)
+    config = msgspec.convert(tree, Config, strict=False)
+    if crossed := cross_check(config):
+        raise ConfigError(crossed)
+    return config
+
+
+def environment_name(path: str) -> str:
+    """`journal.max_bytes` → `RINGLINE_JOURNAL_MAX_BYTES`."""
+    return PREFIX + path.replace(".", "_").upper()
+
+
+def leaves(kind: type[Struct] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key that is a single value or a list, as (dotted path, type); maps have no fixed keys."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for name in kind.__struct_fields__:
+        path = f"{prefix}{name}"
+        if _is_struct(hints[name]):
+            yield from leaves(hints[name], path + ".")
+        else:
+            yield path, hints[name]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MissingError(f"configuration {file}: cannot be read: {error}") from None
+    try:
+        return dict(json.loads(text)) if file.suffix == ".json" else tomllib.loads(text)
+    except ValueError as error:
+        raise ConfigError([f"configuration {file}: {error}"]) from None
+
+
+def _overlay_environment(tree: dict[str, Any], environment: Mapping[str, str], faults: list[str]) -> None:
+    known = {environment_name(path): path for path, _ in leaves()}
+    for name, text in sorted(environment.items()):
+        if name not in known:
+            continue
+        _assign(tree, known[name], _value(text), name, faults)
+
+
+def _overlay_assignments(tree: dict[str, Any], assignments: Iterable[str], faults: list[str]) -> None:
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals or not path:
+            faults.append(f"--set {assignment!r}: expected KEY=VALUE, such as --set journal.retention_s=1200")
+            continue
+        _assign(tree, path.strip(), _value(text), f"--set {path}", faults)
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON (numbers, true, lists, objects), plain text otherwise."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _assign(tree: dict[str, Any], path: str, value: Any, origin: str, faults: list[str]) -> None:
+    *parents, last = path.split(".")
+    node = tree
+    for name in parents:
+        node = node.setdefault(name, {})
+        if not isinstance(node, dict):
+            faults.append(f"{origin}: {name} is not a section")
+            return
+    node[last] = value
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+def _check(kind: type[Struct], value: Any, path: str, faults: list[str]) -> None:
+    """Checks a section key by key, so that one fault does not hide the next."""
+    if not isinstance(value, dict):
+        faults.append(f"{path.rstrip('.') or 'configuration'}: expected a section, got {value!r}")
+        return
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for name, item in value.items():
+        if name in hints:
+            _check_value(hints[name], item, f"{path}{name}", faults)
+        else:
+            faults.append(f"{path}{name}: unknown key; here are {', '.join(sorted(hints))}")
+    for required in msgspec.structs.fields(kind):
+        if required.required and required.name not in value:
+            faults.append(f"{path}{required.name}: missing")
+
+
+def _check_value(kind: Any, value: Any, path: str, faults: list[str]) -> None:
+    if _is_struct(kind):
+        _check(kind, value, path + ".", faults)
+        return
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is dict and isinstance(value, dict):
+        for name, item in value.items():
+            _convert(name, arguments[0], f"{path}.{name}", faults)
+            _check_value(arguments[1], item, f"{path}.{name}", faults)
+    elif origin is tuple and isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_value(arguments[0], item, f"{path}[{index}]", faults)
+    else:
+        _convert(value, kind, path, faults)
+
+
+def _convert(value: Any, kind: Any, path: str, faults: list[str]) -> None:
+    try:
+        msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        faults.append(f"{path} = {value!r}: {_plain(str(error))}{_range(kind)}")
+
+
+def _plain(text: str) -> str:
+    return text[0].lower() + text[1:].split(" - at `$")[0]
+
+
+def _range(kind: Any) -> str:
+    """The allowed range of a number, from its annotation; the error names one side only."""
+    if isinstance(kind, types.UnionType):
+        return ""
+    for note in getattr(kind, "__metadata__", ()):
+        if isinstance(note, msgspec.Meta) and note.ge is not None and note.le is not None:
+            return f" (allowed: {note.ge} to {note.le})"
+    return ""

@@ -1,0 +1,208 @@
+"""The configuration's shape: one frozen struct a section, a range and a meaning beside every key.
+
+Defaults run the whole pipeline on one machine with no other server. Secrets are never values here, only
+the files or environment variables that hold them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from pipeline import limits
+from pipeline.text import DecimalText, NameText, SymbolText
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Host = Annotated[str, Meta(min_length=1, max_length=253)]
+Workers = Annotated[int, Meta(ge=1, le=limits.MAX_WORKERS)]
+PositiveSeconds = Annotated[int, Meta(ge=1, le=31_536_000)]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section."""
+
+
+class Source(Section, frozen=True):
+    """A sender of webhooks: `POST /webhook/{name}`."""
+
+    profile: Literal["standard"] = "standard"
+    secret_files: tuple[str, ...] = ()
+    """Files with one `whsec_…` each; all are accepted, so a secret can be rotated. Empty together with
+    `secret_env`: one is generated in `data_dir/secrets/NAME.whsec` on the first start."""
+    secret_env: tuple[str, ...] = ()
+    """Environment variables that hold a secret each."""
+    tolerance_s: Annotated[int, Meta(ge=1, le=3600)] = limits.DEFAULT_TOLERANCE_S
+
+
+class Gateway(Section, frozen=True):
+    host: Host = "127.0.0.1"
+    port: Port = 8001
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=limits.MAX_BODY_BYTES)] = limits.MAX_BODY_BYTES
+    max_connections: Annotated[int, Meta(ge=1, le=65_536)] = 2048
+    max_pending: Annotated[int, Meta(ge=1, le=1_000_000)] = 8192
+    """Requests that wait for their journal commit; more get 503 with Retry-After."""
+
+
+class Journal(Section, frozen=True):
+    max_bytes: Annotated[int, Meta(ge=1 * limits.MIB, le=1024 * limits.GIB)] = 1 * limits.GIB
+    segment_bytes: Annotated[int, Meta(ge=limits.MIN_SEGMENT_BYTES, le=limits.MAX_SEGMENT_BYTES)] = (
+        16 * limits.MIB
+    )
+    max_age_s: PositiveSeconds = 3600
+    """The oldest unsettled event may be this old before new ones get 503: the pipeline behind is stuck."""
+    retention_s: PositiveSeconds = 900
+    """A repeat of a webhook-id within this time replays the first answer; must exceed 2 × tolerance."""
+    expire_after_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 0
+    """An event not yet dispatched after this long ends as `expired`; 0 switches expiry off."""
+
+
+class Links(Section, frozen=True):
+    credit: Annotated[int, Meta(ge=4, le=limits.MAX_CREDIT)] = 256
+    """Messages in flight on one link."""
+    depth: Annotated[int, Meta(ge=1, le=256)] = 16
+    """Messages of one key in flight; at most credit / 4."""
+    heartbeat_ms: Annotated[int, Meta(ge=10, le=10_000)] = 250
+    dead_after_ms: Annotated[int, Meta(ge=50, le=60_000)] = 2000
+    """A peer silent for this long is dead; at least 3 heartbeats."""
+    ask_again_ms: Annotated[int, Meta(ge=10, le=10_000)] = 200
+    """`STATE?` is repeated after this long without an answer."""
+
+
+class Agent(Section, frozen=True):
+    host: Host = "127.0.0.1"
+    port: Port = 8002
+    workers: Workers = 1
+    max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
+    """States kept in memory; colder keys are forgotten and asked for again."""
+
+
+class Exec(Section, frozen=True):
+    host: Host = "127.0.0.1"
+    port: Port = 8004
+    workers: Workers = 1
+    max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
+    fill_policy: Literal["next_open", "signal_price"] = "next_open"
+    commission_bps: DecimalText = "1"
+    """Commission in basis points of a fill's notional."""
+    slippage_bps: DecimalText = "0"
+    """Every fill is this much worse than its reference price."""
+
+
+class Audit(Section, frozen=True):
+    host: Host = "127.0.0.1"
+    port: Port = 8005
+    workers: Workers = 1
+    engine: Literal["sqlite"] = "sqlite"
+    batch: Annotated[int, Meta(ge=1, le=limits.MAX_AUDIT_BATCH)] = 256
+    """Rows of one transaction at most; a batch is whatever arrived during the commit before."""
+    state_every: Annotated[int, Meta(ge=1, le=4096)] = limits.STATE_EVERY_ROWS
+
+
+class Telemetry(Section, frozen=True):
+    directory: str = ""
+    """Where the rings live; empty: a folder of this instance's own under /dev/shm."""
+    ring_entries: Annotated[int, Meta(ge=limits.MIN_RING_ENTRIES, le=limits.MAX_RING_ENTRIES)] = (
+        limits.DEFAULT_RING_ENTRIES
+    )
+    host: Host = "127.0.0.1"
+    port: Port = 9464
+    """The collector's HTTP port: /metrics, /v1/snapshot, /v1/stream."""
+
+
+class Supervisor(Section, frozen=True):
+    restarts: Annotated[int, Meta(ge=0, le=10_000)] = 10
+    """A worker may be restarted this often within `restart_window_s`; once more and everything stops."""
+    restart_window_s: PositiveSeconds = 60
+    drain_s: Annotated[int, Meta(ge=1, le=600)] = limits.DRAIN_S
+
+
+class Instrument(Section, frozen=True):
+    """How a symbol is counted. `tick` and `lot` are the smallest steps of price and quantity."""
+
+    price_scale: Annotated[int, Meta(ge=0, le=limits.MAX_SCALE)] = 4
+    quantity_scale: Annotated[int, Meta(ge=0, le=limits.MAX_SCALE)] = 4
+    tick: DecimalText = "0.0001"
+    lot: DecimalText = "0.0001"
+
+
+class Strategy(Section, frozen=True):
+    """One strategy; `fast` and `slow` (bars) for sma_cross, `lookback` and `exit_lookback` for breakout."""
+
+    kind: Literal["sma_cross", "breakout"]
+    quantity: DecimalText = "100"
+    symbols: tuple[SymbolText, ...] = ()
+    """Symbols that it trades; empty: all."""
+    fast: Annotated[int, Meta(ge=1, le=1000)] = 10
+    slow: Annotated[int, Meta(ge=2, le=1000)] = 30
+    lookback: Annotated[int, Meta(ge=1, le=1000)] = 20
+    exit_lookback: Annotated[int, Meta(ge=1, le=1000)] = 10
+    short: bool = False
+    """Also sell short; otherwise long or flat."""
+
+
+class Scope(Section, frozen=True):
+    """What a throttle counts separately; empty means any."""
+
+    strategy_id: NameText | None = None
+    symbol: SymbolText | None = None
+
+
+class Throttle(Section, frozen=True):
+    """A trade throttle, counted for each (strategy, symbol) that its scope matches. 0 switches a rule off,
+    but `multiplier` 0 halts."""
+
+    name: NameText
+    max_trades: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    window_seconds: PositiveSeconds = 60
+    cooldown_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] = 0
+    """After an exit."""
+    min_spacing_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] = 0
+    """Between entries."""
+    max_notional: DecimalText = "0"
+    multiplier: DecimalText = "1"
+    scope: Scope = Scope()
+
+
+def _default_instruments() -> dict[str, Instrument]:
+    return {"default": Instrument()}
+
+
+def _default_strategies() -> dict[str, Strategy]:
+    return {
+        "sma": Strategy(kind="sma_cross", fast=10, slow=30),
+        "breakout": Strategy(kind="breakout", lookback=20, exit_lookback=10),
+    }
+
+
+class Trading(Section, frozen=True):
+    instruments: dict[str, Instrument] = msgspec.field(default_factory=_default_instruments)
+    """By symbol; `default` serves every other symbol."""
+    strategies: dict[NameText, Strategy] = msgspec.field(default_factory=_default_strategies)
+    throttles: tuple[Throttle, ...] = (
+        Throttle(name="monthly", max_trades=2, window_seconds=30 * 86_400, cooldown_seconds=3 * 86_400),
+    )
+    max_signal_quantity: DecimalText = "1000000"
+
+
+class Config(Section, frozen=True):
+    """Everything. `ringline config show` prints the one in force, `config schema` its JSON Schema."""
+
+    data_dir: str = "ringline-data"
+    """Journal, audit and generated secrets; one running pipeline a folder."""
+    gateway: Gateway = Gateway()
+    journal: Journal = Journal()
+    links: Links = Links()
+    agent: Agent = Agent()
+    exec: Exec = Exec()
+    audit: Audit = Audit()
+    telemetry: Telemetry = Telemetry()
+    supervisor: Supervisor = Supervisor()
+    trading: Trading = Trading()
+    sources: dict[NameText, Source] = msgspec.field(default_factory=lambda: {"demo": Source()})
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the configuration file, with the defaults in it."""
+    return msgspec.json.schema(Config)
