@@ -212,6 +212,11 @@ def decode_event(payload: bytes) -> Event:
     return _event.decode(payload)
 
 
+def is_control(payload: bytes) -> bool:
+    """Whether an encoded event is a control event, without decoding it: its tag is its first item."""
+    return payload[1:3] == b"\xa1k"
+
+
 def decode_decision(data: bytes) -> Decision:
     return _decision.decode(data)
 
