@@ -50,6 +50,9 @@ DEATHS_UNTIL_DEAD_LETTER = 3
 """Distinct deaths on one event before it is given up: one is an accident, two a coincidence."""
 MAX_BACKOFF_MS = 200
 """Pause before a key is sent again: 2, 4 … 200 ms while nothing of it settles (LINKS.md)."""
+MAX_MALFORMED_FRAMES = 100
+"""Kept a worker: enough to see what a stranger sends, too few to fill a disk with."""
+MAX_MALFORMED_BYTES = 64 * KIB
 
 # ---- journal --------------------------------------------------------------------------------------------
 MAX_RECORD_BYTES = MAX_BODY_BYTES + 64 * KIB

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pipeline.clock import NS_PER_MS, Clock, SystemClock
 from pipeline.config import Config
+from pipeline.stages.malformed import MalformedFrames
 from pipeline.stages.meter import LinkMeter
 from pipeline.storage.in_hand import InHand
 from pipeline.telemetry.recorder import Recorder, open_recorder, telemetry_directory
@@ -45,6 +46,11 @@ class Context:
             telemetry_directory(config), self.name, config.telemetry.ring_entries
         )
         self.self_report = SelfReport(self.recorder, self.clock)
+
+    def link_meter(self, consume: int = 0, publish: int = 0) -> LinkMeter:
+        """`consume` and `publish`: this stage's golden-path events."""
+        malformed = MalformedFrames(self.data_dir / "malformed", self.name)
+        return LinkMeter(self.recorder, malformed, consume, publish)
 
     def in_hand(self) -> InHand:
         return InHand.open(telemetry_directory(self.config), self.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from pipeline.stages.malformed import MalformedFrames
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.recorder import Recorder
 
@@ -13,10 +14,13 @@ class LinkMeter:
     """A transport.Meter. Latencies are written as they happen; what can be summed is summed and written
     with the self-report, so that a blocked worker does not fill its ring with the news of it."""
 
-    def __init__(self, recorder: Recorder, consume: int = 0, publish: int = 0) -> None:
+    def __init__(
+        self, recorder: Recorder, malformed: MalformedFrames, consume: int = 0, publish: int = 0
+    ) -> None:
         """`consume` and `publish` are the events of this stage's golden path (0: it has none)."""
         self._recorder = recorder
         self._record = recorder.record
+        self._malformed = malformed
         self._consume = consume
         self._publish = publish
         self._blocked_ns = 0
@@ -39,8 +43,9 @@ class LinkMeter:
     def blocked(self, duration_ns: int) -> None:
         self._blocked_ns += duration_ns
 
-    def malformed(self) -> None:
+    def malformed(self, frame: bytes) -> None:
         self._recorder.count(EventID.MALFORMED)
+        self._malformed.keep(frame)
 
     def flush(self, lags_ns: Mapping[int, int], free: Mapping[int, int]) -> None:
         """Writes the sums, and for each downstream worker its lag and how much of its credit is free."""

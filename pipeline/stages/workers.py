@@ -32,7 +32,7 @@ OUTCOME_INDEX = {name: index for index, name in enumerate(Outcome)}
 def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     """An agent until it is asked to leave. Raises MissingError when its port cannot be had."""
     context = Context("agent", ordinal, config)
-    meter = LinkMeter(context.recorder, EventID.AGENT_CONSUME, EventID.AGENT_PUBLISH)
+    meter = context.link_meter(EventID.AGENT_CONSUME, EventID.AGENT_PUBLISH)
     logic = AgentLogic(config.trading)
     steps = AgentSteps(logic, config.audit.state_every, context.recorder, meter)
     return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
@@ -41,7 +41,7 @@ def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
 def run_exec(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     """An exec until it is asked to leave. Raises MissingError when its port cannot be had."""
     context = Context("exec", ordinal, config)
-    meter = LinkMeter(context.recorder, EventID.EXEC_CONSUME, EventID.FILL_PUBLISH)
+    meter = context.link_meter(EventID.EXEC_CONSUME, EventID.FILL_PUBLISH)
     logic = ExecLogic(config.trading, config.exec)
     steps = ExecSteps(logic, config.audit.state_every, context.recorder)
     return _run_worker(context, ordinal, "audit", steps, meter, ready, stop)
@@ -82,7 +82,7 @@ def _run_worker(
 def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     """An audit until it is asked to leave. Raises MissingError or DamagedError when it cannot start."""
     context = Context("audit", ordinal, config)
-    meter = LinkMeter(context.recorder)
+    meter = context.link_meter()
     hand = context.in_hand()
     store = SqliteAuditStore.open(context.data_dir / "audit.sqlite", config.audit.state_every)
     judge = Judge(

@@ -78,7 +78,7 @@ class DispatcherLoop:
             try:
                 frame = wire.decode_frame(data)
             except FrameError as error:
-                self._meter.malformed()
+                self._meter.malformed(data)
                 log.warning("%s", error)
                 continue
             self._dispatcher.from_down(ordinal, frame, now_ns)  # type: ignore[arg-type]

@@ -133,7 +133,7 @@ class Loop:
             try:
                 frame = wire.decode_frame(data)
             except FrameError as error:
-                self._meter.malformed()
+                self._meter.malformed(data)
                 log.warning("%s", error)
                 continue
             if source == FROM_UP:

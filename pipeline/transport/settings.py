@@ -45,8 +45,8 @@ class Meter(Protocol):
     def blocked(self, duration_ns: int) -> None:
         """There was output and no credit for it, for this long."""
 
-    def malformed(self) -> None:
-        """Bytes arrived that are no frame."""
+    def malformed(self, frame: bytes) -> None:
+        """These bytes arrived and are no frame."""
 
 
 class NoMeter:
@@ -60,7 +60,7 @@ class NoMeter:
 
     def blocked(self, duration_ns: int) -> None: ...
 
-    def malformed(self) -> None: ...
+    def malformed(self, frame: bytes) -> None: ...
 
 
 def correlation_of(event_id: bytes) -> int:

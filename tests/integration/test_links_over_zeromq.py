@@ -70,7 +70,7 @@ class Counting(NoMeter):
     def __init__(self) -> None:
         self.bad = 0
 
-    def malformed(self) -> None:
+    def malformed(self, frame: bytes) -> None:
         self.bad += 1
 
 

@@ -18,7 +18,6 @@ from pipeline.stages.gateway.committer import CommitFailedError
 from pipeline.stages.gateway.ledger import Ledger
 from pipeline.stages.gateway.secrets import load_secrets
 from pipeline.stages.gateway.server import GatewayServer, bind
-from pipeline.stages.meter import LinkMeter
 from pipeline.storage.journal import Journal
 from pipeline.telemetry.events import EventID
 from pipeline.trading.instruments import Instruments
@@ -79,7 +78,7 @@ class Gateway:
         self._app: GatewayApp | None = None
         self._fates: set[asyncio.Task[None]] = set()
         members = local_members(context.config.agent)
-        meter = LinkMeter(context.recorder, 0, EventID.GATEWAY_PUBLISH)
+        meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
         self._dispatcher = Dispatcher(
             context.name, context.boot, context.timing,
             on_settled=self._settled, on_fate=self._fate, on_alarm=self._alarm,
@@ -87,9 +86,7 @@ class Gateway:
             wall_us=self._clock.wall_us, meter=meter,
         )  # fmt: skip
         sockets = Sockets(context.name, context.boot, bind=None, downstream=members)
-        self._links = DispatcherLoop(
-            self._dispatcher, sockets, members, self._clock, context.timing, meter
-        )
+        self._links = DispatcherLoop(self._dispatcher, sockets, members, self._clock, context.timing, meter)
         self._report = context.reporter(self._dispatcher, meter)
         for delivery in journal.recovered:
             self._enqueue(delivery, dispatched=True)
