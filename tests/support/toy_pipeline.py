@@ -137,7 +137,8 @@ class ToyStore:
         kept = rows[stored - 1] if stored else None
         return Tail(
             key, len(rows), rows[-1].a, rows[-1].x, stored,
-            kept.agent_state if kept else b"", kept.exec_state if kept else b"", tuple(rows[stored:]), rows[-1].event_id,
+            kept.agent_state if kept else b"", kept.exec_state if kept else b"",
+            tuple(rows[stored:]), rows[-1].event_id,
         )  # fmt: skip
 
 
