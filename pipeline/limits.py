@@ -73,6 +73,20 @@ RING_ENTRY_BYTES = 32
 DEFAULT_RING_ENTRIES = 128 * 1024
 MIN_RING_ENTRIES = 64
 MAX_RING_ENTRIES = 1 << 24
+MAX_EVENT_ID = 4095
+"""24 bits would fit in an entry, but every reader keeps a lookup table of this length for each stage."""
+MAX_SERIES = 256
+"""Latencies kept apart: stages times the events each records; a row of buckets takes 41 KiB when used."""
+MAX_COUNTERS = 4096
+"""Counters kept apart: worker, event and what it was counted for."""
+MAX_RINGS = 4096
+"""Rings one collector drains: each takes two file descriptors and an address range."""
+MAX_OPEN_STARTS = 1024
+"""Open STARTs remembered for one ring: a writer nests a few deep; more means ENDs that never come."""
+MAX_REMEMBERED_DEAD = 64
+"""Dead writers a snapshot still names."""
+MAX_STREAMS = 64
+"""Clients of /v1/stream at one time; each costs a socket and a copy of the newest snapshot's reference."""
 
 # ---- processes ------------------------------------------------------------------------------------------
 IN_HAND_BYTES = 256
