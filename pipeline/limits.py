@@ -61,12 +61,36 @@ MIN_SEGMENT_BYTES = 64 * KIB
 MAX_SEGMENT_BYTES = 1 * GIB
 MIN_JOURNAL_SEGMENTS = 4
 """`journal.max_bytes` must hold this many segments, or compaction has no room to copy forward."""
+MAX_JOURNAL_KEYS = 1_000_000
+"""Keys the journal counts for; each takes about 300 bytes of memory as long as the journal lives."""
+KEYS_A_RECORD = 400
+"""Counters and marks carried in one record: at most 400 × (4·32 + 20) bytes, below MIN_SEGMENT_BYTES."""
+KNOWN_A_RECORD = 800
+"""Identities carried in one record: 800 × 48 bytes, below MIN_SEGMENT_BYTES."""
+KEY_SHARE_OF_JOURNAL = 4
+"""A key may hold at most a quarter of `journal.max_bytes`, so that one stuck key never shuts the gate."""
+MARKS_EVERY_S = 1
+"""Settled marks are journalled this often: a crash sends again at most what settled since."""
+MARK_SYNC_EVERY_S = 1
+"""The mark file is synced this often; groups repeat its number, so a lost mark costs nothing."""
+CARRY_SLICE_BYTES = 256 * KIB
+"""Compaction reads this much at a time: about 2 ms of the event loop."""
+JOURNAL_FULL_RETRY_S = 5
+"""Retry-After when the journal is full: the pipeline behind has to drain first."""
+KEY_FULL_RETRY_S = 1
+"""Retry-After when one key is above its share."""
 
 # ---- audit ----------------------------------------------------------------------------------------------
 MAX_AUDIT_BATCH = 1024
 """Rows of one transaction: 64 already reach 64 k rows/s on SQLite; more only adds latency."""
 STATE_EVERY_ROWS = 64
 """States are stored every Nth row of a key; rebuilding applies at most N − 1 recorded effects."""
+AUDIT_TAILS = 100_000
+"""Keys whose last row is kept in memory, so that a hot key costs no query; about 400 bytes each."""
+MAX_QUERY_ROWS = 10_000
+"""Rows one query answers; more come by paging on."""
+VERIFY_PAGE_ROWS = 1_000
+"""Rows read at a time: progress is told, and the writer can checkpoint, between pages."""
 
 # ---- telemetry ------------------------------------------------------------------------------------------
 RING_ENTRY_BYTES = 32
@@ -96,6 +120,8 @@ DRAIN_S = 10
 
 assert MAX_BODY_BYTES < MAX_RECORD_BYTES < MAX_FRAME_BYTES
 assert MIN_SEGMENT_BYTES <= MAX_SEGMENT_BYTES
+assert KEYS_A_RECORD * (4 * MAX_SYMBOL_CHARS + 20) < MIN_SEGMENT_BYTES
+assert KNOWN_A_RECORD * 48 < MIN_SEGMENT_BYTES
 assert 4 * MAX_SYMBOL_CHARS + 32 <= IN_HAND_BYTES
 assert DEFAULT_RING_ENTRIES & (DEFAULT_RING_ENTRIES - 1) == 0
 assert MAX_SCALED * 9_000 < 2**63
