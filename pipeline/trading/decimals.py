@@ -49,7 +49,7 @@ def decimal_text(value: int, scale: int) -> str:
 
 def configured(text: str, scale: int) -> int:
     """A configured amount × 10^scale, rounded down: of a limit, what does not fit is not allowed."""
-    return floor(fraction(text) * 10**scale)
+    return floor(fraction(text) * Fraction(10) ** scale)
 
 
 def fraction(text: str) -> Fraction:
