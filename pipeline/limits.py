@@ -30,10 +30,26 @@ MAX_SCALED = 10**15
 """A scaled price or quantity: fits a 64-bit word with room for sums of 9,000 of them."""
 MAX_NOTIONAL = 2**63 - 1
 """price × quantity, scaled by both: stored as a 64-bit word; an order above it is rejected."""
+MAX_EXPOSURE = MAX_NOTIONAL // 4
+"""Highest price × largest quantity while a position is open: slippage at most doubles a price, and a round
+trip's profit is proceeds less cost, so every amount of a fill and of a book fits its 64-bit word."""
+MAX_BPS = 10_000
+"""Commission and slippage: the whole notional; more is a mistake in the unit."""
 MAX_DECIMAL_CHARS = 32
 """A decimal string at the edge: 16 digits either side of the point is beyond any instrument."""
 MAX_EVENT_TIME_US = 4_102_444_800_000_000
 """2100-01-01: later is a mistake in the unit (milliseconds taken for microseconds), not a time."""
+
+# ---- trading --------------------------------------------------------------------------------------------
+MAX_WINDOW_TRADES = 1000
+"""Entries that one throttle remembers for one scope: an exact window keeps a time for each, 18 bytes, in a
+state that is stored and moved with its key."""
+MAX_STRATEGIES_A_KEY = 64
+"""Strategies with a position or a throttle's memory in one symbol; each is part of the key's state."""
+MAX_RESTING_ORDERS = 256
+"""Entries of one key that may wait for the next candle; exits may be as many again. All are in its state."""
+MAX_MEMORY_BYTES = 64 * KIB
+"""What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
 
 # ---- links ----------------------------------------------------------------------------------------------
 MAX_FRAME_BYTES = 8 * MIB
@@ -125,3 +141,4 @@ assert KNOWN_A_RECORD * 48 < MIN_SEGMENT_BYTES
 assert 4 * MAX_SYMBOL_CHARS + 32 <= IN_HAND_BYTES
 assert DEFAULT_RING_ENTRIES & (DEFAULT_RING_ENTRIES - 1) == 0
 assert MAX_SCALED * 9_000 < 2**63
+assert 4 * MAX_EXPOSURE <= MAX_NOTIONAL
