@@ -24,7 +24,7 @@ DEFAULT_TOLERANCE_S = 300
 """Standard Webhooks: a signature is good for five minutes either way."""
 
 MAX_SIGNATURES = 8
-"""Signatures in one `webhook-signature`: a sender in rotation sends two; each costs one comparison a secret."""
+"""Signatures in one `webhook-signature`: a sender in rotation sends two; each costs a comparison a secret."""
 MAX_TIMESTAMP_CHARS = 12
 """Seconds since the epoch take 10 digits until the year 2286."""
 MAX_JSON_DEPTH = 8
@@ -42,7 +42,7 @@ MAX_PARTIAL_BYTES = 64 * MIB
 SPARE_CONNECTIONS = 64
 """Connections above `gateway.max_connections` that are still told so (503) instead of being cut."""
 REQUEST_READ_S = 10
-"""A request must have arrived whole this long after its first byte: 256 KiB at 26 KB/s; a slow loris has not."""
+"""A request must have arrived whole this long after its first byte: 256 KiB at 26 KB/s, but no slow loris."""
 KEEP_ALIVE_S = 75
 """An idle connection is kept this long: above the 60 s of usual load balancers, which so close first."""
 MAX_CLOCK_STEP_US = 1_000_000
