@@ -36,7 +36,8 @@ def test_what_was_spent_comes_back_when_the_window_has_passed() -> None:
 )
 def test_never_more_than_the_budget_in_any_window(restarts: int, window_s: int, steps_ns: list[int]) -> None:
     budget = RestartBudget(restarts, window_s)
-    now_ns, granted = 0, []
+    now_ns = 0
+    granted: list[int] = []
     for step_ns in steps_ns:
         now_ns += step_ns
         pause_s = budget.spend(now_ns)
