@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -13,12 +15,12 @@ import msgspec
 
 from pipeline.cli.http import Answer, reachable, request
 from pipeline.cli.output import print_json
-from pipeline.cli.secrets import signing_secret
 from pipeline.cli.session import json_option, with_config
 from pipeline.config import Config
 from pipeline.errors import EXIT_MISSING, EXIT_NO, EXIT_OK, UsageError
 from pipeline.messages import Action
-from pipeline.signing import signed_headers
+from pipeline.signing import Secret, signed_headers
+from pipeline.stages.gateway.secrets import source_secrets
 
 CANDLE_FIELDS = ("time", "open", "high", "low", "close", "volume")
 SIGNAL_FIELDS = ("side", "strategy", "quantity", "price")
@@ -70,7 +72,7 @@ def command(
     """
     body = _body(file, fields)
     name = source or next(iter(config.sources))
-    secret = signing_secret(config, name)
+    secret = _secret(config, name)
     headers = {"content-type": "application/json"} | signed_headers(
         secret, webhook_id or f"msg_{uuid.uuid4().hex}", int(time.time()), body
     )
@@ -93,6 +95,12 @@ def curl_line(url: str, headers: Mapping[str, str], body: bytes) -> str:
     for name, value in headers.items():
         words += ["--header", f"{name}: {value}"]
     return shlex.join([*words, "--data-raw", text])
+
+
+def _secret(config: Config, name: str) -> Secret:
+    if name not in config.sources:
+        raise UsageError(f"--source {name!r}: unknown; here are {', '.join(config.sources)}")
+    return source_secrets(name, config.sources[name], Path(config.data_dir), os.environ)[0]
 
 
 def _body(file: IO[bytes] | None, fields: Mapping[str, str | None]) -> bytes:
@@ -136,7 +144,9 @@ def _show(answer: Answer, webhook_id: str, *, as_json: bool) -> int:
     if as_json:
         print_json({"status": answer.status, "webhook_id": webhook_id, "answer": said})
     else:
-        click.echo(f"{answer.status} {_words(said)} (webhook-id {webhook_id})", err=answer.status != ACCEPTED)
+        again = ", a duplicate" if "idempotent-replayed" in answer.headers else ""
+        refused = answer.status != ACCEPTED
+        click.echo(f"{answer.status}{again}: {_words(said)} (webhook-id {webhook_id})", err=refused)
     if answer.status == ACCEPTED:
         return EXIT_OK
     return EXIT_MISSING if answer.status == UNAVAILABLE else EXIT_NO
