@@ -159,6 +159,20 @@ IN_HAND_BYTES = 256
 DRAIN_S = 10
 """A worker that was asked to leave and has not drained by then leaves anyway: the journal has it all."""
 
+LEAVE_GRACE_S = 1
+"""A worker's own deadline is this much past `supervisor.drain_s`: the supervisor's SIGKILL comes first and is
+reported; the worker's alarm is for when there is no supervisor any more."""
+START_S = 30
+"""A worker that is not ready by then hangs: a cold start takes under a second, a recovery of 1 GiB of
+journal some seconds."""
+RESTART_PAUSE_MIN_MS = 50
+RESTART_PAUSE_MAX_MS = 1_000
+"""Pause before a restart, doubled each time within the window: short enough that one crash costs a client
+nothing, long enough that ten in a row do not occupy a core."""
+MAX_FAILURE_TEXT_BYTES = 64 * KIB
+"""What a child may say about why it cannot start: 64 KiB is one pipe, and 500 configuration faults."""
+
+assert RESTART_PAUSE_MIN_MS <= RESTART_PAUSE_MAX_MS
 assert MAX_BODY_BYTES < MAX_RECORD_BYTES < MAX_FRAME_BYTES
 assert MAX_BODY_BYTES < MAX_DISCARD_BYTES < MAX_PARTIAL_BYTES
 assert MIN_SEGMENT_BYTES <= MAX_SEGMENT_BYTES
