@@ -26,7 +26,7 @@ from pipeline.signing import Secret, parse_secret
 
 PROGRESS_S = 0.5
 ANSWER_S = 30.0
-"""As long as Standard Webhooks lets a sender wait; then the connection is given up and the event sent again."""
+"""As long as Standard Webhooks lets a sender wait; then the event is sent again on a new connection."""
 FINISH_S = 5.0
 """How long a client that was told to stop waits for outstanding answers."""
 
@@ -62,7 +62,7 @@ class Client:
         self._ended = asyncio.Event()
 
     async def run(self) -> Result:
-        """Posts everything; `emit` gets progress meanwhile."""
+        """Posts everything, or as much as it is let."""
         loop = asyncio.get_running_loop()
         cpu_start_s = time.process_time()
         started_ns = self.now_ns()

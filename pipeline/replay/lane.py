@@ -198,7 +198,7 @@ class Lane(asyncio.Protocol):
         elif self._timer is None:
             self._transmit()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._transport = None
         delay_s = 0.0
         if self._outstanding:

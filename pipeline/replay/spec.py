@@ -21,8 +21,8 @@ class Task(Struct, frozen=True, kw_only=True):
 
     With `keys` 0 the five symbols of the history are posted under their own names. Otherwise that many
     keys are made of its four long symbols (`AAPL.00`, `GOOG.01`, …), for measurements over many keys.
-    `first` candles of each key are left out (an earlier task has posted them), `limit` bounds the sum over all keys,
-    `duration_s` the time of sending; `rate` is events per second over all lanes, None the highest.
+    `first` candles of each key are left out (an earlier task has posted them), `limit` bounds the sum over
+    all keys, `duration_s` the time of sending; `rate` is events per second over all lanes, None the highest.
     """
 
     host: str
