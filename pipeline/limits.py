@@ -23,6 +23,31 @@ MAX_SECRET_BYTES = 64
 DEFAULT_TOLERANCE_S = 300
 """Standard Webhooks: a signature is good for five minutes either way."""
 
+MAX_SIGNATURES = 8
+"""Signatures in one `webhook-signature`: a sender in rotation sends two; each costs one comparison a secret."""
+MAX_TIMESTAMP_CHARS = 12
+"""Seconds since the epoch take 10 digits until the year 2286."""
+MAX_JSON_DEPTH = 8
+"""Nesting of a posted body: an event is flat; deeper than this is an attack and not a mistake."""
+MAX_HEADER_BYTES = 16 * KIB
+"""Names and values of a request's headers together: what browsers, proxies and tracers add is below 8 KiB."""
+MAX_HEADERS = 100
+"""As nginx, Apache and HAProxy have it."""
+MAX_PIPELINED = 16
+"""Requests of one connection that wait behind the one being answered; a sender that pipelines more is cut."""
+MAX_DISCARD_BYTES = 1 * MIB
+"""A refused body is read to its end up to this size, so that the sender sees the answer and not a reset."""
+MAX_PARTIAL_BYTES = 64 * MIB
+"""Bodies that arrive in pieces, all together: 256 of the largest. Above it new ones get 503."""
+SPARE_CONNECTIONS = 64
+"""Connections above `gateway.max_connections` that are still told so (503) instead of being cut."""
+REQUEST_READ_S = 10
+"""A request must have arrived whole this long after its first byte: 256 KiB at 26 KB/s; a slow loris has not."""
+KEEP_ALIVE_S = 75
+"""An idle connection is kept this long: above the 60 s of usual load balancers, which so close first."""
+MAX_CLOCK_STEP_US = 1_000_000
+"""DESIGN §3.11: a wall clock that steps by more than a second makes the gateway unready."""
+
 # ---- numbers --------------------------------------------------------------------------------------------
 MAX_SCALE = 8
 """Decimals of a price or quantity: a satoshi has 8."""
@@ -77,7 +102,22 @@ IN_HAND_BYTES = 256
 DRAIN_S = 10
 """A worker that was asked to leave and has not drained by then leaves anyway: the journal has it all."""
 
+LEAVE_GRACE_S = 1
+"""A worker's own deadline is this much past `supervisor.drain_s`: the supervisor's SIGKILL comes first and is
+reported; the worker's alarm is for when there is no supervisor any more."""
+START_S = 30
+"""A worker that is not ready by then hangs: a cold start takes under a second, a recovery of 1 GiB of
+journal some seconds."""
+RESTART_PAUSE_MIN_MS = 50
+RESTART_PAUSE_MAX_MS = 1_000
+"""Pause before a restart, doubled each time within the window: short enough that one crash costs a client
+nothing, long enough that ten in a row do not occupy a core."""
+MAX_FAILURE_TEXT_BYTES = 64 * KIB
+"""What a child may say about why it cannot start: 64 KiB is one pipe, and 500 configuration faults."""
+
+assert RESTART_PAUSE_MIN_MS <= RESTART_PAUSE_MAX_MS
 assert MAX_BODY_BYTES < MAX_RECORD_BYTES < MAX_FRAME_BYTES
+assert MAX_BODY_BYTES < MAX_DISCARD_BYTES < MAX_PARTIAL_BYTES
 assert MIN_SEGMENT_BYTES <= MAX_SEGMENT_BYTES
 assert 4 * MAX_SYMBOL_CHARS + 32 <= IN_HAND_BYTES
 assert DEFAULT_RING_ENTRIES & (DEFAULT_RING_ENTRIES - 1) == 0

@@ -6,6 +6,7 @@ allowed.
 
 from __future__ import annotations
 
+import functools
 import json
 import tomllib
 import types
@@ -57,6 +58,12 @@ def environment_name(path: str) -> str:
     return PREFIX + path.replace(".", "_").upper()
 
 
+@functools.cache
+def environment_names() -> dict[str, str]:
+    """Every key that the environment can set: its name there → its dotted path."""
+    return {environment_name(path): path for path, _ in leaves()}
+
+
 def leaves(kind: type[Struct] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every key that is a single value or a list, as (dotted path, type); maps have no fixed keys."""
     hints = typing.get_type_hints(kind, include_extras=True)
@@ -80,7 +87,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _overlay_environment(tree: dict[str, Any], environment: Mapping[str, str], faults: list[str]) -> None:
-    known = {environment_name(path): path for path, _ in leaves()}
+    known = environment_names()
     for name, text in sorted(environment.items()):
         if name not in known:
             continue

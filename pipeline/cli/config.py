@@ -1,0 +1,91 @@
+"""`ringline config`: check, show, schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from pipeline.cli.output import print_json
+from pipeline.cli.session import json_option, with_config
+from pipeline.cli.toml import to_toml
+from pipeline.config import Config, environment_name, json_schema
+from pipeline.errors import UsageError
+
+
+@click.group("config")
+def command() -> None:
+    """Check and show the configuration.
+
+    Defaults, then the file, then RINGLINE_… variables, then --set: later wins.
+
+    \b
+    Example:
+      ringline config show > ringline.toml
+      ringline config check --config ringline.toml
+    """
+
+
+@command.command()
+@json_option
+@with_config
+def check(config: Config, as_json: bool) -> None:
+    """Check the configuration; report every fault at once.
+
+    Exit code 2 when there is one.
+
+    \b
+    Example:
+      ringline config check --config ringline.toml --set links.credit=512
+    """
+    if as_json:
+        print_json({"ok": True, "data_dir": config.data_dir})
+    else:
+        click.echo(f"The configuration is fine; its data folder is {config.data_dir}.")
+
+
+@command.command()
+@click.argument("key", required=False)
+@json_option
+@with_config
+def show(config: Config, key: str | None, as_json: bool) -> None:
+    """Show the configuration in force, or one KEY of it.
+
+    The output is a configuration file: TOML, or JSON with --json.
+
+    \b
+    Example:
+      ringline config show
+      ringline config show journal.max_bytes
+    """
+    value = _find(msgspec.to_builtins(config), key)
+    if as_json:
+        print_json(value)
+    elif isinstance(value, dict):
+        click.echo(to_toml(value), nl=False)
+    else:
+        click.echo(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+    if key is not None and not as_json and not isinstance(value, dict):
+        click.echo(f"# in the environment: {environment_name(key)}", err=True)
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration file.
+
+    \b
+    Example:
+      ringline config schema > ringline.schema.json
+    """
+    print_json(json_schema())
+
+
+def _find(tree: Any, key: str | None) -> Any:
+    node = tree
+    for name in key.split(".") if key else ():
+        if not isinstance(node, dict) or name not in node:
+            known = f"; here are {', '.join(sorted(node))}" if isinstance(node, dict) else ""
+            raise UsageError(f"{key}: no such key{known}")
+        node = node[name]
+    return node

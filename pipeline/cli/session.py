@@ -1,0 +1,64 @@
+"""What one command line carries along: its configuration and the words that chose it."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:  # loading it takes 20 ms, which `--help` should not
+    from pipeline.config import Config
+
+
+class Session:
+    """One call of the command line."""
+
+    def __init__(self) -> None:
+        self.data_dir: str | None = None
+        """Where crash files go; None until the configuration is known."""
+        self.words: tuple[str, ...] = ()
+        """The options that choose this configuration, to be repeated in lines for people to paste."""
+
+    def load(self, file: Path | None, assignments: tuple[str, ...]) -> Config:
+        """The configuration in force; raises RinglineError with every fault."""
+        from pipeline.config import load
+
+        config = load(file, os.environ, assignments)
+        self.data_dir = config.data_dir
+        chosen = ("--config", str(file)) if file is not None else ()
+        self.words = (*chosen, *(word for text in assignments for word in ("--set", text)))
+        return config
+
+
+def with_config(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Gives a command `--config` and `--set`, and the configuration as its argument `config`."""
+
+    @click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        envvar="RINGLINE_CONFIG",
+        help="Configuration file, TOML or JSON. Also RINGLINE_CONFIG.",
+    )
+    @click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set one key, such as journal.retention_s=1200; beats RINGLINE_… and the file. Repeatable.",
+    )
+    @click.pass_obj
+    @functools.wraps(function)
+    def wrapper(
+        session: Session, /, *arguments: Any, config_file: Path | None, assignments: tuple[str, ...], **rest: Any
+    ) -> int | None:
+        return function(*arguments, config=session.load(config_file, assignments), **rest)
+
+    return wrapper
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

@@ -1,0 +1,112 @@
+"""`ringline status`: what runs, where it listens and how it does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+import msgspec
+
+from pipeline.cli.http import request
+from pipeline.cli.output import print_json, print_table
+from pipeline.cli.session import json_option, with_config
+from pipeline.config import Config
+from pipeline.errors import EXIT_MISSING, EXIT_OK, MissingError
+from pipeline.snapshot import Latency, Replica, Snapshot, decode_snapshot
+from pipeline.supervisor import Status, is_running, read_status
+from pipeline.supervisor.status import ProcessStatus
+
+TIMEOUT_S = 5.0
+NOTHING = "–"
+
+
+@click.command("status")
+@json_option
+@with_config
+def command(config: Config, as_json: bool) -> int:
+    """Show what runs, where it listens and how it does.
+
+    Exit code 3 when no pipeline runs in the data folder, or when a part of it is down.
+
+    \b
+    Example:
+      ringline status
+      ringline status --json --set data_dir=/srv/ringline
+    """
+    status = read_status(config.data_dir)
+    if status is None:
+        doing = "is starting or leaving" if is_running(config.data_dir) else "is not running"
+        raise MissingError(f"data_dir {config.data_dir}: the pipeline {doing}; `ringline up` starts one")
+    snapshot, fault = _snapshot(status)
+    if as_json:
+        print_json({"status": status, "snapshot": snapshot, "fault": fault})
+    else:
+        _show(status, snapshot, fault)
+    healthy = snapshot is not None and all(process.ready for process in status.processes)
+    return EXIT_OK if healthy else EXIT_MISSING
+
+
+def _snapshot(status: Status) -> tuple[Snapshot | None, str]:
+    """What the collector knows, or why that is unknown."""
+    url = f"{status.endpoints['collector']}/v1/snapshot"
+    try:
+        answer = request("GET", url, timeout_s=TIMEOUT_S)
+    except MissingError as error:
+        return None, str(error)
+    try:
+        return decode_snapshot(answer.body), ""
+    except msgspec.MsgspecError as error:
+        return None, f"GET {url}: {answer.status}, and no snapshot: {error}"
+
+
+def _show(status: Status, snapshot: Snapshot | None, fault: str) -> None:
+    started = datetime.fromtimestamp(status.started_us / 1_000_000, UTC)
+    click.echo(f"Pipeline in {status.data_dir}: pid {status.pid}, up since {started:%Y-%m-%d %H:%M:%S} UTC\n")
+    replicas = {replica.name: replica for replica in snapshot.replicas} if snapshot else {}
+    headings = ("worker", "pid", "state", "restarts", "listens on", "handled/s", "depth", "lag ms", "CPU %", "MiB")
+    rows = [_row(process, replicas.get(process.name)) for process in status.processes]
+    print_table(headings, rows)
+    if snapshot is None:
+        click.echo(f"\ncollector: {fault}")
+        return
+    end_to_end = next((found for found in snapshot.totals if found.event == "END_TO_END"), None)
+    click.echo(f"\nAccept to settled since the start: {_latency(end_to_end)}")
+    outcomes = ", ".join(f"{name} {count}" for name, count in snapshot.outcomes.items() if count)
+    click.echo(f"Outcomes: {outcomes or 'none yet'}")
+    for dead in snapshot.dead:
+        inside = f" inside {' > '.join(dead.inside)}" if dead.inside else ""
+        click.echo(f"Died: {dead.name} (pid {dead.pid}){inside}")
+
+
+def _row(process: ProcessStatus, replica: Replica | None) -> tuple[str, ...]:
+    state = "ready" if process.ready else "starting" if process.pid else "waiting"
+    known = (str(process.pid), state, str(process.restarts), process.endpoint)
+    if replica is None:
+        return (process.name, *known, *([NOTHING] * 5))
+    counts = next((found for found in replica.counts if found.window_s == 5), None)
+    return (
+        process.name,
+        *known,
+        _number(counts.handled / counts.window_s if counts else None, 0),
+        str(replica.depth),
+        _number(replica.lag_ms, 1),
+        _number(replica.cpu_percent, 0),
+        _number(replica.memory_bytes / 2**20 if replica.memory_bytes is not None else None, 0),
+    )
+
+
+def _latency(latency: Latency | None) -> str:
+    if latency is None or latency.count == 0:
+        return "nothing measured yet"
+    percentiles = (("p50", latency.p50_ns), ("p95", latency.p95_ns), ("p99", latency.p99_ns))
+    shown = ", ".join(f"{name} {_number(_ms(ns), 2)} ms" for name, ns in percentiles)
+    lost = f", {latency.lost} lost" if latency.lost else ""
+    return f"{shown} ({latency.count} events{lost})"
+
+
+def _ms(duration_ns: int | None) -> float | None:
+    return None if duration_ns is None else duration_ns / 1_000_000
+
+
+def _number(value: float | None, digits: int) -> str:
+    return NOTHING if value is None else f"{value:,.{digits}f}"

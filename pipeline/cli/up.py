@@ -1,0 +1,68 @@
+"""`ringline up`: the whole pipeline, until it is stopped."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import time
+from collections.abc import Sequence
+
+import click
+
+from pipeline.cli.output import print_table
+from pipeline.cli.session import Session, with_config
+from pipeline.config import Config
+from pipeline.errors import EXIT_OK
+from pipeline.process import StopFlag
+from pipeline.supervisor import Supervisor, endpoints
+
+LOOK_EVERY_S = 0.1
+FIRST_EVENT = ("--symbol", "AAPL", "--side", "buy", "--quantity", "10", "--price", "101.25")
+
+
+@click.command("up")
+@click.pass_obj
+@with_config
+def command(session: Session, config: Config) -> int:
+    """Run the whole pipeline until it is stopped.
+
+    Starts the collector and the workers of every stage, restarts what dies, and prints where things listen
+    and a line to send a first event with. Ctrl-C or SIGTERM drains everything in order.
+
+    \b
+    Example:
+      ringline up
+      ringline up --set agent.workers=2 --set data_dir=/srv/ringline
+    """
+    stop = StopFlag()
+    hang_up = () if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else (signal.SIGHUP,)
+    stop.listen((signal.SIGTERM, signal.SIGINT, *hang_up))
+    with Supervisor(config, report=_say) as supervisor:
+        started_s = time.monotonic()
+        supervisor.start()
+        announced = False
+        while not stop.wait(LOOK_EVERY_S):
+            supervisor.poll()
+            if not announced and supervisor.ready:
+                announced = True
+                _announce(config, session.words, time.monotonic() - started_s)
+        _say(f"stopping: every stage has {config.supervisor.drain_s} s to drain")
+    return 128 + stop.signal if stop.signal == signal.SIGINT else EXIT_OK
+
+
+def _announce(config: Config, words: Sequence[str], took_s: float) -> None:
+    click.echo(f"Ringline runs in {config.data_dir} (started in {took_s:.1f} s; Ctrl-C stops it).\n")
+    print_table(("worker", "listens on"), list(endpoints(config).items()))
+    where = endpoints(config)
+    source = next(iter(config.sources))
+    click.echo(f"\nWebhooks: POST {where['gateway-0']}/webhook/{source}")
+    click.echo(f"Metrics:  GET {where['collector']}/metrics and /v1/snapshot")
+    click.echo("\nSend a first event, and see how all goes:")
+    click.echo(f"  {shlex.join(('ringline', 'send', *words, *FIRST_EVENT))}")
+    click.echo(f"  {shlex.join(('ringline', 'status', *words))}\n")
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+

@@ -1,0 +1,1 @@
+"""The stages of the pipeline: thin; each joins transport, trading, storage and telemetry."""

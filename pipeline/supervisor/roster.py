@@ -1,0 +1,48 @@
+"""Which processes a configuration asks for, in the order in which they start."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pipeline.config import Config
+from pipeline.config.check import PORT_STRIDE
+
+START_ORDER = ("collector", "audit", "exec", "agent", "gateway")
+"""Downstream first, so that nobody sends before somebody listens; they leave in the reverse order, so
+that what is in flight finds its way to the end."""
+
+
+class Worker(NamedTuple):
+    """One process to run. The collector is the one worker with no number in its name."""
+
+    stage: str
+    ordinal: int
+
+    @property
+    def name(self) -> str:
+        return self.stage if self.stage == "collector" else f"{self.stage}-{self.ordinal}"
+
+
+def roster(config: Config) -> tuple[Worker, ...]:
+    """Every worker, in order of start."""
+    counts = {"audit": config.audit.workers, "exec": config.exec.workers, "agent": config.agent.workers}
+    return tuple(Worker(stage, ordinal) for stage in START_ORDER for ordinal in range(counts.get(stage, 1)))
+
+
+def endpoints(config: Config) -> dict[str, str]:
+    """Where each worker listens, by its name."""
+    collector = config.telemetry
+    found = {
+        "gateway-0": f"http://{_host(config.gateway.host)}:{config.gateway.port}",
+        "collector": f"http://{_host(collector.host)}:{collector.port}",
+    }
+    for name, stage in (("agent", config.agent), ("exec", config.exec), ("audit", config.audit)):
+        for ordinal in range(stage.workers):
+            port = stage.port + PORT_STRIDE * ordinal
+            found[f"{name}-{ordinal}"] = f"tcp://{_host(stage.host)}:{port}"
+    return {worker.name: found[worker.name] for worker in reversed(roster(config))}
+
+
+def _host(host: str) -> str:
+    """An IPv6 address needs brackets beside a port."""
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,88 @@
+"""What a running pipeline says about itself in its data folder, and whether it runs at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+SCHEMA_VERSION = 1
+
+
+class ProcessStatus(Struct, frozen=True, kw_only=True):
+    """One worker; `pid` 0 while it waits for its restart."""
+
+    name: str
+    stage: str
+    ordinal: int
+    pid: int
+    ready: bool
+    restarts: int
+    endpoint: str
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """One running pipeline. Versioned: a field is only ever added, with a default."""
+
+    schema: int = SCHEMA_VERSION
+    pid: int
+    """The supervisor's."""
+    started_us: int
+    """Wall clock, microseconds."""
+    data_dir: str
+    config_file: str
+    """The configuration in force, resolved: what every worker reads."""
+    endpoints: dict[str, str]
+    processes: tuple[ProcessStatus, ...]
+
+
+def run_folder(data_dir: str) -> Path:
+    """Where a running pipeline keeps its lock, its status and its resolved configuration."""
+    return Path(data_dir) / "run"
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replaces `path` in one step: a reader sees the old content or the new, never a part.
+
+    Not synced: after a crash of the machine nothing runs that these files could describe.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with open(fd, "wb") as file:
+        file.write(data)
+    beside.replace(path)
+
+
+def write_status(data_dir: str, status: Status) -> None:
+    text = msgspec.json.format(msgspec.json.encode(status), indent=2)
+    write_atomically(run_folder(data_dir) / "status.json", text + b"\n")
+
+
+def read_status(data_dir: str) -> Status | None:
+    """The status of the pipeline that runs in `data_dir`; None when none does."""
+    if not is_running(data_dir):
+        return None
+    try:
+        return msgspec.json.decode((run_folder(data_dir) / "status.json").read_bytes(), type=Status)
+    except (OSError, msgspec.MsgspecError):  # it has the lock and has not written yet, or is leaving
+        return None
+
+
+def is_running(data_dir: str) -> bool:
+    """Whether anything of a pipeline still runs in `data_dir`: it, or a worker that outlasts it, holds
+    the lock."""
+    try:
+        fd = os.open(run_folder(data_dir) / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # A shared lock of our own, held for no time: it can make nobody's start fail but at this instant.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
