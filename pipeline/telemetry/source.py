@@ -76,8 +76,9 @@ class Source:
         steps = np.clip(entries[rates, 1], 1, limits.MAX_SAMPLING_WEIGHT)
         values = np.concatenate((np.array([self._weight], dtype=np.int64), steps))
         weights: Ints = values[np.searchsorted(rates, np.arange(len(entries)), side="right")]
+        weights += (entries[:, 2] & FLAG_ONE_MORE) != 0
         self._weight = int(values[-1])
-        return weights + ((entries[:, 2] & FLAG_ONE_MORE) != 0)
+        return weights
 
     def note_starts(self, kinds: Ints, entries: Entries) -> None:
         """Keep the STARTs that no DURATION of the same event, correlation and start time has closed."""
