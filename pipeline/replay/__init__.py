@@ -1,0 +1,1 @@
+"""The main job: real history through the whole pipeline, watched, verified and reported."""
