@@ -146,7 +146,7 @@ def _only(given: Mapping[str, str], *allowed: str) -> None:
 def _show(answer: Answer, webhook_id: str, *, as_json: bool) -> int:
     try:
         said: Any = msgspec.json.decode(answer.body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         said = answer.body.decode(errors="replace").strip()
     if as_json:
         print_json({"status": answer.status, "webhook_id": webhook_id, "answer": said})

@@ -27,15 +27,15 @@ def test_the_defaults_are_fine() -> None:
         (
             {"links": {"heartbeat_ms": 1000}},
             (
-                "links.dead_after_ms = 2000: at least 3 × links.heartbeat_ms (3000), or one late heartbeat kills "
-                "a link"
+                "links.dead_after_ms = 2000: at least 3 × links.heartbeat_ms (3000), or one late "
+                "heartbeat kills a link"
             ),
         ),
         (
             {"journal": {"max_bytes": 63 * MIB}},
             (
-                f"journal.max_bytes = {63 * MIB}: at least 4 × journal.segment_bytes ({64 * MIB}), or compaction "
-                "has no room"
+                f"journal.max_bytes = {63 * MIB}: at least 4 × journal.segment_bytes ({64 * MIB}), or "
+                "compaction has no room"
             ),
         ),
         (
@@ -62,21 +62,25 @@ def test_the_defaults_are_fine() -> None:
             "exec.port = 8020: port 8020 of worker 0 is taken by agent.port",
         ),
         (
+            {"telemetry": {"ring_entries": 1000}},
+            "telemetry.ring_entries = 1000: must be a power of two, such as 512",
+        ),
+        (
             {"trading": {"instruments": {"AAPL": {}}}},
             "trading.instruments.default: missing; it serves every symbol not named",
         ),
         (
             {"trading": {"instruments": {"default": {"price_scale": 2, "tick": "0.005"}}}},
             (
-                "trading.instruments.default.tick = '0.005': must be a positive multiple of 10^-2, the scale of "
-                "this instrument"
+                "trading.instruments.default.tick = '0.005': must be a positive multiple of 10^-2, the "
+                "scale of this instrument"
             ),
         ),
         (
             {"trading": {"instruments": {"default": {"lot": "0"}}}},
             (
-                "trading.instruments.default.lot = '0': must be a positive multiple of 10^-4, the scale of this "
-                "instrument"
+                "trading.instruments.default.lot = '0': must be a positive multiple of 10^-4, the "
+                "scale of this instrument"
             ),
         ),
         (
@@ -94,6 +98,32 @@ def test_the_defaults_are_fine() -> None:
         (
             {"trading": {"throttles": [{"name": "t"}, {"name": "u", "max_notional": "-1"}]}},
             "trading.throttles[1].max_notional = '-1': must not be negative",
+        ),
+        (
+            {"trading": {"throttles": [{"name": "t"}, {"name": "t"}]}},
+            "trading.throttles[1].name = 't': taken by another; a throttle's memory goes by its name",
+        ),
+        (
+            {"trading": {"max_signal_quantity": "0"}},
+            "trading.max_signal_quantity = '0': must be positive",
+        ),
+        (
+            {"trading": {"signal_quantity": "-1"}},
+            "trading.signal_quantity = '-1': must be positive",
+        ),
+        (
+            {"trading": {"instruments": {"default": {"lot": "0.5"}}, "signal_quantity": "0.7"}},
+            "trading.signal_quantity = '0.7': must be a multiple of the lot 0.5 of instrument default",
+        ),
+        (
+            {"trading": {"signal_quantity": "100000000001"}},
+            "trading.signal_quantity = '100000000001': at most 100000000000.0000, the limit of instrument default",
+        ),
+        ({"exec": {"slippage_bps": "-1"}}, "exec.slippage_bps = '-1': allowed: 0 to 10000"),
+        ({"exec": {"commission_bps": "10001"}}, "exec.commission_bps = '10001': allowed: 0 to 10000"),
+        (
+            {"trading": {"strategies": {f"s{n}": {"kind": "breakout"} for n in range(101)}}},
+            "trading.strategies: 101; the limit is 64",
         ),
         ({"sources": {}}, "sources: at least one is needed, or nothing can be posted"),
         (
