@@ -81,7 +81,6 @@ class ExecLogic:
 
     def decode(self, data: bytes) -> ExecState:
         return decode_exec_state(data)
-'''
 
     def _execute(
         self, state: ExecState, event: Event, decision: Decision, placed: tuple[Order, ...], key_seq: int

@@ -158,13 +158,19 @@ def test_trading_is_halted_for_all_keys_also_for_those_seen_later_and_resumed(tm
         client.post_until_taken("a", candle("S0", 1))
         client.post_until_taken("halt", {"type": "control", "action": "halt", "reason": "test"})
         client.post_until_taken("b", {"type": "signal", "symbol": "S0", "side": "buy", "quantity": "1"})
-        client.post_until_taken("c", {"type": "signal", "symbol": "S9", "side": "buy", "quantity": "1", "price": "5"})
+        client.post_until_taken(
+            "c", {"type": "signal", "symbol": "S9", "side": "buy", "quantity": "1", "price": "5"}
+        )
         client.post_until_taken("resume", {"type": "control", "action": "resume"})
-        client.post_until_taken("d", {"type": "signal", "symbol": "S9", "side": "buy", "quantity": "1", "price": "5"})
+        client.post_until_taken(
+            "d", {"type": "signal", "symbol": "S9", "side": "buy", "quantity": "1", "price": "5"}
+        )
         client.close()
         wait_until_audited(config, 8)
     with reader(config) as audit:
-        rows = {(row.delivery.key, row.delivery.webhook_id): row.delivery.outcome for row in audit.rows(limit=100)}
+        rows = {
+            (row.delivery.key, row.delivery.webhook_id): row.delivery.outcome for row in audit.rows(limit=100)
+        }
         assert audit.verify().ok
     assert rows["S0", "b"] == "rejected"
     assert rows["S9", "c"] == "rejected"

@@ -113,7 +113,9 @@ class Client:
             raise
         return response.status, answer, {name.lower(): value for name, value in response.getheaders()}
 
-    def post_until_taken(self, webhook_id: str, event: dict[str, Any], within_s: float = 30.0) -> dict[str, Any]:
+    def post_until_taken(
+        self, webhook_id: str, event: dict[str, Any], within_s: float = 30.0
+    ) -> dict[str, Any]:
         """Posts again, under the same id, until it is answered 202."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:

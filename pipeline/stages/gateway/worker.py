@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 
 import uvloop
@@ -15,7 +16,6 @@ from pipeline.messages import Fate, is_control
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.gateway.app import GatewayApp
 from pipeline.stages.gateway.committer import CommitFailedError
-from pipeline.stages.gateway.ledger import Ledger
 from pipeline.stages.gateway.secrets import load_secrets
 from pipeline.stages.gateway.server import GatewayServer, bind
 from pipeline.storage.journal import Journal
@@ -42,14 +42,14 @@ def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
     """
     context = Context("gateway", 0, config)
     bound = bind(config.gateway.host, config.gateway.port)
-    secrets = load_secrets(config)
+    secrets = load_secrets(config, os.environ)
     journal = Journal.open(context.data_dir / "journal", config.journal, context.clock)
     gateway = Gateway(context, journal)
 
     async def serve() -> None:
         app = GatewayApp(
             config,
-            journal=Ledger(journal),
+            journal=journal,
             instruments=Instruments(config.trading),
             secrets=secrets,
             dispatch=gateway.dispatch,

@@ -124,7 +124,7 @@ class SqliteAuditStore:
                 h = link_hash(seq, h, body)
                 values.append(_values(seq, h, kept, body))
                 heads[key] = head_of(delivery)
-                answers.append(Judged(True, delivery.key_seq, delivery.event_id))
+                answers.append(Judged(True, delivery.key_seq, delivery.event_id, True))
             else:
                 answers.append(Judged(False, head.last, head.event_id))
         if values:
@@ -182,10 +182,11 @@ def tail_of(key: str, rows: list[Delivery], stored_seq: int) -> Tail:
         return Tail(key, 0)
     last, base = rows[-1], rows[0]
     if not stored_seq:
-        return Tail(key, last.key_seq, last.a, last.x, rows=tuple(rows))
+        return Tail(key, last.key_seq, last.a, last.x, rows=tuple(rows), event_id=last.event_id)
     return Tail(
-        key, last.key_seq, last.a, last.x, stored_seq, base.agent_state, base.exec_state, tuple(rows[1:])
-    )
+        key, last.key_seq, last.a, last.x, stored_seq, base.agent_state, base.exec_state,
+        tuple(rows[1:]), last.event_id,
+    )  # fmt: skip
 
 
 def _values(seq: int, h: bytes, delivery: Delivery, body: bytes) -> Values:

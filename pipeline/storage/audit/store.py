@@ -11,12 +11,13 @@ from pipeline.delivery import ORIGIN, Delivery, Tail
 class Judged(NamedTuple):
     """The answer to one delivery. `settled`: its event is audited (now or before); otherwise it was
     refused. `last` is the key's last committed key_seq after it, `event_id` that of row `last` (empty: no
-    row).
+    row). `appended`: this delivery became a row just now.
     """
 
     settled: bool
     last: int
     event_id: bytes
+    appended: bool = False
 
 
 class Head(NamedTuple):
