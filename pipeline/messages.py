@@ -86,7 +86,7 @@ class SignalIn(Struct, frozen=True, tag_field="type", tag="signal", forbid_unkno
     """
 
     symbol: SymbolText
-    side: Annotated[str, Meta(pattern="^(buy|sell|close)$")]
+    side: Annotated[str, Meta(pattern=r"^(buy|sell|close)(?!\n)$")]
     strategy: NameText = "signal"
     quantity: DecimalText | None = None
     price: DecimalText | None = None
@@ -219,7 +219,7 @@ def encode(message: Event | Decision | Fills) -> bytes:
 
 
 def decode_event(payload: bytes) -> Event:
-    """The event in `payload`. Raises msgspec.ValidationError or DecodeError on foreign bytes."""
+    """The event in `payload`. Raises msgspec.DecodeError or UnicodeDecodeError on foreign bytes."""
     return _event.decode(payload)
 
 

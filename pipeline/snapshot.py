@@ -127,5 +127,5 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def decode_snapshot(data: bytes) -> Snapshot:
-    """Raises msgspec.ValidationError or DecodeError when `data` is no snapshot of ours."""
+    """Raises msgspec.DecodeError or UnicodeDecodeError when `data` is no snapshot of ours."""
     return _decoder.decode(data)

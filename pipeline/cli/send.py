@@ -61,9 +61,10 @@ def command(
     as_json: bool,
     **fields: str | None,
 ) -> int:
-    """Send one signed event: a signal, a candle or a control event from options, or JSON from FILE (- is stdin).
+    """Send one signed event.
 
-    Exit code 1 when the gateway refuses it, 3 when it cannot be reached or has no room.
+    A signal, a candle or a control event from options, or any JSON from FILE (- is standard input). Exit
+    code 1 when the gateway refuses it, 3 when it cannot be reached or has no room.
 
     \b
     Example:
@@ -145,7 +146,7 @@ def _only(given: Mapping[str, str], *allowed: str) -> None:
 def _show(answer: Answer, webhook_id: str, *, as_json: bool) -> int:
     try:
         said: Any = msgspec.json.decode(answer.body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         said = answer.body.decode(errors="replace").strip()
     if as_json:
         print_json({"status": answer.status, "webhook_id": webhook_id, "answer": said})

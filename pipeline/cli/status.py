@@ -55,7 +55,7 @@ def _snapshot(status: Status) -> tuple[Snapshot | None, str]:
         return None, str(error)
     try:
         return decode_snapshot(answer.body), ""
-    except msgspec.MsgspecError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return None, f"GET {url}: {answer.status}, and no snapshot: {error}"
 
 

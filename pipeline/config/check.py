@@ -19,6 +19,7 @@ def cross_check(config: Config) -> list[str]:
         *_journal(config),
         *_stages(config),
         *_ports(config),
+        *_telemetry(config),
         *_trading(config),
         *_sources(config),
     ]
@@ -77,6 +78,13 @@ def _ports(config: Config) -> Iterator[str]:
                 yield f"{name} = {first}: port {port} of worker {index} is taken by {other}"
             else:
                 taken[host, port] = name
+
+
+def _telemetry(config: Config) -> Iterator[str]:
+    entries = config.telemetry.ring_entries
+    below = 1 << (entries.bit_length() - 1)
+    if entries != below:
+        yield f"telemetry.ring_entries = {entries}: must be a power of two, such as {below}"
 
 
 def _trading(config: Config) -> Iterator[str]:

@@ -81,9 +81,12 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise MissingError(f"configuration {file}: cannot be read: {error}") from None
     try:
-        return dict(json.loads(text)) if file.suffix == ".json" else tomllib.loads(text)
+        tree = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
     except ValueError as error:
         raise ConfigError([f"configuration {file}: {error}"]) from None
+    if not isinstance(tree, dict):
+        raise ConfigError([f"configuration {file}: expected an object of sections, got {tree!r:.40}"])
+    return tree
 
 
 def _overlay_environment(tree: dict[str, Any], environment: Mapping[str, str], faults: list[str]) -> None:
@@ -91,7 +94,7 @@ def _overlay_environment(tree: dict[str, Any], environment: Mapping[str, str], f
     for name, text in sorted(environment.items()):
         if name not in known:
             continue
-        _assign(tree, known[name], _value(text), name, faults)
+        _assign(tree, known[name], _value(known[name], text), name, faults)
 
 
 def _overlay_assignments(tree: dict[str, Any], assignments: Iterable[str], faults: list[str]) -> None:
@@ -100,15 +103,36 @@ def _overlay_assignments(tree: dict[str, Any], assignments: Iterable[str], fault
         if not equals or not path:
             faults.append(f"--set {assignment!r}: expected KEY=VALUE, such as --set journal.retention_s=1200")
             continue
-        _assign(tree, path.strip(), _value(text), f"--set {path}", faults)
+        path = path.strip()
+        _assign(tree, path, _value(path, text), f"--set {path}", faults)
 
 
-def _value(text: str) -> Any:
-    """JSON where it is JSON (numbers, true, lists, objects), plain text otherwise."""
+def _value(path: str, text: str) -> Any:
+    """JSON where it is JSON (numbers, true, lists, objects) and the key wants no text; else the text itself:
+    a decimal such as 2.5 and a folder named 2024 are text."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text
+    if isinstance(value, str):
+        return value
+    try:
+        return msgspec.convert(text, _kind_at(path))
+    except msgspec.ValidationError:
+        return value
+
+
+def _kind_at(path: str) -> Any:
+    """The type of the key at `path`, also inside a map; of an unknown one None, which no text fits."""
+    kind: Any = Config
+    for name in path.split("."):
+        if _is_struct(kind):
+            kind = typing.get_type_hints(kind, include_extras=True).get(name)
+        elif typing.get_origin(kind) is dict:
+            kind = typing.get_args(kind)[1]
+        else:
+            return None
+    return kind
 
 
 def _assign(tree: dict[str, Any], path: str, value: Any, origin: str, faults: list[str]) -> None:

@@ -67,7 +67,11 @@ def read_status(data_dir: str) -> Status | None:
         return None
     try:
         return msgspec.json.decode((run_folder(data_dir) / "status.json").read_bytes(), type=Status)
-    except (OSError, msgspec.MsgspecError):  # it has the lock and has not written yet, or is leaving
+    except (
+        OSError,
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+    ):  # it has the lock and has not written yet, or is leaving
         return None
 
 
