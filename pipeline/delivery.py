@@ -73,6 +73,8 @@ class Tail(Struct, array_like=True, gc=False):
     agent_state: bytes = b""
     exec_state: bytes = b""
     rows: tuple[Delivery, ...] = ()
+    event_id: bytes = b""
+    """Of `last`."""
 
 
 _delivery = msgspec.msgpack.Decoder(Delivery)

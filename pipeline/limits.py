@@ -24,7 +24,7 @@ DEFAULT_TOLERANCE_S = 300
 """Standard Webhooks: a signature is good for five minutes either way."""
 
 MAX_SIGNATURES = 8
-"""Signatures in one `webhook-signature`: a sender in rotation sends two; each costs one comparison a secret."""
+"""Signatures in one `webhook-signature`: a sender in rotation sends two; each costs a comparison a secret."""
 MAX_TIMESTAMP_CHARS = 12
 """Seconds since the epoch take 10 digits until the year 2286."""
 MAX_JSON_DEPTH = 8
@@ -42,7 +42,7 @@ MAX_PARTIAL_BYTES = 64 * MIB
 SPARE_CONNECTIONS = 64
 """Connections above `gateway.max_connections` that are still told so (503) instead of being cut."""
 REQUEST_READ_S = 10
-"""A request must have arrived whole this long after its first byte: 256 KiB at 26 KB/s; a slow loris has not."""
+"""A request must have arrived whole this long after its first byte: 256 KiB at 26 KB/s, but no slow loris."""
 KEEP_ALIVE_S = 75
 """An idle connection is kept this long: above the 60 s of usual load balancers, which so close first."""
 MAX_CLOCK_STEP_US = 1_000_000
@@ -55,10 +55,26 @@ MAX_SCALED = 10**15
 """A scaled price or quantity: fits a 64-bit word with room for sums of 9,000 of them."""
 MAX_NOTIONAL = 2**63 - 1
 """price × quantity, scaled by both: stored as a 64-bit word; an order above it is rejected."""
+MAX_EXPOSURE = MAX_NOTIONAL // 4
+"""Highest price × largest quantity while a position is open: slippage at most doubles a price, and a round
+trip's profit is proceeds less cost, so every amount of a fill and of a book fits its 64-bit word."""
+MAX_BPS = 10_000
+"""Commission and slippage: the whole notional; more is a mistake in the unit."""
 MAX_DECIMAL_CHARS = 32
 """A decimal string at the edge: 16 digits either side of the point is beyond any instrument."""
 MAX_EVENT_TIME_US = 4_102_444_800_000_000
 """2100-01-01: later is a mistake in the unit (milliseconds taken for microseconds), not a time."""
+
+# ---- trading --------------------------------------------------------------------------------------------
+MAX_WINDOW_TRADES = 1000
+"""Entries that one throttle remembers for one scope: an exact window keeps a time for each, 18 bytes, in a
+state that is stored and moved with its key."""
+MAX_STRATEGIES_A_KEY = 64
+"""Strategies with a position or a throttle's memory in one symbol; each is part of the key's state."""
+MAX_RESTING_ORDERS = 256
+"""Entries of one key that may wait for the next candle; exits may be as many again. All are in its state."""
+MAX_MEMORY_BYTES = 64 * KIB
+"""What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
 
 # ---- links ----------------------------------------------------------------------------------------------
 MAX_FRAME_BYTES = 8 * MIB
@@ -75,6 +91,9 @@ DEATHS_UNTIL_DEAD_LETTER = 3
 """Distinct deaths on one event before it is given up: one is an accident, two a coincidence."""
 MAX_BACKOFF_MS = 200
 """Pause before a key is sent again: 2, 4 … 200 ms while nothing of it settles (LINKS.md)."""
+MAX_MALFORMED_FRAMES = 100
+"""Kept a worker: enough to see what a stranger sends, too few to fill a disk with."""
+MAX_MALFORMED_BYTES = 64 * KIB
 
 # ---- journal --------------------------------------------------------------------------------------------
 MAX_RECORD_BYTES = MAX_BODY_BYTES + 64 * KIB
@@ -83,18 +102,56 @@ MIN_SEGMENT_BYTES = 64 * KIB
 MAX_SEGMENT_BYTES = 1 * GIB
 MIN_JOURNAL_SEGMENTS = 4
 """`journal.max_bytes` must hold this many segments, or compaction has no room to copy forward."""
+MAX_JOURNAL_KEYS = 1_000_000
+"""Keys the journal counts for; each takes about 300 bytes of memory as long as the journal lives."""
+KEYS_A_RECORD = 400
+"""Counters and marks carried in one record: at most 400 × (4·32 + 20) bytes, below MIN_SEGMENT_BYTES."""
+KNOWN_A_RECORD = 800
+"""Identities carried in one record: 800 × 48 bytes, below MIN_SEGMENT_BYTES."""
+KEY_SHARE_OF_JOURNAL = 4
+"""A key may hold at most a quarter of `journal.max_bytes`, so that one stuck key never shuts the gate."""
+MARKS_EVERY_S = 1
+"""Settled marks are journalled this often: a crash sends again at most what settled since."""
+MARK_SYNC_EVERY_S = 1
+"""The mark file is synced this often; groups repeat its number, so a lost mark costs nothing."""
+CARRY_SLICE_BYTES = 256 * KIB
+"""Compaction reads this much at a time: about 2 ms of the event loop."""
+JOURNAL_FULL_RETRY_S = 5
+"""Retry-After when the journal is full: the pipeline behind has to drain first."""
+KEY_FULL_RETRY_S = 1
+"""Retry-After when one key is above its share."""
 
 # ---- audit ----------------------------------------------------------------------------------------------
 MAX_AUDIT_BATCH = 1024
 """Rows of one transaction: 64 already reach 64 k rows/s on SQLite; more only adds latency."""
 STATE_EVERY_ROWS = 64
 """States are stored every Nth row of a key; rebuilding applies at most N − 1 recorded effects."""
+AUDIT_TAILS = 100_000
+"""Keys whose last row is kept in memory, so that a hot key costs no query; about 400 bytes each."""
+MAX_QUERY_ROWS = 10_000
+"""Rows one query answers; more come by paging on."""
+VERIFY_PAGE_ROWS = 1_000
+"""Rows read at a time: progress is told, and the writer can checkpoint, between pages."""
 
 # ---- telemetry ------------------------------------------------------------------------------------------
 RING_ENTRY_BYTES = 32
 DEFAULT_RING_ENTRIES = 128 * 1024
 MIN_RING_ENTRIES = 64
 MAX_RING_ENTRIES = 1 << 24
+MAX_EVENT_ID = 4095
+"""24 bits would fit in an entry, but every reader keeps a lookup table of this length for each stage."""
+MAX_SERIES = 256
+"""Latencies kept apart: stages times the events each records; a row of buckets takes 41 KiB when used."""
+MAX_COUNTERS = 4096
+"""Counters kept apart: worker, event and what it was counted for."""
+MAX_RINGS = 4096
+"""Rings one collector drains: each takes two file descriptors and an address range."""
+MAX_OPEN_STARTS = 1024
+"""Open STARTs remembered for one ring: a writer nests a few deep; more means ENDs that never come."""
+MAX_REMEMBERED_DEAD = 64
+"""Dead writers a snapshot still names."""
+MAX_STREAMS = 64
+"""Clients of /v1/stream at one time; each costs a socket and a copy of the newest snapshot's reference."""
 
 # ---- processes ------------------------------------------------------------------------------------------
 IN_HAND_BYTES = 256
@@ -119,6 +176,9 @@ assert RESTART_PAUSE_MIN_MS <= RESTART_PAUSE_MAX_MS
 assert MAX_BODY_BYTES < MAX_RECORD_BYTES < MAX_FRAME_BYTES
 assert MAX_BODY_BYTES < MAX_DISCARD_BYTES < MAX_PARTIAL_BYTES
 assert MIN_SEGMENT_BYTES <= MAX_SEGMENT_BYTES
+assert KEYS_A_RECORD * (4 * MAX_SYMBOL_CHARS + 20) < MIN_SEGMENT_BYTES
+assert KNOWN_A_RECORD * 48 < MIN_SEGMENT_BYTES
 assert 4 * MAX_SYMBOL_CHARS + 32 <= IN_HAND_BYTES
 assert DEFAULT_RING_ENTRIES & (DEFAULT_RING_ENTRIES - 1) == 0
 assert MAX_SCALED * 9_000 < 2**63
+assert 4 * MAX_EXPOSURE <= MAX_NOTIONAL

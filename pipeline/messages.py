@@ -189,11 +189,22 @@ class Fill(Struct, frozen=True, array_like=True, gc=False):
     policy: str
 
 
+class Cancel(Struct, frozen=True, array_like=True, gc=False):
+    """An order, named as in `Fill`, that will not fill in `quantity` (> 0) of what it asked for."""
+
+    order_seq: int
+    order_leg: int
+    strategy: str
+    quantity: int
+
+
 class Fills(Struct, frozen=True, array_like=True, gc=False):
-    """What exec did with one event: fills (also of orders that rested before), orders now resting."""
+    """What exec did with one event: fills (also of orders that rested before), orders now resting, and
+    what a flatten took back."""
 
     fills: tuple[Fill, ...] = ()
     resting: int = 0
+    cancelled: tuple[Cancel, ...] = ()
 
 
 _event: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
@@ -210,6 +221,11 @@ def encode(message: Event | Decision | Fills) -> bytes:
 def decode_event(payload: bytes) -> Event:
     """The event in `payload`. Raises msgspec.ValidationError or DecodeError on foreign bytes."""
     return _event.decode(payload)
+
+
+def is_control(payload: bytes) -> bool:
+    """Whether an encoded event is a control event, without decoding it: its tag is its first item."""
+    return payload[1:3] == b"\xa1k"
 
 
 def decode_decision(data: bytes) -> Decision:

@@ -83,7 +83,11 @@ def run(arguments: Sequence[str]) -> int:
     session = Session()
     try:
         code = ringline.main(
-            list(arguments), prog_name="ringline", standalone_mode=False, windows_expand_args=False, obj=session
+            list(arguments),
+            prog_name="ringline",
+            standalone_mode=False,
+            windows_expand_args=False,
+            obj=session,
         )
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit) as error:  # click turns the first into the second

@@ -44,7 +44,9 @@ UNAVAILABLE = 503
 @click.option("--control", type=click.Choice([str(action) for action in Action]), help="A control event.")
 @click.option("--reason", metavar="TEXT", help="Why, for a control event.")
 @click.option("--source", metavar="NAME", help="Who sends it: a name under `sources`; else the first.")
-@click.option("--id", "webhook_id", metavar="ID", help="The webhook-id; else a new one. A repeat is a duplicate.")
+@click.option(
+    "--id", "webhook_id", metavar="ID", help="The webhook-id; else a new one. A repeat is a duplicate."
+)
 @click.option("--url", metavar="URL", help="The gateway, if not the configured one.")
 @click.option("--print-curl", is_flag=True, help="Send nothing; print a curl line with a valid signature.")
 @json_option
@@ -111,7 +113,9 @@ def _body(file: IO[bytes] | None, fields: Mapping[str, str | None]) -> bytes:
         return file.read()
     event = _event(given)
     if not event:
-        raise UsageError("nothing to send: give --symbol and --side, --control, the options of a candle, or FILE")
+        raise UsageError(
+            "nothing to send: give --symbol and --side, --control, the options of a candle, or FILE"
+        )
     return msgspec.json.encode(event)
 
 
@@ -133,7 +137,9 @@ def _event(given: Mapping[str, str]) -> dict[str, Any]:
 def _only(given: Mapping[str, str], *allowed: str) -> None:
     foreign = [name for name in given if name not in allowed]
     if foreign:
-        raise UsageError(f"--{foreign[0]} does not go with --{next(name for name in allowed if name in given)}")
+        raise UsageError(
+            f"--{foreign[0]} does not go with --{next(name for name in allowed if name in given)}"
+        )
 
 
 def _show(answer: Answer, webhook_id: str, *, as_json: bool) -> int:

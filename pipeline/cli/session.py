@@ -54,7 +54,12 @@ def with_config(function: Callable[..., int | None]) -> Callable[..., int | None
     @click.pass_obj
     @functools.wraps(function)
     def wrapper(
-        session: Session, /, *arguments: Any, config_file: Path | None, assignments: tuple[str, ...], **rest: Any
+        session: Session,
+        /,
+        *arguments: Any,
+        config_file: Path | None,
+        assignments: tuple[str, ...],
+        **rest: Any,
     ) -> int | None:
         return function(*arguments, config=session.load(config_file, assignments), **rest)
 

@@ -63,7 +63,18 @@ def _show(status: Status, snapshot: Snapshot | None, fault: str) -> None:
     started = datetime.fromtimestamp(status.started_us / 1_000_000, UTC)
     click.echo(f"Pipeline in {status.data_dir}: pid {status.pid}, up since {started:%Y-%m-%d %H:%M:%S} UTC\n")
     replicas = {replica.name: replica for replica in snapshot.replicas} if snapshot else {}
-    headings = ("worker", "pid", "state", "restarts", "listens on", "handled/s", "depth", "lag ms", "CPU %", "MiB")
+    headings = (
+        "worker",
+        "pid",
+        "state",
+        "restarts",
+        "listens on",
+        "handled/s",
+        "depth",
+        "lag ms",
+        "CPU %",
+        "MiB",
+    )
     rows = [_row(process, replicas.get(process.name)) for process in status.processes]
     print_table(headings, rows)
     if snapshot is None:

@@ -29,7 +29,9 @@ def _section(path: str, tree: Mapping[str, Any]) -> Iterator[str]:
 
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
-        inner = ", ".join(f"{_name(name)} = {_value(item)}" for name, item in value.items() if item is not None)
+        inner = ", ".join(
+            f"{_name(name)} = {_value(item)}" for name, item in value.items() if item is not None
+        )
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_value(item) for item in value)}]"

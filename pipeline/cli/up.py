@@ -64,5 +64,3 @@ def _announce(config: Config, words: Sequence[str], took_s: float) -> None:
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
-
-

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from pipeline import limits
-from pipeline.config.schema import Config, Strategy
+from pipeline.config.schema import Config, Instrument, Strategy, Trading
 
 PORT_STRIDE = 10
 """The k-th worker of a stage listens on its port + 10·k."""
@@ -80,34 +80,82 @@ def _ports(config: Config) -> Iterator[str]:
 
 
 def _trading(config: Config) -> Iterator[str]:
-    if "default" not in config.trading.instruments:
+    trading = config.trading
+    if "default" not in trading.instruments:
         yield "trading.instruments.default: missing; it serves every symbol not named"
-    for name, instrument in config.trading.instruments.items():
-        for field, text, scale in (
-            ("tick", instrument.tick, instrument.price_scale),
-            ("lot", instrument.lot, instrument.quantity_scale),
-        ):
-            step = Decimal(text).scaleb(scale)
-            if step <= 0 or step != step.to_integral_value():
-                yield (
-                    f"trading.instruments.{name}.{field} = {text!r}: must be a positive multiple of "
-                    f"10^-{scale}, the scale of this instrument"
-                )
-    for name, strategy in config.trading.strategies.items():
+    for name, instrument in trading.instruments.items():
+        yield from _instrument(f"trading.instruments.{name}", instrument)
+    if len(trading.strategies) > limits.MAX_STRATEGIES_A_KEY:
+        yield f"trading.strategies: {len(trading.strategies)}; the limit is {limits.MAX_STRATEGIES_A_KEY}"
+    for name, strategy in trading.strategies.items():
         yield from _strategy(f"trading.strategies.{name}", strategy)
-    for index, throttle in enumerate(config.trading.throttles):
+        yield from _quantity(
+            f"trading.strategies.{name}.quantity", strategy.quantity, trading, strategy.symbols
+        )
+    yield from _quantity("trading.signal_quantity", trading.signal_quantity, trading, ())
+    if Decimal(trading.max_signal_quantity) <= 0:
+        yield f"trading.max_signal_quantity = {trading.max_signal_quantity!r}: must be positive"
+    yield from _throttles(trading)
+    yield from _costs(config)
+
+
+def _instrument(path: str, instrument: Instrument) -> Iterator[str]:
+    for field, text, scale in (
+        ("tick", instrument.tick, instrument.price_scale),
+        ("lot", instrument.lot, instrument.quantity_scale),
+    ):
+        step = Decimal(text).scaleb(scale)
+        if not 0 < step <= limits.MAX_SCALED or step != step.to_integral_value():
+            yield (
+                f"{path}.{field} = {text!r}: must be a positive multiple of "
+                f"10^-{scale}, the scale of this instrument"
+            )
+
+
+def _throttles(trading: Trading) -> Iterator[str]:
+    names: set[str] = set()
+    for index, throttle in enumerate(trading.throttles):
         path = f"trading.throttles[{index}]"
+        if throttle.name in names:
+            yield f"{path}.name = {throttle.name!r}: taken by another; a throttle's memory goes by its name"
+        names.add(throttle.name)
         if not 0 <= Decimal(throttle.multiplier) <= 1:
             yield f"{path}.multiplier = {throttle.multiplier!r}: allowed: 0 to 1"
         if Decimal(throttle.max_notional) < 0:
             yield f"{path}.max_notional = {throttle.max_notional!r}: must not be negative"
 
 
+def _costs(config: Config) -> Iterator[str]:
+    for name, text in (
+        ("commission_bps", config.exec.commission_bps),
+        ("slippage_bps", config.exec.slippage_bps),
+    ):
+        if not 0 <= Decimal(text) <= limits.MAX_BPS:
+            yield f"exec.{name} = {text!r}: allowed: 0 to {limits.MAX_BPS}"
+
+
 def _strategy(path: str, strategy: Strategy) -> Iterator[str]:
-    if Decimal(strategy.quantity) <= 0:
-        yield f"{path}.quantity = {strategy.quantity!r}: must be positive"
     if strategy.kind == "sma_cross" and strategy.fast >= strategy.slow:
         yield f"{path}.fast = {strategy.fast}: must be below slow ({strategy.slow})"
+
+
+def _quantity(path: str, text: str, trading: Trading, symbols: tuple[str, ...]) -> Iterator[str]:
+    """An order size must be countable in every instrument that may be traded with it."""
+    quantity = Decimal(text)
+    if quantity <= 0:
+        yield f"{path} = {text!r}: must be positive"
+        return
+    traded = {symbol if symbol in trading.instruments else "default" for symbol in symbols}
+    for name in sorted(traded or trading.instruments):
+        instrument = trading.instruments.get(name)
+        lot = Decimal(instrument.lot) if instrument else Decimal(0)
+        if instrument is None or lot <= 0:
+            continue  # reported above
+        if quantity.scaleb(instrument.quantity_scale) > limits.MAX_SCALED:
+            most = Decimal(limits.MAX_SCALED).scaleb(-instrument.quantity_scale)
+            yield f"{path} = {text!r}: at most {most:f}, the limit of instrument {name}"
+        elif quantity % lot:
+            yield f"{path} = {text!r}: must be a multiple of the lot {instrument.lot} of instrument {name}"
 
 
 def _sources(config: Config) -> Iterator[str]:

@@ -154,14 +154,17 @@ class Throttle(Section, frozen=True):
     but `multiplier` 0 halts."""
 
     name: NameText
-    max_trades: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    max_trades: Annotated[int, Meta(ge=0, le=limits.MAX_WINDOW_TRADES)] = 0
+    """Entries within any `window_seconds`."""
     window_seconds: PositiveSeconds = 60
     cooldown_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] = 0
     """After an exit."""
     min_spacing_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] = 0
     """Between entries."""
     max_notional: DecimalText = "0"
+    """Price × quantity of all entries within any `window_seconds`."""
     multiplier: DecimalText = "1"
+    """0 to 1: scales `max_notional`, and `max_trades` rounded down."""
     scope: Scope = Scope()
 
 
@@ -184,6 +187,9 @@ class Trading(Section, frozen=True):
         Throttle(name="monthly", max_trades=2, window_seconds=30 * 86_400, cooldown_seconds=3 * 86_400),
     )
     max_signal_quantity: DecimalText = "1000000"
+    """A signal that asks for more enters nothing."""
+    signal_quantity: DecimalText = "100"
+    """Order size of a signal that names none, nor a strategy that has one."""
 
 
 class Config(Section, frozen=True):

@@ -124,7 +124,9 @@ def test_a_connection_closed_after_its_answer_is_opened_again_without_a_retry() 
 
 
 def test_a_final_refusal_ends_the_run_with_the_gateways_words() -> None:
-    problem = Answer(status=401, body=b'{"title": "Unauthorized", "detail": "no signature by a known secret"}')
+    problem = Answer(
+        status=401, body=b'{"title": "Unauthorized", "detail": "no signature by a known secret"}'
+    )
     result, _ = play(lambda _request, _before: problem, limit=50)
     assert result.total == 0
     assert "answered 401" in result.fault
@@ -153,7 +155,9 @@ def test_told_to_stop_it_finishes_what_is_outstanding() -> None:
     assert result.total == len(gateway.accepted) < 100
 
 
-def test_an_unanswered_request_is_counted_as_unconfirmed_when_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unanswered_request_is_counted_as_unconfirmed_when_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("pipeline.replay.client.FINISH_S", 0.05)
 
     def stop(client: Client, gateway: FakeGateway) -> None:

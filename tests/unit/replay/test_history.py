@@ -57,7 +57,9 @@ def test_prices_are_adjusted_exactly_and_rounded_half_to_even() -> None:
 
 @settings(max_examples=200)
 @given(
-    st.decimals("0.01", "999", places=2), st.decimals("0.01", "999", places=2), st.decimals("0.5", "99", places=12)
+    st.decimals("0.01", "999", places=2),
+    st.decimals("0.01", "999", places=2),
+    st.decimals("0.5", "99", places=12),
 )
 def test_an_adjusted_price_is_the_nearest_fourth_decimal_to_the_true_quotient(
     price: Decimal, close: Decimal, adjusted_close: Decimal

@@ -7,7 +7,9 @@ from pipeline.replay.tally import Tally, percentile, times
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1), st.sampled_from([1, 50, 95, 99, 99.9, 100]))
-def test_a_percentile_is_the_smallest_value_that_enough_do_not_exceed(values: list[int], percent: float) -> None:
+def test_a_percentile_is_the_smallest_value_that_enough_do_not_exceed(
+    values: list[int], percent: float
+) -> None:
     ordered = sorted(values)
     found = percentile(ordered, percent)
     need = percent / 100 * len(ordered)

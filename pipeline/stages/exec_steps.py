@@ -1,0 +1,55 @@
+"""What exec does with a delivery: fill what was decided, and digest the fills."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.delivery import ORIGIN, Delivery, Tail, exec_digest
+from pipeline.messages import decode_decision, decode_event, decode_fills, encode
+from pipeline.telemetry.events import EventID
+from pipeline.telemetry.recorder import Recorder
+from pipeline.trading.exec import ExecLogic
+from pipeline.transport.settings import correlation_of
+
+State = tuple[Any, bytes, bytes]
+"""The trading core's state of a key, its digest `x`, and the agent's digest `a` that it follows."""
+
+
+class ExecSteps:
+    """transport.Steps on trading.ExecLogic."""
+
+    def __init__(self, logic: ExecLogic, state_every: int, recorder: Recorder) -> None:
+        self._logic = logic
+        self._state_every = state_every
+        self._start = recorder.start
+        self._end = recorder.end
+
+    def origin(self, key: str) -> State:
+        return self._logic.origin(key), ORIGIN, ORIGIN
+
+    def rebuild(self, tail: Tail) -> State:
+        logic = self._logic
+        state = logic.decode(tail.exec_state) if tail.stored_seq else logic.origin(tail.key)
+        for row in tail.rows:
+            if row.live:
+                event, decision = decode_event(row.payload), decode_decision(row.decision)
+                fills = decode_fills(row.fills)
+                state = logic.apply(state, event, decision, fills, key_seq=row.key_seq)
+        return state, tail.x, tail.a
+
+    def fits(self, state: State, delivery: Delivery) -> bool:
+        return delivery.a_prev == state[2]
+
+    def step(self, state: State, delivery: Delivery) -> State:
+        inner, x_prev, _ = state
+        started_ns = self._start(EventID.FILL_GENERATION, correlation := correlation_of(delivery.event_id))
+        if delivery.live:
+            event, decision = decode_event(delivery.payload), decode_decision(delivery.decision)
+            inner, fills = self._logic.step(inner, event, decision, key_seq=delivery.key_seq)
+            delivery.fills = encode(fills)
+        delivery.x_prev = x_prev
+        delivery.x = exec_digest(x_prev, delivery.key_seq, delivery.a, delivery.fills)
+        if delivery.key_seq % self._state_every == 0:
+            delivery.exec_state = self._logic.encode(inner)
+        self._end(EventID.FILL_GENERATION, started_ns, correlation)
+        return inner, delivery.x, delivery.a

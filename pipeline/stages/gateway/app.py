@@ -1,0 +1,237 @@
+"""The gateway as a raw ASGI application: routes and the rules of HTTP, around the intake.
+
+No framework: on `POST /webhook/{source}` one would cost more than everything else together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline import limits
+from pipeline.clock import US_PER_S, Clock
+from pipeline.config.schema import Config
+from pipeline.delivery import Delivery
+from pipeline.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Secret
+from pipeline.stages.gateway.answer import JSON, Answer, Header
+from pipeline.stages.gateway.committer import CommitFailedError, Committer
+from pipeline.stages.gateway.counters import Counters, Family, exposition, families, gauge
+from pipeline.stages.gateway.health import Health
+from pipeline.stages.gateway.intake import Intake, SourceKeys
+from pipeline.stages.gateway.journal import Journal
+from pipeline.stages.gateway.parse import Instruments
+from pipeline.stages.gateway.problem import Problem, problem
+from pipeline.stages.gateway.recording import GATEWAY_RECEIVE, Recorder
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+WEBHOOK = "/webhook/"
+_ID, _TIMESTAMP, _SIGNATURE = (
+    name.encode("ascii") for name in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
+)
+_LENGTH, _TRANSFER, _ENCODING = b"content-length", b"transfer-encoding", b"content-encoding"
+_ONCE = frozenset((_ID, _TIMESTAMP, _SIGNATURE, _LENGTH, _TRANSFER, _ENCODING))
+"""Headers that say two things when given twice; which one a proxy before us believed is unknown."""
+_MAX_LENGTH_DIGITS = 15
+_IDENTITY = b"identity"
+
+_RETRY_S = 1
+_NOT_FOUND = problem(Problem.NOT_FOUND, "no such path; events go to POST /webhook/{source}")
+_POST_ONLY = problem(
+    Problem.METHOD_NOT_ALLOWED, "events are posted; allowed: POST", headers=[(b"allow", b"POST")]
+)
+_GET_ONLY = problem(Problem.METHOD_NOT_ALLOWED, "allowed: GET, HEAD", headers=[(b"allow", b"GET, HEAD")])
+_LENGTH_REQUIRED = problem(Problem.LENGTH_REQUIRED, "Content-Length: missing")
+_ENCODED = problem(
+    Problem.ENCODED_BODY,
+    "Content-Encoding: only identity, the body as it is, can be verified",
+    headers=[(b"accept-encoding", b"identity")],
+)
+_CROWDED = problem(
+    Problem.TOO_MANY_CONNECTIONS, "the gateway has as many as it serves", retry_after_s=_RETRY_S
+).closing()
+_PARTIAL = problem(
+    Problem.TOO_MANY_PENDING, "too many bodies are arriving in pieces", retry_after_s=_RETRY_S
+).closing()
+_ALIVE = Answer(200, b'{"status":"alive"}', [JSON])
+_READY = Answer(200, b'{"status":"ready"}', [JSON])
+_TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+
+
+class GatewayApp:
+    """`POST /webhook/{source}`, `GET /healthz`, `/readyz`, `/metrics`.
+
+    Needs a running event loop with its first event. `drain()` first, then stop the server, then
+    `await committer.close()`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        journal: Journal,
+        instruments: Instruments,
+        secrets: Mapping[str, tuple[Secret, ...]],
+        dispatch: Callable[[list[Delivery]], None],
+        recorder: Recorder,
+        clock: Clock,
+    ) -> None:
+        """`dispatch` gets newly synced deliveries in journal order; `secrets` are by source
+        (`secrets.load_secrets`)."""
+        self.counters = Counters()
+        self.health = Health(clock)
+        self.committer = Committer(journal, dispatch, recorder, clock, self.health.fail)
+        self._journal = journal
+        self._clock = clock
+        self._now_ns = clock.monotonic_ns
+        self._record = recorder.record
+        self._max_body_bytes = config.gateway.max_body_bytes
+        self._partial_bytes = 0
+        intake = Intake(
+            journal,
+            self.committer,
+            instruments,
+            self.health,
+            self.counters,
+            recorder,
+            clock,
+            config.gateway.max_pending,
+        )
+        self._take = intake.take
+        self._sources = {
+            WEBHOOK + name: SourceKeys(name, secrets[name], source.tolerance_s)
+            for name, source in config.sources.items()
+        }
+        self._pages: dict[str, Callable[[], Answer]] = {
+            "/healthz": lambda: _ALIVE,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        started_ns = self._now_ns()
+        source = self._sources.get(scope["path"]) if scope["method"] == "POST" else None
+        if source is None:
+            answer: Answer | None = self._elsewhere(scope["method"], scope["path"])
+        else:
+            named = dict(scope["headers"])
+            answer = self._refusal(named, scope["headers"]) or await self._posted(source, named, receive)
+        if answer is None:
+            return
+        self.counters.requests[answer.status] += 1
+        await send(answer.head)
+        await send(answer.body)
+        if answer.status == 202:
+            self._record(GATEWAY_RECEIVE, self._now_ns() - started_ns)
+
+    async def crowded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves connections above the limit."""
+        del scope, receive
+        self.counters.requests[_CROWDED.status] += 1
+        await send(_CROWDED.head)
+        await send(_CROWDED.body)
+
+    def drain(self) -> None:
+        """Takes no more events; what was accepted is still synced, dispatched and answered."""
+        self.health.drain()
+
+    # ---- POST /webhook/{source} -------------------------------------------------------------------------
+
+    def _refusal(self, named: dict[bytes, bytes], headers: Sequence[Header]) -> Answer | None:
+        """What can be said before the body is read."""
+        if len(named) != len(headers) and (twice := _given_twice(headers)):
+            return problem(Problem.MALFORMED_REQUEST, f"{twice}: given twice", field=twice)
+        if named.get(_ENCODING, _IDENTITY).lower() != _IDENTITY:
+            return _ENCODED
+        length = named.get(_LENGTH)
+        if length is None:
+            return _LENGTH_REQUIRED
+        if not length.isdigit() or len(length) > _MAX_LENGTH_DIGITS or _TRANSFER in named:
+            detail = "content-length: expected digits, and no transfer-encoding beside it"
+            return problem(Problem.MALFORMED_REQUEST, detail, field="content-length")
+        if int(length) > self._max_body_bytes:
+            return self._too_large(int(length))
+        return None
+
+    async def _posted(self, source: SourceKeys, named: dict[bytes, bytes], receive: Receive) -> Answer | None:
+        """The answer to a request whose body is awaited; None if its sender went away."""
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body: bytes | Answer | None = message.get("body", b"")
+        if message.get("more_body"):
+            body = await self._collected(message, receive)
+        if type(body) is not bytes:
+            return body  # type: ignore[return-value]
+        get = named.get
+        answer, on_disk = self._take(source, get(_ID, b""), get(_TIMESTAMP, b""), get(_SIGNATURE, b""), body)
+        if on_disk is not None:
+            try:
+                await on_disk
+            except CommitFailedError:
+                return self.health.refusal
+        return answer
+
+    async def _collected(self, message: dict[str, Any], receive: Receive) -> bytes | Answer | None:
+        """A body that arrives in pieces; bounded for itself and together with all others."""
+        pieces: list[bytes] = []
+        held = 0
+        try:
+            while True:
+                piece = message.get("body", b"")
+                pieces.append(piece)
+                held += len(piece)
+                self._partial_bytes += len(piece)
+                if held > self._max_body_bytes:
+                    return self._too_large(held)
+                if self._partial_bytes > limits.MAX_PARTIAL_BYTES:
+                    return _PARTIAL
+                if not message.get("more_body"):
+                    return b"".join(pieces)
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+        finally:
+            self._partial_bytes -= held
+
+    def _too_large(self, size: int) -> Answer:
+        detail = f"{size} bytes or more; the limit is {self._max_body_bytes}"
+        answer = problem(Problem.BODY_TOO_LARGE, detail)
+        return answer.closing() if size > limits.MAX_DISCARD_BYTES else answer
+
+    # ---- everything else --------------------------------------------------------------------------------
+
+    def _elsewhere(self, method: str, path: str) -> Answer:
+        page = self._pages.get(path)
+        if page is not None:
+            return page() if method in ("GET", "HEAD") else _GET_ONLY
+        if path.startswith(WEBHOOK) and method != "POST":
+            return _POST_ONLY
+        return _NOT_FOUND
+
+    def _readyz(self) -> Answer:
+        reason = self.health.unready()
+        return problem(Problem.NOT_READY, reason, retry_after_s=_RETRY_S) if reason else _READY
+
+    def _metrics(self) -> Answer:
+        return Answer(200, exposition([*families(self.counters), *self._gauges()]), [_TEXT])
+
+    def _gauges(self) -> Iterator[Family]:
+        journal = self._journal
+        oldest_us = journal.oldest_accepted_us
+        age_us = 0 if oldest_us is None else max(0, self._clock.wall_us() - oldest_us)
+        yield gauge("pending", "Requests that wait for the journal.", self.committer.pending)
+        yield gauge("partial_bytes", "Bodies that arrive in pieces, together.", self._partial_bytes)
+        yield gauge("journal_depth", "Deliveries not settled.", journal.depth)
+        yield gauge("journal_bytes", "Size of the journal.", journal.bytes_used)
+        yield gauge("oldest_unsettled_seconds", "Age of the oldest unsettled event.", age_us / US_PER_S)
+        yield gauge("ready", "1 while the gateway should be sent events.", not self.health.unready())
+
+
+def _given_twice(headers: Sequence[Header]) -> str:
+    """The first header that may be given once only and was not, else empty."""
+    names = [name for name, _ in headers]
+    return next((name.decode("ascii") for name in names if name in _ONCE and names.count(name) > 1), "")

@@ -1,0 +1,145 @@
+"""Group commit: one sync at a time, and all that was accepted during it shares the next one.
+
+loop    accept a, b │ accept c, d, e          │ a, b: dispatch, answer │ accept f …
+thread              └ sync ──────────────────▶┘└ sync (c, d, e) ──────▶
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from pipeline.clock import Clock
+from pipeline.delivery import Delivery
+from pipeline.errors import MissingError
+from pipeline.stages.gateway.journal import Journal
+from pipeline.stages.gateway.recording import JOURNAL_WRITE, Recorder
+
+log = logging.getLogger(__name__)
+
+
+class CommitFailedError(MissingError):
+    """The journal could not be synced: whether the event is on disk is unknown until the next start."""
+
+
+class _Waiting(NamedTuple):
+    """One event (or, with jno 0, a question) and who waits for it."""
+
+    jno: int
+    appended_ns: int
+    deliveries: Sequence[Delivery]
+    future: asyncio.Future[None]
+
+
+class Committer:
+    """Syncs the journal and tells what is on disk. All methods on the event loop's thread.
+
+    `dispatch` gets the deliveries of each sync, in journal order, right after it. After a failed sync
+    nothing is retried: the page cache may already have forgotten what the disk refused, and a sync that
+    then "succeeds" would prove nothing.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        dispatch: Callable[[list[Delivery]], None],
+        recorder: Recorder,
+        clock: Clock,
+        on_failure: Callable[[str], object],
+    ) -> None:
+        self._sync = journal.sync
+        self._dispatch = dispatch
+        self._record = recorder.record
+        self._now_ns = clock.monotonic_ns
+        self._on_failure = on_failure
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="journal-sync")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._covered: list[_Waiting] = []
+        """What the sync under way will have put on disk."""
+        self._next: list[_Waiting] = []
+        self._syncing = False
+        self.failed = ""
+        self.syncs = 0
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait for their commit."""
+        return len(self._covered) + len(self._next)
+
+    def add(self, jno: int, deliveries: Sequence[Delivery]) -> asyncio.Future[None]:
+        """A future that is done when `jno`, just appended, is on disk, or fails with CommitFailedError."""
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        if self.failed:
+            future.set_exception(CommitFailedError(self.failed))
+            return future
+        self._next.append(_Waiting(jno, self._now_ns(), deliveries, future))
+        if not self._syncing:
+            self._start()
+        return future
+
+    def barrier(self) -> asyncio.Future[None]:
+        """A future that is done when all that was appended until now is on disk."""
+        return self.add(0, ())
+
+    async def close(self) -> None:
+        """Syncs what is left and ends the thread."""
+        try:
+            if not self.failed:
+                await self.barrier()
+        finally:
+            self._executor.shutdown()
+
+    def _start(self) -> None:
+        self._covered, self._next = self._next, []
+        self._syncing = True
+        self._executor.submit(self._run)
+
+    def _run(self) -> None:
+        """On the thread."""
+        assert self._loop is not None
+        try:
+            synced = self._sync()
+        except Exception as error:
+            self._loop.call_soon_threadsafe(self._fail, f"journal: {error}")
+        else:
+            self._loop.call_soon_threadsafe(self._done, synced)
+
+    def _done(self, synced: int) -> None:
+        covered = self._covered
+        if (last := max(waiting.jno for waiting in covered)) > synced:
+            self._fail(f"journal: synced up to {synced} only, expected {last}")
+            return
+        self.syncs += 1
+        self._covered = []
+        self._syncing = False
+        if self._next:
+            self._start()
+        now_ns, record = self._now_ns(), self._record
+        deliveries: list[Delivery] = []
+        for waiting in covered:
+            if waiting.jno:
+                record(JOURNAL_WRITE, now_ns - waiting.appended_ns)
+                deliveries += waiting.deliveries
+        try:
+            if deliveries:
+                self._dispatch(deliveries)
+        finally:
+            for waiting in covered:
+                if not waiting.future.done():
+                    waiting.future.set_result(None)
+
+    def _fail(self, text: str) -> None:
+        log.error("%s; no more events are taken until the gateway is started again", text)
+        self.failed = text
+        failed, self._covered, self._next = self._covered + self._next, [], []
+        self._syncing = False
+        for waiting in failed:
+            if not waiting.future.done():
+                waiting.future.set_exception(CommitFailedError(text))
+        self._on_failure(text)

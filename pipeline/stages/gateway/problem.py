@@ -1,0 +1,72 @@
+"""Everything that the gateway answers other than success: RFC 9457 problem details, one table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+import msgspec
+
+from pipeline.stages.gateway.answer import Answer, Header
+
+CONTENT_TYPE: Header = (b"content-type", b"application/problem+json")
+TYPE_PREFIX = "https://ringline.dev/problems/"
+
+
+class Problem(Enum):
+    """A kind of problem: the last part of its type URI, its status, its title."""
+
+    MALFORMED_REQUEST = ("malformed-request", 400, "The request is not well-formed HTTP/1.1")
+    MALFORMED_EVENT = ("malformed-event", 400, "The body is not well-formed JSON")
+    BAD_SIGNATURE = ("bad-signature", 401, "The request is not signed as it must be")
+    NOT_FOUND = ("not-found", 404, "There is nothing here")
+    METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method does not fit here")
+    REQUEST_TIMEOUT = ("request-timeout", 408, "The request did not arrive in time")
+    LENGTH_REQUIRED = ("length-required", 411, "The request needs a Content-Length")
+    BODY_TOO_LARGE = ("body-too-large", 413, "The body is too large")
+    ENCODED_BODY = ("encoded-body", 415, "The body is compressed or otherwise encoded")
+    UNACCEPTABLE_EVENT = ("unacceptable-event", 422, "The event cannot be accepted")
+    ID_REUSED = ("webhook-id-reused", 422, "This webhook-id was used for another body")
+    HEADERS_TOO_LARGE = ("headers-too-large", 431, "The headers are too large")
+    JOURNAL_FULL = ("journal-full", 503, "The journal is full")
+    JOURNAL_FAILED = ("journal-failed", 503, "The journal has failed")
+    TOO_MANY_PENDING = ("too-many-pending", 503, "Too many requests are waiting")
+    TOO_MANY_CONNECTIONS = ("too-many-connections", 503, "Too many connections are open")
+    DRAINING = ("draining", 503, "The gateway is leaving")
+    NOT_READY = ("not-ready", 503, "The gateway is not ready")
+
+    @property
+    def uri(self) -> str:
+        return TYPE_PREFIX + self.value[0]
+
+    @property
+    def status(self) -> int:
+        return self.value[1]
+
+    @property
+    def title(self) -> str:
+        return self.value[2]
+
+
+def problem(
+    kind: Problem,
+    detail: str,
+    *,
+    field: str | None = None,
+    retry_after_s: int | None = None,
+    headers: Iterable[Header] = (),
+) -> Answer:
+    """The answer for one occurrence: `detail` says which value broke which limit, `field` where."""
+    members: dict[str, str | int] = {
+        "type": kind.uri,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+    }
+    extra = list(headers)
+    if field is not None:
+        members["field"] = field
+    if retry_after_s is not None:
+        members["retry_after_s"] = retry_after_s
+        extra.append((b"retry-after", b"%d" % retry_after_s))
+    return Answer(kind.status, msgspec.json.encode(members), [CONTENT_TYPE, *extra])

@@ -1,0 +1,164 @@
+"""uvicorn's httptools protocol with the bounds that it lacks: headers, pipelining, connections, slow senders.
+
+Everything refused here is refused as a problem, like everything else. After an answer to an earlier
+request of the same connection, never before it: the sender would take it for that one's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from pipeline import limits
+from pipeline.stages.gateway.answer import Answer
+from pipeline.stages.gateway.app import GatewayApp
+from pipeline.stages.gateway.problem import Problem, problem
+
+_MALFORMED = problem(Problem.MALFORMED_REQUEST, "what was received is no HTTP/1.1 request").closing()
+_HEADERS = problem(
+    Problem.HEADERS_TOO_LARGE,
+    f"the limit is {limits.MAX_HEADERS} headers of {limits.MAX_HEADER_BYTES} bytes together",
+).closing()
+_SLOW = problem(
+    Problem.REQUEST_TIMEOUT, f"not complete after {limits.REQUEST_READ_S} s, which is the limit"
+).closing()
+
+
+class _ExcessError(Exception):
+    """Raised inside a parser callback to stop the parser."""
+
+
+class _Transport:
+    """A transport that may be written to after its end.
+
+    uvloop raises once the peer has reset the connection, before it tells anybody that it has; an answer that
+    nobody waits for any more is no error.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._write = transport.write
+        self.abort = transport.abort
+        self.close = transport.close
+        self.get_extra_info = transport.get_extra_info
+        self.is_closing = transport.is_closing
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
+
+    def write(self, data: bytes) -> None:
+        if not self.is_closing():
+            self._write(data)
+
+
+class GatewayProtocol(HttpToolsProtocol):
+    """One connection. `max_connections` is set on a subclass by the server."""
+
+    max_connections: int
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.gateway = cast(GatewayApp, config.loaded_app)
+        self._reading_since_s = self.loop.time()
+        """When the request being read began; 0.0 between requests."""
+        self._in_head = False
+        self._head_bytes = 0
+        self._head_pieces_bytes = 0
+        self._ending = False
+        """Something was wrong behind a good request: its answer is the last one."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(_Transport(transport))  # type: ignore[arg-type]
+        excess = len(self.connections) - self.max_connections
+        if excess > 0:
+            self.gateway.counters.connections_refused += 1
+            self.app = self.gateway.crowded
+        if excess > limits.SPARE_CONNECTIONS:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._ending:
+            return
+        self._unset_keepalive_if_required()
+        began_in_head = self._in_head
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return  # answered as the plain HTTP request that it also is
+        except httptools.HttpParserError:
+            self._refuse(_HEADERS if self._too_large() else _MALFORMED)
+            return
+        if began_in_head and self._in_head:
+            # A single header can come in any number of pieces, and is no callback before it is complete.
+            self._head_pieces_bytes += len(data)
+            if self._head_pieces_bytes > 2 * limits.MAX_HEADER_BYTES:
+                self._refuse(_HEADERS)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._reading_since_s = self.loop.time()
+        self._in_head = True
+        self._head_bytes = self._head_pieces_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._counted(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._counted(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if len(self.pipeline) >= limits.MAX_PIPELINED:
+            raise _ExcessError
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._reading_since_s = 0.0
+        super().on_message_complete()
+        self.cycle.more_body = False  # uvicorn leaves it where the answer came before the body's end
+
+    def on_response_complete(self) -> None:
+        last = self._ending and not self.pipeline
+        super().on_response_complete()
+        if last:
+            self.transport.close()
+
+    def expire(self, now_s: float) -> None:
+        """Ends the connection if its request has been arriving for too long."""
+        began_s = self._reading_since_s
+        if began_s and now_s - began_s > limits.REQUEST_READ_S and not self._ending:
+            self._refuse(_SLOW)
+
+    def _counted(self, head_bytes: int) -> None:
+        self._head_bytes += head_bytes
+        if self._too_large():
+            raise _ExcessError
+
+    def _too_large(self) -> bool:
+        return self._head_bytes > limits.MAX_HEADER_BYTES or len(self.headers or ()) > limits.MAX_HEADERS
+
+    def _refuse(self, answer: Answer) -> None:
+        """The end of this connection, told to its sender where that can be understood."""
+        self._ending = True
+        if self.pipeline and self.pipeline[0][0].more_body:
+            self.pipeline.popleft()
+        cycle = self.cycle
+        if self.pipeline or (cycle and not cycle.more_body and not cycle.response_complete):
+            self.flow.pause_reading()
+            return
+        begun = cycle is not None and cycle.more_body and cycle.response_started
+        if not begun and self.headers is not None:
+            self.gateway.counters.requests[answer.status] += 1
+            self.transport.write(answer.raw())
+        self.transport.close()

@@ -1,0 +1,137 @@
+"""Puts the application on a port: uvicorn with uvloop and httptools, its limits set and its habits off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import resource
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from pipeline import limits
+from pipeline.errors import MissingError
+from pipeline.stages.gateway.app import GatewayApp
+from pipeline.stages.gateway.protocol import GatewayProtocol
+
+SWEEP_S = 0.5
+_OTHER_FILES = 256
+"""Descriptors that the process needs beside its connections: segments, links, rings, libraries."""
+
+
+def bind(host: str, port: int, key: str = "gateway.port") -> socket.socket:
+    """A socket bound to host and port (0: any free one). Raises MissingError naming both."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise MissingError(f"{key}: host {host!r}: {error.strerror}") from None
+    bound = socket.socket(family, kind, protocol)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(address)
+        bound.listen(1)  # two sockets may be bound to one port, only one may listen
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise MissingError(f"{key} = {port}: {host}:{port} is in use by another process") from None
+        raise MissingError(f"{key} = {port}: {host}:{port}: {error.strerror}") from None
+    bound.setblocking(False)
+    return bound
+
+
+def raise_file_limit(files: int) -> None:
+    """Asks for room for `files` descriptors, as far as the hard limit goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class GatewayServer:
+    """Serves `app` on a bound socket, on the running loop (make it a uvloop one).
+
+    Leaves signals, logging and the loop alone: they are the process's.
+    """
+
+    def __init__(self, app: GatewayApp, bound: socket.socket, max_connections: int) -> None:
+        raise_file_limit(max_connections + limits.SPARE_CONNECTIONS + _OTHER_FILES)
+        self._bound = bound
+        self._config = uvicorn.Config(
+            app,
+            http=type("BoundedProtocol", (GatewayProtocol,), {"max_connections": max_connections}),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=limits.KEEP_ALIVE_S,
+        )
+        self._app = app
+        self._server = _QuietServer(self._config)
+        self._serving: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, port = self._bound.getsockname()[:2]
+        return host, port
+
+    @property
+    def connections(self) -> int:
+        return len(self._server.server_state.connections)
+
+    async def start(self) -> None:
+        """Returns when connections are accepted."""
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._bound]))
+        started = asyncio.create_task(self._server.is_started.wait())
+        await asyncio.wait((self._serving, started), return_when=asyncio.FIRST_COMPLETED)
+        if self._serving.done():
+            started.cancel()
+            self._serving.result()
+        self._sweeping = asyncio.create_task(self._sweep())
+
+    async def stop(self, within_s: int = limits.DRAIN_S) -> None:
+        """Closes the port, answers what was asked, closes every connection; cuts what is left in the end.
+
+        The application should be drained first: until then it goes on taking events.
+        """
+        if self._serving is None or self._sweeping is None:
+            self._bound.close()
+            return
+        self._config.timeout_graceful_shutdown = within_s
+        self._server.should_exit = True
+        await self._serving
+        self._sweeping.cancel()
+
+    async def _sweep(self) -> None:
+        """Looks for slow senders, and lets the wall clock be followed."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now_s = loop.time()
+            for connection in tuple(self._server.server_state.connections):
+                assert isinstance(connection, GatewayProtocol)
+                connection.expire(now_s)
+            self._app.health.unready()
+
+
+class _QuietServer(uvicorn.Server):
+    """Touches no signal handlers and says when it has started."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_started = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_started.set()

@@ -1,0 +1,196 @@
+"""The gateway process: HTTP intake, journal and the dispatcher's links on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+
+import uvloop
+
+from pipeline.clock import NS_PER_MS, NS_PER_S, NS_PER_US, US_PER_S
+from pipeline.config import Config
+from pipeline.delivery import Delivery
+from pipeline.messages import Fate, is_control
+from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
+from pipeline.stages.gateway.app import GatewayApp
+from pipeline.stages.gateway.committer import CommitFailedError
+from pipeline.stages.gateway.secrets import load_secrets
+from pipeline.stages.gateway.server import GatewayServer, bind
+from pipeline.storage.journal import Journal
+from pipeline.telemetry.events import EventID
+from pipeline.trading.instruments import Instruments
+from pipeline.transport.aio import DispatcherLoop
+from pipeline.transport.dispatcher import Dispatcher, Pending
+from pipeline.transport.members import local_members
+from pipeline.transport.settings import correlation_of
+from pipeline.transport.sockets import Sockets
+
+log = logging.getLogger(__name__)
+
+MAINTAIN_S = 0.2
+"""The journal persists marks and frees segments in steps of a few milliseconds."""
+DRAIN_LOOK_S = 0.01
+
+
+def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
+    """The gateway until it is asked to leave.
+
+    Raises MissingError or DamagedError, before anything is served, when port, secrets or journal are not
+    to be had.
+    """
+    context = Context("gateway", 0, config)
+    bound = bind(config.gateway.host, config.gateway.port)
+    secrets = load_secrets(config, os.environ)
+    journal = Journal.open(context.data_dir / "journal", config.journal, context.clock)
+    gateway = Gateway(context, journal)
+
+    async def serve() -> None:
+        app = GatewayApp(
+            config,
+            journal=journal,
+            instruments=Instruments(config.trading),
+            secrets=secrets,
+            dispatch=gateway.dispatch,
+            recorder=context.recorder,
+            clock=context.clock,
+        )
+        server = GatewayServer(app, bound, config.gateway.max_connections)
+        await gateway.run(app, server, ready, stop)
+
+    try:
+        uvloop.run(serve())
+    finally:
+        journal.close()
+        context.recorder.close()
+    return 0
+
+
+class Gateway:
+    """Joins the application, the journal and the dispatcher."""
+
+    def __init__(self, context: Context, journal: Journal) -> None:
+        self._context = context
+        self._journal = journal
+        self._clock = context.clock
+        self._record = context.recorder.record
+        self._app: GatewayApp | None = None
+        self._fates: set[asyncio.Task[None]] = set()
+        members = local_members(context.config.agent)
+        meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
+        self._dispatcher = Dispatcher(
+            context.name, context.boot, context.timing,
+            on_settled=self._settled, on_fate=self._fate, on_alarm=self._alarm,
+            expire_after_us=context.config.journal.expire_after_s * US_PER_S,
+            wall_us=self._clock.wall_us, meter=meter,
+        )  # fmt: skip
+        sockets = Sockets(context.name, context.boot, bind=None, downstream=members)
+        self._links = DispatcherLoop(self._dispatcher, sockets, members, self._clock, context.timing, meter)
+        self._report = context.reporter(self._dispatcher, meter)
+        for delivery in journal.recovered:
+            self._enqueue(delivery, dispatched=True)
+        journal.recovered.clear()
+
+    def dispatch(self, deliveries: list[Delivery]) -> None:
+        """Takes newly synced deliveries, in journal order, and sends what may go."""
+        for delivery in deliveries:
+            self._enqueue(delivery, dispatched=False)
+        self._links.turn()
+
+    async def run(
+        self, app: GatewayApp, server: GatewayServer, ready: Callable[[], None], stop: Stop
+    ) -> None:
+        """Serves until `stop`; then drains: what is accepted and can still be settled is settled."""
+        self._app = app
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        loop.add_reader(stop.fd, stopping.set)
+        self._links.start()
+        await server.start()
+        ticking = asyncio.create_task(self._tick())
+        ready()
+        try:
+            await stopping.wait()
+            loop.remove_reader(stop.fd)
+            app.health.drain()
+            await self._drained()
+            await server.stop(within_s=1)
+            await self._close_committer(app)
+        finally:
+            ticking.cancel()
+            self._links.stop()
+
+    # ---- events
+
+    def _enqueue(self, delivery: Delivery, *, dispatched: bool) -> None:
+        """Lag counts from the accept time, also across a restart."""
+        age_us = max(0, self._clock.wall_us() - delivery.accepted_us)
+        accepted_ns = self._clock.monotonic_ns() - age_us * NS_PER_US
+        control = is_control(delivery.payload)
+        self._dispatcher.enqueue(delivery, accepted_ns, control=control, dispatched=dispatched)
+
+    def _settled(self, pending: Pending) -> None:
+        delivery = pending.delivery
+        self._journal.settled(delivery.key, delivery.key_seq)
+        duration_ns = self._clock.monotonic_ns() - pending.accepted_ns
+        self._record(EventID.END_TO_END, duration_ns, correlation_of(delivery.event_id))
+
+    def _fate(self, key: str, key_seq: int, fate: Fate) -> None:
+        """Journalled first, told to the dispatcher when synced."""
+        task = asyncio.get_running_loop().create_task(self._journal_fate(key, key_seq, fate))
+        self._fates.add(task)
+        task.add_done_callback(self._fates.discard)
+
+    async def _journal_fate(self, key: str, key_seq: int, fate: Fate) -> None:
+        assert self._app is not None
+        self._journal.fate(key, key_seq, fate)
+        await self._app.committer.barrier()
+        log.warning("%s:%d ends as %s", key, key_seq, fate.name.lower())
+        self._dispatcher.fated(key, key_seq, fate)
+        self._links.turn()
+
+    def _alarm(self, text: str) -> None:
+        assert self._app is not None
+        self._app.health.fail(f"the audit contradicts the journal: {text}")
+
+    # ---- time
+
+    async def _tick(self) -> None:
+        """Self-reports ten times a second, journal maintenance in between."""
+        interval_s = REPORT_EVERY_NS / NS_PER_S
+        record, loop = self._record, asyncio.get_running_loop()
+        maintain_at = 0.0
+        while True:
+            due_s = loop.time() + interval_s
+            self._report(self._clock.monotonic_ns())
+            if loop.time() >= maintain_at:
+                maintain_at = loop.time() + MAINTAIN_S
+                self._maintain()
+            await asyncio.sleep(due_s - loop.time())
+            record(EventID.EVENT_LOOP_LAG, max(0, int((loop.time() - due_s) * NS_PER_S)))
+
+    def _maintain(self) -> None:
+        assert self._app is not None
+        try:
+            self._journal.maintain()
+        except Exception as error:  # whatever the disk did, no more events are taken
+            self._app.health.fail(f"journal: {error}")
+            log.exception("journal maintenance failed")
+
+    async def _drained(self) -> None:
+        """Waits until everything accepted is settled, or until the others must be gone too."""
+        limit_ns = self._context.config.supervisor.drain_s * NS_PER_S * 8 // 10
+        give_up_ns = self._clock.monotonic_ns() + max(limit_ns, 100 * NS_PER_MS)
+        while self._clock.monotonic_ns() < give_up_ns:
+            if not self._dispatcher.unsettled and not self._journal.unsynced:
+                return
+            await asyncio.sleep(DRAIN_LOOK_S)
+        log.warning("left with %d unsettled events; they are in the journal", self._dispatcher.unsettled)
+
+    @staticmethod
+    async def _close_committer(app: GatewayApp) -> None:
+        try:
+            await app.committer.close()
+        except CommitFailedError as error:
+            log.error("%s", error)

@@ -1,0 +1,215 @@
+"""The embedded audit store: one SQLite file, one writer, WAL with a full sync a commit."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import limits
+from pipeline.delivery import Delivery, Tail, decode_delivery, encode_delivery
+from pipeline.errors import MissingError
+from pipeline.storage.audit.chain import START, Link, link_hash
+from pipeline.storage.audit.schema import migrate
+from pipeline.storage.audit.store import (
+    NO_ROWS,
+    Head,
+    Judged,
+    fits,
+    has_states,
+    head_of,
+    without_surplus_states,
+)
+from pipeline.storage.lock import lock_file
+
+_INSERT = "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_LAST_ROW = "SELECT body FROM rows WHERE key = ? ORDER BY key_seq DESC LIMIT 1"
+_STORED = "SELECT max(key_seq) FROM rows WHERE key = ? AND stored"
+_SINCE = "SELECT body FROM rows WHERE key = ? AND key_seq >= ? ORDER BY key_seq"
+_HEAD = "SELECT seq, h FROM rows ORDER BY seq DESC LIMIT 1"
+_BY_EVENT = "SELECT 1 FROM rows WHERE event_id = ? AND key = ?"
+
+Values = tuple[int, str, int, bytes, int, str, int, bytes, bytes]
+"""A row as inserted: seq, key, key_seq, event_id, accepted_us, outcome, stored, h, body."""
+
+
+class SqliteAuditStore:
+    """An `AuditStore`. May be used from any one thread at a time."""
+
+    def __init__(self, connection: sqlite3.Connection, lock: int, path: Path, state_every: int) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._path = path
+        self._state_every = state_every
+        self._heads: dict[str, Head] = {}
+        self._broken = False
+        last = connection.execute(_HEAD).fetchone()
+        self._chain = Link(*last) if last else START
+
+    @classmethod
+    def open(cls, path: Path, state_every: int = limits.STATE_EVERY_ROWS) -> SqliteAuditStore:
+        """Open or create the audit in `path` and hold its lock.
+
+        Raises MissingError when it is locked, cannot be opened, is no audit or a newer version's.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MissingError(f"audit {path}: cannot be created: {error.strerror}") from None
+        lock = lock_file(path.with_name(path.name + ".lock"), "audit")
+        try:
+            connection = _connect(path)
+            return cls(connection, lock, path, state_every)
+        except sqlite3.Error as error:
+            os.close(lock)
+            raise MissingError(f"audit {path}: cannot be opened: {error}") from None
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @property
+    def chain(self) -> Link:
+        """The end of the hash chain."""
+        return self._chain
+
+    def append(self, batch: Sequence[Delivery]) -> list[Judged]:
+        """See `AuditStore.append`."""
+        if self._broken:
+            raise MissingError(f"audit {self._path}: failed before; it has to be opened anew")
+        try:
+            return self._append(batch, None)
+        except sqlite3.IntegrityError:
+            self._abandon(batch)
+        except sqlite3.Error as error:
+            self._fail(batch, error)
+        try:
+            return self._append(batch, self._recorded_events(batch))
+        except sqlite3.Error as error:
+            self._fail(batch, error)
+            raise
+
+    def tail(self, key: str) -> Tail:
+        """See `AuditStore.tail`."""
+        try:
+            (stored,) = self._connection.execute(_STORED, (key,)).fetchone()
+            bodies = self._connection.execute(_SINCE, (key, stored or 0)).fetchall()
+        except sqlite3.Error as error:
+            raise MissingError(f"audit {self._path}: {error}") from None
+        rows = [decode_delivery(body) for (body,) in bodies]
+        return tail_of(key, rows, stored or 0)
+
+    def close(self) -> None:
+        self._connection.close()
+        os.close(self._lock)
+
+    def _append(self, batch: Sequence[Delivery], recorded: set[tuple[bytes, str]] | None) -> list[Judged]:
+        """Judge and commit. `recorded` are (event_id, key) that have a row and must get no second one.
+
+        None leaves that to the unique index, which says only that some row of the batch is one.
+        """
+        heads, state_every = self._heads, self._state_every
+        seq, h = self._chain
+        values: list[Values] = []
+        answers: list[Judged] = []
+        for delivery in batch:
+            key = delivery.key
+            head = heads.get(key) or self._load_head(key)
+            if delivery.key_seq <= head.last:
+                answers.append(Judged(True, head.last, head.event_id))
+            elif fits(delivery, head) and (recorded is None or _first_time(delivery, recorded)):
+                kept = without_surplus_states(delivery, state_every)
+                body = encode_delivery(kept)
+                seq += 1
+                h = link_hash(seq, h, body)
+                values.append(_values(seq, h, kept, body))
+                heads[key] = head_of(delivery)
+                answers.append(Judged(True, delivery.key_seq, delivery.event_id, True))
+            else:
+                answers.append(Judged(False, head.last, head.event_id))
+        if values:
+            self._commit(values)
+            self._chain = Link(seq, h)
+        return answers
+
+    def _commit(self, values: list[Values]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(_INSERT, values)
+        connection.execute("COMMIT")
+
+    def _load_head(self, key: str) -> Head:
+        heads = self._heads
+        if len(heads) >= limits.AUDIT_TAILS:
+            for old in list(heads)[: limits.AUDIT_TAILS // 8]:
+                del heads[old]
+        row = self._connection.execute(_LAST_ROW, (key,)).fetchone()
+        head = heads[key] = head_of(decode_delivery(row[0])) if row else NO_ROWS
+        return head
+
+    def _recorded_events(self, batch: Sequence[Delivery]) -> set[tuple[bytes, str]]:
+        found = set()
+        for delivery in batch:
+            if self._connection.execute(_BY_EVENT, (delivery.event_id, delivery.key)).fetchone():
+                found.add((delivery.event_id, delivery.key))
+        return found
+
+    def _abandon(self, batch: Sequence[Delivery]) -> None:
+        """Nothing of the batch was committed: forget what it made of the heads."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        for delivery in batch:
+            self._heads.pop(delivery.key, None)
+
+    def _fail(self, batch: Sequence[Delivery], error: sqlite3.Error) -> None:
+        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+        self._broken = not full
+        self._abandon(batch)
+        raise MissingError(f"audit {self._path}: cannot commit: {error}") from error
+
+
+def _first_time(delivery: Delivery, recorded: set[tuple[bytes, str]]) -> bool:
+    event = (delivery.event_id, delivery.key)
+    if event in recorded:
+        return False
+    recorded.add(event)
+    return True
+
+
+def tail_of(key: str, rows: list[Delivery], stored_seq: int) -> Tail:
+    """The tail from the rows of `key` since its stored states, that row included (all, if none)."""
+    if not rows:
+        return Tail(key, 0)
+    last, base = rows[-1], rows[0]
+    if not stored_seq:
+        return Tail(key, last.key_seq, last.a, last.x, rows=tuple(rows), event_id=last.event_id)
+    return Tail(
+        key, last.key_seq, last.a, last.x, stored_seq, base.agent_state, base.exec_state,
+        tuple(rows[1:]), last.event_id,
+    )  # fmt: skip
+
+
+def _values(seq: int, h: bytes, delivery: Delivery, body: bytes) -> Values:
+    return (
+        seq,
+        delivery.key,
+        delivery.key_seq,
+        delivery.event_id,
+        delivery.accepted_us,
+        delivery.outcome,
+        1 if has_states(delivery) else 0,
+        h,
+        body,
+    )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        migrate(connection, str(path))
+    except BaseException:
+        connection.close()
+        raise
+    return connection

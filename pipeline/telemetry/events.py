@@ -1,0 +1,89 @@
+"""What is measured: the ids of latencies, and of the facts that workers report about themselves.
+
+Ids are part of the ring's format: they never change, new ones are appended. 1 to 31 are latencies of the
+product, 32 to 63 facts of its workers, from 1024 on users have their own.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+STAGES = ("gateway", "agent", "exec", "audit")
+"""In flow order."""
+NEXT_STAGE = {"gateway": "agent", "agent": "exec", "exec": "audit"}
+"""Who a stage sends to; LAG, CREDIT and FLOW_THROTTLED are written by the sender about the next stage."""
+FIRST_USER_EVENT = 1024
+
+
+class EventID(IntEnum):
+    """Everything a ring entry may be about."""
+
+    CANDLE_PROCESSING = 1
+    SIGNAL_GENERATION = 2
+    ORDER_PLACEMENT = 3
+    ORDER_FILL = 4
+    EVENT_BUS_PUBLISH = 5
+    EVENT_BUS_HANDLE = 6
+    QUEUE_BACKLOG = 7
+    GC_PAUSE = 8
+
+    # The golden path, webhook to audit.
+    GATEWAY_RECEIVE = 9
+    SIGNATURE_CHECK = 10
+    IDEMPOTENCY_CHECK = 11
+    JOURNAL_WRITE = 12
+    GATEWAY_PUBLISH = 13
+    AGENT_CONSUME = 14
+    AGENT_DECISION = 15
+    AGENT_PUBLISH = 16
+    EXEC_CONSUME = 17
+    FILL_GENERATION = 18
+    FILL_PUBLISH = 19
+    AUDIT_WRITE = 20
+    END_TO_END = 21
+    """Accept to settled, timed by the gateway."""
+    EVENT_LOOP_LAG = 22
+
+    # Facts of a worker: COUNT or GAUGE entries.
+    LAG = 32
+    """GAUGE, ns, by the sender; correlation = downstream ordinal."""
+    DEPTH = 33
+    """GAUGE, messages in the worker's own queue."""
+    BLOCKED = 34
+    """COUNT, ns with output and no credit for it."""
+    HANDLED = 35
+    """COUNT, messages whose own work is done."""
+    FLOW_THROTTLED = 36
+    """COUNT, messages that waited for credit, by the sender; correlation = downstream ordinal."""
+    TRADE_THROTTLED = 37
+    """COUNT, orders refused by a risk limit."""
+    SHED = 38
+    """COUNT, refused for lack of capacity."""
+    CPU = 39
+    """GAUGE, ns of processor time since the process started."""
+    MEMORY = 40
+    """GAUGE, bytes: proportional set size where the kernel tells it, else resident."""
+    CREDIT = 41
+    """GAUGE, messages, by the sender; correlation = downstream ordinal."""
+    OUTCOME = 42
+    """COUNT, rows; correlation = index in list(messages.Outcome)."""
+    DUPLICATE = 43
+    """COUNT, repeats answered from the journal."""
+    MALFORMED = 44
+    """COUNT, frames that were no message of ours."""
+
+
+_NAMES = {int(event): event.name for event in EventID}
+
+
+def event_name(event_id: int) -> str:
+    """The name of an event, also of one this version does not know."""
+    return _NAMES.get(event_id) or f"EVENT_{event_id}"
+
+
+def split_worker(name: str) -> tuple[str, int]:
+    """`agent-0` → ("agent", 0); a name without an ordinal is a stage of its own with ordinal 0."""
+    stage, dash, ordinal = name.rpartition("-")
+    if dash and stage and ordinal.isascii() and ordinal.isdigit() and len(ordinal) <= 9:
+        return stage, int(ordinal)
+    return name, 0

@@ -1,0 +1,197 @@
+"""The bytes of a ring: one drawing, and every offset derived from it.
+
+A ring is a file in the telemetry directory, mapped by its writer and by its reader. All words are 64 bits,
+little-endian, aligned. Lines are 128 bytes, so that no two owners share a cache line (or a pair of lines
+fetched together).
+
+    byte
+       0  magic (8 bytes) │ version │ capacity │ mode │ proof │ pid │ process start │ generation
+      64  worker name, UTF-8, padded with zeros (64 bytes)      line 0: written once, before the file appears
+     128  head                                                  line 1: the writer's
+     256  tail │ dropped seen │                                 line 2: the reader's
+     384  dropped                                               line 3: the writer's
+     512  heartbeat │ closed                                    line 4: the writer's
+     640  zeros, reserved
+    4096  entries: capacity × 32 bytes
+
+    entry:  end, ns of CLOCK_MONOTONIC │ value │ what │ proof word
+    what:   event : 24 │ kind : 4 │ flags : 4 │ correlation : 32        (lowest bits first)
+
+`head` counts entries ever published and `tail` entries ever taken; both only rise, and entry number n
+(from 0) lives in slot n mod capacity. Its sequence is n + 1, so that memory full of zeros proves nothing.
+The proof word is the sequence; in a ring whose header says `proof` 1 it is sequence ^ end ^ value ^ what,
+which also proves the other three words on machines that reorder stores (ARM).
+"""
+
+from __future__ import annotations
+
+import platform
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+from pipeline import limits
+
+MAGIC = b"RINGLINE"
+VERSION = 1
+
+WORD_BYTES = 8
+LINE_BYTES = 128
+PAGE_BYTES = 4096
+ENTRY_BYTES = limits.RING_ENTRY_BYTES
+ENTRY_WORDS = ENTRY_BYTES // WORD_BYTES
+ENTRY_SHIFT = ENTRY_BYTES.bit_length() - 1
+"""slot << ENTRY_SHIFT is the slot's first byte, counted from the first entry."""
+NAME_BYTES = 64
+
+# ---- byte offsets ---------------------------------------------------------------------------------------
+IDENTITY_BYTE = 0
+HEAD_BYTE = IDENTITY_BYTE + LINE_BYTES
+TAIL_BYTE = HEAD_BYTE + LINE_BYTES
+DROPPED_SEEN_BYTE = TAIL_BYTE + WORD_BYTES
+DROPPED_BYTE = TAIL_BYTE + LINE_BYTES
+HEARTBEAT_BYTE = DROPPED_BYTE + LINE_BYTES
+CLOSED_BYTE = HEARTBEAT_BYTE + WORD_BYTES
+RESERVED_BYTE = HEARTBEAT_BYTE + LINE_BYTES
+ENTRIES_BYTE = PAGE_BYTES
+
+# ---- the same as word indices ---------------------------------------------------------------------------
+HEAD = HEAD_BYTE // WORD_BYTES
+TAIL = TAIL_BYTE // WORD_BYTES
+DROPPED_SEEN = DROPPED_SEEN_BYTE // WORD_BYTES
+DROPPED = DROPPED_BYTE // WORD_BYTES
+HEARTBEAT = HEARTBEAT_BYTE // WORD_BYTES
+CLOSED = CLOSED_BYTE // WORD_BYTES
+ENTRIES = ENTRIES_BYTE // WORD_BYTES
+PROOF_WORD = ENTRIES + ENTRY_WORDS - 1
+"""Word index of slot 0's proof word; slot n's is ENTRY_WORDS · n further."""
+HEADER_WORDS = RESERVED_BYTE // WORD_BYTES
+
+_IDENTITY = struct.Struct(f"<8s7Q{NAME_BYTES}s")
+
+assert _IDENTITY.size == LINE_BYTES
+assert RESERVED_BYTE <= ENTRIES_BYTE
+assert ENTRY_BYTES == 1 << ENTRY_SHIFT
+assert limits.MAX_NAME_CHARS <= NAME_BYTES
+
+# ---- the word `what` ------------------------------------------------------------------------------------
+EVENT_MASK = (1 << 24) - 1
+KIND_SHIFT = 24
+KIND_MASK = 0xF
+FLAGS_SHIFT = 28
+CORRELATION_SHIFT = 32
+WORD_MASK = (1 << 64) - 1
+FLAG_ONE_MORE = 1 << FLAGS_SHIFT
+"""This entry stands for one call more than the sampling weight in force says."""
+
+assert limits.MAX_EVENT_ID <= EVENT_MASK
+
+
+class Kind(IntEnum):
+    """What an entry's value means."""
+
+    DURATION = 0
+    """ns from its start to `end`."""
+    START = 1
+    """0; something began at `end` and a DURATION of the same start closes it."""
+    COUNT = 2
+    """Added to a counter."""
+    GAUGE = 3
+    """The newest value stands."""
+    RATE = 4
+    """The sampling weight of the DURATIONs that follow: each stands for this many calls."""
+
+
+class Mode(IntEnum):
+    """What a writer does when the ring is full."""
+
+    DROP_NEWEST = 0
+    FLIGHT_RECORDER = 1
+
+
+class Proof(IntEnum):
+    """How an entry proves that it is whole."""
+
+    SEQUENCE = 0
+    MIXED = 1
+
+
+class RefusedRingError(Exception):
+    """A file is not a ring that this version can read. `reason` is a short name that is counted."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+class Identity(NamedTuple):
+    """Line 0 of the header."""
+
+    capacity: int
+    mode: int
+    proof: int
+    pid: int
+    process_start: int
+    """Clock ticks since boot at which the process began (/proc/self/stat, field 22); 0 if unknown."""
+    generation: int
+    """Nanoseconds since the epoch at creation: tells two rings of one worker name apart."""
+    worker: str
+
+
+def ring_bytes(capacity: int) -> int:
+    """Size of a ring file."""
+    return ENTRIES_BYTE + capacity * ENTRY_BYTES
+
+
+def native_proof() -> Proof:
+    """SEQUENCE where stores are seen in program order (x86: total store order), else MIXED."""
+    return Proof.SEQUENCE if platform.machine().lower() in ("x86_64", "amd64", "i686") else Proof.MIXED
+
+
+def pack_identity(identity: Identity) -> bytes:
+    """Line 0. Raises ValueError when the capacity or the name cannot be written."""
+    name = identity.worker.encode()
+    if not 0 < len(name) <= NAME_BYTES:
+        raise ValueError(f"worker name {identity.worker!r}: 1 to {NAME_BYTES} bytes of UTF-8")
+    if not usable_capacity(identity.capacity):
+        raise ValueError(
+            f"ring entries {identity.capacity}: a power of two from {limits.MIN_RING_ENTRIES} "
+            f"to {limits.MAX_RING_ENTRIES}"
+        )
+    numbers = (identity.capacity, identity.mode, identity.proof, identity.pid)
+    return _IDENTITY.pack(MAGIC, VERSION, *numbers, identity.process_start, identity.generation, name)
+
+
+def unpack_identity(line: bytes, file_bytes: int) -> Identity:
+    """Line 0 of a file of `file_bytes`. Raises RefusedRingError naming what is wrong with it."""
+    if len(line) < LINE_BYTES or file_bytes < ENTRIES_BYTE:
+        raise RefusedRingError("too_short", f"{file_bytes} bytes")
+    magic, version, capacity, mode, proof, pid, start, generation, name = _IDENTITY.unpack_from(line)
+    if magic != MAGIC:
+        raise RefusedRingError("bad_magic", repr(magic))
+    if version != VERSION:
+        raise RefusedRingError("other_version", f"{version}, this is {VERSION}")
+    if not usable_capacity(capacity):
+        raise RefusedRingError("bad_capacity", str(capacity))
+    if file_bytes != ring_bytes(capacity):
+        raise RefusedRingError(
+            "bad_size", f"{file_bytes} bytes, {capacity} entries take {ring_bytes(capacity)}"
+        )
+    if mode not in tuple(Mode) or proof not in tuple(Proof):
+        raise RefusedRingError("bad_mode", f"mode {mode}, proof {proof}")
+    return Identity(capacity, mode, proof, pid, start, generation, _worker_name(name))
+
+
+def usable_capacity(capacity: int) -> bool:
+    """A power of two within the limits."""
+    return limits.MIN_RING_ENTRIES <= capacity <= limits.MAX_RING_ENTRIES and not capacity & (capacity - 1)
+
+
+def _worker_name(name: bytes) -> str:
+    try:
+        text = name.rstrip(b"\0").decode()
+    except UnicodeDecodeError:
+        raise RefusedRingError("bad_name", repr(name)) from None
+    if not text or not text.isprintable():
+        raise RefusedRingError("bad_name", repr(name))
+    return text

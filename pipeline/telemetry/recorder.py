@@ -1,0 +1,218 @@
+"""What a worker thread records with. It never raises into its caller and imports nothing heavy.
+
+    recorder = open_recorder(directory, "agent-0", entries)
+    record = recorder.record                      # prebind what is hot
+    record(EventID.AGENT_DECISION, 12_345)
+
+A recorder belongs to one thread. After a fork the child's copy records nothing; open another there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from pipeline.telemetry.layout import (
+    CORRELATION_SHIFT,
+    EVENT_MASK,
+    HEARTBEAT,
+    KIND_MASK,
+    KIND_SHIFT,
+    Kind,
+    Mode,
+)
+from pipeline.telemetry.ring import Now, Ring, create_ring
+from pipeline.telemetry.writer import Put
+
+if TYPE_CHECKING:  # a recording process need not pay for the configuration's types
+    from pipeline.config import Config
+
+logger = logging.getLogger(__name__)
+
+START_BITS = Kind.START << KIND_SHIFT
+COUNT_BITS = Kind.COUNT << KIND_SHIFT
+GAUGE_BITS = Kind.GAUGE << KIND_SHIFT
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the ring lives in a private folder below it
+UNWRITABLE = 1 << 64
+"""Beyond a 64-bit word: `put` refuses it and counts one dropped entry."""
+
+
+class Record(Protocol):
+    def __call__(self, event_id: int, duration_ns: int, correlation: int = 0) -> None: ...
+
+
+class Start(Protocol):
+    def __call__(self, event_id: int, correlation: int = 0) -> int: ...
+
+
+class End(Protocol):
+    def __call__(self, event_id: int, start_ts: int, correlation: int = 0) -> None: ...
+
+
+class Count(Protocol):
+    def __call__(self, event_id: int, n: int = 1, correlation: int = 0) -> None: ...
+
+
+class Gauge(Protocol):
+    def __call__(self, event_id: int, value: int, correlation: int = 0) -> None: ...
+
+
+class Recorder:
+    """The calls a thread makes; each is a closure over its ring, so they may be prebound.
+
+    `correlation` is 32 bits that tie an entry to something: an ordinal, the low bits of an event id.
+    """
+
+    __slots__ = ("__weakref__", "close", "count", "end", "gauge", "heartbeat", "record", "start")
+
+    record: Record
+    """A latency that ends now and lasted `duration_ns`."""
+    start: Start
+    """Write that something begins and return its time; `end` closes it. What stays open at a writer's
+    death is reported as what it was doing."""
+    end: End
+    """A latency that began at `start_ts`, a value `start` returned (0: recording was off; nothing)."""
+    count: Count
+    """Add `n` to a counter."""
+    gauge: Gauge
+    """Set a value."""
+    heartbeat: Callable[[], None]
+    """Say that the thread's loop still turns; at least once a second."""
+    close: Callable[[], None]
+    """The last call; later ones do nothing."""
+
+    @property
+    def on(self) -> bool:
+        """False for a recorder that records nothing."""
+        return True
+
+
+class RingRecorder(Recorder):
+    """Records into a ring."""
+
+    __slots__ = ("ring",)
+
+    def __init__(self, ring: Ring, now: Now = time.monotonic_ns) -> None:
+        self.ring = ring
+        _bind(self, ring.put, now)
+        words = ring.words
+
+        def heartbeat() -> None:
+            with suppress(ValueError):  # closed, or left behind by a fork
+                words[HEARTBEAT] = now()
+
+        self.heartbeat = heartbeat
+        # Also when it is forgotten or the interpreter exits: leaving is not dying.
+        self.close = weakref.finalize(self, ring.close)
+
+
+class NullRecorder(Recorder):
+    """Records nothing: telemetry is off."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        _bind(self, lambda _end, _value, _what: False, lambda: 0)
+        self.heartbeat = self.close = lambda: None
+
+    @property
+    def on(self) -> bool:
+        return False
+
+
+class Written(NamedTuple):
+    """One entry as a ListRecorder keeps it."""
+
+    end_ns: int
+    kind: Kind
+    event_id: int
+    value: int
+    correlation: int
+
+
+class ListRecorder(Recorder):
+    """Records into the list `written`: for tests of what uses a recorder."""
+
+    __slots__ = ("written",)
+
+    def __init__(self, now: Now = time.monotonic_ns) -> None:
+        self.written: list[Written] = []
+
+        def put(end_ns: int, value: int, what: int) -> bool:
+            kind = Kind(what >> KIND_SHIFT & KIND_MASK)
+            self.written.append(Written(end_ns, kind, what & EVENT_MASK, value, what >> CORRELATION_SHIFT))
+            return True
+
+        _bind(self, put, now)
+        self.heartbeat = self.close = lambda: None
+
+
+def open_recorder(
+    directory: Path, worker: str, entries: int, *, mode: Mode = Mode.DROP_NEWEST, now: Now = time.monotonic_ns
+) -> Recorder:
+    """A recorder whose ring a collector finds in `directory`. `worker` is `stage-ordinal`.
+
+    Never raises: when the ring cannot be made, one warning says why and the recorder records nothing.
+    """
+    try:
+        return RingRecorder(create_ring(directory, worker, entries, mode=mode, now=now), now)
+    except (OSError, ValueError) as error:
+        logger.warning("telemetry of %s is off: no ring in %s: %s", worker, directory, error)
+        return NullRecorder()
+
+
+def telemetry_directory(config: Config) -> Path:
+    """Where the rings of the instance with this configuration live."""
+    if config.telemetry.directory:
+        return Path(config.telemetry.directory)
+    instance = hashlib.sha256(str(Path(config.data_dir).resolve()).encode()).hexdigest()[:8]
+    return SHARED_MEMORY / f"ringline-{os.geteuid()}-{instance}"
+
+
+def _bind(recorder: Recorder, put: Put, now: Now) -> None:
+    """Give `recorder` its calls. Arguments that are no integers are counted as dropped, by `put`."""
+
+    def record(event_id: int, duration_ns: int, correlation: int = 0) -> None:
+        try:
+            put(now(), duration_ns, event_id | correlation << CORRELATION_SHIFT)
+        except TypeError:
+            put(UNWRITABLE, 0, 0)
+
+    def start(event_id: int, correlation: int = 0) -> int:
+        started_ns = now()
+        try:
+            put(started_ns, 0, event_id | correlation << CORRELATION_SHIFT | START_BITS)
+        except TypeError:
+            put(UNWRITABLE, 0, 0)
+        return started_ns
+
+    def end(event_id: int, start_ts: int, correlation: int = 0) -> None:
+        if not start_ts:
+            return
+        ended_ns = now()
+        try:
+            put(ended_ns, ended_ns - start_ts, event_id | correlation << CORRELATION_SHIFT)
+        except TypeError:
+            put(UNWRITABLE, 0, 0)
+
+    def count(event_id: int, n: int = 1, correlation: int = 0) -> None:
+        try:
+            put(now(), n, event_id | correlation << CORRELATION_SHIFT | COUNT_BITS)
+        except TypeError:
+            put(UNWRITABLE, 0, 0)
+
+    def gauge(event_id: int, value: int, correlation: int = 0) -> None:
+        try:
+            put(now(), value, event_id | correlation << CORRELATION_SHIFT | GAUGE_BITS)
+        except TypeError:
+            put(UNWRITABLE, 0, 0)
+
+    recorder.record, recorder.start, recorder.end = record, start, end
+    recorder.count, recorder.gauge = count, gauge

@@ -1,0 +1,217 @@
+"""The agent's logic: a pure function of a key's event sequence, `step(state, event) → (state, decision)`.
+
+The event's own time is the clock: a candle's close, a signal's accept time, never falling within a key. A
+control takes the clock as it stands, so halting a replay of old candles does not carry them to today.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from pipeline import limits
+from pipeline.config import schema
+from pipeline.messages import BUY, SELL, Action, Candle, Control, Decision, Event, Leg, Signal, Verdict
+from pipeline.trading.decimals import decimal_text
+from pipeline.trading.plan import Plan, Plans
+from pipeline.trading.reasons import Reason, describe
+from pipeline.trading.state import Slot, State, decode_state, encode_state
+from pipeline.trading.strategies import KINDS, Factory
+from pipeline.trading.strategies.protocol import advance
+from pipeline.trading.throttle_view import throttle_snapshot
+from pipeline.trading.turn import EXIT, Turn
+
+LOGIC_VERSION = 1
+"""Rises whenever the same events could be decided otherwise or a state's bytes change."""
+
+_ORDERED = int(Verdict.ORDERED)
+_FAILED = int(Verdict.FAILED)
+_NOTHING = Decision()
+_RESUME, _FLATTEN = Action.RESUME.value, Action.FLATTEN.value
+_ACTIONS = frozenset(action.value for action in Action)
+
+
+class AgentLogic:
+    """Strategies, throttles and risk limits of one configuration.
+
+    `fill_policy` must be the exec's: under `next_open` orders rest until the next candle, and how many of
+    a key may is limited. `kinds` are the strategies that a configuration can ask for. `code` names the
+    version of the logic and of its configuration. Raises ConfigError with every fault.
+    """
+
+    __slots__ = ("_applies", "_plans", "_rests", "_steps", "code")
+
+    def __init__(
+        self,
+        trading: schema.Trading,
+        fill_policy: str = "next_open",
+        kinds: Mapping[str, Factory] = KINDS,
+    ) -> None:
+        self._plans = Plans(trading, kinds)
+        self._rests = fill_policy == "next_open"
+        settings = msgspec.json.encode((trading, self._rests), order="deterministic")
+        self.code = f"{LOGIC_VERSION}-{hashlib.sha256(settings).hexdigest()[:8]}"
+        self._steps: dict[type[Any], Callable[..., tuple[State, Decision]]] = {
+            Candle: self._candle,
+            Signal: self._signal,
+            Control: self._control,
+        }
+        self._applies: dict[type[Any], Callable[..., State]] = {
+            Candle: self._apply_candle,
+            Signal: self._apply_signal,
+            Control: self._apply_control,
+        }
+
+    def origin(self, key: str) -> State:
+        """The state of `key` before its first event."""
+        return self._plans.of(key).origin(key)
+
+    def step(self, state: State, event: Event, *, key_seq: int, at_us: int) -> tuple[State, Decision]:
+        """Decide `event`, accepted at `at_us`; a rejected one leaves the state as it was."""
+        return self._steps[type(event)](state, event, at_us)
+
+    def apply(self, state: State, event: Event, decision: Decision, *, key_seq: int, at_us: int) -> State:
+        """The state after an event that was decided before; decides nothing."""
+        return state if decision.rejected else self._applies[type(event)](state, event, decision, at_us)
+
+    def encode(self, state: State) -> bytes:
+        return encode_state(state)
+
+    def decode(self, data: bytes) -> State:
+        """The state in `data`, fitted to the configuration in force: positions always survive, a strategy's
+        memory only if its kind and parameters are the same."""
+        state = decode_state(data)
+        return self._plans.of(state.symbol).adopt(state)
+
+    def throttle_scopes(self, state: State) -> list[dict[str, Any]]:
+        """The payload of every throttle's scope of this key (REQUIREMENTS R3), as of its last event."""
+        plan = self._plans.of(state.symbol)
+        return [
+            throttle_snapshot(rule, scope, state.clock_us, strategy_id=slot.name, symbol=state.symbol)
+            for slot in state.slots
+            for rule, scope in zip(plan.rules_of(slot.name), slot.scopes, strict=True)
+        ]
+
+    # ---- candles
+
+    def _candle(self, state: State, candle: Candle, at_us: int) -> tuple[State, Decision]:
+        if rejected := self._unusable(state, candle):
+            return state, Decision(rejected=rejected)
+        plan, turn = self._bar(state, candle)
+        slots, legs, close = turn.slots, turn.legs, candle.close
+        eventful = False
+        for index, seat in enumerate(plan.seats):
+            slot = slots[index]
+            memory, intent, fault = advance(seat.strategy, slot.memory, candle)
+            if fault:
+                eventful = True
+                legs.append(Leg(seat.name, _FAILED, reasons=(fault,)))
+                continue
+            slot = slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scopes)
+            if intent is None:
+                legs.append(seat.held)
+            else:
+                eventful = True
+                turn.aim(index, slot, seat.sized(intent), close)
+        after = turn.state(candle.time_us, close, state.halted)
+        return after, Decision(tuple(legs)) if eventful else plan.held
+
+    def _apply_candle(self, state: State, candle: Candle, decision: Decision, at_us: int) -> State:
+        plan, turn = self._bar(state, candle)
+        failed = [leg.strategy for leg in decision.legs if leg.verdict == _FAILED]
+        for index, seat in enumerate(plan.seats):
+            if seat.name not in failed:
+                slot = turn.slots[index]
+                memory, _, _ = advance(seat.strategy, slot.memory, candle)
+                turn.slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scopes)
+        _take_all(plan, turn, decision)
+        return turn.state(candle.time_us, candle.close, state.halted)
+
+    def _bar(self, state: State, candle: Candle) -> tuple[Plan, Turn]:
+        plan = self._plans.of(state.symbol)
+        return plan, Turn(
+            plan, state, max(state.clock_us, candle.time_us), rests=self._rests, high=candle.high
+        )
+
+    def _unusable(self, state: State, candle: Candle) -> str:
+        """Why this candle cannot be decided on; "" when it can."""
+        if candle.time_us <= state.candle_us:
+            return describe(Reason.CANDLE_STALE, time_us=candle.time_us, last_us=state.candle_us)
+        peak = max(state.peak, candle.high)
+        if peak * state.reach <= limits.MAX_EXPOSURE:
+            return ""
+        # Only positions count where nothing rests; `reach` may still remember what is closed by now.
+        reach = state.reach if self._rests else max(abs(slot.position) for slot in state.slots)
+        if peak * reach <= limits.MAX_EXPOSURE:
+            return ""
+        scale = self._plans.of(state.symbol).instrument.money_scale
+        return describe(
+            Reason.CANDLE_OVERFLOW,
+            exposure=decimal_text(peak * reach, scale),
+            limit=decimal_text(limits.MAX_EXPOSURE, scale),
+        )
+
+    # ---- signals
+
+    def _signal(self, state: State, signal: Signal, at_us: int) -> tuple[State, Decision]:
+        price = signal.price or state.close
+        if not price:
+            return state, Decision(rejected=describe(Reason.SIGNAL_UNPRICED, strategy=signal.strategy))
+        plan = self._plans.of(state.symbol)
+        turn = Turn(plan, state, max(state.clock_us, at_us), rests=self._rests)
+        index = turn.find(signal.strategy)
+        slot = turn.slots[index] if index >= 0 else plan.fresh(signal.strategy)
+        if signal.side:
+            quantity = signal.quantity or plan.quantity_of(signal.strategy)
+            turn.aim(index, slot, slot.position + signal.side * quantity, price, quantity)
+        else:
+            turn.aim(index, slot, _closed(slot.position, signal.quantity), price)
+        return turn.state(state.candle_us, state.close, state.halted), Decision(tuple(turn.legs))
+
+    def _apply_signal(self, state: State, signal: Signal, decision: Decision, at_us: int) -> State:
+        plan = self._plans.of(state.symbol)
+        turn = Turn(plan, state, max(state.clock_us, at_us), rests=self._rests)
+        _take_all(plan, turn, decision)
+        return turn.state(state.candle_us, state.close, state.halted)
+
+    # ---- controls
+
+    def _control(self, state: State, control: Control, at_us: int) -> tuple[State, Decision]:
+        if control.action not in _ACTIONS:
+            return state, Decision(rejected=describe(Reason.CONTROL_UNKNOWN, action=control.action))
+        decision = _NOTHING
+        if control.action == _FLATTEN:
+            price = state.close or state.mark
+            decision = Decision(tuple(_flat(slot, price) for slot in state.slots if slot.position))
+        return self._apply_control(state, control, decision, at_us), decision
+
+    def _apply_control(self, state: State, control: Control, decision: Decision, at_us: int) -> State:
+        plan = self._plans.of(state.symbol)
+        turn = Turn(plan, state, state.clock_us, rests=self._rests)
+        _take_all(plan, turn, decision)
+        halted = "" if control.action == _RESUME else control.action
+        return turn.state(state.candle_us, state.close, halted)
+
+
+def _take_all(plan: Plan, turn: Turn, decision: Decision) -> None:
+    for leg in decision.legs:
+        if leg.verdict == _ORDERED:
+            index = turn.find(leg.strategy)
+            slot = turn.slots[index] if index >= 0 else plan.fresh(leg.strategy)
+            turn.take(index, slot, leg)
+
+
+def _flat(slot: Slot, price: int) -> Leg:
+    """The exit of all that `slot` intends to hold; never denied."""
+    side = SELL if slot.position > 0 else BUY
+    return Leg(slot.name, _ORDERED, side, abs(slot.position), price, (), 0, EXIT)
+
+
+def _closed(position: int, quantity: int) -> int:
+    """The position after closing `quantity` of it; 0 stands for all, and no close goes past flat."""
+    if not quantity or quantity >= abs(position):
+        return 0
+    return position - quantity if position > 0 else position + quantity

@@ -1,0 +1,166 @@
+"""Exec's logic: what the agent ordered becomes fills, `step(state, event, decision) → (state, fills)`.
+
+Exec refuses nothing: what it holds differs from what the agent intends by resting orders only.
+
+- `next_open`: an order made on one event rests and fills at the open of the symbol's next candle, as a leg
+  of that candle's row. The open of the bar in which a signal came may lie before the signal.
+- `signal_price`: an order fills at once at its leg's price, a candle's close or a signal's price.
+
+Slippage worsens every fill; commission is on the fill's notional. Profit is by average cost (`book`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pipeline.config import schema
+from pipeline.errors import DamagedError
+from pipeline.messages import Action, Cancel, Candle, Control, Decision, Event, Fill, Fills, Verdict
+from pipeline.trading.book import booked
+from pipeline.trading.costs import Costs
+from pipeline.trading.exec_state import (
+    ExecState,
+    Order,
+    Position,
+    decode_exec_state,
+    encode_exec_state,
+)
+from pipeline.trading.flatten import flattened
+from pipeline.trading.instruments import Instruments
+
+LOGIC_VERSION = 1
+"""Rises whenever the same decisions could fill otherwise or a state's bytes change."""
+FillPolicy = Literal["next_open", "signal_price"]
+
+_ORDERED = int(Verdict.ORDERED)
+_FLATTEN = Action.FLATTEN.value
+_NOTHING = Fills()
+_FLAT = (0, 0)
+_NEXT_OPEN: FillPolicy = "next_open"
+_SIGNAL_PRICE: FillPolicy = "signal_price"
+
+
+class ExecLogic:
+    """Fill policy and costs of one configuration. Raises ConfigError when they are out of range."""
+
+    __slots__ = ("_costs", "_instruments", "_rests", "code")
+
+    def __init__(self, trading: schema.Trading, section: schema.Exec) -> None:
+        self._instruments = Instruments(trading)
+        self._costs = Costs(section)
+        self._rests = section.fill_policy == _NEXT_OPEN
+        costs = f"{section.fill_policy}/{section.commission_bps}/{section.slippage_bps}"
+        self.code = f"{LOGIC_VERSION}-{costs}"
+
+    def origin(self, key: str) -> ExecState:
+        """The state of `key` before its first event."""
+        return ExecState(key)
+
+    def step(
+        self, state: ExecState, event: Event, decision: Decision, *, key_seq: int
+    ) -> tuple[ExecState, Fills]:
+        """Fill what is due on `event` and place what `decision` ordered on it."""
+        placed = _placed(decision, key_seq)
+        if decision.rejected or not (placed or state.orders):
+            return state, Fills((), len(state.orders)) if state.orders else _NOTHING
+        fills = self._execute(state, event, decision, placed, key_seq)
+        return _after(state, placed, fills), fills
+
+    def apply(
+        self, state: ExecState, event: Event, decision: Decision, fills: Fills, *, key_seq: int
+    ) -> ExecState:
+        """The state after an event that was executed before; executes nothing.
+
+        Raises DamagedError when a fill names an order that does not exist or fills more than it asked for.
+        """
+        return state if decision.rejected else _after(state, _placed(decision, key_seq), fills)
+
+    def encode(self, state: ExecState) -> bytes:
+        return encode_exec_state(state)
+
+    def decode(self, data: bytes) -> ExecState:
+        return decode_exec_state(data)
+
+    def _execute(
+        self, state: ExecState, event: Event, decision: Decision, placed: tuple[Order, ...], key_seq: int
+    ) -> Fills:
+        """What happens to the orders that rested before (`state`) and to those `placed` now."""
+        orders: Iterable[Order] = (*state.orders, *placed)
+        cancels: Iterable[Cancel] = ()
+        if type(event) is Control and event.action == _FLATTEN:
+            held = {position.strategy: position.quantity for position in state.positions}
+            orders, cancels = flattened(orders, held)
+        open_price = event.open if type(event) is Candle else 0
+        books = {position.strategy: (position.quantity, position.cost) for position in state.positions}
+        tick = self._instruments.of(state.symbol).tick
+        fills, resting = [], 0
+        for order in orders:
+            if order.seq != key_seq and open_price:
+                fills.append(self._fill(order, open_price, _NEXT_OPEN, books, tick))
+            elif order.seq == key_seq and not self._rests:
+                fills.append(self._fill(order, decision.legs[order.leg].price, _SIGNAL_PRICE, books, tick))
+            else:
+                resting += 1
+        return Fills(tuple(fills), resting, tuple(cancels))
+
+    def _fill(
+        self, order: Order, reference: int, policy: str, books: dict[str, tuple[int, int]], tick: int
+    ) -> Fill:
+        """The whole of `order` near `reference`; moves its strategy's (position, cost) in `books`."""
+        costs, side, quantity, strategy = self._costs, order.side, order.quantity, order.strategy
+        price = costs.slipped(reference, side, tick)
+        position, cost = books.get(strategy, _FLAT)
+        position, cost, realised = booked(position, cost, side, quantity, price)
+        books[strategy] = (position, cost)
+        commission = costs.commission(price * quantity)
+        return Fill(
+            order.seq, order.leg, strategy, side, quantity, price, commission, realised, position, policy
+        )
+
+
+def _placed(decision: Decision, key_seq: int) -> tuple[Order, ...]:
+    """The orders that this decision makes."""
+    return tuple(
+        [
+            Order(key_seq, index, leg.strategy, leg.side, leg.quantity, leg.intent)
+            for index, leg in enumerate(decision.legs)
+            if leg.verdict == _ORDERED
+        ]
+    )
+
+
+def _after(state: ExecState, placed: tuple[Order, ...], fills: Fills) -> ExecState:
+    """The state once `fills` have happened to what rested and what was `placed`."""
+    if not (placed or fills.fills or fills.cancelled):
+        return state
+    left = {(order.seq, order.leg): order for order in (*state.orders, *placed)}
+    books = {position.strategy: (position.quantity, position.cost) for position in state.positions}
+    for fill in fills.fills:
+        _reduce(left, fill, "fill")
+        position, cost = books.get(fill.strategy, _FLAT)
+        position, cost, _ = booked(position, cost, fill.side, fill.quantity, fill.price)
+        books[fill.strategy] = (position, cost)
+    for cancel in fills.cancelled:
+        _reduce(left, cancel, "cancellation")
+    return ExecState(
+        state.symbol,
+        tuple(left.values()),
+        tuple([Position(name, held, cost) for name, (held, cost) in books.items() if held]),
+    )
+
+
+def _reduce(left: dict[tuple[int, int], Order], done: Fill | Cancel, word: str) -> None:
+    name = (done.order_seq, done.order_leg)
+    order = left.get(name)
+    if order is None or order.quantity < done.quantity:
+        rest = order.quantity if order else "no such order"
+        raise DamagedError(
+            f"{word} of {done.quantity} for order {name[0]}.{name[1]} of {done.strategy}: open is {rest}"
+        )
+    if order.quantity == done.quantity:
+        del left[name]
+    else:
+        left[name] = Order(
+            order.seq, order.leg, order.strategy, order.side, order.quantity - done.quantity, order.intent
+        )

@@ -1,0 +1,196 @@
+"""The configuration as one symbol sees it: its strategies, sizes and throttles, compiled once.
+
+Symbols that the configuration nowhere names share one plan, so a plan costs nothing however many keys
+there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from pipeline import limits
+from pipeline.config import schema
+from pipeline.errors import ConfigError
+from pipeline.messages import Decision, Leg, Verdict
+from pipeline.trading.decimals import configured
+from pipeline.trading.instruments import Instrument, Instruments
+from pipeline.trading.state import Slot, State
+from pipeline.trading.strategies import FULL, Factory, Strategy
+from pipeline.trading.throttle import Rule, compile_rule, origin
+
+
+class Seat:
+    """A configured strategy in one plan. `quantity` (scaled) is what an intent of `FULL` means."""
+
+    __slots__ = ("_lot", "held", "name", "quantity", "rules", "strategy")
+
+    def __init__(
+        self, name: str, strategy: Strategy, quantity: int, lot: int, rules: tuple[Rule, ...]
+    ) -> None:
+        self.name = name
+        self.strategy = strategy
+        self.quantity = quantity
+        self.rules = rules
+        self.held = Leg(name, int(Verdict.HELD))
+        self._lot = lot
+
+    def sized(self, intent: int) -> int:
+        """The position that `intent` wants: its part of the quantity, rounded down to whole lots."""
+        if intent in (FULL, -FULL, 0):
+            return self.quantity if intent > 0 else -self.quantity if intent else 0
+        size = abs(intent) * self.quantity // FULL
+        size -= size % self._lot
+        return size if intent > 0 else -size
+
+    def slot(self) -> Slot:
+        return Slot(self.name, self.strategy.tag, self.strategy.origin(), 0, origin(self.rules))
+
+
+class Plan:
+    """What applies to one symbol. `seats` are sorted by name, so that no order of a file decides."""
+
+    __slots__ = ("_rules", "_rules_default", "held", "instrument", "max_quantity", "order_quantity", "seats")
+
+    def __init__(
+        self,
+        trading: schema.Trading,
+        instrument: Instrument,
+        strategies: Mapping[str, Strategy],
+        symbol: str | None,
+    ) -> None:
+        self.instrument = instrument
+        scale = instrument.quantity_scale
+        self.max_quantity = configured(trading.max_signal_quantity, scale)
+        self.order_quantity = _lots(trading.signal_quantity, instrument)
+        throttles = [throttle for throttle in trading.throttles if throttle.scope.symbol in (None, symbol)]
+        named = {*strategies, *(t.scope.strategy_id for t in throttles if t.scope.strategy_id)}
+        self._rules = {name: _rules(throttles, name, instrument) for name in named}
+        self._rules_default = _rules(throttles, None, instrument)
+        self.seats = tuple(
+            Seat(
+                name, strategies[name], _lots(section.quantity, instrument), instrument.lot, self._rules[name]
+            )
+            for name, section in sorted(trading.strategies.items())
+            if not section.symbols or symbol in section.symbols
+        )
+        self.held = Decision(tuple(seat.held for seat in self.seats))
+
+    def rules_of(self, strategy: str) -> tuple[Rule, ...]:
+        """The throttles that count `strategy` in this symbol."""
+        return self._rules.get(strategy, self._rules_default)
+
+    def quantity_of(self, strategy: str) -> int:
+        """The order size of a signal that names none."""
+        for seat in self.seats:
+            if seat.name == strategy:
+                return seat.quantity
+        return self.order_quantity
+
+    def fresh(self, name: str) -> Slot:
+        """The slot of a strategy that only signals name, before its first order."""
+        return Slot(name, "", None, 0, origin(self.rules_of(name)))
+
+    def origin(self, symbol: str) -> State:
+        return State(symbol, slots=tuple(seat.slot() for seat in self.seats))
+
+    def adopt(self, state: State) -> State:
+        """`state` as decoded, fitted to this plan, which may be another than it was made under.
+
+        Positions are never lost. The memory of a strategy under another tag begins anew; a throttle keeps
+        its memory by its name.
+        """
+        stored = {slot.name: slot for slot in state.slots}
+        slots = [_seated(seat, stored.pop(seat.name, None)) for seat in self.seats]
+        slots += [self._guest(slot) for slot in stored.values()]
+        return msgspec.structs.replace(state, slots=tuple(slots))
+
+    def _guest(self, slot: Slot) -> Slot:
+        return Slot(slot.name, "", None, slot.position, _scopes(self.rules_of(slot.name), slot))
+
+
+class Plans:
+    """The plan of every symbol. Raises ConfigError with every fault."""
+
+    __slots__ = ("_default", "_named", "of")
+
+    def __init__(self, trading: schema.Trading, kinds: Mapping[str, Factory]) -> None:
+        instruments = Instruments(trading)
+        strategies = _strategies(trading, kinds)
+        self._named = {
+            symbol: Plan(trading, instruments.of(symbol), strategies, symbol)
+            for symbol in _named_symbols(trading, instruments)
+        }
+        self._default = Plan(trading, instruments.of(""), strategies, None)
+        self.of = self._of
+
+    def _of(self, symbol: str) -> Plan:
+        return self._named.get(symbol, self._default)
+
+
+def _named_symbols(trading: schema.Trading, instruments: Instruments) -> Iterable[str]:
+    symbols = set(instruments.named)
+    for section in trading.strategies.values():
+        symbols.update(section.symbols)
+    symbols.update(t.scope.symbol for t in trading.throttles if t.scope.symbol is not None)
+    return sorted(symbols)
+
+
+def _strategies(trading: schema.Trading, kinds: Mapping[str, Factory]) -> dict[str, Strategy]:
+    faults: list[str] = []
+    made: dict[str, Strategy] = {}
+    for name, section in trading.strategies.items():
+        factory = kinds.get(section.kind)
+        if factory is None:
+            faults.append(
+                f"trading.strategies.{name}.kind = {section.kind!r}: expected {', '.join(sorted(kinds))}"
+            )
+            continue
+        try:
+            made[name] = factory(section)
+        except ValueError as error:
+            faults.append(f"trading.strategies.{name}: {error}")
+    if faults:
+        raise ConfigError(faults)
+    return made
+
+
+def _rules(
+    throttles: Iterable[schema.Throttle], strategy: str | None, instrument: Instrument
+) -> tuple[Rule, ...]:
+    return tuple(
+        compile_rule(throttle, instrument.money_scale)
+        for throttle in throttles
+        if throttle.scope.strategy_id in (None, strategy)
+    )
+
+
+def _lots(text: str, instrument: Instrument) -> int:
+    """A configured quantity in whole lots, rounded down; at most what a scaled quantity may be."""
+    quantity = min(configured(text, instrument.quantity_scale), limits.MAX_SCALED)
+    return quantity - quantity % instrument.lot
+
+
+def _seated(seat: Seat, slot: Slot | None) -> Slot:
+    if slot is None:
+        return seat.slot()
+    memory = _memory(seat.strategy, slot.memory) if slot.tag == seat.strategy.tag else None
+    if memory is None:
+        memory = seat.strategy.origin()
+    return Slot(seat.name, seat.strategy.tag, memory, slot.position, _scopes(seat.rules, slot))
+
+
+def _memory(strategy: Strategy, plain: Any) -> Any:
+    """A memory from the plain values it was stored as; None when they are none of this strategy's."""
+    try:
+        return msgspec.convert(plain, strategy.memory)
+    except msgspec.ValidationError:
+        return None
+
+
+def _scopes(rules: tuple[Rule, ...], slot: Slot) -> tuple[Any, ...]:
+    stored = {scope.throttle: scope for scope in slot.scopes}
+    fresh = origin(rules)
+    return tuple(stored.get(scope.throttle, scope) for scope in fresh)

@@ -1,0 +1,25 @@
+"""Strategies: what decides on candles. `KINDS` names those that a configuration can ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pipeline.config import schema
+from pipeline.trading.strategies.breakout import Breakout
+from pipeline.trading.strategies.protocol import FULL, Strategy
+from pipeline.trading.strategies.sma_cross import SmaCross
+
+Factory = Callable[[schema.Strategy], Strategy]
+
+
+def _sma_cross(section: schema.Strategy) -> Strategy:
+    return SmaCross(section.fast, section.slow, short=section.short)
+
+
+def _breakout(section: schema.Strategy) -> Strategy:
+    return Breakout(section.lookback, section.exit_lookback, short=section.short)
+
+
+KINDS: Mapping[str, Factory] = {"sma_cross": _sma_cross, "breakout": _breakout}
+
+__all__ = ["FULL", "KINDS", "Breakout", "Factory", "SmaCross", "Strategy"]

@@ -1,0 +1,94 @@
+"""What a strategy is, and the guard that keeps one that misbehaves from doing harm."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any, Protocol
+
+import msgspec
+
+from pipeline import limits
+from pipeline.messages import Candle
+from pipeline.trading.reasons import Reason, describe
+
+FULL = 10_000
+"""An intent of the strategy's whole configured quantity; smaller ones are parts of it."""
+
+
+class Strategy(Protocol):
+    """State in, candle in, intent out.
+
+    A strategy is a pure function: it sees one closed candle at a time and its own memory, nothing else, so
+    it cannot look ahead. The intent is the position it wants from now on, in parts of `FULL` of the
+    configured quantity (−FULL short … 0 flat … FULL long), or None to leave things as they are. It is
+    judged once; what was refused is not tried again until the strategy wants it again.
+    """
+
+    @property
+    def tag(self) -> str:
+        """Names the kind and every parameter that the memory depends on: memory under another tag is not
+        read but begun anew."""
+
+    @property
+    def memory(self) -> type[Any]:
+        """The type of its memory: an immutable msgspec Struct that survives msgpack."""
+
+    @property
+    def vetted(self) -> bool:
+        """True only where tests prove that every memory survives msgpack; others are tried at each step."""
+
+    def origin(self) -> Any:
+        """The memory before the first candle."""
+
+    def step(self, memory: Any, candle: Candle) -> tuple[Any, int | None]:
+        """The memory after `candle`, and the intent."""
+
+
+def advance(strategy: Strategy, memory: Any, candle: Candle) -> tuple[Any, int | None, str]:
+    """One guarded step: (new memory, intent, ""), or (old memory, None, why it failed)."""
+    try:
+        answer = strategy.step(memory, candle)
+    except Exception as error:
+        return memory, None, _raised(error)
+    if strategy.vetted:
+        after, intent = answer
+        return after, intent, ""
+    if fault := _nonsense(strategy, answer):
+        return memory, None, describe(Reason.STRATEGY_NONSENSE, problem=fault)
+    return answer[0], answer[1], ""
+
+
+def _raised(error: Exception) -> str:
+    """The error's type and where, without its text: that may hold addresses or a set's order, and a
+    decision must be the same in every process."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        place = f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return describe(Reason.STRATEGY_RAISED, error=type(error).__name__, line=place)
+
+
+def _nonsense(strategy: Strategy, answer: Any) -> str:
+    """What is wrong with an answer, "" when nothing is; one word each, as it ends in a reason's text."""
+    if type(answer) is not tuple or len(answer) != 2:
+        return f"answer_is_{type(answer).__name__}_not_pair"
+    after, intent = answer
+    if intent is not None:
+        if type(intent) is not int:
+            return f"intent_is_{type(intent).__name__}_not_int"
+        if not -FULL <= intent <= FULL:
+            return f"intent_beyond_{FULL}"
+    return _unfit(strategy.memory, after)
+
+
+def _unfit(kind: type[Any], memory: Any) -> str:
+    if type(memory) is not kind:
+        return f"memory_is_{type(memory).__name__}_not_{kind.__name__}"
+    try:
+        data = msgspec.msgpack.encode(memory)
+        if len(data) > limits.MAX_MEMORY_BYTES:
+            return f"memory_beyond_{limits.MAX_MEMORY_BYTES}_bytes"
+        same = msgspec.msgpack.decode(data, type=kind) == memory
+    except Exception:  # whatever a foreign memory's own code raises
+        same = False
+    return "" if same else "memory_does_not_survive_msgpack"

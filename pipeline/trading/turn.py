@@ -1,0 +1,197 @@
+"""One event's turn at a key's state: wishes go in, legs and the next state come out.
+
+`aim` judges a wish and makes legs; `take` books an ordered leg. Deciding an event is aim and take,
+rebuilding is take alone, so both end in the same state by construction.
+"""
+
+from __future__ import annotations
+
+from pipeline import limits
+from pipeline.messages import BUY, SELL, Leg, Verdict
+from pipeline.trading.decimals import decimal_text
+from pipeline.trading.plan import Plan
+from pipeline.trading.reasons import Reason, describe
+from pipeline.trading.state import Slot, State
+from pipeline.trading.throttle import enter, idle, judge, leave
+
+ENTRY = "entry"
+EXIT = "exit"
+
+_HELD = int(Verdict.HELD)
+_ORDERED = int(Verdict.ORDERED)
+_DENIED = int(Verdict.DENIED)
+
+
+class Turn:
+    """Mutable for the length of one event, never kept. `rests`: orders wait for the next candle."""
+
+    __slots__ = (
+        "_mark",
+        "_orders",
+        "_peak",
+        "_plan",
+        "_reach",
+        "_rests",
+        "_state",
+        "legs",
+        "now_us",
+        "slots",
+    )
+
+    def __init__(self, plan: Plan, state: State, now_us: int, *, rests: bool, high: int = 0) -> None:
+        """`high` is that of the candle whose turn it is: what rested before it has filled then."""
+        self._plan = plan
+        self._state = state
+        self._rests = rests
+        self.now_us = now_us
+        self.slots = list(state.slots)
+        self.legs: list[Leg] = []
+        self._mark = state.mark
+        if rests and not high:
+            self._orders = state.orders
+            self._reach = state.reach
+            self._peak = state.peak
+            return
+        self._orders = 0
+        reach = 0
+        for slot in state.slots:
+            reach = max(reach, abs(slot.position))
+        self._reach = reach
+        self._peak = max(state.peak, high) if reach else high
+
+    def find(self, name: str) -> int:
+        """Where the slot of `name` is; −1 when there is none."""
+        for index, slot in enumerate(self.slots):
+            if slot.name == name:
+                return index
+        return -1
+
+    def aim(self, index: int, slot: Slot, target: int, price: int, wanted: int = 0) -> None:
+        """Bring `slot` to `target` at `price`: an exit leg for what is too much, then an entry leg for what
+        is missing, each ordered or denied. `wanted` is the quantity a signal asked for."""
+        position = slot.position
+        if position == target:
+            self.legs.append(Leg(slot.name, _HELD))
+            return
+        side = BUY if target > position else SELL
+        closing = _closing(position, target)
+        if closing:
+            reasons = self._exit_reasons(closing, price)
+            self._judge(slot, side, closing, price, EXIT, reasons, 0)
+            if reasons:
+                return
+            slot = self.take(index, slot, self.legs[-1])
+        opening = abs(target - slot.position)
+        if not opening:
+            return
+        reasons = self._entry_reasons(index, slot, target, opening, price, wanted)
+        answer = judge(self._plan.rules_of(slot.name), slot.scopes, self.now_us, opening * price)
+        retry_at_us = 0 if reasons else answer.retry_at_us
+        reasons.extend(answer.reasons)
+        self._judge(slot, side, opening, price, ENTRY, reasons, retry_at_us)
+        if not reasons:
+            self.take(index, slot, self.legs[-1])
+
+    def take(self, index: int, slot: Slot, leg: Leg) -> Slot:
+        """Book an ordered leg of the strategy in `slot`, which is not in the state yet when `index` < 0."""
+        position = slot.position + leg.side * leg.quantity
+        rules = self._plan.rules_of(slot.name)
+        if leg.intent == ENTRY:
+            scopes = enter(rules, slot.scopes, self.now_us, leg.quantity * leg.price)
+        else:
+            scopes = leave(rules, slot.scopes, self.now_us)
+        slot = Slot(slot.name, slot.tag, slot.memory, position, scopes)
+        if index < 0:
+            self.slots = [*self._kept(), slot]
+        else:
+            self.slots[index] = slot
+        self._mark = leg.price
+        self._peak = max(self._peak, leg.price)
+        self._reach = max(self._reach, leg.quantity, abs(position))
+        if self._rests:
+            self._orders += 1
+        return slot
+
+    def state(self, candle_us: int, close: int, halted: str) -> State:
+        """The state after this turn."""
+        return State(
+            self._state.symbol,
+            self.now_us,
+            candle_us,
+            close,
+            self._mark,
+            halted,
+            self._peak,
+            self._reach,
+            self._orders,
+            tuple(self.slots),
+        )
+
+    def _judge(
+        self,
+        slot: Slot,
+        side: int,
+        quantity: int,
+        price: int,
+        intent: str,
+        reasons: list[str],
+        retry_at_us: int,
+    ) -> None:
+        verdict = _DENIED if reasons else _ORDERED
+        self.legs.append(Leg(slot.name, verdict, side, quantity, price, tuple(reasons), retry_at_us, intent))
+
+    def _exit_reasons(self, quantity: int, price: int) -> list[str]:
+        """Exits always pass, but for a price or a number of orders that could not be represented."""
+        reasons = self._exposure_reasons(quantity, price)
+        if self._orders >= 2 * limits.MAX_RESTING_ORDERS:
+            reasons.append(describe(Reason.RISK_MAX_ORDERS, limit=2 * limits.MAX_RESTING_ORDERS))
+        return reasons
+
+    def _entry_reasons(
+        self, index: int, slot: Slot, target: int, quantity: int, price: int, wanted: int
+    ) -> list[str]:
+        instrument = self._plan.instrument
+        reasons = []
+        if self._state.halted:
+            reasons.append(describe(Reason.RISK_HALTED, by=self._state.halted))
+        if wanted > self._plan.max_quantity:
+            text = instrument.quantity_text
+            reasons.append(
+                describe(Reason.RISK_MAX_QUANTITY, wanted=text(wanted), limit=text(self._plan.max_quantity))
+            )
+        if abs(target) > limits.MAX_SCALED:
+            text = instrument.quantity_text
+            reasons.append(
+                describe(Reason.RISK_MAX_POSITION, wanted=text(target), limit=text(limits.MAX_SCALED))
+            )
+        reasons.extend(self._exposure_reasons(max(quantity, abs(target)), price))
+        if self._orders >= limits.MAX_RESTING_ORDERS:
+            reasons.append(describe(Reason.RISK_MAX_ORDERS, limit=limits.MAX_RESTING_ORDERS))
+        if index < 0 and len(self._kept()) >= limits.MAX_STRATEGIES_A_KEY:
+            reasons.append(describe(Reason.RISK_MAX_STRATEGIES, limit=limits.MAX_STRATEGIES_A_KEY))
+        return reasons
+
+    def _exposure_reasons(self, quantity: int, price: int) -> list[str]:
+        exposure = max(self._peak, price) * max(self._reach, quantity)
+        if exposure <= limits.MAX_EXPOSURE:
+            return []
+        scale = self._plan.instrument.money_scale
+        limit = decimal_text(limits.MAX_EXPOSURE, scale)
+        return [describe(Reason.RISK_MAX_NOTIONAL, exposure=decimal_text(exposure, scale), limit=limit)]
+
+    def _kept(self) -> list[Slot]:
+        """The slots that must stay: those of configured strategies, and others while they hold a position
+        or a throttle remembers something of them that still matters."""
+        seats, plan = len(self._plan.seats), self._plan
+        return self.slots[:seats] + [
+            slot
+            for slot in self.slots[seats:]
+            if slot.position or not idle(plan.rules_of(slot.name), slot.scopes, self.now_us)
+        ]
+
+
+def _closing(position: int, target: int) -> int:
+    """How much of `position` must go on the way to `target`."""
+    if position > 0:
+        return max(position - max(target, 0), 0)
+    return max(min(target, 0) - position, 0)

@@ -1,0 +1,145 @@
+"""The loop of an agent, exec or audit process: poll, feed, work, flush, beat. One thread, no framework.
+
+Heartbeats come from this loop, which also does the work: a worker that is stuck falls silent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
+from pipeline.errors import FrameError
+from pipeline.transport import wire
+from pipeline.transport.members import Members
+from pipeline.transport.outbox import Act
+from pipeline.transport.settings import Meter, Timing
+from pipeline.transport.sockets import FROM_DOWN, FROM_UP, Sockets
+
+log = logging.getLogger(__name__)
+
+WORK_A_TURN = 64
+"""Messages handled between two looks at the network: keeps acknowledgements flowing under load."""
+LOOK_UP_NS = NS_PER_S
+
+
+class Node(Protocol):
+    """What the loop drives: a Worker or a Judge."""
+
+    def from_up(self, address: bytes, frame: wire.Frame, now_ns: int) -> None: ...
+
+    def work(self, now_ns: int, most: int) -> bool: ...
+
+    def tick(self, now_ns: int) -> None: ...
+
+    def take(self, now_ns: int) -> list[Act]: ...
+
+    def leave(self) -> None: ...
+
+    @property
+    def drained(self) -> bool: ...
+
+
+class Downstream(Protocol):
+    """The part of a Worker that a Judge has not."""
+
+    def from_down(self, ordinal: int, frame: wire.Frame, now_ns: int) -> None: ...
+
+    def from_ask(self, frame: wire.Frame, now_ns: int) -> None: ...
+
+    def set_members(self, downstream: Iterable[int], audits: Iterable[int]) -> None: ...
+
+
+class Stop(Protocol):
+    """Asked to leave? `fd` becomes readable when so."""
+
+    def is_set(self) -> bool: ...
+
+    @property
+    def fd(self) -> int: ...
+
+
+class Loop:
+    """Runs a node on sockets until it is asked to leave and has drained, or `drain_s` has passed."""
+
+    def __init__(
+        self,
+        node: Node,
+        sockets: Sockets,
+        clock: Clock,
+        stop: Stop,
+        timing: Timing,
+        meter: Meter,
+        *,
+        drain_s: float,
+        downstream: Downstream | None = None,
+        members: tuple[Members, Members] | None = None,
+        every: tuple[int, Callable[[int], None]] | None = None,
+    ) -> None:
+        """`every`: (interval ns, callback(now ns)), for self-reports. `members`: downstream's, audits'."""
+        self._node = node
+        self._sockets = sockets
+        self._clock = clock
+        self._stop = stop
+        self._timing = timing
+        self._meter = meter
+        self._drain_ns = int(drain_s * NS_PER_S)
+        self._downstream = downstream
+        self._members = members
+        self._every = every
+
+    def run(self) -> None:
+        self._sockets.poller.register(self._stop.fd)
+        leave_by_ns: int | None = None
+        beat_ns = look_ns = report_ns = 0
+        more = False
+        while True:
+            now_ns = self._clock.monotonic_ns()
+            if self._stop.is_set():
+                if leave_by_ns is None:
+                    leave_by_ns = now_ns + self._drain_ns
+                    self._sockets.poller.unregister(self._stop.fd)
+                    self._node.leave()
+                elif self._node.drained or now_ns > leave_by_ns:
+                    self._sockets.carry_out(self._node.take(now_ns))
+                    return
+            if now_ns >= look_ns:
+                look_ns = now_ns + LOOK_UP_NS
+                self._look_up()
+            if now_ns >= beat_ns:
+                beat_ns = now_ns + self._timing.heartbeat_ns
+                self._node.tick(now_ns)
+            if self._every is not None and now_ns >= report_ns:
+                report_ns = now_ns + self._every[0]
+                self._every[1](now_ns)
+            self._sockets.carry_out(self._node.take(self._clock.monotonic_ns()))
+            due_ns = min(beat_ns, report_ns) if self._every else beat_ns
+            wait_ms = 0 if more else max(0, -(-(due_ns - self._clock.monotonic_ns()) // NS_PER_MS))
+            if leave_by_ns is not None:
+                wait_ms = min(wait_ms, 5)
+            if self._sockets.poll(wait_ms):
+                self._receive()
+            more = self._node.work(self._clock.monotonic_ns(), WORK_A_TURN)
+
+    def _look_up(self) -> None:
+        if self._downstream is not None and self._members is not None:
+            downstream, audits = self._members
+            self._downstream.set_members(downstream.endpoints(), audits.endpoints())
+
+    def _receive(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        for source, origin, data in self._sockets.receive():
+            try:
+                frame = wire.decode_frame(data)
+            except FrameError as error:
+                self._meter.malformed(data)
+                log.warning("%s", error)
+                continue
+            if source == FROM_UP:
+                self._node.from_up(origin, frame, now_ns)  # type: ignore[arg-type]
+            elif self._downstream is not None:
+                if source == FROM_DOWN:
+                    self._downstream.from_down(origin, frame, now_ns)  # type: ignore[arg-type]
+                else:
+                    self._downstream.from_ask(frame, now_ns)

@@ -1,0 +1,374 @@
+"""Agent and exec as a protocol machine: takes deliveries, steps each key in order, passes them on.
+
+A worker steps only the next key_seq of the state it holds. Anything else it asks audit about, and then
+settles, steps or refuses: it never ignores, never holds for a gap, never confirms from its own memory.
+It may forget any key at any time. Pure: frames and time in, actions out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from pipeline.delivery import Delivery
+from pipeline.transport import wire
+from pipeline.transport.downlinks import Downlinks, DownlinkStatistics
+from pipeline.transport.outbox import Act, Outbox
+from pipeline.transport.questions import Questions
+from pipeline.transport.settings import Meter, NoMeter, Timing, correlation_of
+from pipeline.transport.steps import Hand, NoHand, Steps
+from pipeline.transport.uplinks import Uplink, Uplinks
+
+log = logging.getLogger(__name__)
+
+
+class Work(Struct, gc=False):
+    """A received message on its way through this worker."""
+
+    link: Uplink
+    link_seq: int
+    delivery: Delivery
+    since_ns: int
+    """First when it arrived, then when its output was complete."""
+    throttled: bool = False
+
+    @property
+    def wanted(self) -> bool:
+        return self.link.holds(self.delivery.key, self.link_seq)
+
+
+class Key:
+    """What is held of one key: the state after `position`, or questions that wait for it."""
+
+    __slots__ = ("position", "queue", "settled", "settled_id", "state", "waiting")
+
+    def __init__(self) -> None:
+        self.position = -1
+        self.settled = 0
+        self.settled_id = b""
+        self.waiting = False
+        self.queue: list[Work] = []
+        self.state: Any = None
+
+
+class WorkerStatistics(Struct, frozen=True):
+    """Depths of all queues, and what went differently."""
+
+    inbox: int
+    outputs: int
+    received: int
+    keys: int
+    questions: int
+    refused: int
+    failed_steps: int
+    resets: int
+    links_lost: int
+    downlinks: tuple[DownlinkStatistics, ...]
+
+
+class Worker:
+    """One agent or exec worker."""
+
+    def __init__(
+        self,
+        name: str,
+        next_stage: str,
+        boot: int,
+        steps: Steps,
+        timing: Timing,
+        *,
+        max_keys: int,
+        died_in_hand: tuple[str, int] | None = None,
+        hand: Hand | None = None,
+        meter: Meter | None = None,
+        clock_ns: Callable[[], int] | None = None,
+    ) -> None:
+        self.name = name
+        self._now_ns = 0
+        self._clock_ns = clock_ns or self._turn_ns
+        self._boot = boot
+        self._steps = steps
+        self._max_keys = max_keys
+        self._hand = hand or NoHand()
+        self._meter = meter or NoMeter()
+        self._outbox = Outbox()
+        self._up = Uplinks(
+            boot, timing, self._outbox, died_in_hand, on_message=self._got, on_closed=self._closed
+        )
+        self._down = Downlinks(
+            name, next_stage, boot, timing, self._outbox,
+            on_settled=self._settled, on_refused=self._refused, on_died=self._died, on_change=lambda: None,
+        )  # fmt: skip
+        self._questions = Questions(timing, self._outbox)
+        self._keys: dict[str, Key] = {}
+        self._inbox: deque[Work] = deque()
+        self._outputs: dict[str, deque[Work]] = {}
+        self._blocked_since_ns: int | None = None
+        self._refusals = 0
+        self._failures = 0
+
+    # ---- driven from outside
+
+    def set_members(self, downstream: Iterable[int], audits: Iterable[int]) -> None:
+        self._down.set_members(downstream)
+        self._questions.set_audits(audits)
+
+    def from_up(self, address: bytes, frame: wire.Frame, now_ns: int) -> None:
+        self._now_ns = now_ns
+        self._up.receive(address, frame, now_ns)
+
+    def from_down(self, ordinal: int, frame: wire.Frame, now_ns: int) -> None:
+        self._now_ns = now_ns
+        self._down.receive(ordinal, frame, now_ns)
+
+    def from_ask(self, frame: wire.Frame, now_ns: int) -> None:
+        self._now_ns = now_ns
+        for message in frame.messages:
+            if isinstance(message, wire.State) and self._questions.answered(message):
+                self._answered(message)
+
+    def work(self, now_ns: int, most: int) -> bool:
+        """Handles up to `most` messages of the inbox; whether more are waiting."""
+        self._now_ns = now_ns
+        inbox = self._inbox
+        for _ in range(min(most, len(inbox))):
+            item = inbox.popleft()
+            if item.wanted:
+                self._handle(item)
+        return bool(inbox)
+
+    def tick(self, now_ns: int) -> None:
+        self._now_ns = now_ns
+        self._down.tick(now_ns)
+        self._up.tick(now_ns)
+        self._questions.tick(now_ns)
+
+    def take(self, now_ns: int) -> list[Act]:
+        """Everything to be sent now."""
+        self._flush(now_ns)
+        return self._outbox.take()
+
+    def leave(self) -> None:
+        """GOODBYE: no new keys; what is in flight is finished."""
+        self._up.leave()
+
+    @property
+    def drained(self) -> bool:
+        return self._up.leaving and not self._up.depth
+
+    def _turn_ns(self) -> int:
+        return self._now_ns
+
+    # ---- keys
+
+    def _got(self, link: Uplink, link_seq: int, delivery: Delivery) -> None:
+        self._inbox.append(Work(link, link_seq, delivery, self._now_ns))
+
+    def _handle(self, work: Work) -> None:
+        delivery = work.delivery
+        held = self._keys.get(delivery.key)
+        if held is None:
+            if len(self._keys) >= self._max_keys:
+                self._evict()
+            held = self._keys[delivery.key] = Key()
+            if delivery.key_seq != 1:
+                held.queue.append(work)
+                self._ask(delivery.key, held)
+                return
+            # Nothing to ask: a key starts from nothing.
+            held.position = 0
+            held.state = self._steps.origin(delivery.key)
+        if held.waiting:
+            held.queue.append(work)
+        else:
+            self._take(held, work, asked=False)
+
+    def _take(self, held: Key, work: Work, *, asked: bool) -> None:
+        delivery = work.delivery
+        if delivery.key_seq == held.position + 1 and self._steps.fits(held.state, delivery):
+            self._step(held, work)
+        elif delivery.key_seq <= held.settled:
+            self._settle_up(delivery.key, held.settled, held.settled_id)
+        elif not asked:
+            held.queue.append(work)
+            self._ask(delivery.key, held)
+        else:
+            self._refuse(work.link, delivery.key, work.link_seq)
+
+    def _step(self, held: Key, work: Work) -> None:
+        delivery = work.delivery
+        correlation = correlation_of(delivery.event_id)
+        self._meter.consumed(self._clock_ns() - work.since_ns, correlation)
+        self._hand.note(delivery.key, delivery.key_seq)
+        try:
+            held.state = self._steps.step(held.state, delivery)
+        except Exception:
+            # As if this worker had died on the event, without taking the other keys with it.
+            log.exception("step failed", extra={"key": delivery.key, "key_seq": delivery.key_seq})
+            self._failures += 1
+            for link in self._up:
+                link.died(delivery.key, delivery.key_seq, self.name, self._boot + self._failures)
+            self._hand.clear()
+            self._refuse(work.link, delivery.key, work.link_seq)
+            return
+        self._hand.clear()
+        held.position = delivery.key_seq
+        work.link.done(work.link_seq)
+        work.since_ns = self._clock_ns()
+        outputs = self._outputs.get(delivery.key)
+        if outputs is None:
+            self._outputs[delivery.key] = deque((work,))
+        else:
+            outputs.append(work)
+
+    def _ask(self, key: str, held: Key) -> None:
+        held.waiting = True
+        self._questions.ask(key, self._now_ns)
+
+    def _answered(self, answer: wire.State) -> None:
+        tail = answer.tail
+        held = self._keys.get(tail.key)
+        if held is None or not held.waiting:
+            return
+        if tail.last < held.settled:  # older than what is known already
+            self._ask(tail.key, held)
+            return
+        held.waiting = False
+        held.position = held.settled = tail.last
+        held.settled_id = tail.event_id
+        held.state = self._steps.rebuild(tail)
+        queue, held.queue = held.queue, []
+        for work in queue:
+            if not work.wanted:
+                continue
+            if self._keys.get(tail.key) is not held:
+                self._inbox.append(work)
+            elif held.waiting:
+                held.queue.append(work)
+            else:
+                self._take(held, work, asked=True)
+
+    def _evict(self) -> None:
+        """Forgets one key that has nothing in flight; a state can always be asked for again."""
+        flying = {key for link in self._up for key in link.table}
+        for key, held in self._keys.items():
+            if key not in flying and not held.waiting:
+                self._drop(key)
+                return
+
+    def _drop(self, key: str) -> None:
+        held = self._keys.pop(key, None)
+        self._questions.drop(key)
+        if held is not None:
+            self._inbox.extend(work for work in held.queue if work.wanted)
+
+    # ---- answers from below, passed up
+
+    def _settled(self, key: str, last: int, event_id: bytes) -> None:
+        held = self._keys.get(key)
+        if held is not None and last > held.settled:
+            held.settled = last
+            held.settled_id = event_id
+        self._settle_up(key, last, event_id)
+
+    def _settle_up(self, key: str, last: int, event_id: bytes) -> None:
+        for link in self._up:
+            link.settle(key, last, event_id)
+        self._prune(key)
+        if key not in self._outputs:
+            self._down.forget(key)
+
+    def _refused(self, key: str) -> None:
+        for link in self._up:
+            if link.refuse(key, link.received):
+                self._refusals += 1
+        self._prune(key)
+        self._drop(key)
+
+    def _refuse(self, link: Uplink, key: str, upto: int) -> None:
+        if link.refuse(key, upto):
+            self._refusals += 1
+        self._prune(key)
+        self._drop(key)
+
+    def _died(self, key: str, key_seq: int, worker: str, boot: int) -> None:
+        for link in self._up:
+            link.died(key, key_seq, worker, boot)
+
+    def _closed(self, link: Uplink) -> None:
+        for key in link.table:
+            self._prune(key)
+
+    def _prune(self, key: str) -> None:
+        """An output lives as long as its entry upstream."""
+        outputs = self._outputs.get(key)
+        if outputs is None:
+            return
+        kept = deque(work for work in outputs if work.wanted)
+        if kept:
+            self._outputs[key] = kept
+        else:
+            del self._outputs[key]
+
+    # ---- sending on
+
+    def _flush(self, now_ns: int) -> None:
+        blocked = False
+        for key in list(self._outputs):
+            outputs = self._outputs[key]
+            while outputs:
+                work = outputs[0]
+                link = self._down.route(key)
+                if link is None or link.free <= 0:
+                    blocked = True
+                    if link is not None and not work.throttled:
+                        work.throttled = True
+                        self._meter.throttled(link.ordinal)
+                    break
+                outputs.popleft()
+                self._down.transmit(link, work.delivery, work.since_ns)
+                self._meter.published(max(0, now_ns - work.since_ns), correlation_of(work.delivery.event_id))
+            if not outputs:
+                del self._outputs[key]
+        self._account(now_ns, blocked)
+
+    def _account(self, now_ns: int, blocked: bool) -> None:
+        since_ns = self._blocked_since_ns
+        if since_ns is not None:
+            self._meter.blocked(now_ns - since_ns)
+        self._blocked_since_ns = now_ns if blocked else None
+
+    # ---- looking
+
+    @property
+    def depth(self) -> int:
+        """Messages received whose own work is not done."""
+        return len(self._inbox) + sum(len(held.queue) for held in self._keys.values() if held.waiting)
+
+    def lags_ns(self, now_ns: int) -> dict[int, int]:
+        """Age of the oldest message destined for each downstream worker and not `done`, by ordinal."""
+        oldest = {entry.ordinal: entry.oldest_ns for entry in self._down.statistics()}
+        for key, outputs in self._outputs.items():
+            link = self._down.route(key) or self._down.routed(key)
+            if link is not None:
+                since_ns = oldest.get(link.ordinal)
+                oldest[link.ordinal] = min(outputs[0].since_ns, since_ns or outputs[0].since_ns)
+        return {ordinal: max(0, now_ns - since) if since else 0 for ordinal, since in oldest.items()}
+
+    def statistics(self) -> WorkerStatistics:
+        return WorkerStatistics(
+            inbox=len(self._inbox),
+            outputs=sum(map(len, self._outputs.values())),
+            received=self._up.depth,
+            keys=len(self._keys),
+            questions=len(self._questions),
+            refused=self._refusals,
+            failed_steps=self._failures,
+            resets=self._up.resets,
+            links_lost=self._down.links_lost,
+            downlinks=self._down.statistics(),
+        )

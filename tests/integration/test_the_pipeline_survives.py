@@ -1,0 +1,178 @@
+"""Real processes, a real HTTP client, SIGKILL in mid-flow: what was answered 202 is audited exactly once."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from real_pipeline import Client, Running, candle, make_config, wait_for
+
+from pipeline.config import Config
+from pipeline.storage.audit import AuditReader
+
+SYMBOLS = [f"S{n}" for n in range(6)]
+DAYS = 60
+
+
+def price(symbol: str, day: int) -> str:
+    """A saw-tooth that makes both strategies trade; another phase for each symbol."""
+    return f"{100 + (day * 7 + 13 * int(symbol[1:])) % 37}.00"
+
+
+def post_history(config: Config, answers: dict[str, str]) -> None:
+    """Every symbol's candles in order, the next after its 202, symbols in parallel."""
+    failures: list[BaseException] = []
+
+    def lane(symbol: str) -> None:
+        client = Client(config)
+        try:
+            for day in range(DAYS):
+                webhook_id = f"{symbol}-{day}"
+                answer = client.post_until_taken(webhook_id, candle(symbol, day, price(symbol, day)))
+                answers[webhook_id] = answer["event_id"]
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            client.close()
+
+    threads = [threading.Thread(target=lane, args=(symbol,), daemon=True) for symbol in SYMBOLS]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not failures, failures[0]
+
+
+def reader(config: Config) -> AuditReader:
+    return AuditReader.open(Path(config.data_dir) / "audit.sqlite")
+
+
+def audited(config: Config) -> int:
+    with reader(config) as audit:
+        return audit.count()
+
+
+def wait_until_audited(config: Config, count: int) -> None:
+    wait_for(lambda: audited(config) >= count, f"{count} audit rows")
+
+
+def check_rows(config: Config, answers: dict[str, str]) -> str:
+    """One row for each 202, in order per key, the chain whole; returns the run's digest."""
+    with reader(config) as audit:
+        rows = [row.delivery for row in audit.rows(limit=100_000)]
+        report = audit.verify()
+        digest = audit.run_digest()
+    assert report.ok, report.detail
+    assert sorted(row.event_id.hex() for row in rows) == sorted(answers.values())
+    by_key = defaultdict(list)
+    for row in rows:
+        by_key[row.key].append(row)
+    for key, of_key in by_key.items():
+        assert [row.key_seq for row in of_key] == list(range(1, DAYS + 1))
+        assert [row.webhook_id for row in of_key] == [f"{key}-{day}" for day in range(DAYS)]
+    return digest
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The digest of a run in which nothing went wrong."""
+    config = make_config(tmp_path_factory.mktemp("calm"))
+    answers: dict[str, str] = {}
+    with Running(config):
+        post_history(config, answers)
+        wait_until_audited(config, len(answers))
+    yield check_rows(config, answers)
+
+
+@pytest.mark.parametrize("stage", ["gateway", "agent", "exec", "audit", "collector"])
+def test_a_stage_killed_in_mid_flow_loses_doubles_and_changes_nothing(
+    tmp_path: Path, undisturbed: str, stage: str
+) -> None:
+    config = make_config(tmp_path)
+    answers: dict[str, str] = {}
+    name = "collector" if stage == "collector" else f"{stage}-0"
+    with Running(config) as running:
+        posting = threading.Thread(target=post_history, args=(config, answers), daemon=True)
+        posting.start()
+        for share in (0.2, 0.5, 0.8):
+            wait_for(lambda share=share: len(answers) >= share * DAYS * len(SYMBOLS), f"{share} of all")  # type: ignore[misc]
+            running.kill(name)
+        posting.join(120)
+        assert len(answers) == DAYS * len(SYMBOLS)
+        wait_until_audited(config, len(answers))
+    assert check_rows(config, answers) == undisturbed
+
+
+def test_several_workers_a_stage_share_the_keys_and_change_nothing(tmp_path: Path, undisturbed: str) -> None:
+    config = make_config(tmp_path, agent={"workers": 2}, exec={"workers": 2})
+    answers: dict[str, str] = {}
+    with Running(config) as running:
+        posting = threading.Thread(target=post_history, args=(config, answers), daemon=True)
+        posting.start()
+        wait_for(lambda: len(answers) >= 100, "the first hundred")
+        running.kill("agent-1")
+        running.kill("exec-0")
+        posting.join(120)
+        wait_until_audited(config, len(answers))
+    assert check_rows(config, answers) == undisturbed
+
+
+def test_a_pipeline_stopped_and_started_again_goes_on_where_it_was(tmp_path: Path, undisturbed: str) -> None:
+    config = make_config(tmp_path)
+    answers: dict[str, str] = {}
+    posting = threading.Thread(target=post_history, args=(config, answers), daemon=True)
+    with Running(config):
+        posting.start()
+        wait_for(lambda: len(answers) >= 150, "the first hundred and fifty")
+    with Running(config):
+        posting.join(120)
+        wait_until_audited(config, DAYS * len(SYMBOLS))
+    assert check_rows(config, answers) == undisturbed
+
+
+def test_a_repeat_is_answered_as_the_first_time_and_another_body_is_refused(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    with Running(config) as running:
+        client = Client(config)
+        first = client.post("one", candle("S0", 1))
+        again = client.post("one", candle("S0", 1))
+        other = client.post("one", candle("S0", 2))
+        assert (first[0], again[0], other[0]) == (202, 202, 422)
+        assert first[1] == again[1]
+        assert again[2]["idempotent-replayed"] == "true"
+        client.close()
+        running.kill("gateway-0")
+        wait_for(lambda: client.post_until_taken("one", candle("S0", 1)) == first[1], "the same answer")
+        client.close()
+        wait_until_audited(config, 1)
+    assert audited(config) == 1
+
+
+def test_trading_is_halted_for_all_keys_also_for_those_seen_later_and_resumed(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    with Running(config):
+        client = Client(config)
+        client.post_until_taken("a", candle("S0", 1))
+        client.post_until_taken("halt", {"type": "control", "action": "halt", "reason": "test"})
+        client.post_until_taken("b", {"type": "signal", "symbol": "S0", "side": "buy", "quantity": "1"})
+        client.post_until_taken(
+            "c", {"type": "signal", "symbol": "S9", "side": "buy", "quantity": "1", "price": "5"}
+        )
+        client.post_until_taken("resume", {"type": "control", "action": "resume"})
+        client.post_until_taken(
+            "d", {"type": "signal", "symbol": "S9", "side": "buy", "quantity": "1", "price": "5"}
+        )
+        client.close()
+        wait_until_audited(config, 8)
+    with reader(config) as audit:
+        rows = {
+            (row.delivery.key, row.delivery.webhook_id): row.delivery.outcome for row in audit.rows(limit=100)
+        }
+        assert audit.verify().ok
+    assert rows["S0", "b"] == "rejected"
+    assert rows["S9", "c"] == "rejected"
+    assert rows["S9", "d"] in {"filled", "placed"}
+    assert ("S9", "halt") in rows
