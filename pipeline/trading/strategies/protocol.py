@@ -59,13 +59,14 @@ def advance(strategy: Strategy, memory: Any, candle: Candle) -> tuple[Any, int |
 
 
 def _raised(error: Exception) -> str:
-    """The error's type and where, without its text: that may hold addresses or a set's order, and a
-    decision must be the same in every process."""
+    """The error's type, file and function, without its text (which may hold addresses or a set's order) and
+    line (which Python versions count differently): a decision must be the same in every process."""
     place, trace = "", error.__traceback__
     while trace is not None:
-        place = f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+        code = trace.tb_frame.f_code
+        place = f"{PurePath(code.co_filename).name}:{code.co_name}"
         trace = trace.tb_next
-    return describe(Reason.STRATEGY_RAISED, error=type(error).__name__, line=place)
+    return describe(Reason.STRATEGY_RAISED, error=type(error).__name__, at=place)
 
 
 def _nonsense(strategy: Strategy, answer: Any) -> str:

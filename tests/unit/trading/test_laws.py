@@ -114,11 +114,12 @@ EVENTS = st.one_of(small_candles(), small_candles(), small_candles(), candles(),
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[Event, int]]:
     """Events with accept times; most candles in order, some stale."""
-    events = draw(st.lists(EVENTS, max_size=40))
+    size = draw(st.integers(0, 40))
+    events = draw(st.lists(EVENTS, min_size=size, max_size=size))
     found, day, at_us = [], 0, 0
     for event in events:
         at_us += draw(st.integers(0, 3)) * 3_600 * US_PER_S
-        if type(event) is Candle and draw(st.integers(0, 9)):
+        if type(event) is Candle and draw(st.integers(0, 9)) != 9:
             day += 1 + event.time_us // DAY_US % 3
             event = msgspec.structs.replace(event, time_us=day * DAY_US)
         found.append((event, at_us))
@@ -157,7 +158,7 @@ def whole_numbers(value: Any) -> Iterator[int]:
 
 
 POLICIES = pytest.mark.parametrize("policy", ["next_open", "signal_price"])
-LAW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @POLICIES
@@ -208,6 +209,33 @@ def test_no_number_ever_leaves_64_bits(policy: Any, history: list[tuple[Event, i
             assert all(-(2**63) <= number < 2**63 for number in whole_numbers(plain))
         assert messages.decode_decision(messages.encode(row.decision)) == row.decision
         assert messages.decode_fills(messages.encode(row.fills)) == row.fills
+
+
+@st.composite
+def edges(draw: st.DrawFn) -> list[tuple[Event, int]]:
+    """Positions as large as is allowed at prices that make the most of it."""
+    found: list[tuple[Event, int]] = []
+    for day in range(1, draw(st.integers(2, 12))):
+        price = draw(st.sampled_from([1, 2, 10**6, 10**9, 10**12, limits.MAX_SCALED]))
+        parts = draw(st.sampled_from([1, 2, 3, 10]))
+        quantity = max(min(limits.MAX_EXPOSURE // price // parts, limits.MAX_SCALED), 1)
+        side = draw(st.sampled_from([BUY, SELL, 0]))
+        found.append((Signal("K", draw(st.sampled_from(["x", "y"])), side, quantity, price), 0))
+        found.append((Candle("K", day * DAY_US, price, price, 1, draw(st.integers(1, price)), 0), 0))
+    return found
+
+
+@POLICIES
+@LAW
+@given(edges())
+def test_at_the_edge_of_what_can_be_counted_every_fill_still_fits(
+    policy: Any, history: list[tuple[Event, int]]
+) -> None:
+    unlimited = msgspec.structs.replace(TRADING, throttles=())
+    for row in run(history, policy, unlimited):
+        for message in (row.decision, row.fills, row.agent, row.exec):
+            plain = msgspec.msgpack.decode(msgspec.msgpack.encode(message))
+            assert all(-(2**63) <= number < 2**63 for number in whole_numbers(plain))
 
 
 @POLICIES

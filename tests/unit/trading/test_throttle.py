@@ -132,7 +132,7 @@ def test_several_throttles_allow_only_together_and_change_only_together(
     several: list[Throttle], wishes: list[Wish]
 ) -> None:
     rules = tuple(compile_rule(throttle, 0) for throttle in several)
-    oracles, scopes, now_us = [Oracle(throttle) for throttle in several], origin(rules), 0
+    oracles, scopes, now_us = [Oracle(throttle) for throttle in several], origin(rules), 1
     for wish in wishes:
         now_us += wish.after_us
         if not wish.entry:
