@@ -33,7 +33,7 @@ def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     """An agent until it is asked to leave. Raises MissingError when its port cannot be had."""
     context = Context("agent", ordinal, config)
     meter = context.link_meter(EventID.AGENT_CONSUME, EventID.AGENT_PUBLISH)
-    logic = AgentLogic(config.trading)
+    logic = AgentLogic(config.trading, config.exec.fill_policy)
     steps = AgentSteps(logic, config.audit.state_every, context.recorder, meter)
     return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
 
