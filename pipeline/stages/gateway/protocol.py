@@ -34,24 +34,37 @@ class _ExcessError(Exception):
 
 
 class _Transport:
-    """A transport that may be written to after its end.
+    """A transport that sends each response in one piece, and may be written to after its end.
 
-    uvloop raises once the peer has reset the connection, before it tells anybody that it has; an answer that
-    nobody waits for any more is no error.
+    uvicorn writes head and body apart: two system calls and often two packets. uvloop raises once the peer
+    has reset the connection, before it tells anybody that it has; an answer that nobody waits for any more is
+    no error.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self._write = transport.write
+        self._transport = transport
+        self._held: list[bytes] = []
         self.abort = transport.abort
-        self.close = transport.close
         self.get_extra_info = transport.get_extra_info
         self.is_closing = transport.is_closing
         self.pause_reading = transport.pause_reading
         self.resume_reading = transport.resume_reading
 
     def write(self, data: bytes) -> None:
-        if not self.is_closing():
-            self._write(data)
+        self._held.append(data)
+        if data.startswith(b"HTTP/1.1 100 "):
+            self.flush()
+
+    def flush(self) -> None:
+        """The response is complete."""
+        data = b"".join(self._held)
+        self._held.clear()
+        if data and not self.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -77,7 +90,9 @@ class GatewayProtocol(HttpToolsProtocol):
         """Something was wrong behind a good request: its answer is the last one."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Transport(transport))  # type: ignore[arg-type]
+        held = _Transport(transport)
+        self._flush = held.flush
+        super().connection_made(held)  # type: ignore[arg-type]
         excess = len(self.connections) - self.max_connections
         if excess > 0:
             self.gateway.counters.connections_refused += 1
@@ -129,6 +144,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self.cycle.more_body = False  # uvicorn leaves it where the answer came before the body's end
 
     def on_response_complete(self) -> None:
+        self._flush()
         last = self._ending and not self.pipeline
         super().on_response_complete()
         if last:

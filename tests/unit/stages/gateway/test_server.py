@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import http.client
 import json
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 import standardwebhooks
 import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline import limits
 from pipeline.clock import SystemClock
@@ -435,6 +438,39 @@ def test_draining_refuses_new_events_and_stopping_answers_the_old(gateway: Runni
     gateway.stop()
     for connection in (waiting, kept):
         connection.close()
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A good request with some of its bytes replaced, cut out or put in."""
+    data = bytearray(wire("fuzz"))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(data)))
+        end = min(len(data), start + draw(st.integers(0, 8)))
+        data[start:end] = draw(
+            st.binary(max_size=8) | st.sampled_from([b"\r\n", b"\r\n\r\n", b": ", b"0", b","])
+        )
+    return bytes(data)
+
+
+def test_mutated_requests_get_promised_answers_and_leave_the_gateway_well(gateway: Running) -> None:
+    statuses = set()
+
+    @settings(max_examples=200, deadline=None)
+    @given(mutated(), st.integers(1, 400))
+    def fuzz(data: bytes, cut: int) -> None:
+        with socket.create_connection(gateway.address, timeout=DEADLINE_S) as stream:
+            with contextlib.suppress(OSError):
+                stream.sendall(data[:cut])
+                stream.sendall(data[cut:])
+                stream.shutdown(socket.SHUT_WR)
+            found = rest(stream)
+        if found:
+            statuses.add(int(found[9:12]))
+
+    fuzz()
+    assert statuses <= {202, 400, 401, 404, 405, 411, 413, 415, 422, 431}
+    assert gateway.post("after")[0] == 202
 
 
 def listening(address: tuple[str, int]) -> bool:
