@@ -1,14 +1,26 @@
-"""Latency telemetry: record for about the price of reading the clock, in a ring of shared memory that a
-collector drains.
+"""Latency telemetry: record for a few times the price of reading the clock, in a ring of shared memory
+that a collector drains.
 
-    layout, writer, ring      the bytes, how they are written, the files (no numpy)
-    recorder, self_report     what a worker thread calls
-    events                    what is measured
+    events                          what is measured
+    layout, writer, ring            the bytes of a ring, how they are written, its file
+    recorder, self_report           what a worker thread calls
+    metrics, measure, sampling      the same for a process that aggregates for itself
+    reader, source, aggregate       batches of proven entries, and what they add up to
+    sketch, windows, latencies, counters, sla, stats
+    discovery, collector            every ring of a directory, drained and buried
+    view, prometheus, stream, exporter, service    what is served
+
+Recording imports no numpy; what reads does, so the reading names below are loaded when first used.
 """
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from pipeline.telemetry.events import NEXT_STAGE, STAGES, EventID, event_name
+from pipeline.telemetry.measure import measure, measure_async, measure_sync
+from pipeline.telemetry.metrics import MetricsCollector
 from pipeline.telemetry.recorder import (
     ListRecorder,
     NullRecorder,
@@ -18,15 +30,48 @@ from pipeline.telemetry.recorder import (
 )
 from pipeline.telemetry.self_report import SelfReport
 
+if TYPE_CHECKING:
+    from pipeline.telemetry.service import run_collector
+    from pipeline.telemetry.sketch import Sketch
+    from pipeline.telemetry.sla import SLAResult, SLAThreshold, Verdict
+    from pipeline.telemetry.stats import MetricsStats, PercentileStats
+
 __all__ = [
     "NEXT_STAGE",
     "STAGES",
     "EventID",
     "ListRecorder",
+    "MetricsCollector",
+    "MetricsStats",
     "NullRecorder",
+    "PercentileStats",
     "Recorder",
+    "SLAResult",
+    "SLAThreshold",
     "SelfReport",
+    "Sketch",
+    "Verdict",
     "event_name",
+    "measure",
+    "measure_async",
+    "measure_sync",
     "open_recorder",
+    "run_collector",
     "telemetry_directory",
 ]
+
+_LOADED_WHEN_USED = {
+    "MetricsStats": "stats",
+    "PercentileStats": "stats",
+    "SLAResult": "sla",
+    "SLAThreshold": "sla",
+    "Sketch": "sketch",
+    "Verdict": "sla",
+    "run_collector": "service",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LOADED_WHEN_USED:
+        return getattr(importlib.import_module(f"{__name__}.{_LOADED_WHEN_USED[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

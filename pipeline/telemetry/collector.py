@@ -63,6 +63,8 @@ class Collector:
         self.folder = RingFolder(directory)
         self.sources: list[Source] = []
         self.dead: deque[Dead] = deque(maxlen=limits.MAX_REMEMBERED_DEAD)
+        self.deaths = 0
+        """Writers that died since the start."""
         self.last_signs: dict[str, int] = {}
         """Of workers that have no ring any more: when they last gave a sign of life."""
         self.started_ns = now()
@@ -155,6 +157,7 @@ class Collector:
         if source not in self.sources:  # refused meanwhile
             return
         if not source.reader.closed:
+            self.deaths += 1
             silent_ms = (now_ns - source.last_sign_ns) / NS_PER_MS
             inside = source.inside()
             pid = source.reader.identity.pid

@@ -37,10 +37,10 @@ Now = Callable[[], int]
 class Ring:
     """A mapped ring and its writer. One thread writes; see `writer` for what else is survived."""
 
-    __slots__ = ("__weakref__", "_body", "_lock_fd", "_memory", "identity", "path", "put", "words")
+    __slots__ = ("__weakref__", "_body", "_lock_fd", "identity", "memory", "path", "put", "words")
 
     def __init__(self, memory: mmap.mmap, identity: Identity, path: Path | None, lock_fd: int) -> None:
-        self._memory = memory
+        self.memory = memory
         self._lock_fd = lock_fd
         self.identity = identity
         self.path = path
@@ -55,6 +55,13 @@ class Ring:
         """Entries dropped by the writer since the ring was made; 0 once closed."""
         with suppress(ValueError):
             return self.words[layout.DROPPED]
+        return 0
+
+    @property
+    def waiting(self) -> int:
+        """Entries that the reader has not taken; 0 once closed."""
+        with suppress(ValueError):
+            return self.words[layout.HEAD] - self.words[layout.TAIL]
         return 0
 
     def close(self) -> None:
@@ -74,7 +81,7 @@ class Ring:
         self.words.release()
         self._body.release()
         with suppress(BufferError):
-            self._memory.close()
+            self.memory.close()
         if self._lock_fd != -1:
             os.close(self._lock_fd)  # not LOCK_UN: the description is shared with the parent
             self._lock_fd = -1

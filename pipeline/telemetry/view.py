@@ -29,7 +29,7 @@ Extremes = tuple[Ints, Ints]
 
 
 @dataclass(slots=True)
-class _Worker:
+class Worker:
     """What the rings say of one worker: its own, and those of its senders."""
 
     stage: str
@@ -53,7 +53,7 @@ class _Worker:
 
 def build_snapshot(collector: Collector, now_ns: int, wall_us: int) -> Snapshot:
     """Everything `collector` knows at `now_ns`."""
-    workers = _workers(collector, now_ns)
+    workers = workers_of(collector, now_ns)
     uptime_s = (now_ns - collector.started_ns) / NS_PER_S
     latencies = _LatencyView(collector)
     return Snapshot(
@@ -89,10 +89,11 @@ def flow_order(stage: str) -> tuple[int, str]:
     return (STAGES.index(stage), "") if stage in STAGES else (len(STAGES), stage)
 
 
-def _workers(collector: Collector, now_ns: int) -> list[_Worker]:
-    known: dict[str, _Worker] = {}
+def workers_of(collector: Collector, now_ns: int) -> list[Worker]:
+    """Every worker that has a ring here or is written about by a sender, in flow order."""
+    known: dict[str, Worker] = {}
     for source in collector.sources:
-        worker = known.setdefault(source.worker, _Worker(source.stage, source.ordinal, source.worker))
+        worker = known.setdefault(source.worker, Worker(source.stage, source.ordinal, source.worker))
         worker.own.append(source)
         worker.sign_ns = max(worker.sign_ns, source.last_sign_ns)
     for source in collector.sources:
@@ -104,7 +105,7 @@ def _workers(collector: Collector, now_ns: int) -> list[_Worker]:
 
 def _note_sender(
     collector: Collector,
-    known: dict[str, _Worker],
+    known: dict[str, Worker],
     sender: Source,
     event_id: int,
     ordinal: int,
@@ -116,7 +117,7 @@ def _note_sender(
         return
     name = f"{stage}-{ordinal}"
     if name not in known:  # it lives in another pod, or has died: its sender is all there is
-        known[name] = _Worker(stage, ordinal, name, collector.last_signs.get(name, at_ns))
+        known[name] = Worker(stage, ordinal, name, collector.last_signs.get(name, at_ns))
     worker = known[name]
     if event_id == EventID.LAG:
         worker.lag_ns = value if worker.lag_ns is None else max(worker.lag_ns, value)
@@ -124,7 +125,7 @@ def _note_sender(
         worker.credit = value if worker.credit is None else worker.credit + value
 
 
-def _replica(collector: Collector, worker: _Worker, now_ns: int) -> Replica:
+def _replica(collector: Collector, worker: Worker, now_ns: int) -> Replica:
     return Replica(
         stage=worker.stage,
         ordinal=worker.ordinal,
@@ -156,13 +157,13 @@ def _counts(collector: Collector, names: Iterable[str]) -> tuple[Counts, ...]:
     )
 
 
-def _stages(collector: Collector, workers: Sequence[_Worker]) -> list[str]:
+def _stages(collector: Collector, workers: Sequence[Worker]) -> list[str]:
     found = {worker.stage for worker in workers}
     found |= {group for group, _ in collector.aggregate.latencies.series}
     return sorted(found, key=flow_order)
 
 
-def _stage(collector: Collector, name: str, workers: Sequence[_Worker], latencies: _LatencyView) -> Stage:
+def _stage(collector: Collector, name: str, workers: Sequence[Worker], latencies: _LatencyView) -> Stage:
     own = [worker for worker in workers if worker.stage == name]
     lags = [worker.lag_ns for worker in own if worker.lag_ns is not None]
     counted = {key.subject for key, _ in collector.aggregate.counters.totals()}

@@ -1,0 +1,96 @@
+"""The collector's HTTP: a small ASGI application.
+
+GET /metrics      Prometheus text
+GET /v1/snapshot  pipeline.snapshot.Snapshot as JSON
+GET /v1/stream    server-sent events: `snapshot` about every 500 ms, `breach` at once
+GET /healthz      whether rings are being drained
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+from pipeline.telemetry.prometheus import CONTENT_TYPE
+from pipeline.telemetry.stream import Hub, Subscriber
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+
+
+class Pages(Protocol):
+    """What is served."""
+
+    def metrics(self) -> bytes: ...
+
+    def snapshot(self) -> bytes: ...
+
+    def health(self) -> tuple[bool, bytes]: ...
+
+
+class Exporter:
+    """The application."""
+
+    def __init__(self, pages: Pages, hub: Hub) -> None:
+        self._pages = pages
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        method, path = scope["method"], scope["path"]
+        if path not in ("/metrics", "/v1/snapshot", "/v1/stream", "/healthz"):
+            await _answer(send, 404, TEXT, b"try /metrics, /v1/snapshot, /v1/stream or /healthz\n")
+        elif method not in ("GET", "HEAD"):
+            await _answer(send, 405, TEXT, b"only GET\n", (b"allow", b"GET, HEAD"))
+        elif path == "/v1/stream":
+            await self._stream(method, receive, send)
+        else:
+            status, kind, body = self._page(path)
+            await _answer(send, status, kind, body, head=method == "HEAD")
+
+    def _page(self, path: str) -> tuple[int, str, bytes]:
+        if path == "/metrics":
+            return 200, CONTENT_TYPE, self._pages.metrics()
+        if path == "/v1/snapshot":
+            return 200, JSON, self._pages.snapshot()
+        well, body = self._pages.health()
+        return 200 if well else 503, JSON, body
+
+    async def _stream(self, method: str, receive: Receive, send: Send) -> None:
+        subscriber = self._hub.join()
+        if subscriber is None:
+            await _answer(send, 503, TEXT, b"too many streams\n", (b"retry-after", b"5"))
+            return
+        watcher = asyncio.create_task(_watch(receive, subscriber))
+        try:
+            headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            if method == "GET":
+                subscriber.give(snapshot=self._pages.snapshot())
+                while (data := await subscriber.next()) is not None:
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._hub.leave(subscriber)
+            watcher.cancel()
+
+
+async def _watch(receive: Receive, subscriber: Subscriber) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    subscriber.end()
+
+
+async def _answer(
+    send: Send, status: int, kind: str, body: bytes, *headers: tuple[bytes, bytes], head: bool = False
+) -> None:
+    own = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
+    await send({"type": "http.response.body", "body": b"" if head else body})

@@ -1,0 +1,316 @@
+"""`MetricsCollector`: latency telemetry of one process, for developers who want nothing else of Ringline.
+
+    metrics = MetricsCollector()
+    metrics.start()
+    with measure(EventID.ORDER_PLACEMENT):
+        place(order)
+    print(metrics.get_stats(EventID.ORDER_PLACEMENT, window_seconds=5))
+
+Every thread that records has a ring of its own. The rings are either aggregated here (`start`, or simply
+by asking) or, after `publish`, drained by a collector process; never both.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pipeline import limits
+from pipeline.errors import UsageError
+from pipeline.telemetry.layout import KIND_SHIFT, Kind
+from pipeline.telemetry.recorder import START_BITS, UNWRITABLE
+from pipeline.telemetry.ring import Ring, create_ring, memory_ring
+from pipeline.telemetry.sampling import Sampler, check_rate
+from pipeline.telemetry.writer import Put
+
+if TYPE_CHECKING:  # numpy is loaded when figures are asked for, not by recording
+    from pipeline.telemetry.inprocess import InProcess
+    from pipeline.telemetry.sla import SLAResult
+    from pipeline.telemetry.stats import MetricsStats, PercentileStats
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.1
+"""The aggregator takes what is new this often."""
+ADAPTIVE_FLOOR = 0.1
+"""Adaptive sampling never keeps less than this share."""
+ADAPTIVE_STEP = 1.25
+"""The rate changes when it should differ by this factor, so that it does not tremble."""
+
+assert Kind.DURATION << KIND_SHIFT == 0
+
+
+class _ThreadPart:
+    """What one thread holds; when the thread ends this is collected, and its ring with it."""
+
+    __slots__ = ("__weakref__", "put", "put_start")
+
+    def __init__(self, put: Put, put_start: Put | None) -> None:
+        self.put = put
+        self.put_start = put_start
+
+
+class MetricsCollector:
+    """The process's one collector: every call of the class gives the same object."""
+
+    _instance: ClassVar[MetricsCollector | None] = None
+    _making: ClassVar[threading.Lock] = threading.Lock()
+
+    def __new__(cls) -> MetricsCollector:
+        with cls._making:
+            if cls._instance is None:
+                instance = super().__new__(cls)
+                instance._set_up()
+                cls._instance = instance
+            return cls._instance
+
+    def _set_up(self) -> None:
+        self._enabled = True
+        self._sampling_rate = 1.0
+        self._adaptive_rate = 1.0
+        self._adaptive_above_per_s: float | None = None
+        self._published: tuple[Path, str] | None = None
+        self._entries = limits.DEFAULT_RING_ENTRIES
+        self._forget_process()
+
+    def _forget_process(self) -> None:
+        """What a forked child must not share with its parent."""
+        self._local = threading.local()
+        self._lock = threading.RLock()
+        self._in_process: InProcess | None = None
+        self._rings: list[tuple[Ring, weakref.ref[_ThreadPart]]] = []
+        self._thread: threading.Thread | None = None
+        self._leave = threading.Event()
+
+    # ---- recording ----------------------------------------------------------------------------------
+
+    def record_start(self, event_id: int) -> int:
+        """The time, to be given to `record_end`; 0 while recording is off."""
+        if not self._enabled:
+            return 0
+        started_ns = time.monotonic_ns()
+        if self._published is not None:
+            self._write_start(started_ns, event_id)
+        return started_ns
+
+    def record_end(self, event_id: int, start_ts: int) -> None:
+        """Record what began at `start_ts`. Never raises; 0 records nothing."""
+        if start_ts and self._enabled:
+            ended_ns = time.monotonic_ns()
+            try:
+                self._part().put(ended_ns, ended_ns - start_ts, event_id)
+            except TypeError:  # not a time, or not an event
+                self._part().put(UNWRITABLE, 0, 0)
+
+    def record(self, event_id: int, duration_ns: int) -> None:
+        """Record a latency measured elsewhere that ends now. Never raises."""
+        if self._enabled:
+            try:
+                self._part().put(time.monotonic_ns(), duration_ns, event_id)
+            except TypeError:  # not a duration, or not an event
+                self._part().put(UNWRITABLE, 0, 0)
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Switch recording on or off, at once. What is being measured at that moment is not recorded."""
+        self._enabled = enabled
+
+    def set_sampling_rate(self, rate: float) -> None:
+        """Keep this share of the calls; counts stay right. Raises ValueError outside 0 … 1."""
+        self._sampling_rate = check_rate(rate)
+
+    def set_adaptive_sampling(self, above_per_s: float | None) -> None:
+        """Above this many calls a second keep fewer, down to a tenth; None (the default) switches it off.
+
+        Works while `start` is in force.
+        """
+        if above_per_s is not None and above_per_s <= 0:
+            raise ValueError(f"above_per_s = {above_per_s}: must be positive")
+        self._adaptive_above_per_s = above_per_s
+        self._adaptive_rate = 1.0
+
+    @property
+    def sampling_rate(self) -> float:
+        """The share in force: the smaller of what was set and what adaptive sampling chose."""
+        return min(self._sampling_rate, self._adaptive_rate)
+
+    # ---- where records go ---------------------------------------------------------------------------
+
+    def start(
+        self,
+        *,
+        windows_seconds: Sequence[float] | None = None,
+        report_every_seconds: float | None = None,
+    ) -> None:
+        """Aggregate in this process, every 100 ms, and log a report now and then if asked to.
+
+        Again while it runs: nothing happens. Raises UsageError after `publish`.
+        """
+        with self._lock:
+            if self._thread is not None:
+                return
+            in_process = self._aggregator()
+            if windows_seconds is not None:
+                in_process.set_windows(windows_seconds)
+            self._leave = threading.Event()
+            self._thread = threading.Thread(
+                target=self._aggregate,
+                args=(self._leave, report_every_seconds),
+                daemon=True,
+                name="telemetry",
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End what `start` began, after a last look at the rings. Figures stay."""
+        thread = self._thread
+        if thread is None:
+            return
+        self._leave.set()
+        if thread is not threading.current_thread():
+            thread.join()
+        self._thread = None
+
+    def publish(self, directory: Path, worker: str, entries: int = limits.DEFAULT_RING_ENTRIES) -> None:
+        """From now on write rings that the collector process of `directory` drains.
+
+        Raises UsageError while `start` is in force.
+        """
+        if self._thread is not None:
+            raise UsageError("MetricsCollector.publish: stop() first; a ring has one reader")
+        with self._lock:
+            self._published = (directory, worker)
+            self._entries = entries
+            self._local = threading.local()
+
+    # ---- figures ------------------------------------------------------------------------------------
+
+    @property
+    def stats(self) -> MetricsStats:
+        """The figures, up to date. Raises UsageError after `publish`: the collector process has them."""
+        with self._lock:
+            aggregator = self._aggregator()
+            pairs = list(self._rings)
+            aggregator.drain(pairs)
+            for pair in pairs:
+                if self._finished(pair):
+                    self._rings.remove(pair)
+            return aggregator.stats
+
+    def get_stats(self, event_id: int, window_seconds: float = 60) -> PercentileStats:
+        """One event over the last 1, 5 or 60 s (or the windows that `start` was given)."""
+        return self.stats.get_stats(event_id, window_seconds)
+
+    def get_all_stats(self, window_seconds: float = 60) -> dict[int, PercentileStats]:
+        """Every event seen so far."""
+        return self.stats.get_all_stats(window_seconds)
+
+    def check_sla_violations(self, window_seconds: float = 60) -> list[SLAResult]:
+        """The thresholds that are violated for certain."""
+        return self.stats.check_sla_violations(window_seconds)
+
+    def export_json(self, window_seconds: float = 60) -> str:
+        """Every event over a window, as JSON."""
+        found = self.get_all_stats(window_seconds).values()
+        return json.dumps({"window_seconds": window_seconds, "events": [one.as_dict() for one in found]})
+
+    def clear(self) -> None:
+        """Forget every figure and setting; rings of running threads are left behind. For tests."""
+        self.stop()
+        for ring, _ in self._rings:
+            ring.close()
+        self._set_up()
+
+    # ---- inside -------------------------------------------------------------------------------------
+
+    def _part(self) -> _ThreadPart:
+        try:
+            part: _ThreadPart = self._local.part
+        except AttributeError:
+            return self._open_thread()
+        return part
+
+    def _write_start(self, started_ns: int, event_id: int) -> None:
+        part = self._part()
+        if part.put_start is not None:
+            try:
+                part.put_start(started_ns, 0, event_id | START_BITS)
+            except TypeError:
+                part.put_start(UNWRITABLE, 0, 0)
+
+    def _open_thread(self) -> _ThreadPart:
+        """A ring for this thread; one that writes nothing when it cannot be had."""
+        try:
+            ring = self._make_ring()
+        except (OSError, ValueError) as error:
+            logger.warning("telemetry of this thread is off: no ring: %s", error)
+            part = _ThreadPart(lambda _end, _value, _what: False, None)
+        else:
+            part = _ThreadPart(Sampler(ring.put, self._rate_now), ring.put if ring.path else None)
+            if ring.path is None:
+                # No lock: this may run in a signal handler or gc callback of a thread that holds it.
+                self._rings.append((ring, weakref.ref(part)))
+            else:
+                weakref.finalize(part, ring.close)
+        self._local.part = part
+        return part
+
+    def _make_ring(self) -> Ring:
+        if self._published is None:
+            return memory_ring("process", self._entries)
+        directory, worker = self._published
+        return create_ring(directory, worker, self._entries)
+
+    def _rate_now(self) -> float:
+        return min(self._sampling_rate, self._adaptive_rate)
+
+    def _aggregator(self) -> InProcess:
+        if self._published is not None:
+            raise UsageError("MetricsCollector: records are published; ask the collector process")
+        if self._in_process is None:
+            from pipeline.telemetry.inprocess import InProcess
+
+            self._in_process = InProcess()
+        return self._in_process
+
+    @staticmethod
+    def _finished(pair: tuple[Ring, weakref.ref[_ThreadPart]]) -> bool:
+        """True for the drained ring of a thread that has ended; it is closed."""
+        ring, part = pair
+        if part() is not None or ring.waiting:
+            return False
+        ring.close()
+        return True
+
+    def _aggregate(self, leave: threading.Event, report_every_s: float | None) -> None:
+        report_due = time.monotonic() + (report_every_s or 0)
+        while not leave.wait(LOOK_EVERY_S):
+            stats = self.stats
+            self._adapt(stats)
+            if report_every_s is not None and time.monotonic() >= report_due:
+                report_due += report_every_s
+                for found in stats.get_all_stats(stats.windows_seconds[-1]).values():
+                    logger.info("telemetry %s", json.dumps(found.as_dict()))
+        _ = self.stats
+
+    def _adapt(self, stats: MetricsStats) -> None:
+        above = self._adaptive_above_per_s
+        if above is None:
+            return
+        wanted = max(ADAPTIVE_FLOOR, min(1.0, above / max(above, stats.rate_per_s(stats.windows_seconds[0]))))
+        if not 1 / ADAPTIVE_STEP < wanted / self._adaptive_rate < ADAPTIVE_STEP or wanted == 1.0:
+            self._adaptive_rate = wanted
+
+
+def _after_fork_in_child() -> None:
+    if MetricsCollector._instance is not None:
+        MetricsCollector._instance._forget_process()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

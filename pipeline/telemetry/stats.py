@@ -1,0 +1,162 @@
+"""Statistics of a process's own records: what `MetricsCollector` answers from."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.telemetry.aggregate import Aggregate, Span
+from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey
+from pipeline.telemetry.events import event_name
+from pipeline.telemetry.latencies import WINDOWS_S, Figures
+from pipeline.telemetry.reader import Drained, Entries
+from pipeline.telemetry.ring import Now
+from pipeline.telemetry.sla import DEFAULT_SLA, SLAResult, SLAThreshold, judge, violated
+from pipeline.telemetry.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class PercentileStats:
+    """One event over one window, nanoseconds; None where nothing was recorded.
+
+    Percentiles are nearest-rank, within 0.39 %. `lost` records were dropped in the window, by any event:
+    with some, the percentiles understate the tail.
+    """
+
+    event_id: int
+    window_seconds: float
+    p50: int | None
+    p95: int | None
+    p99: int | None
+    p99_9: int | None
+    count: int
+    min: int | None
+    max: int | None
+    mean: float | None
+    lost: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `event` is the name."""
+        return {"event": event_name(self.event_id), **asdict(self)}
+
+
+class MetricsStats:
+    """Thread-safe latencies of one process over sliding windows."""
+
+    def __init__(
+        self,
+        windows_seconds: Sequence[float] = WINDOWS_S,
+        thresholds: Sequence[SLAThreshold] = DEFAULT_SLA,
+        now: Now = time.monotonic_ns,
+    ) -> None:
+        self.windows_seconds = tuple(sorted(windows_seconds))
+        self.thresholds = tuple(thresholds)
+        self._aggregate = Aggregate(self.windows_seconds)
+        self._lock = threading.Lock()
+        self._now = now
+
+    def add(self, event_id: int, durations_ns: Iterable[int]) -> None:
+        """Add latencies that end now, from anywhere but a ring. Raises ValueError for a negative one."""
+        values = np.fromiter(durations_ns, dtype=np.int64)
+        if len(values) and values.min() < 0:
+            raise ValueError(f"a duration of {values.min()} ns: must not be negative")
+        with self._lock:
+            now_ns = self._advance()
+            series = self._aggregate.latencies.series_of(_GROUP, int(event_id))
+            if series is None:
+                raise ValueError(f"event {event_id}: too many events are measured already")
+            if len(values):
+                everywhere = np.full(len(values), series, dtype=np.intp)
+                self._aggregate.latencies.fold(everywhere, values, np.full(len(values), now_ns))
+
+    def fold(self, source: Source, entries: Entries, drained: Drained) -> None:
+        """Add what one ring gave."""
+        with self._lock:
+            now_ns = self._advance()
+            if drained.lost:
+                self._aggregate.lose(source, drained, now_ns)
+            if drained.kept:
+                self._aggregate.fold(entries[: drained.kept], [Span(source, 0, drained.kept)], now_ns)
+
+    def get_stats(self, event_id: int, window_seconds: float = 60) -> PercentileStats:
+        """One event over a window. Raises ValueError when that window is not kept."""
+        with self._lock:
+            self._advance()
+            return self._stats(event_id, self._checked(window_seconds))
+
+    def get_all_stats(self, window_seconds: float = 60) -> dict[int, PercentileStats]:
+        """Every event seen so far."""
+        with self._lock:
+            self._advance()
+            window = self._checked(window_seconds)
+            events = sorted({event_id for _, event_id in self._aggregate.latencies.series})
+            return {event_id: self._stats(event_id, window) for event_id in events}
+
+    def judge(self, window_seconds: float = 60) -> list[SLAResult]:
+        """Every threshold over a window: met, violated or unknown."""
+        with self._lock:
+            self._advance()
+            window = self._checked(window_seconds)
+            return [
+                judge(
+                    self._aggregate.latencies.sketch(self._series(one.event_id), window).counts,
+                    one,
+                    window,
+                    self._lost(window),
+                )
+                for one in self.thresholds
+            ]
+
+    def check_sla_violations(self, window_seconds: float = 60) -> list[SLAResult]:
+        """The thresholds that are violated for certain (see `pipeline.telemetry.sla`)."""
+        return violated(self.judge(window_seconds))
+
+    def rate_per_s(self, window_seconds: float = 1) -> float:
+        """Calls a second over a window, of all events, as many as the kept entries stand for."""
+        with self._lock:
+            self._advance()
+            window = self._checked(window_seconds)
+            return int(self._aggregate.latencies.windows[window].counts.running.sum()) / window
+
+    def _advance(self) -> int:
+        now_ns = self._now()
+        self._aggregate.advance(now_ns)
+        return now_ns
+
+    def _checked(self, window_seconds: float) -> float:
+        if window_seconds not in self.windows_seconds:
+            kept = ", ".join(f"{window:g}" for window in self.windows_seconds)
+            raise ValueError(f"window_seconds = {window_seconds}: these are kept: {kept}")
+        return window_seconds
+
+    def _series(self, event_id: int) -> list[int]:
+        return [one for (_, event), one in self._aggregate.latencies.series.items() if event == event_id]
+
+    def _lost(self, window: float) -> int:
+        groups = {group for group, _ in self._aggregate.latencies.series} | {_GROUP}
+        keys = [CounterKey(group, LOST, which) for group in groups for which in range(len(LOSS_REASONS))]
+        return self._aggregate.counters.within(window, keys)
+
+    def _stats(self, event_id: int, window: float) -> PercentileStats:
+        found: Figures = self._aggregate.latencies.figures(self._series(event_id), window)
+        return PercentileStats(
+            event_id=int(event_id),
+            window_seconds=window,
+            p50=found.p50,
+            p95=found.p95,
+            p99=found.p99,
+            p99_9=found.p99_9,
+            count=found.count,
+            min=found.minimum,
+            max=found.maximum,
+            mean=found.mean,
+            lost=self._lost(window),
+        )
+
+
+_GROUP = "process"
