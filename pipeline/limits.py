@@ -144,6 +144,12 @@ MAX_SERIES = 256
 """Latencies kept apart: stages times the events each records; a row of buckets takes 41 KiB when used."""
 MAX_COUNTERS = 4096
 """Counters kept apart: worker, event and what it was counted for."""
+MAX_DURATION_NS = 1 << 50
+"""13 days: longer is a wrong clock or a wrong unit, and thousands of them would overflow a 64-bit sum."""
+MAX_SAMPLING_WEIGHT = 4096
+"""Calls one kept entry may stand for; a rarer sample tells nothing about a tail."""
+MAX_ORDINAL = 1024
+"""Replicas of a stage that telemetry tells apart; a higher ordinal in an entry is a mistake."""
 MAX_RINGS = 4096
 """Rings one collector drains: each takes two file descriptors and an address range."""
 MAX_OPEN_STARTS = 1024

@@ -85,6 +85,19 @@ class Dead(Struct, frozen=True, kw_only=True):
     """Open STARTs: event names, the innermost last."""
 
 
+class Sla(Struct, frozen=True, kw_only=True):
+    """A wanted percentile, judged over one window: met, violated or unknown (pipeline.telemetry.sla)."""
+
+    event: str
+    percentile: float
+    limit_ns: int
+    window_s: float
+    verdict: str
+    count: int
+    lost: int = 0
+    value_ns: int | None = None
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """Everything one collector knows at one moment."""
 
@@ -103,6 +116,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     lost: int = 0
     """Records dropped by writers since the collector started."""
     dead: tuple[Dead, ...] = ()
+    slas: tuple[Sla, ...] = ()
 
 
 _decoder = msgspec.json.Decoder(Snapshot)

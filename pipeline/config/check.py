@@ -161,7 +161,7 @@ def _quantity(path: str, text: str, trading: Trading, symbols: tuple[str, ...]) 
             continue  # reported above
         if quantity.scaleb(instrument.quantity_scale) > limits.MAX_SCALED:
             most = Decimal(limits.MAX_SCALED).scaleb(-instrument.quantity_scale)
-            yield f"{path} = {text!r}: at most {most:f}, the limit of instrument {name}"
+            yield f"{path} = {text!r}: at most {most.normalize():f}, the limit of instrument {name}"
         elif quantity % lot:
             yield f"{path} = {text!r}: must be a multiple of the lot {instrument.lot} of instrument {name}"
 

@@ -74,6 +74,13 @@ class ClientProcess:
             )
         return self.result
 
+    def wait(self) -> Result:
+        """Its result, waited for. Raises RinglineError when it ends without one."""
+        while True:
+            self._process.wait()
+            if (result := self.poll()) is not None:
+                return result
+
     def stop(self) -> None:
         """Tells it to send nothing more; it ends by itself once its outstanding requests are answered."""
         if self._process.poll() is None:

@@ -26,7 +26,7 @@ STEPS: tuple[tuple[str, str, float | None], ...] = (
     ("audit", "AUDIT_WRITE", 7.0),
     ("all", "END_TO_END", REFERENCE_MS),
 )
-"""(stage, event of telemetry, reference ms). The reference has no journal; END_TO_END is accept to settled."""
+"""(stage, event, reference ms). The reference has no journal; END_TO_END is accept to settled."""
 
 assert sum(ms or 0.0 for stage, _, ms in STEPS if stage != "all") == REFERENCE_MS
 

@@ -37,7 +37,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def memory(processes: Iterable[tuple[str, int]]) -> tuple[ProcessMemory, ...]:
+def measured_memory(processes: Iterable[tuple[str, int]]) -> tuple[ProcessMemory, ...]:
     """PSS and RSS of each (name, pid) that still runs."""
     return tuple(found for name, pid in processes if (found := _process_memory(name, pid)) is not None)
 

@@ -7,7 +7,7 @@ control takes the clock as it stands, so halting a replay of old candles does no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -42,7 +42,7 @@ class AgentLogic:
     version of the logic and of its configuration. Raises ConfigError with every fault.
     """
 
-    __slots__ = ("_applies", "_plans", "_rests", "_steps", "code")
+    __slots__ = ("_plans", "_rests", "code")
 
     def __init__(
         self,
@@ -54,28 +54,47 @@ class AgentLogic:
         self._rests = fill_policy == "next_open"
         settings = msgspec.json.encode((trading, self._rests), order="deterministic")
         self.code = f"{LOGIC_VERSION}-{hashlib.sha256(settings).hexdigest()[:8]}"
-        self._steps: dict[type[Any], Callable[..., tuple[State, Decision]]] = {
-            Candle: self._candle,
-            Signal: self._signal,
-            Control: self._control,
-        }
-        self._applies: dict[type[Any], Callable[..., State]] = {
-            Candle: self._apply_candle,
-            Signal: self._apply_signal,
-            Control: self._apply_control,
-        }
 
     def origin(self, key: str) -> State:
         """The state of `key` before its first event."""
         return self._plans.of(key).origin(key)
 
-    def step(self, state: State, event: Event, *, key_seq: int, at_us: int) -> tuple[State, Decision]:
+    def step(
+        self,
+        state: State,
+        event: Event,
+        *,
+        key_seq: int,  # noqa: ARG002 - a throttle scope wider than a key is asked under (key, key_seq)
+        at_us: int,
+    ) -> tuple[State, Decision]:
         """Decide `event`, accepted at `at_us`; a rejected one leaves the state as it was."""
-        return self._steps[type(event)](state, event, at_us)
+        if type(event) is Candle:
+            return self._candle(state, event)
+        if type(event) is Signal:
+            return self._signal(state, event, at_us)
+        assert type(event) is Control
+        return self._control(state, event)
 
-    def apply(self, state: State, event: Event, decision: Decision, *, key_seq: int, at_us: int) -> State:
+    def apply(
+        self,
+        state: State,
+        event: Event,
+        decision: Decision,
+        *,
+        key_seq: int,  # noqa: ARG002 - as `step`
+        at_us: int,
+    ) -> State:
         """The state after an event that was decided before; decides nothing."""
-        return state if decision.rejected else self._applies[type(event)](state, event, decision, at_us)
+        if decision.rejected:
+            return state
+        plan = self._plans.of(state.symbol)
+        if type(event) is Candle:
+            return self._apply_candle(plan, state, event, decision)
+        if type(event) is Control:
+            return self._apply_control(plan, state, event, decision)
+        turn = self._turn(plan, state, at_us)
+        _take_all(plan, turn, decision)
+        return turn.state(state.candle_us, state.close, state.halted)
 
     def encode(self, state: State) -> bytes:
         return encode_state(state)
@@ -97,10 +116,11 @@ class AgentLogic:
 
     # ---- candles
 
-    def _candle(self, state: State, candle: Candle, at_us: int) -> tuple[State, Decision]:
+    def _candle(self, state: State, candle: Candle) -> tuple[State, Decision]:
         if rejected := self._unusable(state, candle):
             return state, Decision(rejected=rejected)
-        plan, turn = self._bar(state, candle)
+        plan = self._plans.of(state.symbol)
+        turn = self._bar(plan, state, candle)
         slots, legs, close = turn.slots, turn.legs, candle.close
         eventful = False
         for index, seat in enumerate(plan.seats):
@@ -119,8 +139,8 @@ class AgentLogic:
         after = turn.state(candle.time_us, close, state.halted)
         return after, Decision(tuple(legs)) if eventful else plan.held
 
-    def _apply_candle(self, state: State, candle: Candle, decision: Decision, at_us: int) -> State:
-        plan, turn = self._bar(state, candle)
+    def _apply_candle(self, plan: Plan, state: State, candle: Candle, decision: Decision) -> State:
+        turn = self._bar(plan, state, candle)
         failed = [leg.strategy for leg in decision.legs if leg.verdict == _FAILED]
         for index, seat in enumerate(plan.seats):
             if seat.name not in failed:
@@ -130,11 +150,9 @@ class AgentLogic:
         _take_all(plan, turn, decision)
         return turn.state(candle.time_us, candle.close, state.halted)
 
-    def _bar(self, state: State, candle: Candle) -> tuple[Plan, Turn]:
-        plan = self._plans.of(state.symbol)
-        return plan, Turn(
-            plan, state, max(state.clock_us, candle.time_us), rests=self._rests, high=candle.high
-        )
+    def _bar(self, plan: Plan, state: State, candle: Candle) -> Turn:
+        now_us = max(state.clock_us, candle.time_us)
+        return Turn(plan, state, now_us, rests=self._rests, high=candle.high)
 
     def _unusable(self, state: State, candle: Candle) -> str:
         """Why this candle cannot be decided on; "" when it can."""
@@ -144,7 +162,7 @@ class AgentLogic:
         if peak * state.reach <= limits.MAX_EXPOSURE:
             return ""
         # Only positions count where nothing rests; `reach` may still remember what is closed by now.
-        reach = state.reach if self._rests else max(abs(slot.position) for slot in state.slots)
+        reach = state.reach if self._rests else max((abs(slot.position) for slot in state.slots), default=0)
         if peak * reach <= limits.MAX_EXPOSURE:
             return ""
         scale = self._plans.of(state.symbol).instrument.money_scale
@@ -161,7 +179,7 @@ class AgentLogic:
         if not price:
             return state, Decision(rejected=describe(Reason.SIGNAL_UNPRICED, strategy=signal.strategy))
         plan = self._plans.of(state.symbol)
-        turn = Turn(plan, state, max(state.clock_us, at_us), rests=self._rests)
+        turn = self._turn(plan, state, at_us)
         index = turn.find(signal.strategy)
         slot = turn.slots[index] if index >= 0 else plan.fresh(signal.strategy)
         if signal.side:
@@ -171,26 +189,23 @@ class AgentLogic:
             turn.aim(index, slot, _closed(slot.position, signal.quantity), price)
         return turn.state(state.candle_us, state.close, state.halted), Decision(tuple(turn.legs))
 
-    def _apply_signal(self, state: State, signal: Signal, decision: Decision, at_us: int) -> State:
-        plan = self._plans.of(state.symbol)
-        turn = Turn(plan, state, max(state.clock_us, at_us), rests=self._rests)
-        _take_all(plan, turn, decision)
-        return turn.state(state.candle_us, state.close, state.halted)
+    def _turn(self, plan: Plan, state: State, at_us: int) -> Turn:
+        return Turn(plan, state, max(state.clock_us, at_us), rests=self._rests)
 
     # ---- controls
 
-    def _control(self, state: State, control: Control, at_us: int) -> tuple[State, Decision]:
+    def _control(self, state: State, control: Control) -> tuple[State, Decision]:
         if control.action not in _ACTIONS:
             return state, Decision(rejected=describe(Reason.CONTROL_UNKNOWN, action=control.action))
         decision = _NOTHING
         if control.action == _FLATTEN:
             price = state.close or state.mark
-            decision = Decision(tuple(_flat(slot, price) for slot in state.slots if slot.position))
-        return self._apply_control(state, control, decision, at_us), decision
-
-    def _apply_control(self, state: State, control: Control, decision: Decision, at_us: int) -> State:
+            decision = Decision(tuple([_flat(slot, price) for slot in state.slots if slot.position]))
         plan = self._plans.of(state.symbol)
-        turn = Turn(plan, state, state.clock_us, rests=self._rests)
+        return self._apply_control(plan, state, control, decision), decision
+
+    def _apply_control(self, plan: Plan, state: State, control: Control, decision: Decision) -> State:
+        turn = self._turn(plan, state, state.clock_us)
         _take_all(plan, turn, decision)
         halted = "" if control.action == _RESUME else control.action
         return turn.state(state.candle_us, state.close, halted)

@@ -68,7 +68,13 @@ class ExecLogic:
         return _after(state, placed, fills), fills
 
     def apply(
-        self, state: ExecState, event: Event, decision: Decision, fills: Fills, *, key_seq: int
+        self,
+        state: ExecState,
+        event: Event,  # noqa: ARG002 - the same walls as the agent's; fills and cancels say it all
+        decision: Decision,
+        fills: Fills,
+        *,
+        key_seq: int,
     ) -> ExecState:
         """The state after an event that was executed before; executes nothing.
 

@@ -28,14 +28,14 @@ class Seat:
     __slots__ = ("_lot", "held", "name", "quantity", "rules", "strategy")
 
     def __init__(
-        self, name: str, strategy: Strategy, quantity: int, lot: int, rules: tuple[Rule, ...]
+        self, name: str, strategy: Strategy, quantity: int, instrument: Instrument, rules: tuple[Rule, ...]
     ) -> None:
         self.name = name
         self.strategy = strategy
         self.quantity = quantity
         self.rules = rules
         self.held = Leg(name, int(Verdict.HELD))
-        self._lot = lot
+        self._lot = instrument.lot
 
     def sized(self, intent: int) -> int:
         """The position that `intent` wants: its part of the quantity, rounded down to whole lots."""
@@ -70,9 +70,7 @@ class Plan:
         self._rules = {name: _rules(throttles, name, instrument) for name in named}
         self._rules_default = _rules(throttles, None, instrument)
         self.seats = tuple(
-            Seat(
-                name, strategies[name], _lots(section.quantity, instrument), instrument.lot, self._rules[name]
-            )
+            Seat(name, strategies[name], _lots(section.quantity, instrument), instrument, self._rules[name])
             for name, section in sorted(trading.strategies.items())
             if not section.symbols or symbol in section.symbols
         )

@@ -77,18 +77,18 @@ class Turn:
         closing = _closing(position, target)
         if closing:
             reasons = self._exit_reasons(closing, price)
-            self._judge(slot, side, closing, price, EXIT, reasons, 0)
+            self._answer(slot.name, side, closing, price, EXIT, reasons)
             if reasons:
                 return
             slot = self.take(index, slot, self.legs[-1])
         opening = abs(target - slot.position)
         if not opening:
             return
-        reasons = self._entry_reasons(index, slot, target, opening, price, wanted)
+        reasons = self._entry_reasons(index, target, opening, price, wanted)
         answer = judge(self._plan.rules_of(slot.name), slot.scopes, self.now_us, opening * price)
         retry_at_us = 0 if reasons else answer.retry_at_us
         reasons.extend(answer.reasons)
-        self._judge(slot, side, opening, price, ENTRY, reasons, retry_at_us)
+        self._answer(slot.name, side, opening, price, ENTRY, reasons, retry_at_us)
         if not reasons:
             self.take(index, slot, self.legs[-1])
 
@@ -127,18 +127,18 @@ class Turn:
             tuple(self.slots),
         )
 
-    def _judge(
+    def _answer(
         self,
-        slot: Slot,
+        name: str,
         side: int,
         quantity: int,
         price: int,
         intent: str,
         reasons: list[str],
-        retry_at_us: int,
+        retry_at_us: int = 0,
     ) -> None:
         verdict = _DENIED if reasons else _ORDERED
-        self.legs.append(Leg(slot.name, verdict, side, quantity, price, tuple(reasons), retry_at_us, intent))
+        self.legs.append(Leg(name, verdict, side, quantity, price, tuple(reasons), retry_at_us, intent))
 
     def _exit_reasons(self, quantity: int, price: int) -> list[str]:
         """Exits always pass, but for a price or a number of orders that could not be represented."""
@@ -147,9 +147,7 @@ class Turn:
             reasons.append(describe(Reason.RISK_MAX_ORDERS, limit=2 * limits.MAX_RESTING_ORDERS))
         return reasons
 
-    def _entry_reasons(
-        self, index: int, slot: Slot, target: int, quantity: int, price: int, wanted: int
-    ) -> list[str]:
+    def _entry_reasons(self, index: int, target: int, quantity: int, price: int, wanted: int) -> list[str]:
         instrument = self._plan.instrument
         reasons = []
         if self._state.halted:

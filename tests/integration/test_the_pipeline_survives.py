@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -46,13 +47,13 @@ def post_history(config: Config, answers: dict[str, str]) -> None:
     assert not failures, failures[0]
 
 
-def reader(config: Config) -> AuditReader:
-    return AuditReader.open(Path(config.data_dir) / "audit.sqlite")
+def reader(config: Config) -> contextlib.closing[AuditReader]:
+    return contextlib.closing(AuditReader.open(Path(config.data_dir) / "audit.sqlite"))
 
 
 def audited(config: Config) -> int:
     with reader(config) as audit:
-        return audit.count()
+        return audit.head().seq
 
 
 def wait_until_audited(config: Config, count: int) -> None:

@@ -38,6 +38,9 @@ _MAX_LENGTH_DIGITS = 15
 _IDENTITY = b"identity"
 
 _RETRY_S = 1
+_UPGRADE = problem(
+    Problem.MALFORMED_REQUEST, "upgrade: not served with a body; post it as plain HTTP/1.1", field="upgrade"
+).closing()
 _NOT_FOUND = problem(Problem.NOT_FOUND, "no such path; events go to POST /webhook/{source}")
 _POST_ONLY = problem(
     Problem.METHOD_NOT_ALLOWED, "events are posted; allowed: POST", headers=[(b"allow", b"POST")]
@@ -146,6 +149,8 @@ class GatewayApp:
             return problem(Problem.MALFORMED_REQUEST, f"{twice}: given twice", field=twice)
         if named.get(_ENCODING, _IDENTITY).lower() != _IDENTITY:
             return _ENCODED
+        if b"upgrade" in named and b"upgrade" in named.get(b"connection", b"").lower():
+            return _UPGRADE  # the parser takes the body for the other protocol's bytes
         length = named.get(_LENGTH)
         if length is None:
             return _LENGTH_REQUIRED

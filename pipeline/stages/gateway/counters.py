@@ -66,7 +66,7 @@ def exposition(found: Iterable[Family]) -> bytes:
     lines: list[str] = []
     for name, kind, text, samples in found:
         lines += (f"# HELP {name} {text}", f"# TYPE {name} {kind}")
-        lines += [f"{name}{_labels(labels)} {value:.15g}" for labels, value in samples]
+        lines += [f"{name}{_labels(labels)} {+value}" for labels, value in samples]
     return ("\n".join(lines) + "\n").encode()
 
 

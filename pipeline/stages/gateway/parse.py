@@ -75,8 +75,14 @@ class Parser:
 
 
 def key_of(body: bytes) -> str | None:
-    """The key of a body that was accepted before: needs no instruments, which may have changed since."""
-    return _key(_decode(body))
+    """The key of a body that was accepted before: needs no instruments, which may have changed since.
+
+    None also where an older version accepted what this one would not.
+    """
+    try:
+        return _key(_decode(body))
+    except ValueError:
+        return None
 
 
 def _key(event_in: EventIn) -> str | None:

@@ -11,27 +11,24 @@ from pipeline import limits
 from pipeline.delivery import Delivery, Tail, decode_delivery, encode_delivery
 from pipeline.errors import MissingError
 from pipeline.storage.audit.chain import START, Link, link_hash
+from pipeline.storage.audit.rows import COLUMNS, StoredRow, tail_of
 from pipeline.storage.audit.schema import migrate
 from pipeline.storage.audit.store import (
     NO_ROWS,
     Head,
     Judged,
     fits,
-    has_states,
     head_of,
     without_surplus_states,
 )
 from pipeline.storage.lock import lock_file
 
-_INSERT = "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = f"INSERT INTO rows ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _LAST_ROW = "SELECT body FROM rows WHERE key = ? ORDER BY key_seq DESC LIMIT 1"
 _STORED = "SELECT max(key_seq) FROM rows WHERE key = ? AND stored"
 _SINCE = "SELECT body FROM rows WHERE key = ? AND key_seq >= ? ORDER BY key_seq"
 _HEAD = "SELECT seq, h FROM rows ORDER BY seq DESC LIMIT 1"
 _BY_EVENT = "SELECT 1 FROM rows WHERE event_id = ? AND key = ?"
-
-Values = tuple[int, str, int, bytes, int, str, int, bytes, bytes]
-"""A row as inserted: seq, key, key_seq, event_id, accepted_us, outcome, stored, h, body."""
 
 
 class SqliteAuditStore:
@@ -110,7 +107,7 @@ class SqliteAuditStore:
         """
         heads, state_every = self._heads, self._state_every
         seq, h = self._chain
-        values: list[Values] = []
+        values: list[StoredRow] = []
         answers: list[Judged] = []
         for delivery in batch:
             key = delivery.key
@@ -122,7 +119,7 @@ class SqliteAuditStore:
                 body = encode_delivery(kept)
                 seq += 1
                 h = link_hash(seq, h, body)
-                values.append(_values(seq, h, kept, body))
+                values.append(StoredRow.of(seq, h, kept, body))
                 heads[key] = head_of(delivery)
                 answers.append(Judged(True, delivery.key_seq, delivery.event_id, True))
             else:
@@ -132,7 +129,7 @@ class SqliteAuditStore:
             self._chain = Link(seq, h)
         return answers
 
-    def _commit(self, values: list[Values]) -> None:
+    def _commit(self, values: list[StoredRow]) -> None:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(_INSERT, values)
@@ -174,33 +171,6 @@ def _first_time(delivery: Delivery, recorded: set[tuple[bytes, str]]) -> bool:
         return False
     recorded.add(event)
     return True
-
-
-def tail_of(key: str, rows: list[Delivery], stored_seq: int) -> Tail:
-    """The tail from the rows of `key` since its stored states, that row included (all, if none)."""
-    if not rows:
-        return Tail(key, 0)
-    last, base = rows[-1], rows[0]
-    if not stored_seq:
-        return Tail(key, last.key_seq, last.a, last.x, rows=tuple(rows), event_id=last.event_id)
-    return Tail(
-        key, last.key_seq, last.a, last.x, stored_seq, base.agent_state, base.exec_state,
-        tuple(rows[1:]), last.event_id,
-    )  # fmt: skip
-
-
-def _values(seq: int, h: bytes, delivery: Delivery, body: bytes) -> Values:
-    return (
-        seq,
-        delivery.key,
-        delivery.key_seq,
-        delivery.event_id,
-        delivery.accepted_us,
-        delivery.outcome,
-        1 if has_states(delivery) else 0,
-        h,
-        body,
-    )
 
 
 def _connect(path: Path) -> sqlite3.Connection:

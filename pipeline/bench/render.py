@@ -1,0 +1,36 @@
+"""A bench for people."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from pipeline.bench.shape import Bench, Result
+from pipeline.replay.render_text import rich_table
+from pipeline.replay.tables import Table
+
+_COLUMNS = ("", "value", "unit", "target", "met", "ratio", "to")
+
+
+def print_bench(bench: Bench, console: Console) -> None:
+    machine = bench.machine
+    rows = tuple(map(_row, bench.results))
+    console.print(rich_table(Table(f"{machine.cpus} × {machine.cpu}", _COLUMNS, rows)))
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    met = {None: "", True: "yes", False: "NO"}[result.met]
+    return (
+        result.name,
+        _figure(result.value),
+        result.unit,
+        _figure(result.target) if result.target is not None else "",
+        met,
+        _figure(result.ratio) if result.ratio is not None else "",
+        result.against,
+    )
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"

@@ -1,0 +1,76 @@
+"""Counters of who did how much of what: over the windows, and since the beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline import limits
+from pipeline.clock import NS_PER_S
+from pipeline.telemetry.sketch import Ints
+from pipeline.telemetry.windows import Indices, SlidingSum
+
+
+class CounterKey(NamedTuple):
+    """Who (a worker, or a stage for LOST), which event, and which of its kinds."""
+
+    subject: str
+    event_id: int
+    which: int = 0
+
+
+LOST = 0
+"""Event id of records lost; `which` is an index of LOSS_REASONS."""
+LOSS_REASONS = ("dropped", "overwritten", "unproven")
+
+
+class Counters:
+    """Sums by key. Not thread-safe."""
+
+    def __init__(self, windows_s: Sequence[float]) -> None:
+        self._index: dict[CounterKey, int] = {}
+        self._windows = {
+            window_s: SlidingSum(limits.MAX_COUNTERS, round(window_s * NS_PER_S)) for window_s in windows_s
+        }
+        self._totals: Ints = np.zeros(limits.MAX_COUNTERS, dtype=np.int64)
+
+    def index_of(self, key: CounterKey) -> int | None:
+        """The counter of `key`, made when it is new; None when there are too many."""
+        index = self._index.get(key)
+        if index is None and len(self._index) < limits.MAX_COUNTERS:
+            index = self._index[key] = len(self._index)
+        return index
+
+    def advance(self, now_ns: int) -> None:
+        """Let time pass."""
+        for window in self._windows.values():
+            window.advance(now_ns)
+
+    def add(self, at_ns: int, indices: Indices, amounts: Ints) -> None:
+        """Add `amounts` at `indices`, each index once."""
+        self._totals[indices] += amounts
+        for window in self._windows.values():
+            window.add(at_ns, indices, amounts)
+
+    def add_one(self, at_ns: int, key: CounterKey, amount: int) -> None:
+        """Add to a single counter."""
+        index = self.index_of(key)
+        if index is not None and amount:
+            self.add(at_ns, np.array([index]), np.array([amount]))
+
+    def total(self, key: CounterKey) -> int:
+        """Since the beginning."""
+        index = self._index.get(key)
+        return 0 if index is None else int(self._totals[index])
+
+    def within(self, window_s: float, keys: Iterable[CounterKey]) -> int:
+        """The sum of several counters over a configured window."""
+        running = self._windows[window_s].running
+        return sum(int(running[self._index[key]]) for key in keys if key in self._index)
+
+    def totals(self) -> Iterator[tuple[CounterKey, int]]:
+        """Every counter since the beginning, in the order of its first sight."""
+        for key, index in self._index.items():
+            yield key, int(self._totals[index])

@@ -1,0 +1,172 @@
+"""Finds the rings in a telemetry directory, and names what is in there and is none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline import limits
+from pipeline.clock import NS_PER_S
+from pipeline.errors import MissingError
+from pipeline.telemetry.layout import RefusedRingError
+from pipeline.telemetry.reader import RingReader
+from pipeline.telemetry.ring import COLLECTOR_LOCK, DRAFT_SUFFIX, RING_SUFFIX, lock_is_free, make_directory
+from pipeline.telemetry.source import Source
+
+logger = logging.getLogger(__name__)
+
+DRAFT_LIFE_NS = 10 * NS_PER_S
+"""A draft that nobody holds for this long is what a killed writer left; making one takes milliseconds."""
+
+LOCK_ATTEMPTS = 5
+LOCK_PAUSE_S = 0.02
+"""A closing writer looks whether the lock is held, by holding it for a moment itself."""
+
+Stamp = tuple[int, int, int]
+"""Inode, size and modification time: a file that changed is looked at again."""
+
+
+class RingFolder:
+    """The telemetry directory as a collector sees it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.refused: Counter[str] = Counter()
+        """Files that are no rings, by reason, each counted once."""
+        self._attached: set[str] = set()
+        self._foreign: dict[str, Stamp] = {}
+        self._drafts: dict[str, int] = {}
+
+    def scan(self, now_ns: int) -> list[Source]:
+        """Rings that were not there before. Never raises on what it finds."""
+        found: list[Source] = []
+        names: set[str] = set()
+        try:
+            with os.scandir(self.directory) as entries:
+                for entry in entries:
+                    names.add(entry.name)
+                    source = self._look_at(entry, now_ns)
+                    if source is not None:
+                        found.append(source)
+        except OSError as error:
+            logger.warning("telemetry directory %s cannot be read: %s", self.directory, error)
+            return found
+        for known in (self._foreign, self._drafts):
+            for name in known.keys() - names:
+                del known[name]
+        return found
+
+    def refuse(self, source: Source, error: RefusedRingError) -> None:
+        """A ring that was attached turned out to be unusable; it is looked at again only if it changes."""
+        path = source.reader.path
+        if path is None:
+            return
+        self._attached.discard(path.name)
+        with suppress(OSError):
+            self._refuse(path.name, stamp_of(path.lstat()), error)
+
+    def remove(self, source: Source) -> None:
+        """Unlink the ring of a dead writer."""
+        path = source.reader.path
+        if path is not None:
+            self._attached.discard(path.name)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def _look_at(self, entry: os.DirEntry[str], now_ns: int) -> Source | None:
+        name = entry.name
+        if name in self._attached or name == COLLECTOR_LOCK:
+            return None
+        if name.endswith(DRAFT_SUFFIX):
+            self._clear_draft(Path(entry.path), now_ns)
+            return None
+        try:
+            stamp = stamp_of(entry.stat(follow_symlinks=False))
+        except OSError:  # its writer left while we looked
+            return None
+        if self._foreign.get(name) == stamp:
+            return None
+        try:
+            return self._attach(Path(entry.path))
+        except RefusedRingError as error:
+            self._refuse(name, stamp, error)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._refuse(name, stamp, RefusedRingError("cannot_open", str(error)))
+        return None
+
+    def _attach(self, path: Path) -> Source:
+        if not path.name.endswith(RING_SUFFIX):
+            raise RefusedRingError("foreign_name")
+        if len(self._attached) >= limits.MAX_RINGS:
+            raise RefusedRingError("too_many_rings", f"the limit is {limits.MAX_RINGS}")
+        source = Source(RingReader.attach(path))
+        self._attached.add(path.name)
+        return source
+
+    def _refuse(self, name: str, stamp: Stamp, error: RefusedRingError) -> None:
+        self._foreign[name] = stamp
+        self.refused[error.reason] += 1
+        logger.warning("telemetry directory %s: %s is not used: %s", self.directory, name, error)
+
+    def _clear_draft(self, path: Path, now_ns: int) -> None:
+        since = self._drafts.setdefault(path.name, now_ns)
+        if now_ns - since < DRAFT_LIFE_NS:
+            return
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                if lock_is_free(fd):
+                    path.unlink(missing_ok=True)
+            finally:
+                os.close(fd)
+
+
+class CollectorLock:
+    """One collector a directory. Held as long as this process lives, or until `release`."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises MissingError when another collector holds it, or the directory cannot be used."""
+        self.path = directory / COLLECTOR_LOCK
+        self._fd = -1
+        for _ in range(LOCK_ATTEMPTS):
+            try:
+                make_directory(directory)
+                if self._take():
+                    return
+            except OSError as error:
+                raise MissingError(f"telemetry.directory = {directory}: cannot be used: {error}") from None
+            time.sleep(LOCK_PAUSE_S)
+        raise MissingError(
+            f"telemetry.directory = {directory}: another collector drains it; one running pipeline a folder"
+        )
+
+    def release(self) -> None:
+        """Unlink the lock, and the directory if nothing else is in it."""
+        with suppress(OSError):
+            self.path.unlink()
+        os.close(self._fd)
+        with suppress(OSError):
+            self.path.parent.rmdir()
+
+    def _take(self) -> bool:
+        """Lock the file, and see that its name still leads to what was locked."""
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # a leaving collector removed the directory
+            return False
+        with suppress(FileNotFoundError):
+            if lock_is_free(fd) and os.path.samestat(os.fstat(fd), self.path.stat()):
+                self._fd = fd
+                return True
+        os.close(fd)
+        return False
+
+
+def stamp_of(found: os.stat_result) -> Stamp:
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,213 @@
+"""The reading side of a ring: copies what is new in batches and accepts only what proves itself.
+
+Everything in a ring is somebody else's word. The header is checked on attaching, the file's size before
+each look (a file cut short under a mapping is a SIGBUS), head and counters for absurd jumps, and every
+entry for its proof word. What cannot be believed is refused under a short name, never folded.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.telemetry import layout
+from pipeline.telemetry.layout import Identity, Mode, Proof, RefusedRingError
+from pipeline.telemetry.ring import lock_is_free
+
+Entries = npt.NDArray[np.int64]
+"""Rows of ENTRY_WORDS words."""
+
+PROOF_ATTEMPTS = 3
+"""Drains that an unproven entry of a living writer may take to become visible before it is given up."""
+ABSURD_STEP = 1 << 40
+"""Entries between two looks: at 10 ns each this is three hours; no writer does it between two drains."""
+
+
+class Drained(NamedTuple):
+    """What one look at a ring gave."""
+
+    kept: int
+    """Proven entries, in order, at the beginning of the caller's array."""
+    dropped: int = 0
+    """By the writer, for lack of room."""
+    overwritten: int = 0
+    """By the writer, before they were read (flight recorder)."""
+    unproven: int = 0
+    """Entries that never proved themselves."""
+    more: bool = False
+    """The caller's array was too small for all of it."""
+
+    @property
+    def lost(self) -> int:
+        return self.dropped + self.overwritten + self.unproven
+
+
+NOTHING = Drained(0)
+
+
+class RingReader:
+    """The one consumer of a ring."""
+
+    __slots__ = (
+        "_attempts",
+        "_dropped_seen",
+        "_entries",
+        "_fd",
+        "_memory",
+        "_tail",
+        "_words",
+        "identity",
+        "path",
+    )
+
+    def __init__(self, memory: mmap.mmap, identity: Identity, path: Path | None = None, fd: int = -1) -> None:
+        self._memory = memory
+        self._fd = fd
+        self.identity = identity
+        self.path = path
+        self._words = memoryview(memory).cast("Q")
+        words = identity.capacity * layout.ENTRY_WORDS
+        flat = np.frombuffer(memory, dtype="<i8", count=words, offset=layout.ENTRIES_BYTE)
+        self._entries: Entries = flat.reshape(identity.capacity, layout.ENTRY_WORDS)
+        self._tail = self._words[layout.TAIL]
+        self._dropped_seen = self._words[layout.DROPPED_SEEN]
+        self._attempts = 0
+
+    @classmethod
+    def attach(cls, path: Path) -> RingReader:
+        """The reader of a ring file; it changes nothing in it.
+
+        Raises RefusedRingError when the file is no ring of this version, OSError when it cannot be opened.
+        """
+        # Not blocking: somebody may have put a FIFO there.
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise RefusedRingError("not_a_file")
+            identity = layout.unpack_identity(os.pread(fd, layout.LINE_BYTES, 0), found.st_size)
+            return cls(mmap.mmap(fd, found.st_size), identity, path, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @property
+    def heartbeat_ns(self) -> int:
+        """CLOCK_MONOTONIC of the writer's last heartbeat."""
+        return self._words[layout.HEARTBEAT]
+
+    @property
+    def closed(self) -> bool:
+        """True once the writer has said that no more will come."""
+        return self._words[layout.CLOSED] != 0
+
+    @property
+    def waiting(self) -> int:
+        """Entries published and not yet taken; may exceed the capacity in flight-recorder mode."""
+        return self._words[layout.HEAD] - self._tail
+
+    def check_size(self) -> None:
+        """Raises RefusedRingError when the file is no longer as long as its mapping."""
+        if self._fd != -1 and os.fstat(self._fd).st_size != layout.ring_bytes(self.identity.capacity):
+            raise RefusedRingError("truncated")
+
+    def writer_is_gone(self) -> bool:
+        """True when nobody holds the writer's lock; from then on this reader holds it."""
+        return self._fd != -1 and lock_is_free(self._fd)
+
+    def drain(self, into: Entries, *, final: bool = False) -> Drained:
+        """Copy new entries to the beginning of `into`. `final`: the writer is gone, so what does not
+        prove itself now never will.
+
+        Raises RefusedRingError when the header's numbers cannot be true.
+        """
+        self.check_size()
+        dropped = self._take_dropped()
+        head = self._words[layout.HEAD]
+        behind = head - self._tail
+        if behind == 0:
+            return Drained(0, dropped) if dropped else NOTHING
+        flight = self.identity.mode == Mode.FLIGHT_RECORDER
+        capacity = self.identity.capacity
+        if not 0 < behind < ABSURD_STEP or (behind > capacity and not flight):
+            raise RefusedRingError("absurd_head", f"head {head}, tail {self._tail}")
+        overwritten = self._skip_to(head + 1 - capacity) if flight else 0
+        tail = self._tail
+        count = min(head - tail, len(into))
+        self._copy(tail, count, into)
+        stale = 0
+        if flight:  # what the writer may have been overwriting while it was copied
+            stale = max(0, min(count, self._words[layout.HEAD] + 1 - capacity - tail))
+            overwritten += stale
+        kept, unproven = self._prove(into, tail, stale, count, final)
+        self._tail = tail + stale + kept + unproven
+        self._words[layout.TAIL] = self._tail
+        more = self._words[layout.HEAD] != self._tail and not self._attempts
+        return Drained(kept, dropped, overwritten, unproven, more)
+
+    def close(self) -> None:
+        """Unmap and let go of the file; never unlinks."""
+        self._words.release()
+        self._entries = np.empty((0, layout.ENTRY_WORDS), dtype=np.int64)
+        with suppress(BufferError):
+            self._memory.close()
+        if self._fd != -1:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _take_dropped(self) -> int:
+        dropped = self._words[layout.DROPPED]
+        new = dropped - self._dropped_seen
+        if new == 0:
+            return 0
+        if not 0 < new < ABSURD_STEP:
+            raise RefusedRingError("absurd_dropped", f"{dropped}, was {self._dropped_seen}")
+        self._dropped_seen = self._words[layout.DROPPED_SEEN] = dropped
+        return new
+
+    def _skip_to(self, oldest: int) -> int:
+        skipped = max(0, oldest - self._tail)
+        self._tail += skipped
+        return skipped
+
+    def _copy(self, tail: int, count: int, into: Entries) -> None:
+        capacity = self.identity.capacity
+        begin = tail & (capacity - 1)
+        first = min(count, capacity - begin)
+        into[:first] = self._entries[begin : begin + first]
+        if first < count:
+            into[first:count] = self._entries[: count - first]
+
+    def _prove(self, into: Entries, tail: int, stale: int, count: int, final: bool) -> tuple[int, int]:
+        """(entries kept and moved to the front, entries given up); the rest is looked at again."""
+        proven = proven_rows(into[stale:count], tail + stale, self.identity.proof)
+        if proven.all():
+            self._attempts = 0
+            if stale:
+                into[: count - stale] = into[stale:count].copy()
+            return count - stale, 0
+        first_unproven = int(np.argmin(proven))
+        self._attempts = 1 if first_unproven else self._attempts + 1
+        if not final and self._attempts < PROOF_ATTEMPTS:
+            proven = proven[:first_unproven]
+        else:
+            self._attempts = 0
+        rows = into[stale : stale + len(proven)][proven]
+        into[: len(rows)] = rows
+        return len(rows), len(proven) - len(rows)
+
+
+def proven_rows(rows: Entries, first: int, proof: int) -> npt.NDArray[np.bool_]:
+    """Which of `rows` are entries number `first`, `first` + 1, …, whole."""
+    proof_words = rows[:, 3]
+    if proof == Proof.MIXED:
+        proof_words = proof_words ^ rows[:, 0] ^ rows[:, 1] ^ rows[:, 2]
+    expected: npt.NDArray[np.bool_] = proof_words == np.arange(first + 1, first + 1 + len(rows))
+    return expected

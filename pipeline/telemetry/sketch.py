@@ -1,0 +1,185 @@
+"""Percentiles in constant space: log-linear buckets, 128 to an octave, that merge and subtract exactly.
+
+A bucket is the exponent and the first seven fraction bits of the value as a float64, so bucketing is a
+shift. Bucket 0 holds zero, the last holds everything from 2^47 ns (39 hours). A percentile is the
+nearest-rank one; it is answered with the harmonic mean of its bucket's ends, which is at most
+1/257 = 0.39 % from any value in the bucket. Below 256 ns integers are exact.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+BUCKETS_AN_OCTAVE = 128
+OCTAVES = 47
+BUCKETS = 1 + OCTAVES * BUCKETS_AN_OCTAVE + 1
+RELATIVE_ERROR = 1 / (2 * BUCKETS_AN_OCTAVE + 1)
+MAX_VALUE = 1 << OCTAVES
+"""From here on values share the last bucket; only min, max and mean still tell them apart."""
+
+_FRACTION_SHIFT = 52 - 7
+_FIRST = int(np.float64(1).view(np.int64)) >> _FRACTION_SHIFT
+_OFFSET = _FIRST - 1
+
+PERCENTILES = (5000, 9500, 9900, 9990)
+"""p50, p95, p99, p99.9 in hundredths of a percent, so that ranks are integer arithmetic."""
+
+
+def bucket_of(values: Ints) -> Ints:
+    """The bucket of each value (ns, ≥ 0)."""
+    buckets = (values.astype(np.float64).view(np.int64) >> _FRACTION_SHIFT) - _OFFSET
+    return np.clip(buckets, 0, BUCKETS - 1, out=buckets)
+
+
+def _edges() -> Ints:
+    """The smallest integer of each bucket; a bucket without one has its successor's."""
+    steps = np.arange(OCTAVES * BUCKETS_AN_OCTAVE + 1)
+    exponents, fractions = np.divmod(steps, BUCKETS_AN_OCTAVE)
+    lower = np.ldexp(1 + fractions / BUCKETS_AN_OCTAVE, exponents)
+    return np.concatenate(([0], np.ceil(lower))).astype(np.int64)
+
+
+EDGES = _edges()
+"""EDGES[k] is the first integer of bucket k."""
+
+
+def _answers() -> Ints:
+    first = EDGES[:-1].astype(np.float64)
+    last = np.maximum(EDGES[1:] - 1, EDGES[:-1]).astype(np.float64)
+    first[0] = last[0] = 1  # any but 0 / 0; overwritten below
+    # Rounded down: then the error stays within the bound at the bucket's small end too.
+    answers = np.floor(2 * first * last / (first + last)).astype(np.int64)
+    answers[0] = 0
+    return np.append(answers, MAX_VALUE)
+
+
+ANSWERS = _answers()
+"""What a percentile in each bucket is answered with."""
+
+
+def quantiles(counts: Ints, percentiles: Sequence[int] = PERCENTILES) -> Ints | None:
+    """The nearest-rank percentiles (hundredths of a percent) of a row of buckets; None when it is empty."""
+    cumulated = counts.cumsum()
+    count = int(cumulated[-1])
+    if count <= 0:
+        return None
+    ranks = [max(1, -(-count * percentile // 10_000)) for percentile in percentiles]
+    return ANSWERS[np.searchsorted(cumulated, ranks)]
+
+
+class SketchError(ValueError):
+    """Bytes are not a sketch of ours."""
+
+
+class Sketch:
+    """One distribution. `counts` may be read; `count`, `total`, `minimum` and `maximum` go with it.
+
+    After `subtract`, `minimum` and `maximum` are the ends of the outermost buckets that are left.
+    """
+
+    __slots__ = ("count", "counts", "maximum", "minimum", "total")
+
+    _HEADER = struct.Struct("<4sHHqqqq")
+    _MAGIC = b"RLSK"
+    _VERSION = 1
+
+    def __init__(self) -> None:
+        self.counts: Ints = np.zeros(BUCKETS, dtype=np.int64)
+        self.count = 0
+        self.total = 0
+        self.minimum = 0
+        self.maximum = 0
+
+    def add(self, values: Ints | Iterable[int]) -> None:
+        """Add values (ns). Raises ValueError when one is negative."""
+        new = np.asarray(values if isinstance(values, np.ndarray) else list(values), dtype=np.int64)
+        if not len(new):
+            return
+        low, high = int(new.min()), int(new.max())
+        if low < 0:
+            raise ValueError(f"a duration of {low} ns: must not be negative")
+        self.counts += np.bincount(bucket_of(new), minlength=BUCKETS)
+        self.minimum = min(self.minimum, low) if self.count else low
+        self.maximum = max(self.maximum, high)
+        self.count += len(new)
+        self.total += int(new.sum())
+
+    def merge(self, other: Sketch) -> None:
+        """Add all that `other` holds; exact."""
+        if not other.count:
+            return
+        self.minimum = min(self.minimum, other.minimum) if self.count else other.minimum
+        self.maximum = max(self.maximum, other.maximum)
+        self.counts += other.counts
+        self.count += other.count
+        self.total += other.total
+
+    def subtract(self, other: Sketch) -> None:
+        """Take away what was merged before. Raises ValueError when `other` was never in here."""
+        left = self.counts - other.counts
+        if (left < 0).any():
+            raise ValueError("subtracting a sketch that was never merged")
+        self.counts = left
+        self.count -= other.count
+        self.total -= other.total
+        used = np.flatnonzero(left)
+        if not len(used):
+            self.minimum = self.maximum = 0
+            return
+        self.minimum = max(self.minimum, int(EDGES[used[0]]))
+        if used[-1] < BUCKETS - 1:
+            self.maximum = min(self.maximum, max(int(EDGES[used[-1] + 1]) - 1, self.minimum))
+
+    def quantile(self, percent: float) -> int | None:
+        """The nearest-rank percentile in ns, within RELATIVE_ERROR; None when empty."""
+        found = quantiles(self.counts, (round(percent * 100),))
+        return None if found is None else self._within(int(found[0]))
+
+    def quantiles(self, percentiles: Sequence[int] = PERCENTILES) -> list[int]:
+        """Several at once, in hundredths of a percent; empty list when empty."""
+        found = quantiles(self.counts, percentiles)
+        return [] if found is None else [self._within(int(value)) for value in found]
+
+    @property
+    def mean(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+    def to_bytes(self) -> bytes:
+        """A compact form: the buckets in use and their counts."""
+        used = np.flatnonzero(self.counts)
+        figures = (self.count, self.total, self.minimum, self.maximum)
+        header = self._HEADER.pack(self._MAGIC, self._VERSION, len(used), *figures)
+        return header + used.astype("<u2").tobytes() + self.counts[used].astype("<i8").tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Sketch:
+        """Raises SketchError when `data` was not made by `to_bytes` of this version."""
+        if len(data) < cls._HEADER.size:
+            raise SketchError(f"sketch of {len(data)} bytes: at least {cls._HEADER.size}")
+        magic, version, used, count, total, minimum, maximum = cls._HEADER.unpack_from(data)
+        if magic != cls._MAGIC or version != cls._VERSION:
+            raise SketchError(f"sketch with magic {magic!r}, version {version}: expected {cls._VERSION}")
+        if len(data) != cls._HEADER.size + used * 10:
+            raise SketchError(
+                f"sketch of {len(data)} bytes: {used} buckets take {cls._HEADER.size + used * 10}"
+            )
+        indices = np.frombuffer(data, "<u2", used, cls._HEADER.size)
+        counts = np.frombuffer(data, "<i8", used, cls._HEADER.size + 2 * used)
+        ascending = bool((np.diff(indices.astype(np.int64)) > 0).all())
+        if used and (not ascending or indices[-1] >= BUCKETS or counts.min() <= 0):
+            raise SketchError("sketch with buckets out of order or out of range, or counts not positive")
+        if int(counts.sum()) != count:
+            raise SketchError(f"sketch of {count} values whose buckets hold {int(counts.sum())}")
+        sketch = cls()
+        sketch.counts[indices] = counts
+        sketch.count, sketch.total, sketch.minimum, sketch.maximum = count, total, minimum, maximum
+        return sketch
+
+    def _within(self, value: int) -> int:
+        return min(max(value, self.minimum), self.maximum)

@@ -1,0 +1,115 @@
+"""One ring as a collector knows it: its reader, and what must be remembered between two batches."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from pipeline import limits
+from pipeline.clock import NS_PER_S
+from pipeline.telemetry.events import EventID, event_name, split_worker
+from pipeline.telemetry.layout import (
+    CORRELATION_SHIFT,
+    EVENT_MASK,
+    FLAG_ONE_MORE,
+    KIND_MASK,
+    KIND_SHIFT,
+    Kind,
+)
+from pipeline.telemetry.reader import Entries, RingReader
+from pipeline.telemetry.sketch import Ints
+
+CPU_HISTORY = 32
+CPU_SPAN_NS = 1 * NS_PER_S
+"""A processor percentage is taken over at least this long, if so much history is there."""
+_SUBJECT_MASK = ~((1 << CORRELATION_SHIFT) - 1) | EVENT_MASK
+_MIX = np.int64(0x9E3779B97F4A7C1)
+"""An odd number; spreads event and correlation over the word, so that they rarely cancel times out."""
+
+
+class Source:
+    """A ring being drained."""
+
+    def __init__(self, reader: RingReader) -> None:
+        self.reader = reader
+        self.worker = reader.identity.worker
+        self.stage, self.ordinal = split_worker(self.worker)
+        self.last_sign_ns = 0
+        """The last heartbeat or entry."""
+        self.gauges: dict[tuple[int, int], tuple[int, int]] = {}
+        """(event id, correlation) → (time ns, value)."""
+        self.cpu: deque[tuple[int, int]] = deque(maxlen=CPU_HISTORY)
+        """(time ns, processor time ns), oldest first."""
+        self._weight = 1
+        self._open: dict[int, tuple[int, int]] = {}
+        """Open STARTs: key → (time ns, what), oldest first."""
+
+    def set_gauge(self, event_id: int, correlation: int, at_ns: int, value: int) -> bool:
+        """Keep the newest value; False when there are too many gauges."""
+        key = (event_id, correlation)
+        if key not in self.gauges and len(self.gauges) >= limits.MAX_COUNTERS:
+            return False
+        self.gauges[key] = (at_ns, value)
+        if event_id == EventID.CPU:
+            self.cpu.append((at_ns, value))
+        return True
+
+    def cpu_percent(self) -> float | None:
+        """Processor time over the last second or a little more, 100 = one core; None until two samples."""
+        if len(self.cpu) < 2:
+            return None
+        newest_ns, newest_cpu = self.cpu[-1]
+        for at_ns, cpu in reversed(self.cpu):
+            base_ns, base_cpu = at_ns, cpu
+            if newest_ns - at_ns >= CPU_SPAN_NS:
+                break
+        if newest_ns <= base_ns:
+            return None
+        return max(0.0, 100.0 * (newest_cpu - base_cpu) / (newest_ns - base_ns))
+
+    def weights(self, kinds: Ints, entries: Entries) -> Ints | None:
+        """How many calls each entry stands for, by the RATE entries before it; None when all are 1."""
+        rates = np.flatnonzero(kinds == Kind.RATE)
+        if not len(rates) and self._weight == 1:
+            return None
+        steps = np.clip(entries[rates, 1], 1, limits.MAX_SAMPLING_WEIGHT)
+        values = np.concatenate((np.array([self._weight], dtype=np.int64), steps))
+        weights: Ints = values[np.searchsorted(rates, np.arange(len(entries)), side="right")]
+        weights += (entries[:, 2] & FLAG_ONE_MORE) != 0
+        self._weight = int(values[-1])
+        return weights
+
+    def note_starts(self, kinds: Ints, entries: Entries) -> None:
+        """Keep the STARTs that no DURATION of the same event, correlation and start time has closed."""
+        begun = entries[kinds == Kind.START]
+        if not len(begun) and not self._open:
+            return
+        ended = entries[kinds == Kind.DURATION]
+        closed = _keys(ended[:, 0] - ended[:, 1], ended[:, 2])
+        if self._open:
+            keys = np.fromiter(self._open, dtype=np.int64, count=len(self._open))
+            for key in keys[np.isin(keys, closed)].tolist():
+                del self._open[key]
+        keys = _keys(begun[:, 0], begun[:, 2])
+        still = ~np.isin(keys, closed)
+        for key, (at_ns, _, what, _) in zip(keys[still].tolist(), begun[still].tolist(), strict=True):
+            self._open[key] = (at_ns, what)
+        while len(self._open) > limits.MAX_OPEN_STARTS:
+            del self._open[next(iter(self._open))]
+
+    def inside(self) -> tuple[str, ...]:
+        """What the writer was doing: names of its open STARTs, the innermost last."""
+        return tuple(event_name(what & EVENT_MASK) for _, what in sorted(self._open.values()))
+
+
+def kinds_of(entries: Entries) -> Ints:
+    """The kind of each entry."""
+    kinds: Ints = (entries[:, 2] >> KIND_SHIFT) & KIND_MASK
+    return kinds
+
+
+def _keys(starts: Ints, whats: Ints) -> Ints:
+    with np.errstate(over="ignore"):
+        keys: Ints = starts ^ ((whats & _SUBJECT_MASK) * _MIX)
+    return keys

@@ -1,0 +1,256 @@
+"""Builds the snapshot: the one view of a pipeline that people, programs and the autoscaler share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pipeline import limits
+from pipeline.clock import NS_PER_MS, NS_PER_S
+from pipeline.snapshot import Counts, Latency, Replica, Sla, Snapshot, Stage
+from pipeline.telemetry.aggregate import OUTCOMES
+from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.counters import CounterKey
+from pipeline.telemetry.events import NEXT_STAGE, STAGES, EventID, event_name, split_worker
+from pipeline.telemetry.latencies import Figures, Totals, Window, figures_of
+from pipeline.telemetry.sketch import Ints
+from pipeline.telemetry.sla import SLAResult
+from pipeline.telemetry.source import Source
+
+STALE_GAUGE_NS = 5 * NS_PER_S
+"""A sender's word about a worker holds this long; a link that is closed is not written about any more."""
+_COUNTED = {
+    "handled": EventID.HANDLED,
+    "flow_throttled": EventID.FLOW_THROTTLED,
+    "trade_throttled": EventID.TRADE_THROTTLED,
+    "shed": EventID.SHED,
+}
+Extremes = tuple[Ints, Ints]
+
+
+@dataclass(slots=True)
+class _Worker:
+    """What the rings say of one worker: its own, and those of its senders."""
+
+    stage: str
+    ordinal: int
+    name: str
+    sign_ns: int = 0
+    lag_ns: int | None = None
+    credit: int | None = None
+    own: list[Source] = field(default_factory=list)
+
+    def newest(self, event_id: EventID) -> int | None:
+        """The newest of its own gauges of this event."""
+        found = [source.gauges[event_id, 0] for source in self.own if (event_id, 0) in source.gauges]
+        return max(found)[1] if found else None
+
+    def cpu_percent(self) -> float | None:
+        """Of its process: the sources of one process share it, and one of them reports it."""
+        percents = [percent for source in self.own if (percent := source.cpu_percent()) is not None]
+        return max(percents) if percents else None
+
+
+def build_snapshot(collector: Collector, now_ns: int, wall_us: int) -> Snapshot:
+    """Everything `collector` knows at `now_ns`."""
+    workers = _workers(collector, now_ns)
+    uptime_s = (now_ns - collector.started_ns) / NS_PER_S
+    latencies = _LatencyView(collector)
+    return Snapshot(
+        taken_us=wall_us,
+        uptime_s=uptime_s,
+        stages=tuple(_stage(collector, name, workers, latencies) for name in _stages(collector, workers)),
+        replicas=tuple(_replica(collector, worker, now_ns) for worker in workers),
+        latencies=latencies.of(None),
+        totals=latencies.totals(uptime_s),
+        outcomes=_outcomes(collector),
+        lost=collector.lost(),
+        dead=tuple(collector.dead),
+        slas=tuple(sla_state(result) for result in collector.results()),
+    )
+
+
+def sla_state(result: SLAResult) -> Sla:
+    """A verdict as snapshots and the stream carry it."""
+    return Sla(
+        event=event_name(result.threshold.event_id),
+        percentile=result.threshold.percentile,
+        limit_ns=result.threshold.limit_ns,
+        window_s=result.window_seconds,
+        verdict=result.verdict,
+        count=result.count,
+        lost=result.lost,
+        value_ns=result.value_ns,
+    )
+
+
+def flow_order(stage: str) -> tuple[int, str]:
+    """Sorts stages as events flow, others by name after them."""
+    return (STAGES.index(stage), "") if stage in STAGES else (len(STAGES), stage)
+
+
+def _workers(collector: Collector, now_ns: int) -> list[_Worker]:
+    known: dict[str, _Worker] = {}
+    for source in collector.sources:
+        worker = known.setdefault(source.worker, _Worker(source.stage, source.ordinal, source.worker))
+        worker.own.append(source)
+        worker.sign_ns = max(worker.sign_ns, source.last_sign_ns)
+    for source in collector.sources:
+        for (event_id, which), (at_ns, value) in source.gauges.items():
+            if event_id in (EventID.LAG, EventID.CREDIT) and now_ns - at_ns <= STALE_GAUGE_NS:
+                _note_sender(collector, known, source, event_id, which, at_ns, value)
+    return sorted(known.values(), key=lambda worker: (*flow_order(worker.stage), worker.ordinal, worker.name))
+
+
+def _note_sender(
+    collector: Collector,
+    known: dict[str, _Worker],
+    sender: Source,
+    event_id: int,
+    ordinal: int,
+    at_ns: int,
+    value: int,
+) -> None:
+    stage = NEXT_STAGE.get(sender.stage)
+    if stage is None or ordinal >= limits.MAX_ORDINAL:
+        return
+    name = f"{stage}-{ordinal}"
+    if name not in known:  # it lives in another pod, or has died: its sender is all there is
+        known[name] = _Worker(stage, ordinal, name, collector.last_signs.get(name, at_ns))
+    worker = known[name]
+    if event_id == EventID.LAG:
+        worker.lag_ns = value if worker.lag_ns is None else max(worker.lag_ns, value)
+    else:
+        worker.credit = value if worker.credit is None else worker.credit + value
+
+
+def _replica(collector: Collector, worker: _Worker, now_ns: int) -> Replica:
+    return Replica(
+        stage=worker.stage,
+        ordinal=worker.ordinal,
+        name=worker.name,
+        age_ms=max(0.0, (now_ns - worker.sign_ns) / NS_PER_MS),
+        lag_ms=None if worker.lag_ns is None else worker.lag_ns / NS_PER_MS,
+        depth=worker.newest(EventID.DEPTH) or 0,
+        credit=worker.credit,
+        cpu_percent=worker.cpu_percent(),
+        memory_bytes=worker.newest(EventID.MEMORY),
+        counts=_counts(collector, [worker.name]),
+    )
+
+
+def _counts(collector: Collector, names: Iterable[str]) -> tuple[Counts, ...]:
+    names = list(names)
+    counters = collector.aggregate.counters
+    return tuple(
+        Counts(
+            window_s=window_s,
+            blocked_ms=counters.within(window_s, [CounterKey(name, EventID.BLOCKED) for name in names])
+            / NS_PER_MS,
+            **{
+                field: counters.within(window_s, [CounterKey(name, event_id) for name in names])
+                for field, event_id in _COUNTED.items()
+            },
+        )
+        for window_s in collector.aggregate.latencies.windows
+    )
+
+
+def _stages(collector: Collector, workers: Sequence[_Worker]) -> list[str]:
+    found = {worker.stage for worker in workers}
+    found |= {group for group, _ in collector.aggregate.latencies.series}
+    return sorted(found, key=flow_order)
+
+
+def _stage(collector: Collector, name: str, workers: Sequence[_Worker], latencies: _LatencyView) -> Stage:
+    own = [worker for worker in workers if worker.stage == name]
+    lags = [worker.lag_ns for worker in own if worker.lag_ns is not None]
+    counted = {key.subject for key, _ in collector.aggregate.counters.totals()}
+    return Stage(
+        stage=name,
+        lag_ms=max(lags) / NS_PER_MS if lags else None,
+        depth=sum(worker.newest(EventID.DEPTH) or 0 for worker in own),
+        # Also of workers that have gone: what they did within the window was done.
+        counts=_counts(collector, (subject for subject in counted if split_worker(subject)[0] == name)),
+        latencies=latencies.of(name),
+    )
+
+
+class _LatencyView:
+    """Reads each window's extremes once for all the figures of a snapshot."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        latencies = collector.aggregate.latencies
+        self._series = latencies.series
+        self._views: list[tuple[float, Window, Extremes]] = [
+            (window_s, window, window.extremes()) for window_s, window in latencies.windows.items()
+        ]
+        self._seen: dict[tuple[float, tuple[int, ...]], Figures] = {}
+
+    def of(self, stage: str | None) -> tuple[Latency, ...]:
+        """Every event over every window, of one stage or of all together."""
+        return tuple(
+            _latency(
+                event_id,
+                window_s,
+                self._figures(window_s, window, series, extremes),
+                self._collector.lost_within(groups, window_s),
+            )
+            for event_id, series, groups in self._events(stage)
+            for window_s, window, extremes in self._views
+        )
+
+    def totals(self, uptime_s: float) -> tuple[Latency, ...]:
+        """Every event since the start."""
+        totals: Totals = self._collector.aggregate.latencies.totals
+        extremes = totals.extremes()
+        return tuple(
+            _latency(
+                event_id, uptime_s, figures_of(totals, series, extremes), self._collector.lost_of(groups)
+            )
+            for event_id, series, groups in self._events(None)
+        )
+
+    def _events(self, stage: str | None) -> list[tuple[int, tuple[int, ...], set[str]]]:
+        found: dict[int, list[tuple[int, str]]] = {}
+        for (group, event_id), series in self._series.items():
+            if stage is None or group == stage:
+                found.setdefault(event_id, []).append((series, group))
+        return [
+            (event_id, tuple(series for series, _ in pairs), {group for _, group in pairs})
+            for event_id, pairs in sorted(found.items())
+        ]
+
+    def _figures(
+        self, window_s: float, window: Window, series: tuple[int, ...], extremes: Extremes
+    ) -> Figures:
+        key = (window_s, series)
+        if key not in self._seen:
+            self._seen[key] = figures_of(window, series, extremes)
+        return self._seen[key]
+
+
+def _latency(event_id: int, window_s: float, figures: Figures, lost: int) -> Latency:
+    return Latency(
+        event=event_name(event_id),
+        window_s=window_s,
+        count=figures.count,
+        lost=lost,
+        p50_ns=figures.p50,
+        p95_ns=figures.p95,
+        p99_ns=figures.p99,
+        p99_9_ns=figures.p99_9,
+        min_ns=figures.minimum,
+        max_ns=figures.maximum,
+        mean_ns=figures.mean,
+    )
+
+
+def _outcomes(collector: Collector) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for key, total in collector.aggregate.counters.totals():
+        if key.event_id == EventID.OUTCOME:
+            outcome = str(OUTCOMES[key.which])
+            found[outcome] = found.get(outcome, 0) + total
+    return found

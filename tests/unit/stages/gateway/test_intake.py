@@ -1,0 +1,294 @@
+"""The order of the transaction, and each answer it can end in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from pipeline.clock import FakeClock
+from pipeline.delivery import Delivery
+from pipeline.errors import MissingError
+from pipeline.messages import Control, decode_event
+from pipeline.signing import Secret
+from pipeline.stages.gateway.answer import Answer
+from pipeline.stages.gateway.committer import CommitFailedError, Committer
+from pipeline.stages.gateway.counters import Counters
+from pipeline.stages.gateway.fake import EasyInstruments, MemoryFullError, MemoryJournal
+from pipeline.stages.gateway.health import Health
+from pipeline.stages.gateway.intake import Intake, SourceKeys
+from pipeline.stages.gateway.recording import IDEMPOTENCY_CHECK, JOURNAL_WRITE, SIGNATURE_CHECK
+
+SIGNAL = b'{"type":"signal","symbol":"AAPL","side":"buy"}'
+OLD, NEW = Secret(b"o" * 24, "old"), Secret(b"n" * 32, "new")
+SOURCE = SourceKeys("demo", (NEW, OLD), 300)
+
+
+class Desk:
+    """An intake with everything around it in memory; used inside a running loop."""
+
+    def __init__(self, max_pending: int = 100) -> None:
+        self.clock = FakeClock()
+        self.journal = MemoryJournal(self.clock)
+        self.health = Health(self.clock)
+        self.counters = Counters()
+        self.dispatched: list[Delivery] = []
+        self.recorded: list[int] = []
+        self.committer = Committer(self.journal, self.dispatched.extend, self, self.clock, self.health.fail)
+        self.intake = Intake(
+            self.journal,
+            self.committer,
+            EasyInstruments(),
+            self.health,
+            self.counters,
+            self,
+            self.clock,
+            max_pending,
+        )
+
+    def record(self, event_id: int, duration_ns: int, correlation: int = 0) -> None:
+        self.recorded.append(event_id)
+
+    def take(
+        self, webhook_id: str, body: bytes = SIGNAL, *, secret: Secret = NEW, signature: bytes | None = None
+    ) -> tuple[Answer, asyncio.Future[None] | None]:
+        timestamp = b"%d" % (self.clock.wall_us() // 1_000_000)
+        identity = webhook_id.encode()
+        if signature is None:
+            signature = secret.signature(b"%b.%b." % (identity, timestamp), body)
+        return self.intake.take(SOURCE, identity, timestamp, signature, body)
+
+    async def answer(self, webhook_id: str, body: bytes = SIGNAL, **how: Any) -> Answer:
+        answer, on_disk = self.take(webhook_id, body, **how)
+        if on_disk is not None:
+            await on_disk
+        return answer
+
+
+async def finish(desk: Desk) -> None:
+    desk.journal.release()
+    await desk.committer.close()
+
+
+def document(answer: Answer) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(answer.content)
+    return found
+
+
+def test_an_event_is_accepted_with_its_identity_and_place() -> None:
+    async def story() -> None:
+        desk = Desk()
+        answer = await desk.answer("one")
+        assert answer.status == 202
+        (delivery,) = desk.dispatched
+        assert document(answer) == {
+            "event_id": delivery.event_id.hex(),
+            "status": "accepted",
+            "key": "AAPL",
+            "key_seq": 1,
+        }
+        assert (delivery.source, delivery.webhook_id) == ("demo", "one")
+        assert desk.recorded == [SIGNATURE_CHECK, IDEMPOTENCY_CHECK, JOURNAL_WRITE]
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_the_secret_that_matched_is_counted() -> None:
+    async def story() -> None:
+        desk = Desk()
+        await desk.answer("one", secret=OLD)
+        await desk.answer("two", secret=NEW)
+        assert desk.counters.signatures == {("demo", "old"): 1, ("demo", "new"): 1}
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_nothing_is_looked_at_before_the_signature() -> None:
+    async def story() -> None:
+        desk = Desk()
+        answer, waiting = desk.take("one", b"not json", signature=b"garbage")
+        assert (answer.status, waiting) == (401, None)
+        assert document(answer)["field"] == "webhook-signature"
+        assert (b"www-authenticate", b"StandardWebhooks") in answer.headers
+        assert desk.recorded == []
+        await desk.answer("one")
+        assert desk.take("one", signature=b"garbage")[0].status == 401
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_a_repeat_gets_the_first_answer_and_is_not_taken_again() -> None:
+    async def story() -> None:
+        desk = Desk()
+        first = await desk.answer("one")
+        again = await desk.answer("one")
+        assert again.status == 202
+        assert again.content == first.content
+        assert (b"idempotent-replayed", b"true") in again.headers
+        assert (b"idempotent-replayed", b"true") not in first.headers
+        assert (desk.journal.appended, desk.counters.accepted, desk.counters.duplicates) == (1, 1, 1)
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_a_repeat_waits_until_the_first_is_on_disk() -> None:
+    async def story() -> None:
+        desk = Desk()
+        desk.journal.hold()
+        _, first = desk.take("one")
+        _, repeat = desk.take("one")
+        assert first is not None
+        assert repeat is not None
+        desk.journal.release()
+        await repeat
+        assert first.done()
+        assert desk.take("one")[1] is None
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_the_same_id_with_another_body_is_refused_also_when_that_is_malformed() -> None:
+    async def story() -> None:
+        desk = Desk()
+        await desk.answer("one")
+        for body in (SIGNAL + b" ", b"not json"):
+            answer = await desk.answer("one", body)
+            assert answer.status == 422
+            assert document(answer)["type"].endswith("/webhook-id-reused")
+        assert desk.counters.conflicts == 2
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_a_control_event_reaches_every_key_and_those_seen_later() -> None:
+    async def story() -> None:
+        desk = Desk()
+        await desk.answer("a", SIGNAL)
+        await desk.answer("b", SIGNAL.replace(b"AAPL", b"MSFT"))
+        halt = await desk.answer("halt", b'{"type":"control","action":"halt"}')
+        assert document(halt) == {
+            "event_id": desk.dispatched[-1].event_id.hex(),
+            "status": "accepted",
+            "key": None,
+            "key_seq": None,
+        }
+        assert (await desk.answer("halt", b'{"type":"control","action":"halt"}')).content == halt.content
+        late = await desk.answer("c", SIGNAL.replace(b"AAPL", b"NEW"))
+        assert document(late)["key_seq"] == 2
+        assert [(d.key, d.key_seq) for d in desk.dispatched] == [
+            ("AAPL", 1), ("MSFT", 1), ("AAPL", 2), ("MSFT", 2), ("NEW", 1), ("NEW", 2),
+        ]  # fmt: skip
+        assert decode_event(desk.dispatched[4].payload) == Control("halt", "")
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind", "field"),
+    [
+        (b"", 400, "malformed-event", "body"),
+        (b"\xff", 400, "malformed-event", "body"),
+        (b"not json", 400, "malformed-event", "body"),
+        (b'{"type":"candle","symbol":"A"}', 422, "unacceptable-event", "time"),
+    ],
+)
+def test_a_signed_body_that_is_no_event(body: bytes, status: int, kind: str, field: str) -> None:
+    async def story() -> None:
+        desk = Desk()
+        answer, waiting = desk.take("one", body)
+        assert (answer.status, waiting) == (status, None)
+        assert document(answer)["type"].endswith(kind)
+        assert document(answer)["field"] == field
+        assert desk.journal.appended == 0
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_a_full_journal_is_told_with_its_own_pause_and_repeats_are_still_answered() -> None:
+    async def story() -> None:
+        desk = Desk()
+        await desk.answer("one")
+        desk.journal.refuse = MemoryFullError(retry_after_s=7)
+        answer = await desk.answer("two")
+        assert answer.status == 503
+        assert (b"retry-after", b"7") in answer.headers
+        assert (await desk.answer("one")).status == 202
+        desk.journal.refuse = None
+        assert (await desk.answer("two")).status == 202
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_a_broken_journal_stops_the_intake() -> None:
+    async def story() -> None:
+        desk = Desk()
+        desk.journal.refuse = MissingError("journal /x: Input/output error")
+        answer = await desk.answer("one")
+        assert document(answer)["type"].endswith("/journal-failed")
+        assert "Input/output" not in str(document(answer))
+        assert desk.health.unready() == "journal /x: Input/output error"
+        desk.journal.refuse = None
+        assert (await desk.answer("two")).status == 503
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_a_failing_sync_stops_the_intake() -> None:
+    async def story() -> None:
+        desk = Desk()
+        desk.journal.fail = OSError(28, "No space left on device")
+        _, waiting = desk.take("one")
+        assert waiting is not None
+        with pytest.raises(CommitFailedError):
+            await waiting
+        assert desk.take("two")[0].status == 503
+        assert "No space left" in desk.health.unready()
+        assert desk.dispatched == []
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_more_pending_than_the_limit_are_turned_away_before_any_work() -> None:
+    async def story() -> None:
+        desk = Desk(max_pending=3)
+        desk.journal.hold()
+        for number in range(3):
+            assert desk.take(str(number))[1] is not None
+        answer, waiting = desk.take("more")
+        assert (answer.status, waiting) == (503, None)
+        assert (b"retry-after", b"1") in answer.headers
+        desk.journal.release()
+        await desk.committer.barrier()
+        assert (await desk.answer("more")).status == 202
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_a_draining_gateway_takes_nothing_but_finishes_what_it_took() -> None:
+    async def story() -> None:
+        desk = Desk()
+        desk.journal.hold()
+        _, waiting = desk.take("one")
+        desk.health.drain()
+        assert desk.take("two")[0].status == 503
+        desk.journal.release()
+        assert waiting is not None
+        await waiting
+        assert len(desk.dispatched) == 1
+        await finish(desk)
+
+    asyncio.run(story())
