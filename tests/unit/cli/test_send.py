@@ -28,7 +28,7 @@ class Gateway(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = 202
         self.headers: dict[str, str] = {}
-        self.answer = b'{"event_id":"ab","status":"accepted","key":"AAPL","key_seq":7}'
+        self.answer = b'{"event_id":"ab","status":"accepted","key":"AAPL","key_seq":7,"more":null}'
         self.taken: list[tuple[str, Any]] = []
 
 
