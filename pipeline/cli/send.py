@@ -165,7 +165,7 @@ def _words(said: Any) -> str:
         return " ".join(str(said).split())[:300]
     if "detail" in said or "title" in said:
         return str(said.get("detail") or said["title"])
-    return ", ".join(f"{name} {value}" for name, value in said.items())
+    return ", ".join(f"{name} {value}" for name, value in said.items() if value is not None)
 
 
 def _bracketed(host: str) -> str:

@@ -117,9 +117,10 @@ def test_errors_for_people_are_lines_and_an_exit_code(
 def test_a_bug_is_one_line_and_a_file_with_the_traceback(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     fail_with(monkeypatch, ZeroDivisionError("of the universe"))
-    assert app.run(["status"]) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path))
+        assert app.run(["status"]) == 1
     said = capfd.readouterr().err
     (file,) = tmp_path.iterdir()
     assert said == (f"ringline: unexpected ZeroDivisionError: of the universe; the traceback is in {file}\n")
@@ -153,9 +154,10 @@ def test_a_crash_file_goes_to_the_data_folder_once_that_is_known(tmp_path: Path)
 def test_a_crash_that_cannot_be_written_down_is_still_one_line(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     fail_with(monkeypatch, ZeroDivisionError())
-    assert app.run(["status"]) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+        assert app.run(["status"]) == 1
     assert (
         "ringline: unexpected ZeroDivisionError; and the traceback cannot be written"
         in capfd.readouterr().err

@@ -117,7 +117,7 @@ def test_the_defaults_are_fine() -> None:
         ),
         (
             {"trading": {"signal_quantity": "100000000001"}},
-            "trading.signal_quantity = '100000000001': at most 100000000000.0000, the limit of instrument default",
+            "trading.signal_quantity = '100000000001': at most 100000000000, the limit of instrument default",
         ),
         ({"exec": {"slippage_bps": "-1"}}, "exec.slippage_bps = '-1': allowed: 0 to 10000"),
         ({"exec": {"commission_bps": "10001"}}, "exec.commission_bps = '10001': allowed: 0 to 10000"),

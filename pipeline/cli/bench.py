@@ -1,0 +1,61 @@
+"""`ringline bench`: measurements beside the limits of this machine."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pipeline.cli.session import json_option, with_config
+from pipeline.config import Config
+from pipeline.errors import EXIT_NO, EXIT_OK
+
+
+@click.group("bench")
+def command() -> None:
+    """Measure, beside the limits of this machine.
+
+    \b
+    Example:
+      ringline bench pipeline --json
+    """
+
+
+@command.command("pipeline")
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 3600), default=10, show_default=True, help="Of each phase."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 1_000_000, min_open=True),
+    default=500,
+    show_default=True,
+    help="Events per second of the open loop.",
+)
+@click.option(
+    "--keys", type=click.IntRange(1, 1000), default=64, show_default=True, help="Symbols in parallel."
+)
+@json_option
+@with_config
+def pipeline(config: Config, seconds: float, rate: float, keys: int, as_json: bool) -> int:
+    """Measure the whole pipeline: latency at a fixed rate, then the highest rate.
+
+    One worker a stage, client included, on a data folder of its own. Exit code 1 when a target is missed.
+
+    \b
+    Example:
+      ringline bench pipeline --seconds 20 --json
+    """
+    from pipeline.bench.pipeline import BenchOptions, run
+    from pipeline.bench.render import print_bench
+    from pipeline.bench.shape import encode_bench
+
+    options = BenchOptions(seconds=seconds, rate=rate, keys=keys)
+    bench = run(config, options, lambda line: click.echo(line, err=True))
+    if as_json:
+        sys.stdout.write(encode_bench(bench).decode())
+    else:
+        from rich.console import Console
+
+        print_bench(bench, Console(highlight=False))
+    return EXIT_OK if bench.met else EXIT_NO
