@@ -27,16 +27,13 @@ class MemoryFullError(RinglineError):
 class MemoryKnown:
     """As `journal.Known`; `synced` follows its journal."""
 
-    __slots__ = ("_journal", "event_id", "fingerprint", "jno", "key_seq")
+    __slots__ = ("_journal", "event_id", "fingerprint", "jno")
 
-    def __init__(
-        self, journal: MemoryJournal, jno: int, fingerprint: bytes, event_id: bytes, key_seq: int | None
-    ) -> None:
+    def __init__(self, journal: MemoryJournal, jno: int, fingerprint: bytes, event_id: bytes) -> None:
         self._journal = journal
         self.jno = jno
         self.fingerprint = fingerprint
         self.event_id = event_id
-        self.key_seq = key_seq
 
     @property
     def synced(self) -> bool:
@@ -112,8 +109,7 @@ class MemoryJournal:
         else:
             origins = [*(() if key in self._key_seqs else self._births.values()), origin]
             deliveries = [self._delivery(key, each) for each in origins]
-        key_seq = None if key is None else deliveries[-1].key_seq
-        known = MemoryKnown(self, self.appended, fingerprint, event_id, key_seq)
+        known = MemoryKnown(self, self.appended, fingerprint, event_id)
         self._known[source, webhook_id] = known
         self.depth += len(deliveries)
         self.bytes_used += len(payload)

@@ -38,12 +38,12 @@ _CHALLENGE = (b"www-authenticate", b"StandardWebhooks")
 
 
 class Receipt(Struct, frozen=True):
-    """The body of a 202. A control event has no key of its own."""
+    """The body of a 202. A control event has no key of its own. Nothing here
+    that a repeat, maybe after a restart, could not be told again."""
 
     event_id: str
     status: str
     key: str | None
-    key_seq: int | None
 
 
 class SourceKeys(Struct, frozen=True):
@@ -128,8 +128,7 @@ class Intake:
         except RinglineError as error:
             return self._not_taken(error), None
         self._counters.accepted += 1
-        key_seq = None if key is None else accepted.deliveries[-1].key_seq
-        answer = _receipt(accepted, key, key_seq)
+        answer = _receipt(accepted, key)
         return answer, self._committer.add(accepted.jno, accepted.deliveries)
 
     def _repeat(self, known: Known, fingerprint: bytes, body: bytes) -> Taken:
@@ -139,7 +138,7 @@ class Intake:
             detail = "webhook-id: accepted before with another body; a new event needs a new id"
             return problem(Problem.ID_REUSED, detail, field="webhook-id"), None
         self._counters.duplicates += 1
-        answer = _receipt(known, key_of(body), getattr(known, "key_seq", None), (_REPLAYED,))
+        answer = _receipt(known, key_of(body), (_REPLAYED,))
         return answer, None if known.synced else self._committer.barrier()
 
     def _not_taken(self, error: RinglineError) -> Answer:
@@ -156,8 +155,7 @@ _encode = msgspec.json.Encoder().encode
 def _receipt(
     event: Accepted | Known,
     key: str | None,
-    key_seq: int | None,
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> Answer:
-    receipt = Receipt(event.event_id.hex(), "accepted", key, key_seq)
+    receipt = Receipt(event.event_id.hex(), "accepted", key)
     return Answer(202, _encode(receipt), (JSON, *headers))

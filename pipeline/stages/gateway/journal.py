@@ -9,10 +9,7 @@ from pipeline.delivery import Delivery
 
 
 class Known(Protocol):
-    """An event that was accepted before under the same source and webhook-id.
-
-    A journal that also remembers its number within its key has it as `key_seq`, and then a repeat is told.
-    """
+    """An event that was accepted before under the same source and webhook-id."""
 
     @property
     def fingerprint(self) -> bytes:
