@@ -53,7 +53,11 @@ class Context:
         return LinkMeter(self.recorder, malformed, consume, publish)
 
     def in_hand(self) -> InHand:
-        return InHand.open(telemetry_directory(self.config), self.name)
+        """A file that outlives the process: the next incarnation names what this one died on.
+
+        Not in the ring, because the collector folds and unlinks a dead worker's ring.
+        """
+        return InHand.open(self.data_dir / "run" / "in-hand", self.name)
 
     def reporter(self, node: Dispatcher | Worker | Judge, meter: LinkMeter) -> Callable[[int], None]:
         """Writes this worker's facts to its ring; call it about every REPORT_EVERY_NS."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,14 +77,14 @@ def check_rows(config: Config, answers: dict[str, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The digest of a run in which nothing went wrong."""
     config = make_config(tmp_path_factory.mktemp("calm"))
     answers: dict[str, str] = {}
     with Running(config):
         post_history(config, answers)
         wait_until_audited(config, len(answers))
-    yield check_rows(config, answers)
+    return check_rows(config, answers)
 
 
 @pytest.mark.parametrize("stage", ["gateway", "agent", "exec", "audit", "collector"])

@@ -1,4 +1,4 @@
-"""The real pipeline for integration tests: real processes on free ports, a folder of its own, a real client."""
+"""The real pipeline for integration tests: real processes on free ports, a folder of its own."""
 
 from __future__ import annotations
 
