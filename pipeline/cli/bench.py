@@ -57,5 +57,6 @@ def pipeline(config: Config, seconds: float, rate: float, keys: int, as_json: bo
     else:
         from rich.console import Console
 
-        print_bench(bench, Console(highlight=False))
+        # A pipe has no width of its own; 80 columns would cut the names.
+        print_bench(bench, Console(highlight=False, width=None if sys.stdout.isatty() else 140))
     return EXIT_OK if bench.met else EXIT_NO
