@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -48,11 +49,9 @@ class ClientProcess:
         for reader in self._readers:
             reader.start()
         self._stdin = self._process.stdin
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it died at once: `poll` tells why
             self._stdin.write(encode_line(task))
             self._stdin.flush()
-        except BrokenPipeError:
-            pass  # it died at once; `poll` tells why
 
     @property
     def pid(self) -> int:
@@ -82,9 +81,12 @@ class ClientProcess:
                 return result
 
     def stop(self) -> None:
-        """Tells it to send nothing more; it ends by itself once its outstanding requests are answered."""
-        if self._process.poll() is None:
-            self._process.terminate()
+        """Tells it to send nothing more; it ends by itself once its outstanding requests are answered.
+
+        By the end of its stdin: a signal would kill it while it still starts. Idempotent.
+        """
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
 
     def kill(self) -> None:
         """Leaves no process behind, whatever state it is in. Idempotent."""
@@ -99,7 +101,8 @@ class ClientProcess:
     def _close(self) -> None:
         for reader in self._readers:
             reader.join(LEAVE_S)
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+        self.stop()
+        for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
 

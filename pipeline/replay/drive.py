@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from pipeline.clock import Clock
 from pipeline.errors import RinglineError
 from pipeline.process import StopFlag
 from pipeline.replay.client_process import ClientProcess
-from pipeline.replay.running import Running
 from pipeline.replay.spec import Progress, Result, Task
 
 LOOK_EVERY_S = 0.05
@@ -28,16 +28,30 @@ Look = Callable[[str, Progress | None], None]
 """Called often with the phase and what the client said last; for a live view."""
 
 
-class Drive:
-    """Tasks one after the other through one pipeline. `rows` must be what the audit holds before each."""
+class Pipeline(Protocol):
+    """What driving needs of a running pipeline."""
 
-    def __init__(self, running: Running, stop: StopFlag, look: Look, clock: Clock) -> None:
+    def poll(self) -> None:
+        """Looks after the workers. Raises RinglineError when one is lost for good."""
+
+    def audited(self) -> int:
+        """Rows in the audit now."""
+        ...
+
+    def measure_memory(self, *others: tuple[str, int]) -> object:
+        """Notes the memory of every process, and of `others` (name, pid)."""
+
+
+class Drive:
+    """Tasks one after the other through one pipeline."""
+
+    def __init__(self, running: Pipeline, stop: StopFlag, look: Look, clock: Clock) -> None:
         self._running = running
         self._stop = stop
         self._look = look
         self._clock = clock
         self._progress: Progress | None = None
-        self._memory_due_s = 0.0
+        self._memory_due_s: float | None = None
         self.last_row_ns = 0
         """When the last row was seen, CLOCK_MONOTONIC."""
 
@@ -64,15 +78,15 @@ class Drive:
             client.kill()
 
     def settle(self, result: Result, rows_before: int = 0) -> int:
-        """Waits until every accepted event of `result` has its row; returns the audit's length.
+        """Waits until every accepted event of `result` has its row; returns the audit's length, which was
+        `rows_before` when `result`'s task began.
 
         Raises RinglineError when rows stop coming, or a worker is lost for good.
         """
-        audit = self._running.audit
         rows, moved_s = -1, time.monotonic()
         while True:
             self._turn("settling", None)
-            now_s, found = time.monotonic(), audit.length()
+            now_s, found = time.monotonic(), self._running.audited()
             if found != rows:
                 rows, moved_s = found, now_s
                 self.last_row_ns = self._clock.monotonic_ns()
@@ -90,7 +104,15 @@ class Drive:
         self._running.poll()
         if client is not None:
             self._progress = client.progress
-            if time.monotonic() >= self._memory_due_s:
-                self._running.measure_memory(("client", client.pid))
-                self._memory_due_s = time.monotonic() + MEMORY_EVERY_S
+        self._measure(client)
         self._look(phase, self._progress)
+
+    def _measure(self, client: ClientProcess | None) -> None:
+        """Memory, once the client is at work and every other second from then on."""
+        now_s = time.monotonic()
+        if self._memory_due_s is None:
+            at_work = client is None or (client.progress is not None and client.progress.accepted > 0)
+            self._memory_due_s = now_s if at_work else None
+        if self._memory_due_s is not None and now_s >= self._memory_due_s:
+            self._running.measure_memory(*(() if client is None else (("client", client.pid),)))
+            self._memory_due_s = now_s + MEMORY_EVERY_S

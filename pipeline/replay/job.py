@@ -32,6 +32,8 @@ from pipeline.replay.running import Running
 from pipeline.replay.sampler import Sampler
 from pipeline.replay.spec import Progress, Rate
 
+FILE_WIDTH = 120
+
 
 class RunOptions(Struct, frozen=True, kw_only=True):
     """What `ringline run` was called with.
@@ -54,7 +56,7 @@ def run(config: Config, options: RunOptions) -> int:
 
     Raises RinglineError, a line or more, when it cannot even start.
     """
-    console = Console(stderr=options.json, highlight=False)
+    console = make_console(options)
     folder = new_folder(options.runs_dir, datetime.now(UTC))
     data_dir = options.data_dir if options.data_dir is not None else folder / "data"
     check_empty(data_dir)
@@ -71,6 +73,12 @@ def run(config: Config, options: RunOptions) -> int:
         print_report(report, console)
         console.print(f"Report: {folder}/report.json, .md, .html", markup=False, soft_wrap=True)
     return EXIT_OK if report.ok else course.exit_code or EXIT_NO
+
+
+def make_console(options: RunOptions) -> Console:
+    """Where the run is shown. What is no terminal has no width that a table should be cut to."""
+    console = Console(stderr=options.json, highlight=False)
+    return console if console.is_terminal else Console(stderr=options.json, highlight=False, width=FILE_WIDTH)
 
 
 class Job:
@@ -136,7 +144,7 @@ class Job:
         now_ns = self._now_ns()
         if self._sampler.due(now_ns):
             running = self._running
-            view = self._sampler.take(now_ns, phase, progress, running.audit.length(), running.snapshot())
+            view = self._sampler.take(now_ns, phase, progress, running.audited(), running.snapshot())
             self._watch.update(view)
 
 

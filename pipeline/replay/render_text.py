@@ -30,10 +30,11 @@ def rich_table(table: Table) -> RichTable:
         box=box.SIMPLE_HEAD,
         show_header=any(table.columns),
         pad_edge=False,
+        collapse_padding=True,
     )
     for index, name in enumerate(table.columns):
         words = index < table.words
-        drawn.add_column(Text(name), justify="left" if words else "right", no_wrap=not words)
+        drawn.add_column(Text(name), justify="left" if words else "right", no_wrap=True)
     for index, row in enumerate(table.rows):
         last = table.total and index == len(table.rows) - 1
         drawn.add_row(*map(Text, row), style="bold" if last else "")

@@ -68,6 +68,10 @@ class Running:
         self.audit.close()
         self.supervisor.stop()
 
+    def audited(self) -> int:
+        """Rows in the audit now."""
+        return self.audit.length()
+
     def snapshot(self) -> Snapshot | None:
         """What the collector knows; None when it does not answer (it may be restarting)."""
         telemetry = self.config.telemetry

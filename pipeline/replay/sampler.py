@@ -35,11 +35,14 @@ class Sampler:
     def take(
         self, now_ns: int, phase: str, progress: Progress | None, audited: int, snapshot: Snapshot | None
     ) -> View:
-        """Notes the moment and returns the picture of it."""
+        """Notes the moment and returns the picture of it.
+
+        The client's word is up to half a second old; what is audited was accepted, whatever it said last.
+        """
         elapsed_s = (now_ns - self._started_ns) / NS_PER_S
         moment = Moment(
             elapsed_s=round(elapsed_s, 3),
-            accepted=progress.accepted if progress is not None else 0,
+            accepted=max(audited, progress.accepted if progress is not None else 0),
             audited=audited,
             lag_ms=_lags(snapshot),
         )

@@ -61,9 +61,8 @@ def delivery(report: Report) -> Table:
         ("workers restarted", count(report.restarts)),
         ("throughput, accepted and audited", f"{rate(report.throughput_per_s)} events/s"),
         ("chain", "verified" if report.chain_verified else f"BROKEN: {report.chain_detail}"),
-        ("run digest", report.digest),
     ]
-    return Table("Delivery", ("", ""), tuple(rows))
+    return Table("Delivery", ("", ""), tuple(rows), note=f"Run digest {report.digest or '–'}")
 
 
 def counted(title: str, word: str, counts: dict[str, int], whole: int = 0) -> Table:
@@ -127,10 +126,11 @@ def golden_path(steps: Iterable[GoldenStep]) -> Table:
     lost = sum(step.lost for step in steps)
     return Table(
         "Golden path, ms",
-        ("stage", "event", "count", "p50", "p95", "p99", "p99.9", "of budget", "reference"),
+        ("stage", "event", "count", "p50", "p95", "p99", "p99.9", "budget", "ref."),
         rows,
         words=2,
-        note=f"“of budget” is the p95 in percent of the whole reference budget of {REFERENCE_MS:g} ms."
+        note=f"“budget” is the p95 in percent of the reference's {REFERENCE_MS:g} ms, webhook to audit; "
+        "“ref.” is what it spends on this step, ms."
         + (f" {count(lost)} records were lost: the tail is understated." if lost else ""),
         total=True,
     )

@@ -187,9 +187,8 @@ def test_a_rate_is_kept_over_all_lanes() -> None:
 def test_time_ends_a_task_that_has_no_other_end() -> None:
     result, _ = play(keys=8, duration_s=0.2)
     assert result.total > 0
-    assert set(result.accepted) == {
-        f"{symbol}.{i:02d}" for i, symbol in enumerate(("AAPL", "GOOG", "IBM", "MSFT") * 2)
-    }
+    symbols = ("AAPL", "GOOG", "IBM", "MSFT") * 2
+    assert set(result.accepted) == {f"{symbol}.{i:02d}" for i, symbol in enumerate(symbols)}
     assert not result.stopped
 
 
