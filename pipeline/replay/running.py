@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline.replay.report import ProcessMemory
 from pipeline.replay.spec import Task
 from pipeline.snapshot import Snapshot, decode_snapshot
 from pipeline.supervisor import Supervisor
+from pipeline.telemetry import telemetry_directory
 
 READY_LOOK_S = 0.05
 SNAPSHOT_TIMEOUT_S = 0.5
@@ -64,9 +66,13 @@ class Running:
         self.supervisor.poll()
 
     def stop(self) -> None:
-        """Drains and ends every worker. Idempotent."""
+        """Drains and ends every worker, and takes the rings out of shared memory: a fresh data folder has a
+        fresh folder there, which nobody would look into again. Idempotent.
+        """
         self.audit.close()
         self.supervisor.stop()
+        if not self.config.telemetry.directory:
+            shutil.rmtree(telemetry_directory(self.config), ignore_errors=True)
 
     def audited(self) -> int:
         """Rows in the audit now."""

@@ -15,6 +15,7 @@ from pipeline.replay.history import first, read_history
 from pipeline.replay.job import check_empty, judged, new_folder, write_report
 from pipeline.replay.report import Report, decode_report
 from pipeline.replay.running import Running, sender_secret
+from pipeline.telemetry import telemetry_directory
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -88,6 +89,21 @@ def test_the_secret_is_the_files_then_the_variables_then_the_generated_one(
         secret(Source(secret_env=("NOT_SET",)))
     with pytest.raises(MissingError, match="cannot be read"):
         secret(Source(secret_files=(str(tmp_path / "none"),)))
+
+
+def test_a_stopped_run_leaves_nothing_in_shared_memory(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(Config(), data_dir=str(tmp_path))
+    folder = telemetry_directory(config)
+    folder.mkdir()
+    (folder / "agent-0.in-hand").write_bytes(b"")
+    Running(config, print).stop()
+    assert not folder.exists()
+
+
+def test_a_configured_telemetry_folder_is_left_alone(tmp_path: Path) -> None:
+    telemetry = msgspec.structs.replace(Config().telemetry, directory=str(tmp_path))
+    Running(msgspec.structs.replace(Config(), telemetry=telemetry), print).stop()
+    assert tmp_path.exists()
 
 
 def test_a_collector_that_is_not_there_gives_no_snapshot(tmp_path: Path) -> None:
