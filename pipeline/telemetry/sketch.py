@@ -3,7 +3,7 @@
 A bucket is the exponent and the first seven fraction bits of the value as a float64, so bucketing is a
 shift. Bucket 0 holds zero, the last holds everything from 2^47 ns (39 hours). A percentile is the
 nearest-rank one; it is answered with the harmonic mean of its bucket's ends, which is at most
-1/257 = 0.39 % from any value in the bucket. Below 256 ns integers are exact.
+0.39 % from any value in the bucket. Below 256 ns integers are exact.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ Ints = npt.NDArray[np.int64]
 BUCKETS_AN_OCTAVE = 128
 OCTAVES = 47
 BUCKETS = 1 + OCTAVES * BUCKETS_AN_OCTAVE + 1
-RELATIVE_ERROR = 1 / (2 * BUCKETS_AN_OCTAVE + 1)
+RELATIVE_ERROR = 0.0039
+"""1/257, and what rounding to whole nanoseconds adds."""
 MAX_VALUE = 1 << OCTAVES
 """From here on values share the last bucket; only min, max and mean still tell them apart."""
 
