@@ -46,7 +46,7 @@ REQUEST_READ_S = 10
 KEEP_ALIVE_S = 75
 """An idle connection is kept this long: above the 60 s of usual load balancers, which so close first."""
 MAX_CLOCK_STEP_US = 1_000_000
-"""DESIGN §3.11: a wall clock that steps by more than a second makes the gateway unready."""
+"""A wall clock that steps by more than a second makes the gateway unready."""
 
 # ---- numbers --------------------------------------------------------------------------------------------
 MAX_SCALE = 8
@@ -90,7 +90,7 @@ MAX_WORKERS = 64
 DEATHS_UNTIL_DEAD_LETTER = 3
 """Distinct deaths on one event before it is given up: one is an accident, two a coincidence."""
 MAX_BACKOFF_MS = 200
-"""Pause before a key is sent again: 2, 4 … 200 ms while nothing of it settles (LINKS.md)."""
+"""Pause before a key is sent again: 2, 4 … 200 ms while nothing of it settles."""
 MAX_MALFORMED_FRAMES = 100
 """Kept a worker: enough to see what a stranger sends, too few to fill a disk with."""
 MAX_MALFORMED_BYTES = 64 * KIB

@@ -9,7 +9,7 @@ A file of 256 bytes a worker name, mapped into memory, locked by its living writ
     key_seq 0: nothing in hand; crc32 over the key, started with key_seq: a torn note is no note
 
 A worker that died in the middle of a step is named to its senders by its next incarnation, with its
-event; three distinct deaths make the event a dead letter (DESIGN §3.10). A torn note means that the step
+event; three distinct deaths make the event a dead letter. A torn note means that the step
 had not begun, so the event is innocent.
 """
 

@@ -80,14 +80,14 @@ DEFAULT_SLA = (
     *thresholds_ms(EventID.ORDER_PLACEMENT, p95=20, p99=50),
     *thresholds_ms(EventID.EVENT_BUS_PUBLISH, p95=5, p99=10),
 )
-"""What users of the package alone get (REQUIREMENTS R1)."""
+"""What users of the package alone get."""
 PIPELINE_SLA = (
     *thresholds_ms(EventID.GATEWAY_RECEIVE, p50=10, p95=50, p99=100),
     *thresholds_ms(EventID.AGENT_DECISION, p50=10, p95=30),
     *thresholds_ms(EventID.FILL_GENERATION, p50=5, p95=15),
     *thresholds_ms(EventID.AUDIT_WRITE, p50=10, p95=20),
 )
-"""Latencies wanted of the services (REQUIREMENTS R2)."""
+"""Latencies wanted of the services."""
 
 
 def judge(counts: Ints, threshold: SLAThreshold, window_seconds: float, lost: int = 0) -> SLAResult:

@@ -1,7 +1,7 @@
 """A sender's ends of its links: sessions, credit, what is in flight, which link a key takes.
 
-Pure: bytes and time come in by method calls, actions leave by the outbox. Rules and their reasons are
-those of LINKS ("receiver", "route", "credit", "sessions end by…"), restated where they act.
+Pure: bytes and time come in by method calls, actions leave by the outbox. The rules are
+those of ARCHITECTURE.md, "The link protocol", each with its reason where it acts.
 """
 
 from __future__ import annotations

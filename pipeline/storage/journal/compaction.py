@@ -1,6 +1,6 @@
 """Frees the oldest segment: what still matters in it is carried to the journal's end, then it goes.
 
-Order, and why (LINKS.md): unsettled events with their fates, identities within retention, then every
+Order, and why: unsettled events with their fates, identities within retention, then every
 moved mark and the counters whose latest record lies there, then BASE with the control state; only when
 all of that is synced is the file unlinked. Otherwise a quiet key would start again at 1 and be answered
 "settled" for another event.

@@ -238,7 +238,7 @@ class Journal:
     # ---- inside -----------------------------------------------------------------------------------------
 
     def _now_us(self) -> int:
-        """The wall clock, never falling (DESIGN §3.7)."""
+        """The wall clock, never falling: a signal's clock is its accept time."""
         return max(self._clock.wall_us(), self._accepted_us)
 
     def _identity_of_new(self, source: str, webhook_id: str) -> bytes:

@@ -87,7 +87,7 @@ def identity(source: str, webhook_id: str) -> bytes:
 
 
 def event_id(source: str, webhook_id: str, jno: int) -> bytes:
-    """Hash of source, webhook-id and first journal number (DESIGN §3.1)."""
+    """Hash of source, webhook-id and first journal number."""
     digest = _hash(source, webhook_id)
     digest.update(WORD.pack(jno))
     return digest.digest()[:ID_BYTES]
