@@ -159,6 +159,24 @@ MAX_REMEMBERED_DEAD = 64
 MAX_STREAMS = 64
 """Clients of /v1/stream at one time; each costs a socket and a copy of the newest snapshot's reference."""
 
+# ---- performance ----------------------------------------------------------------------------------------
+MAX_THROUGHPUT_SAMPLES = 65_536
+"""Samples that a throughput monitor or a backlog tracker keeps: a minute at 1,000 events/s, about 8 MiB."""
+MAX_BASELINE_TRADES = 100_000
+"""Trades of one baseline: each is an event with an audit row, and nobody waits an hour for a baseline."""
+MAX_BASELINE_RATE = 10_000
+"""Trades per second: above it one sender that waits for each answer measures itself."""
+MAX_BASELINE_MS = 86_400_000
+"""A limit of a day: longer is a mistake in the unit."""
+MAX_BASELINE_CPU_PERCENT = 102_400
+"""Of one CPU: 1,024 of them."""
+MAX_BASELINE_MEMORY_MB = 1 << 30
+"""1 PiB."""
+MAX_BASELINE_ROUNDS = 1000
+MAX_BASELINE_CALLS = 100_000
+MAX_BASELINE_BYTES = 16 * MIB
+"""A baseline file: 1,000 rounds and 64 throttle scopes take 0.2 MiB."""
+
 # ---- processes ------------------------------------------------------------------------------------------
 IN_HAND_BYTES = 256
 """The note of what a worker steps right now: a key (≤ 4·32 bytes of UTF-8) and two numbers."""
