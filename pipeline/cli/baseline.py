@@ -48,7 +48,7 @@ RUN_S = 120
 @click.option("--strategy", default="baseline", show_default=True, help="… for whom …")
 @click.option("--quantity", metavar="DECIMAL", default="1", show_default=True, help="… and how much each …")
 @click.option("--price", metavar="DECIMAL", default="100", show_default=True, help="… at which price.")
-@click.option("--rounds", type=int, default=20, show_default=True, help="Rounds that time the code; 0: none.")
+@click.option("--rounds", type=int, default=25, show_default=True, help="Rounds that time the code; 0: none.")
 @click.option("--calls", type=int, default=200, show_default=True, help="Events of a round.")
 @click.option(
     "--url",
@@ -116,7 +116,7 @@ def command(
 @click.argument("b", type=click.Path(path_type=Path), required=False)
 @click.option("--margin-percent", type=float, default=20.0, show_default=True, help="Worse by more fails.")
 @click.option("--self-test", is_flag=True, help="Measure how often unchanged code is called worse.")
-@click.option("--runs", type=int, default=20, show_default=True, help="Baselines of the self-test.")
+@click.option("--runs", type=int, default=40, show_default=True, help="Baselines of the self-test.")
 @json_option
 def diff(
     a: Path | None, b: Path | None, margin_percent: float, self_test: bool, runs: int, as_json: bool
@@ -129,7 +129,7 @@ def diff(
     \b
     Example:
       ringline baseline diff before.json after.json
-      ringline baseline diff --self-test --runs 20
+      ringline baseline diff --self-test --runs 40
     """
     if not 0 < margin_percent <= 1000:
         raise UsageError(f"--margin-percent {margin_percent!r}: must be above 0, at most 1000")

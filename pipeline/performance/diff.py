@@ -51,7 +51,7 @@ def diff_latencies(a: Latency, b: Latency, margin: float = MARGIN) -> Diff:
         if len(latency.rounds) < MIN_ROUNDS:
             raise UsageError(
                 f"{name} has {len(latency.rounds)} rounds and a comparison needs {MIN_ROUNDS}: "
-                "take it with --rounds 20, of a running pipeline with --trades 400"
+                "take it with --rounds 25, of a running pipeline with --trades 400"
             )
     comparison = compare(a.costs, b.costs, margin)
     return Diff(

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import time
 
 import msgspec
+
+from pipeline.performance.stopwatch import timed_ms
 
 NAME = "events-v1"
 """Rises whenever the loop changes: times of different loops do not compare."""
@@ -40,13 +41,7 @@ def reference_loop() -> str:
 
 def reference_ms() -> float:
     """Milliseconds that the loop takes now: the lesser of two, as the first may have been interrupted."""
-    return min(_timed(), _timed())
-
-
-def _timed() -> float:
-    started_ns = time.perf_counter_ns()
-    reference_loop()
-    return (time.perf_counter_ns() - started_ns) / 1e6
+    return min(timed_ms(reference_loop), timed_ms(reference_loop))
 
 
 def machine() -> dict[str, str | int]:
