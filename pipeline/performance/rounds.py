@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from pipeline.performance.figures import median, percentile
 from pipeline.performance.manager import Call
@@ -23,14 +24,17 @@ SLICES = 2
 """The reference is timed before each slice of a pass and at its end, so a slow moment meets both."""
 
 
+Positive = Annotated[float, Meta(gt=0)]
+
+
 class Round(Struct, frozen=True, kw_only=True):
     """One round; milliseconds as `stopwatch` has them."""
 
     calls: int
-    p50_ms: float
-    p95_ms: float
-    max_ms: float
-    reference_ms: float
+    p50_ms: Positive
+    p95_ms: Positive
+    max_ms: Positive
+    reference_ms: Positive
 
     @property
     def cost(self) -> float:

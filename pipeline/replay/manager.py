@@ -7,12 +7,12 @@ decided is not known.
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -162,11 +162,17 @@ class LiveManager:
     def __enter__(self) -> LiveManager:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(RinglineError):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
             if self._trades:
                 self._post("close", self._close_body)
-        self.close()
+        except RinglineError:
+            if error is None:  # else it failed already, and that is the news
+                raise
+        finally:
+            self.close()
 
     @property
     def measures(self) -> str:
