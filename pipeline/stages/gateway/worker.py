@@ -78,7 +78,9 @@ class Gateway:
         self._app: GatewayApp | None = None
         self._fates: set[asyncio.Task[None]] = set()
         members = local_members(context.config.agent)
-        meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
+        meter = self._meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
+        self._told = {EventID.DUPLICATE: 0, EventID.SHED: 0}
+        """How much of the application's counters is in the ring already."""
         self._dispatcher = Dispatcher(
             context.name, context.boot, context.timing,
             on_settled=self._settled, on_fate=self._fate, on_alarm=self._alarm,
@@ -94,6 +96,7 @@ class Gateway:
 
     def dispatch(self, deliveries: list[Delivery]) -> None:
         """Takes newly synced deliveries, in journal order, and sends what may go."""
+        self._meter.handled += len(deliveries)
         for delivery in deliveries:
             self._enqueue(delivery, dispatched=False)
         self._links.turn()
@@ -164,11 +167,22 @@ class Gateway:
         while True:
             due_s = loop.time() + interval_s
             self._report(self._clock.monotonic_ns())
+            self._tell_counters()
             if loop.time() >= maintain_at:
                 maintain_at = loop.time() + MAINTAIN_S
                 self._maintain()
             await asyncio.sleep(due_s - loop.time())
             record(EventID.EVENT_LOOP_LAG, max(0, int((loop.time() - due_s) * NS_PER_S)))
+
+    def _tell_counters(self) -> None:
+        """Writes to the ring what the application has counted since the last time."""
+        assert self._app is not None
+        counters = self._app.counters
+        shed = counters.requests[429] + counters.requests[503]
+        for event, total in ((EventID.DUPLICATE, counters.duplicates), (EventID.SHED, shed)):
+            if total > self._told[event]:
+                self._context.recorder.count(event, total - self._told[event])
+                self._told[event] = total
 
     def _maintain(self) -> None:
         assert self._app is not None
