@@ -71,12 +71,13 @@ class Source:
     def weights(self, kinds: Ints, entries: Entries) -> Ints | None:
         """How many calls each entry stands for, by the RATE entries before it; None when all are 1."""
         rates = np.flatnonzero(kinds == Kind.RATE)
-        if not len(rates) and self._weight == 1:
+        one_more = (entries[:, 2] & FLAG_ONE_MORE) != 0
+        if not len(rates) and self._weight == 1 and not one_more.any():
             return None
         steps = np.clip(entries[rates, 1], 1, limits.MAX_SAMPLING_WEIGHT)
         values = np.concatenate((np.array([self._weight], dtype=np.int64), steps))
         weights: Ints = values[np.searchsorted(rates, np.arange(len(entries)), side="right")]
-        weights += (entries[:, 2] & FLAG_ONE_MORE) != 0
+        weights += one_more
         self._weight = int(values[-1])
         return weights
 
