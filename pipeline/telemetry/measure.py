@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -69,13 +69,15 @@ def measure_sync(event_id: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def measure_async(event_id: int) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+def measure_async(
+    event_id: int,
+) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]:
     """Measure each run of a coroutine function, from its first step to its end, awaits included.
 
     Raises UsageError when what is decorated is not a coroutine function.
     """
 
-    def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    def decorate(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         if not inspect.iscoroutinefunction(function):
             name = getattr(function, "__qualname__", repr(function))
             raise UsageError(f"measure_async on {name}: it is no coroutine function, use measure_sync")
