@@ -19,6 +19,7 @@ from pipeline.telemetry import EventID, event_name
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.discovery import DRAFT_LIFE_NS, CollectorLock
 from pipeline.telemetry.layout import HEAD_BYTE, Mode
+from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.recorder import Recorder, RingRecorder, open_recorder
 from pipeline.telemetry.ring import COLLECTOR_LOCK
 from pipeline.telemetry.sla import Verdict, thresholds_ms
@@ -182,8 +183,30 @@ def test_a_ring_that_goes_bad_is_dropped_and_the_others_go_on(
     assert collector.folder.refused["truncated" if harm == "truncate" else "absurd_head"] == 1
     assert [source.worker for source in collector.sources] == ["agent-1"]
     assert count_of(collector, 15) == 1
+    assert len(list(tmp_path.iterdir())) == 2
     bad.ring.abandon()
+    collector.tick(final=True)
+    assert len(list(tmp_path.iterdir())) == 1
     good.close()
+    collector.close()
+
+
+def test_a_ring_that_could_not_be_opened_is_tried_again(
+    tmp_path: Path, clock: FakeClock, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(_path: Path) -> RingReader:
+        raise OSError(24, "Too many open files")
+
+    recorder = opened(tmp_path, clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(RingReader, "attach", exhausted)
+        collector.tick(final=True)
+        collector.tick(final=True)
+    assert collector.folder.refused == {"cannot_open": 1}
+    recorder.record(15, 1)
+    collector.tick(final=True)
+    assert count_of(collector, 15) == 1
+    recorder.close()
     collector.close()
 
 
