@@ -94,8 +94,8 @@ class Compaction:
             return None
         if not oldest.live and oldest.newest_us <= oldest_us:
             return oldest
-        if 2 * self._log.bytes_used <= max_bytes:
-            return None
+        if 2 * self._log.bytes_used <= max_bytes or self._log.dooming:
+            return None  # one at a time, or a slow sync would let copies pile up above max_bytes
         dead = sum(_dead_bytes(segment, oldest_us) for segment in segments[:-1])
         enough = max(oldest.size // 2, self._log.bytes_used // 4)
         return oldest if dead >= enough else None

@@ -185,7 +185,7 @@ class Journal:
             raise self._log.broken from error
 
     def compact(self) -> None:
-        """`maintain` until there is nothing more to do."""
+        """`maintain` until there is nothing more to do before the next `sync`."""
         while self.maintain():
             pass
 
