@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 MAINTAIN_S = 0.2
 """The journal persists marks and frees segments in steps of a few milliseconds."""
 DRAIN_LOOK_S = 0.01
+END_TO_END = int(EventID.END_TO_END)
 
 
 def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
@@ -137,7 +138,7 @@ class Gateway:
         delivery = pending.delivery
         self._journal.settled(delivery.key, delivery.key_seq)
         duration_ns = self._clock.monotonic_ns() - pending.accepted_ns
-        self._record(EventID.END_TO_END, duration_ns, correlation_of(delivery.event_id))
+        self._record(END_TO_END, duration_ns, correlation_of(delivery.event_id))
 
     def _fate(self, key: str, key_seq: int, fate: Fate) -> None:
         """Journalled first, told to the dispatcher when synced."""
