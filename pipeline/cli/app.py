@@ -29,6 +29,7 @@ COMMANDS = {
     "audit": "Verify and query the audit.",
     "config": "Check and show the configuration.",
     "bench": "Measure, beside the limits of this machine.",
+    "simulate": "Run the product's own code under simulated faults.",
     "worker": "Run one worker of a stage (what a container runs).",
     "collector": "Run the telemetry collector (what a container runs).",
 }

@@ -80,8 +80,9 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     meter = context.link_meter()
     hand = context.in_hand()
     store = SqliteAuditStore.open(context.data_dir / "audit.sqlite", config.audit.state_every)
+    appender = Appender(store, hand, context.recorder, context.clock.monotonic_ns)
     judge = Judge(
-        context.name, context.boot, Appender(store, hand, context.recorder, context.clock.monotonic_ns).append, store.tail, context.timing,
+        context.name, context.boot, appender.append, store.tail, context.timing,
         batch=config.audit.batch, died_in_hand=hand.died[:2] if hand.died else None, meter=meter,
     )  # fmt: skip
     sockets = Sockets(
