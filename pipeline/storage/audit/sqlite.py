@@ -74,6 +74,8 @@ class SqliteAuditStore:
         """See `AuditStore.append`."""
         if self._broken:
             raise MissingError(f"audit {self._path}: failed before; it has to be opened anew")
+        if len(self._heads) > limits.AUDIT_TAILS:
+            self._forget_some()
         try:
             return self._append(batch, None)
         except sqlite3.IntegrityError:
@@ -135,13 +137,15 @@ class SqliteAuditStore:
         connection.executemany(_INSERT, values)
         connection.execute("COMMIT")
 
+    def _forget_some(self) -> None:
+        """Between batches only: what a batch appended is not in the database before it commits."""
+        surplus = len(self._heads) - limits.AUDIT_TAILS + limits.AUDIT_TAILS // 8
+        for key in list(self._heads)[:surplus]:
+            del self._heads[key]
+
     def _load_head(self, key: str) -> Head:
-        heads = self._heads
-        if len(heads) >= limits.AUDIT_TAILS:
-            for old in list(heads)[: limits.AUDIT_TAILS // 8]:
-                del heads[old]
         row = self._connection.execute(_LAST_ROW, (key,)).fetchone()
-        head = heads[key] = head_of(decode_delivery(row[0])) if row else NO_ROWS
+        head = self._heads[key] = head_of(decode_delivery(row[0])) if row else NO_ROWS
         return head
 
     def _recorded_events(self, batch: Sequence[Delivery]) -> set[tuple[bytes, str]]:
