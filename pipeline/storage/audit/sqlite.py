@@ -32,10 +32,13 @@ _BY_EVENT = "SELECT 1 FROM rows WHERE event_id = ? AND key = ?"
 
 
 class SqliteAuditStore:
-    """An `AuditStore`. May be used from any one thread at a time."""
+    """An `AuditStore`. `append` may run in one thread while `tail` runs in another: each has a connection
+    of its own, so a tail never shows what is not committed."""
 
     def __init__(self, connection: sqlite3.Connection, lock: int, path: Path, state_every: int) -> None:
         self._connection = connection
+        self._reading = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._reading.execute("PRAGMA query_only = ON")
         self._lock = lock
         self._path = path
         self._state_every = state_every
@@ -91,14 +94,15 @@ class SqliteAuditStore:
     def tail(self, key: str) -> Tail:
         """See `AuditStore.tail`."""
         try:
-            (stored,) = self._connection.execute(_STORED, (key,)).fetchone()
-            bodies = self._connection.execute(_SINCE, (key, stored or 0)).fetchall()
+            (stored,) = self._reading.execute(_STORED, (key,)).fetchone()
+            bodies = self._reading.execute(_SINCE, (key, stored or 0)).fetchall()
         except sqlite3.Error as error:
             raise MissingError(f"audit {self._path}: {error}") from None
         rows = [decode_delivery(body) for (body,) in bodies]
         return tail_of(key, rows, stored or 0)
 
     def close(self) -> None:
+        self._reading.close()
         self._connection.close()
         os.close(self._lock)
 

@@ -140,6 +140,17 @@ def test_many_keys_in_one_batch_beyond_the_bound_still_chain(
     store.close()
 
 
+def test_a_tail_never_shows_what_is_not_committed(tmp_path: Path) -> None:
+    store = SqliteAuditStore.open(tmp_path / "audit.db")
+    first = lone_row("K")
+    store.append([first])
+    store._connection.execute("BEGIN IMMEDIATE")
+    store._connection.execute("UPDATE rows SET key_seq = 2")
+    assert store.tail("K").last == 1
+    store._connection.execute("ROLLBACK")
+    store.close()
+
+
 def test_a_reader_reads_while_the_writer_writes(tmp_path: Path) -> None:
     path = tmp_path / "audit.db"
     store = SqliteAuditStore.open(path)

@@ -17,6 +17,8 @@ from pipeline.storage.journal import DuplicateError, Journal, JournalFullError
 from pipeline.storage.journal.memory_disk import MemoryDisk
 from pipeline.storage.journal.records import event_id
 
+pytestmark = pytest.mark.slow
+
 KEYS = [f"K{number}" for number in range(5)]
 SETTINGS = Settings(segment_bytes=2048, max_bytes=20_480, retention_s=60, max_age_s=10**6)
 HALT, RESUME = b"halt", b"resume"
