@@ -38,6 +38,9 @@ from pipeline.storage.journal.replay import Controls
 from pipeline.storage.journal.scan import Record, read_records
 from pipeline.storage.journal.segment import Segment
 
+_KEY_BYTES = 32
+"""About what a key takes in a KEYS record."""
+
 
 class Compaction:
     """Carries one segment at a time. `accepted_us` tells the latest accept time given."""
@@ -175,7 +178,8 @@ class Compaction:
 def _dead_bytes(segment: Segment, oldest_us: int) -> int:
     """What carrying the segment would free."""
     known = segment.known if segment.newest_us > oldest_us else 0
-    return segment.filled - segment.live_bytes - known * (ENTRY.size + 1)
+    carried = segment.live_bytes + known * (ENTRY.size + 1) + len(segment.keys) * _KEY_BYTES
+    return segment.filled - carried
 
 
 def _within(body: bytes, oldest_us: int) -> list[bytes]:

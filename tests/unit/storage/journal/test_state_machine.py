@@ -17,8 +17,10 @@ from pipeline.storage.journal import DuplicateError, Journal, JournalFullError
 from pipeline.storage.journal.memory_disk import MemoryDisk
 from pipeline.storage.journal.records import event_id
 
+pytestmark = pytest.mark.slow
+
 KEYS = [f"K{number}" for number in range(5)]
-SETTINGS = Settings(segment_bytes=1024, max_bytes=12_288, retention_s=60, max_age_s=10**6)
+SETTINGS = Settings(segment_bytes=2048, max_bytes=20_480, retention_s=60, max_age_s=10**6)
 HALT, RESUME = b"halt", b"resume"
 
 
@@ -61,6 +63,7 @@ class JournalMachine(RuleBasedStateMachine):
         rng = Random(seed)
         keys = [hot, hot, *(key for key in KEYS if key != quiet)]
         slow = rng.choice([*KEYS, ""])
+        pace_ms = rng.choice([0, 50, 3000])
         for _ in range(rng.randint(5, 60)):
             self.accept(rng.choice(keys), rng.randint(1, 400))
             if rng.random() < 0.5:
@@ -69,7 +72,7 @@ class JournalMachine(RuleBasedStateMachine):
                 self._settle_up_to(rng.choice(keys), rng.randint(0, 3), slow)
             if rng.random() < 0.5:
                 self.journal.maintain()
-            self.clock.advance(ms=rng.randint(0, 3000))
+            self.clock.advance(ms=rng.randint(0, pace_ms))
 
     def _settle_up_to(self, key: str, behind: int, slow: str) -> None:
         upto = self._counter(key, synced_only=True) - behind
@@ -267,7 +270,8 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def bounded(self) -> None:
-        assert self.journal.bytes_used <= SETTINGS.max_bytes + 2 * SETTINGS.segment_bytes
+        """A carried segment, the doomed one, and what a record of a third may leave unused at an end."""
+        assert self.journal.bytes_used <= SETTINGS.max_bytes + 4 * SETTINGS.segment_bytes
 
 
 TestJournal = JournalMachine.TestCase
