@@ -88,13 +88,7 @@ def identity(source: str, webhook_id: str) -> bytes:
 
 
 def event_id(source: str, webhook_id: str, jno: int) -> bytes:
-<<<<<<< HEAD
     """Hash of source, webhook-id and first journal number."""
-    digest = _hash(source, webhook_id)
-    digest.update(WORD.pack(jno))
-    return digest.digest()[:ID_BYTES]
-=======
-    """Hash of source, webhook-id and first journal number (DESIGN §3.1)."""
     return event_id_from(identity_hash(source, webhook_id), jno)
 
 
@@ -102,4 +96,3 @@ def event_id_from(started: hashlib._Hash, jno: int) -> bytes:
     """The same from an `identity_hash`, which is used up."""
     started.update(WORD.pack(jno))
     return started.digest()[:ID_BYTES]
->>>>>>> storage
