@@ -30,6 +30,7 @@ COMMANDS = {
     "config": "Check and show the configuration.",
     "baseline": "Is it healthy, and is it slower than it was?",
     "bench": "Measure, beside the limits of this machine.",
+    "simulate": "Run the product's own code under simulated faults.",
     "worker": "Run one worker of a stage (what a container runs).",
     "collector": "Run the telemetry collector (what a container runs).",
 }

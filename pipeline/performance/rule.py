@@ -6,7 +6,12 @@ Lehmann (the Mann-Whitney test turned round; Hollander, Wolfe and Chicken, Nonpa
 3rd ed., §4.3): of all m·n differences the c-th smallest, with the largest c for which U ≤ c − 1 has a chance
 of at most α when nothing has changed. B is worse if that bound exceeds the margin. No distribution is
 assumed, so one wild round of twenty moves nothing; that rounds of a run resemble each other more than rounds
-of two runs is what the margin is for, and `false_alarms` measures whether it is enough.
+of two runs is what the margin is for.
+
+Measured on unchanged code (`ringline baseline diff --self-test --runs 120`, 2 virtual CPUs under a load of 3
+to 10): 3 of 14,280 pairs called worse (0.02 %), none of 60 disjoint ones (below 4.9 % with 95 % confidence);
+the same pairs made slower are caught in 68 % (×1.3), 97 % (×1.5) and 100 % (×2). The marker's own figures, by
+`tests/benchmarks/marker_false_alarms.py 40`: none of 1,560 pairs; 73 %, 99.8 % and 100 %.
 """
 
 from __future__ import annotations

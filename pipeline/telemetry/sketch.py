@@ -35,7 +35,9 @@ PERCENTILES = (5000, 9500, 9900, 9990)
 def bucket_of(values: Ints) -> Ints:
     """The bucket of each value (ns, ≥ 0)."""
     buckets = (values.astype(np.float64).view(np.int64) >> _FRACTION_SHIFT) - _OFFSET
-    return np.clip(buckets, 0, BUCKETS - 1, out=buckets)
+    np.maximum(buckets, 0, out=buckets)  # not np.clip, which asks for its bounds' ranges each time
+    np.minimum(buckets, BUCKETS - 1, out=buckets)
+    return buckets
 
 
 def _edges() -> Ints:

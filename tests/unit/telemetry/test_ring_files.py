@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -65,31 +67,33 @@ def test_closing_twice_and_writing_after_it_do_nothing(tmp_path: Path) -> None:
     assert (ring.dropped, ring.waiting) == (0, 0)
 
 
+FORKING_WRITER = """
+import os, sys, time
+from pathlib import Path
+from pipeline.telemetry.ring import create_ring
+
+ring = create_ring(Path(sys.argv[1]), "agent-0", 64)
+ring.put(1, 2, 3)
+if os.fork() == 0:  # outlives its parent, until its standard input ends
+    print(ring.put(4, 5, 6), flush=True)
+    ring.close()
+    sys.stdin.read()
+os._exit(0)
+"""
+
+
 def test_a_forked_child_neither_writes_nor_keeps_its_dead_parent_alive(tmp_path: Path) -> None:
-    ready, told = os.pipe()
-    ask, answer = os.pipe()
-    parent = os.fork()
-    if parent == 0:  # the writer: opens a ring, forks a child that outlives it, and dies
-        ring = create_ring(tmp_path, "agent-0", 64)
-        ring.put(1, 2, 3)
-        if os.fork() == 0:
-            written = ring.put(4, 5, 6)
-            ring.close()
-            os.read(ask, 1)
-            os._exit(int(written))
-        os.write(told, b"x")
-        os._exit(0)
-    os.read(ready, 1)
-    os.waitpid(parent, 0)
-    [path] = tmp_path.iterdir()
-    reader = RingReader.attach(path)
-    assert reader.writer_is_gone()
-    assert not reader.closed
-    assert reader.drain(np.zeros((8, 4), dtype=np.int64)).kept == 1
-    reader.close()
-    os.write(answer, b"x")
-    for fd in (ready, told, ask, answer):
-        os.close(fd)
+    command = [sys.executable, "-c", FORKING_WRITER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "False\n"
+        writer.wait(10)
+        [path] = tmp_path.iterdir()
+        reader = RingReader.attach(path)
+        assert reader.writer_is_gone()
+        assert not reader.closed
+        assert reader.drain(np.zeros((8, 4), dtype=np.int64)).kept == 1
+        reader.close()
 
 
 def test_a_name_that_would_leave_the_directory_is_refused(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ class SteppedReader(RingReader):
 
 
 @pytest.mark.parametrize(("mode", "proof"), KINDS_OF_RING)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 1 << 32), speed=st.integers(1, 12), lead=st.integers(0, 3 * CAPACITY))
 def test_a_reader_amid_the_stores_of_a_writer_accepts_nothing_torn(
     mode: Mode, proof: Proof, seed: int, speed: int, lead: int
@@ -275,7 +275,7 @@ def test_counters_that_cannot_be_true_are_refused(word: int, value: int, reason:
     assert refused.value.reason == reason
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     data=st.binary(min_size=512, max_size=512), entries=st.binary(max_size=2048), mode=st.sampled_from(Mode)
 )
