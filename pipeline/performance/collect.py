@@ -55,7 +55,7 @@ def collect_performance_baseline(
     sleep: Callable[[float], object] = time.sleep,
     **options: Any,
 ) -> dict[str, Any]:
-    """Sends trades through `manager` and says how it did (REQUIREMENTS R3), as plain values.
+    """Sends trades through `manager` and says how it did, as plain values.
 
     `options` are those of `options.Options`: `max_processing_ms`, `max_lag_ms`, `trades`, … The result has
     `execution`, `throughput`, `performance` (with `healthy`, `breaches` saying why not, and `latency`, which
@@ -219,7 +219,7 @@ def _latency(manager: Manager, course: Course) -> dict[str, Any]:
 
 
 def _options(manager: Manager, options: Options) -> dict[str, Any]:
-    """Exactly the keys of REQUIREMENTS R3."""
+    """Exactly the six keys of a baseline."""
     found = {name: getattr(options, name) for name in _OPTIONS}
     found["backlog_threshold_ms"] = options.threshold_ms
     found["trade_throttle"] = manager.trade_throttle

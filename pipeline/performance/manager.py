@@ -71,7 +71,7 @@ class Manager(Protocol):
 
     @property
     def trade_throttle(self) -> dict[str, Any] | None:
-        """The settings of the throttle that meets these trades (REQUIREMENTS R3); None: none does."""
+        """The settings of the throttle that meets these trades; None: none does."""
 
     def submit(self, due_ns: int) -> Submission:
         """One trade, meant for `due_ns` (CLOCK_MONOTONIC), taken as far as this manager can see it."""

@@ -26,7 +26,7 @@ from pipeline.errors import UsageError
 from pipeline.performance.figures import median
 
 MARGIN = 0.20
-"""A p95 that is worse by more than this fails (REQUIREMENTS R3, R5)."""
+"""A p95 that is worse by more than this fails."""
 ALPHA = 0.001
 """Chance of the bound lying above the true ratio, if rounds were independent."""
 MIN_ROUNDS = 7

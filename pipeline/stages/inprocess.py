@@ -103,7 +103,7 @@ class InProcessPipeline:
         return delivery
 
     def throttle_scopes(self, key: str) -> list[dict[str, Any]]:
-        """The payload of every throttle scope of `key` (REQUIREMENTS R3)."""
+        """The payload of every throttle scope of `key`."""
         agent_state, _, _ = self._states.get(key) or self._origin(key)
         return self._logic.throttle_scopes(agent_state[0])
 

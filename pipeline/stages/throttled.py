@@ -61,7 +61,7 @@ def sentence(reason: str) -> str:
 
 
 def throttle_settings(throttles: tuple[schema.Throttle, ...], trade: Trade) -> dict[str, object] | None:
-    """The settings of the first throttle that meets this scope (REQUIREMENTS R3); None: none does."""
+    """The settings of the first throttle that meets this scope; None: none does."""
     for throttle in throttles:
         scope = throttle.scope
         if scope.strategy_id in (None, trade.strategy_id) and scope.symbol in (None, trade.symbol):
