@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -176,3 +177,20 @@ def test_trading_is_halted_for_all_keys_also_for_those_seen_later_and_resumed(tm
     assert rows["S9", "c"] == "rejected"
     assert rows["S9", "d"] in {"filled", "placed"}
     assert ("S9", "halt") in rows
+
+
+def test_an_idle_pipeline_stops_at_once(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    with Running(config):
+        client = Client(config)
+        client.post_until_taken("a", candle("S0", 1))
+        client.close()
+        wait_until_audited(config, 1)
+        # Long enough for the journal to note, on its own account, that this is settled.
+        journal = Path(config.data_dir) / "journal"
+        noted = max(file.stat().st_mtime_ns for file in journal.iterdir())
+        wait_for(
+            lambda: max(file.stat().st_mtime_ns for file in journal.iterdir()) > noted, "a journalled mark"
+        )
+        began = time.monotonic()
+    assert time.monotonic() - began < config.supervisor.drain_s / 2

@@ -181,7 +181,7 @@ class Gateway:
         limit_ns = self._context.config.supervisor.drain_s * NS_PER_S * 8 // 10
         give_up_ns = self._clock.monotonic_ns() + max(limit_ns, 100 * NS_PER_MS)
         while self._clock.monotonic_ns() < give_up_ns:
-            if not self._dispatcher.unsettled and not self._journal.unsynced:
+            if not self._dispatcher.unsettled:  # what is not synced yet, the committer's end syncs
                 return
             await asyncio.sleep(DRAIN_LOOK_S)
         log.warning("left with %d unsettled events; they are in the journal", self._dispatcher.unsettled)
