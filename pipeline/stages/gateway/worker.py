@@ -68,6 +68,10 @@ def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
     return 0
 
 
+def _nothing() -> None:
+    """What there is to do once marks are on disk."""
+
+
 class Gateway:
     """Joins the application, the journal and the dispatcher."""
 
@@ -172,6 +176,8 @@ class Gateway:
         assert self._app is not None
         try:
             self._journal.maintain()
+            if self._journal.unsynced and not self._app.committer.pending:
+                self._when_synced(_nothing)  # marks, with no event coming whose sync would take them along
         except Exception as error:  # whatever the disk did, no more events are taken
             self._app.health.fail(f"journal: {error}")
             log.exception("journal maintenance failed")
