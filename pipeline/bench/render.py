@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from pipeline.bench.shape import Bench, Result
-from pipeline.replay.render_text import rich_table
-from pipeline.replay.tables import Table
+from pipeline.plotting.tables import Table
+from pipeline.plotting.text import rich_table
 
 _COLUMNS = ("", "value", "unit", "target", "met", "ratio", "to")
 
