@@ -22,13 +22,14 @@ from pipeline.trading.state import Slot, State, decode_state, encode_state
 from pipeline.trading.strategies import KINDS, Factory
 from pipeline.trading.strategies.protocol import advance
 from pipeline.trading.throttle_view import throttle_snapshot
-from pipeline.trading.turn import EXIT, Turn
+from pipeline.trading.turn import EXIT, Turn, quiet_bar
 
 LOGIC_VERSION = 1
 """Rises whenever the same events could be decided otherwise or a state's bytes change."""
 
 _ORDERED = int(Verdict.ORDERED)
 _FAILED = int(Verdict.FAILED)
+_EXPOSURE = limits.MAX_EXPOSURE
 _NOTHING = Decision()
 _RESUME, _FLATTEN = Action.RESUME.value, Action.FLATTEN.value
 _ACTIONS = frozenset(action.value for action in Action)
@@ -117,27 +118,25 @@ class AgentLogic:
     # ---- candles
 
     def _candle(self, state: State, candle: Candle) -> tuple[State, Decision]:
-        if rejected := self._unusable(state, candle):
-            return state, Decision(rejected=rejected)
+        if candle.time_us <= state.candle_us or max(state.peak, candle.high) * state.reach > _EXPOSURE:
+            if rejected := self._unusable(state, candle):
+                return state, Decision(rejected=rejected)
         plan = self._plans.of(state.symbol)
-        turn = self._bar(plan, state, candle)
-        slots, legs, close = turn.slots, turn.legs, candle.close
-        eventful = False
+        slots, answers = list(state.slots), []
+        quiet = True
         for index, seat in enumerate(plan.seats):
             slot = slots[index]
             memory, intent, fault = advance(seat.strategy, slot.memory, candle)
-            if fault:
-                eventful = True
-                legs.append(Leg(seat.name, _FAILED, reasons=(fault,)))
-                continue
-            slot = slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scopes)
-            if intent is None:
-                legs.append(seat.held)
-            else:
-                eventful = True
-                turn.aim(index, slot, seat.sized(intent), close)
-        after = turn.state(candle.time_us, close, state.halted)
-        return after, Decision(tuple(legs)) if eventful else plan.held
+            slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scopes)
+            answers.append((intent, fault))
+            if intent is not None or fault:
+                quiet = False
+        if quiet:
+            return quiet_bar(state, candle, slots), plan.held
+        turn = self._bar(plan, state, candle)
+        turn.slots = slots
+        turn.answer(answers, candle.close)
+        return turn.state(candle.time_us, candle.close, state.halted), Decision(tuple(turn.legs))
 
     def _apply_candle(self, plan: Plan, state: State, candle: Candle, decision: Decision) -> State:
         turn = self._bar(plan, state, candle)

@@ -6,8 +6,10 @@ rebuilding is take alone, so both end in the same state by construction.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pipeline import limits
-from pipeline.messages import BUY, SELL, Leg, Verdict
+from pipeline.messages import BUY, SELL, Candle, Leg, Verdict
 from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan
 from pipeline.trading.reasons import Reason, describe
@@ -20,6 +22,7 @@ EXIT = "exit"
 _HELD = int(Verdict.HELD)
 _ORDERED = int(Verdict.ORDERED)
 _DENIED = int(Verdict.DENIED)
+_FAILED = int(Verdict.FAILED)
 
 
 class Turn:
@@ -65,6 +68,16 @@ class Turn:
             if slot.name == name:
                 return index
         return -1
+
+    def answer(self, answers: Iterable[tuple[int | None, str]], price: int) -> None:
+        """The legs of all seats on one candle: (intent, why the strategy failed) of each, in their order."""
+        for index, (seat, (intent, fault)) in enumerate(zip(self._plan.seats, answers, strict=True)):
+            if fault:
+                self.legs.append(Leg(seat.name, _FAILED, reasons=(fault,)))
+            elif intent is None:
+                self.legs.append(seat.held)
+            else:
+                self.aim(index, self.slots[index], seat.sized(intent), price)
 
     def aim(self, index: int, slot: Slot, target: int, price: int, wanted: int = 0) -> None:
         """Bring `slot` to `target` at `price`: an exit leg for what is too much, then an entry leg for what
@@ -186,6 +199,27 @@ class Turn:
             for slot in self.slots[seats:]
             if slot.position or not idle(plan.rules_of(slot.name), slot.scopes, self.now_us)
         ]
+
+
+def quiet_bar(state: State, candle: Candle, slots: list[Slot]) -> State:
+    """The state after a candle on which nobody wants anything: what `Turn` would leave, for less."""
+    time_us, high, reach = candle.time_us, candle.high, 0
+    for slot in slots:
+        position = slot.position
+        if position:
+            reach = max(reach, position if position > 0 else -position)
+    return State(
+        state.symbol,
+        max(state.clock_us, time_us),
+        time_us,
+        candle.close,
+        state.mark,
+        state.halted,
+        max(state.peak, high) if reach else high,
+        reach,
+        0,
+        tuple(slots),
+    )
 
 
 def _closing(position: int, target: int) -> int:

@@ -51,7 +51,7 @@ class SmaCross:
         slow_sum = memory.slow_sum + close
         if count == slow:
             slow_sum -= closes[0]
-            closes = (*closes[1:], close)
+            closes = closes[1:] + (close,)  # noqa: RUF005 - a third faster than unpacking
         else:
             closes = (*closes, close)
             if count + 1 < slow:
