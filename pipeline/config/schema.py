@@ -83,7 +83,7 @@ class Exec(Section, frozen=True):
     port: Port = 8004
     workers: Workers = 1
     max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
-    fill_policy: Literal["next_open", "signal_price"] = "next_open"
+    fill_policy: Literal["next_open", "signal_price", "worst_of_bar"] = "next_open"
     commission_bps: DecimalText = "1"
     """Commission in basis points of a fill's notional."""
     slippage_bps: DecimalText = "0"
@@ -128,9 +128,10 @@ class Instrument(Section, frozen=True):
 
 
 class Strategy(Section, frozen=True):
-    """One strategy; `fast` and `slow` (bars) for sma_cross, `lookback` and `exit_lookback` for breakout."""
+    """One strategy; `fast` and `slow` (bars) for sma_cross, `lookback` and `exit_lookback` for breakout,
+    `lookback` and `deviations` for mean_reversion."""
 
-    kind: Literal["sma_cross", "breakout"]
+    kind: Literal["sma_cross", "breakout", "mean_reversion"]
     quantity: DecimalText = "100"
     symbols: tuple[SymbolText, ...] = ()
     """Symbols that it trades; empty: all."""
@@ -138,6 +139,8 @@ class Strategy(Section, frozen=True):
     slow: Annotated[int, Meta(ge=2, le=1000)] = 30
     lookback: Annotated[int, Meta(ge=1, le=1000)] = 20
     exit_lookback: Annotated[int, Meta(ge=1, le=1000)] = 10
+    deviations: DecimalText = "2"
+    """Standard deviations from the mean that are far."""
     short: bool = False
     """Also sell short; otherwise long or flat."""
 

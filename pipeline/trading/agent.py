@@ -38,9 +38,9 @@ _ACTIONS = frozenset(action.value for action in Action)
 class AgentLogic:
     """Strategies, throttles and risk limits of one configuration.
 
-    `fill_policy` must be the exec's: under `next_open` orders rest until the next candle, and how many of
-    a key may is limited. `kinds` are the strategies that a configuration can ask for. `code` names the
-    version of the logic and of its configuration. Raises ConfigError with every fault.
+    `fill_policy` must be the exec's: under all but `signal_price` orders rest until the next candle, and
+    how many of a key may is limited. `kinds` are the strategies that a configuration can ask for. `code`
+    names the version of the logic and of its configuration. Raises ConfigError with every fault.
     """
 
     __slots__ = ("_plans", "_rests", "code")
@@ -52,9 +52,13 @@ class AgentLogic:
         kinds: Mapping[str, Factory] = KINDS,
     ) -> None:
         self._plans = Plans(trading, kinds)
-        self._rests = fill_policy == "next_open"
+        self._rests = fill_policy != "signal_price"
         settings = msgspec.json.encode((trading, self._rests), order="deterministic")
         self.code = f"{LOGIC_VERSION}-{hashlib.sha256(settings).hexdigest()[:8]}"
+
+    def plan_of(self, key: str) -> Plan:
+        """What of the configuration applies to `key`."""
+        return self._plans.of(key)
 
     def origin(self, key: str) -> State:
         """The state of `key` before its first event."""
@@ -118,9 +122,9 @@ class AgentLogic:
     # ---- candles
 
     def _candle(self, state: State, candle: Candle) -> tuple[State, Decision]:
-        if candle.time_us <= state.candle_us or max(state.peak, candle.high) * state.reach > _EXPOSURE:
-            if rejected := self._unusable(state, candle):
-                return state, Decision(rejected=rejected)
+        suspect = candle.time_us <= state.candle_us or max(state.peak, candle.high) * state.reach > _EXPOSURE
+        if suspect and (rejected := self._unusable(state, candle)):
+            return state, Decision(rejected=rejected)
         plan = self._plans.of(state.symbol)
         slots, answers = list(state.slots), []
         quiet = True

@@ -4,6 +4,8 @@ Exec refuses nothing: what it holds differs from what the agent intends by resti
 
 - `next_open`: an order made on one event rests and fills at the open of the symbol's next candle, as a leg
   of that candle's row. The open of the bar in which a signal came may lie before the signal.
+- `worst_of_bar`: as `next_open`, but a buy fills at that candle's high and a sell at its low, so that no
+  fill is better than any the candle allowed.
 - `signal_price`: an order fills at once at its leg's price, a candle's close or a signal's price.
 
 Slippage worsens every fill; commission is on the fill's notional. Profit is by average cost (`book`).
@@ -31,25 +33,27 @@ from pipeline.trading.instruments import Instruments
 
 LOGIC_VERSION = 1
 """Rises whenever the same decisions could fill otherwise or a state's bytes change."""
-FillPolicy = Literal["next_open", "signal_price"]
+FillPolicy = Literal["next_open", "signal_price", "worst_of_bar"]
+NEXT_OPEN: FillPolicy = "next_open"
+SIGNAL_PRICE: FillPolicy = "signal_price"
+WORST_OF_BAR: FillPolicy = "worst_of_bar"
 
 _ORDERED = int(Verdict.ORDERED)
 _FLATTEN = Action.FLATTEN.value
 _NOTHING = Fills()
 _FLAT = (0, 0)
-_NEXT_OPEN: FillPolicy = "next_open"
-_SIGNAL_PRICE: FillPolicy = "signal_price"
 
 
 class ExecLogic:
     """Fill policy and costs of one configuration. Raises ConfigError when they are out of range."""
 
-    __slots__ = ("_costs", "_instruments", "_rests", "code")
+    __slots__ = ("_instruments", "_rests", "code", "costs", "policy")
 
     def __init__(self, trading: schema.Trading, section: schema.Exec) -> None:
         self._instruments = Instruments(trading)
-        self._costs = Costs(section)
-        self._rests = section.fill_policy == _NEXT_OPEN
+        self.costs = Costs(section)
+        self.policy: FillPolicy = section.fill_policy
+        self._rests = section.fill_policy != SIGNAL_PRICE
         costs = f"{section.fill_policy}/{section.commission_bps}/{section.slippage_bps}"
         self.code = f"{LOGIC_VERSION}-{costs}"
 
@@ -97,31 +101,35 @@ class ExecLogic:
         if type(event) is Control and event.action == _FLATTEN:
             held = {position.strategy: position.quantity for position in state.positions}
             orders, cancels = flattened(orders, held)
-        open_price = event.open if type(event) is Candle else 0
+        due = event if type(event) is Candle else None
         books = {position.strategy: (position.quantity, position.cost) for position in state.positions}
         tick = self._instruments.of(state.symbol).tick
         fills, resting = [], 0
         for order in orders:
-            if order.seq != key_seq and open_price:
-                fills.append(self._fill(order, open_price, _NEXT_OPEN, books, tick))
+            if order.seq != key_seq and due is not None:
+                fills.append(self._fill(order, self._due_price(due, order.side), books, tick))
             elif order.seq == key_seq and not self._rests:
-                fills.append(self._fill(order, decision.legs[order.leg].price, _SIGNAL_PRICE, books, tick))
+                fills.append(self._fill(order, decision.legs[order.leg].price, books, tick))
             else:
                 resting += 1
         return Fills(tuple(fills), resting, tuple(cancels))
 
-    def _fill(
-        self, order: Order, reference: int, policy: str, books: dict[str, tuple[int, int]], tick: int
-    ) -> Fill:
+    def _due_price(self, candle: Candle, side: int) -> int:
+        """Where an order that rested fills on `candle`, before slippage."""
+        if self.policy != WORST_OF_BAR:
+            return candle.open
+        return candle.high if side > 0 else candle.low
+
+    def _fill(self, order: Order, reference: int, books: dict[str, tuple[int, int]], tick: int) -> Fill:
         """The whole of `order` near `reference`; moves its strategy's (position, cost) in `books`."""
-        costs, side, quantity, strategy = self._costs, order.side, order.quantity, order.strategy
+        costs, side, quantity, strategy = self.costs, order.side, order.quantity, order.strategy
         price = costs.slipped(reference, side, tick)
         position, cost = books.get(strategy, _FLAT)
         position, cost, realised = booked(position, cost, side, quantity, price)
         books[strategy] = (position, cost)
         commission = costs.commission(price * quantity)
         return Fill(
-            order.seq, order.leg, strategy, side, quantity, price, commission, realised, position, policy
+            order.seq, order.leg, strategy, side, quantity, price, commission, realised, position, self.policy
         )
 
 

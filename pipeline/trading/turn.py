@@ -87,7 +87,7 @@ class Turn:
             self.legs.append(Leg(slot.name, _HELD))
             return
         side = BUY if target > position else SELL
-        closing = _closing(position, target)
+        closing = closing_quantity(position, target)
         if closing:
             reasons = self._exit_reasons(closing, price)
             self._answer(slot.name, side, closing, price, EXIT, reasons)
@@ -222,7 +222,7 @@ def quiet_bar(state: State, candle: Candle, slots: list[Slot]) -> State:
     )
 
 
-def _closing(position: int, target: int) -> int:
+def closing_quantity(position: int, target: int) -> int:
     """How much of `position` must go on the way to `target`."""
     if position > 0:
         return max(position - max(target, 0), 0)

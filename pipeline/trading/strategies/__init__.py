@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pipeline.config import schema
+from pipeline.trading.decimals import fraction
 from pipeline.trading.strategies.breakout import Breakout
+from pipeline.trading.strategies.mean_reversion import MeanReversion
 from pipeline.trading.strategies.protocol import FULL, Strategy
 from pipeline.trading.strategies.sma_cross import SmaCross
 
@@ -20,6 +22,14 @@ def _breakout(section: schema.Strategy) -> Strategy:
     return Breakout(section.lookback, section.exit_lookback, short=section.short)
 
 
-KINDS: Mapping[str, Factory] = {"sma_cross": _sma_cross, "breakout": _breakout}
+def _mean_reversion(section: schema.Strategy) -> Strategy:
+    return MeanReversion(section.lookback, fraction(section.deviations), short=section.short)
 
-__all__ = ["FULL", "KINDS", "Breakout", "Factory", "SmaCross", "Strategy"]
+
+KINDS: Mapping[str, Factory] = {
+    "sma_cross": _sma_cross,
+    "breakout": _breakout,
+    "mean_reversion": _mean_reversion,
+}
+
+__all__ = ["FULL", "KINDS", "Breakout", "Factory", "MeanReversion", "SmaCross", "Strategy"]

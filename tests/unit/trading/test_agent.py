@@ -362,6 +362,6 @@ def test_every_impossible_strategy_is_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         AgentLogic(schema.Trading(strategies=strategies))
     assert caught.value.faults == [
-        "trading.strategies.a.kind = 'scripted': expected breakout, sma_cross",
+        "trading.strategies.a.kind = 'scripted': expected breakout, mean_reversion, sma_cross",
         "trading.strategies.b: sma_cross: fast = 9 must be positive and below slow = 9",
     ]
