@@ -73,6 +73,8 @@ MAX_STRATEGIES_A_KEY = 64
 """Strategies with a position or a throttle's memory in one symbol; each is part of the key's state."""
 MAX_RESTING_ORDERS = 256
 """Entries of one key that may wait for the next candle; exits may be as many again. All are in its state."""
+MAX_STRATEGY_LINES = 100_000
+"""Lines that one step of a user's strategy may run: about 10 ms, a hundred times what a slow one takes."""
 MAX_MEMORY_BYTES = 64 * KIB
 """What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
 

@@ -91,7 +91,7 @@ class _Matrix:
         self._add(int(np.max(widths)), values, widths, b"n")
 
     def packed(self) -> tuple[bytes, list[int], int]:
-        """(bytes, offsets of the rows and the end, 0) or, where all rows are equally long, (…, [], length)."""
+        """(bytes, offsets of rows and end, 0) or, where all rows are equally long, (bytes, [], length)."""
         matrix = np.empty((self._rows, self._width), dtype=np.uint8)
         mask = np.ones(matrix.shape, dtype=np.bool_) if not isinstance(self._lengths, np.int64) else None
         at = 0

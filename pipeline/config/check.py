@@ -8,6 +8,8 @@ from decimal import Decimal
 from pipeline import limits
 from pipeline.config.schema import Config, Instrument, Strategy, Trading
 
+MAX_DEVIATIONS = 100
+"""A close is never further from its mean than √(n − 1) deviations, 31.6 of 1,000 bars."""
 PORT_STRIDE = 10
 """The k-th worker of a stage listens on its port + 10·k."""
 
@@ -96,7 +98,7 @@ def _trading(config: Config) -> Iterator[str]:
     if len(trading.strategies) > limits.MAX_STRATEGIES_A_KEY:
         yield f"trading.strategies: {len(trading.strategies)}; the limit is {limits.MAX_STRATEGIES_A_KEY}"
     for name, strategy in trading.strategies.items():
-        yield from _strategy(f"trading.strategies.{name}", strategy)
+        yield from _strategy(f"trading.strategies.{name}", strategy, trading)
         yield from _quantity(
             f"trading.strategies.{name}.quantity", strategy.quantity, trading, strategy.symbols
         )
@@ -142,7 +144,34 @@ def _costs(config: Config) -> Iterator[str]:
             yield f"exec.{name} = {text!r}: allowed: 0 to {limits.MAX_BPS}"
 
 
-def _strategy(path: str, strategy: Strategy) -> Iterator[str]:
+def _members(path: str, strategy: Strategy, trading: Trading) -> Iterator[str]:
+    if not strategy.members:
+        yield f"{path}.members: an ensemble needs at least one"
+    for name, weight in strategy.members.items():
+        member = trading.strategies.get(name)
+        if member is None:
+            known = ", ".join(sorted(trading.strategies))
+            yield f"{path}.members.{name}: no such strategy; there are {known}"
+        elif member.kind == "ensemble":
+            yield f"{path}.members.{name}: is an ensemble itself; an ensemble is made of strategies"
+        if Decimal(weight) <= 0:
+            yield f"{path}.members.{name} = {weight!r}: a weight must be positive"
+
+
+def _strategy(path: str, strategy: Strategy, trading: Trading) -> Iterator[str]:
+    if strategy.kind == "ensemble":
+        yield from _members(path, strategy, trading)
+    if strategy.kind == "custom" and not strategy.source:
+        yield f"{path}.source: missing; FILE.py:CLASS or the name of an entry point"
+    if strategy.kind == "mean_reversion" and not 0 < Decimal(strategy.deviations) <= MAX_DEVIATIONS:
+        yield f"{path}.deviations = {strategy.deviations!r}: above 0, at most {MAX_DEVIATIONS}"
+    if strategy.kind == "volatility_target":
+        if not 0 < Decimal(strategy.target_bps) <= limits.MAX_BPS:
+            yield f"{path}.target_bps = {strategy.target_bps!r}: above 0, at most {limits.MAX_BPS}"
+        if not 0 <= Decimal(strategy.rebalance_percent) <= 100:
+            yield f"{path}.rebalance_percent = {strategy.rebalance_percent!r}: allowed: 0 to 100"
+    if strategy.kind in ("mean_reversion", "volatility_target") and strategy.lookback < 2:
+        yield f"{path}.lookback = {strategy.lookback}: at least 2 for {strategy.kind}"
     if strategy.kind == "sma_cross" and strategy.fast >= strategy.slow:
         yield f"{path}.fast = {strategy.fast}: must be below slow ({strategy.slow})"
 

@@ -129,9 +129,10 @@ class Instrument(Section, frozen=True):
 
 class Strategy(Section, frozen=True):
     """One strategy; `fast` and `slow` (bars) for sma_cross, `lookback` and `exit_lookback` for breakout,
-    `lookback` and `deviations` for mean_reversion."""
+    `lookback` and `deviations` for mean_reversion, `lookback`, `target_bps` and `rebalance_percent` for
+    volatility_target, `members` for ensemble, `source` and `parameters` for custom."""
 
-    kind: Literal["sma_cross", "breakout", "mean_reversion"]
+    kind: Literal["sma_cross", "breakout", "mean_reversion", "volatility_target", "ensemble", "custom"]
     quantity: DecimalText = "100"
     symbols: tuple[SymbolText, ...] = ()
     """Symbols that it trades; empty: all."""
@@ -141,6 +142,16 @@ class Strategy(Section, frozen=True):
     exit_lookback: Annotated[int, Meta(ge=1, le=1000)] = 10
     deviations: DecimalText = "2"
     """Standard deviations from the mean that are far."""
+    target_bps: DecimalText = "100"
+    """The volatility aimed at: standard deviation of a bar's return."""
+    rebalance_percent: DecimalText = "10"
+    """Of `quantity`: a size that is off by less stays."""
+    members: dict[NameText, DecimalText] = {}
+    """Strategies by name that vote, each with its weight. A member only votes: it trades nothing itself."""
+    source: Annotated[str, Meta(max_length=1024)] = ""
+    """`FILE.py:CLASS`, or the name of an entry point in the group `ringline.strategies`."""
+    parameters: dict[str, str | int | bool] = {}
+    """Given to a custom strategy when it is made."""
     short: bool = False
     """Also sell short; otherwise long or flat."""
 

@@ -47,13 +47,15 @@ _FLAT = (0, 0)
 class ExecLogic:
     """Fill policy and costs of one configuration. Raises ConfigError when they are out of range."""
 
-    __slots__ = ("_instruments", "_rests", "code", "costs", "policy")
+    __slots__ = ("_due", "_instruments", "_rests", "code", "costs", "policy")
 
     def __init__(self, trading: schema.Trading, section: schema.Exec) -> None:
         self._instruments = Instruments(trading)
         self.costs = Costs(section)
         self.policy: FillPolicy = section.fill_policy
         self._rests = section.fill_policy != SIGNAL_PRICE
+        # What rested before the policy was changed to one under which nothing rests fills at an open.
+        self._due: FillPolicy = section.fill_policy if self._rests else NEXT_OPEN
         costs = f"{section.fill_policy}/{section.commission_bps}/{section.slippage_bps}"
         self.code = f"{LOGIC_VERSION}-{costs}"
 
@@ -107,20 +109,22 @@ class ExecLogic:
         fills, resting = [], 0
         for order in orders:
             if order.seq != key_seq and due is not None:
-                fills.append(self._fill(order, self._due_price(due, order.side), books, tick))
+                fills.append(self._fill(order, self._due_price(due, order.side), self._due, books, tick))
             elif order.seq == key_seq and not self._rests:
-                fills.append(self._fill(order, decision.legs[order.leg].price, books, tick))
+                fills.append(self._fill(order, decision.legs[order.leg].price, SIGNAL_PRICE, books, tick))
             else:
                 resting += 1
         return Fills(tuple(fills), resting, tuple(cancels))
 
     def _due_price(self, candle: Candle, side: int) -> int:
         """Where an order that rested fills on `candle`, before slippage."""
-        if self.policy != WORST_OF_BAR:
+        if self._due != WORST_OF_BAR:
             return candle.open
         return candle.high if side > 0 else candle.low
 
-    def _fill(self, order: Order, reference: int, books: dict[str, tuple[int, int]], tick: int) -> Fill:
+    def _fill(
+        self, order: Order, reference: int, policy: str, books: dict[str, tuple[int, int]], tick: int
+    ) -> Fill:
         """The whole of `order` near `reference`; moves its strategy's (position, cost) in `books`."""
         costs, side, quantity, strategy = self.costs, order.side, order.quantity, order.strategy
         price = costs.slipped(reference, side, tick)
@@ -129,7 +133,7 @@ class ExecLogic:
         books[strategy] = (position, cost)
         commission = costs.commission(price * quantity)
         return Fill(
-            order.seq, order.leg, strategy, side, quantity, price, commission, realised, position, self.policy
+            order.seq, order.leg, strategy, side, quantity, price, commission, realised, position, policy
         )
 
 

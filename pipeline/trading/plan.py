@@ -15,10 +15,10 @@ from pipeline import limits
 from pipeline.config import schema
 from pipeline.errors import ConfigError
 from pipeline.messages import Decision, Leg, Verdict
-from pipeline.trading.decimals import configured
+from pipeline.trading.decimals import configured, fraction
 from pipeline.trading.instruments import Instrument, Instruments
 from pipeline.trading.state import Slot, State
-from pipeline.trading.strategies import FULL, Factory, Strategy
+from pipeline.trading.strategies import ENSEMBLE, FULL, Ensemble, Factory, Strategy
 from pipeline.trading.throttle import Rule, compile_rule, origin
 
 
@@ -69,10 +69,11 @@ class Plan:
         named = {*strategies, *(t.scope.strategy_id for t in throttles if t.scope.strategy_id)}
         self._rules = {name: _rules(throttles, name, instrument) for name in named}
         self._rules_default = _rules(throttles, None, instrument)
+        members = {member for section in trading.strategies.values() for member in section.members}
         self.seats = tuple(
             Seat(name, strategies[name], _lots(section.quantity, instrument), instrument, self._rules[name])
             for name, section in sorted(trading.strategies.items())
-            if not section.symbols or symbol in section.symbols
+            if name not in members and (not section.symbols or symbol in section.symbols)
         )
         self.held = Decision(tuple(seat.held for seat in self.seats))
 
@@ -140,14 +141,28 @@ def _strategies(trading: schema.Trading, kinds: Mapping[str, Factory]) -> dict[s
     faults: list[str] = []
     made: dict[str, Strategy] = {}
     for name, section in trading.strategies.items():
+        if section.kind == ENSEMBLE:
+            continue
         factory = kinds.get(section.kind)
         if factory is None:
-            faults.append(
-                f"trading.strategies.{name}.kind = {section.kind!r}: expected {', '.join(sorted(kinds))}"
-            )
+            known = ", ".join(sorted([*kinds, ENSEMBLE]))
+            faults.append(f"trading.strategies.{name}.kind = {section.kind!r}: expected {known}")
             continue
         try:
             made[name] = factory(section)
+        except ValueError as error:
+            faults.append(f"trading.strategies.{name}: {error}")
+    if faults:
+        raise ConfigError(faults)
+    for name, section in trading.strategies.items():
+        if section.kind != ENSEMBLE:
+            continue
+        missing = [member for member in section.members if member not in made]
+        try:
+            if missing:
+                raise ValueError(f"ensemble: members: {', '.join(missing)}: no such strategy")
+            members = [(member, made[member], fraction(w)) for member, w in section.members.items()]
+            made[name] = Ensemble(members)
         except ValueError as error:
             faults.append(f"trading.strategies.{name}: {error}")
     if faults:

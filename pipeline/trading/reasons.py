@@ -29,6 +29,7 @@ class Reason(StrEnum):
     THROTTLE_COOLDOWN = "THROTTLE_COOLDOWN"
     STRATEGY_RAISED = "STRATEGY_RAISED"
     STRATEGY_NONSENSE = "STRATEGY_NONSENSE"
+    STRATEGY_OVERLONG = "STRATEGY_OVERLONG"
 
 
 MEANINGS: dict[Reason, str] = {
@@ -49,6 +50,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.THROTTLE_COOLDOWN: "the last exit is less than cooldown_seconds ago",
     Reason.STRATEGY_RAISED: "the strategy raised; its memory stays as it was",
     Reason.STRATEGY_NONSENSE: "the strategy answered what is no memory and intent; its memory stays",
+    Reason.STRATEGY_OVERLONG: "the strategy's step took more lines than it may; its memory stays",
 }
 
 

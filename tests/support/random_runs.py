@@ -37,10 +37,12 @@ def random_strategy(random: Random) -> schema.Strategy:
         "slow": random.randint(5, 12),
         "lookback": random.randint(2, 9),
         "exit_lookback": random.randint(1, 7),
+        "target_bps": random.choice(["1", "50", "300"]),
+        "rebalance_percent": random.choice(["0", "10"]),
         "deviations": random.choice(["0.5", "1", "1.25", "2"]),
     }
     return schema.Strategy(
-        kind=random.choice(["sma_cross", "breakout", "mean_reversion"]),
+        kind=random.choice(["sma_cross", "breakout", "mean_reversion", "volatility_target"]),
         quantity=random.choice(["1", "3", "2.5", "100"]),
         short=random.random() < 0.5,
         **bars,
@@ -64,9 +66,13 @@ def random_throttle(random: Random, name: str) -> schema.Throttle:
 
 
 def random_trading(random: Random) -> schema.Trading:
+    strategies = {f"s{index}": random_strategy(random) for index in range(random.choice([0, 1, 1, 2, 4]))}
+    if len(strategies) == 4 and random.random() < 0.5:
+        members = {"s0": "1", "s2": random.choice(["0.5", "3"])}
+        strategies["both"] = schema.Strategy(kind="ensemble", members=members, quantity="7")
     return schema.Trading(
         instruments={"default": schema.Instrument(price_scale=2, quantity_scale=1, tick="0.01", lot="0.1")},
-        strategies={f"s{index}": random_strategy(random) for index in range(random.choice([0, 1, 1, 2, 4]))},
+        strategies=strategies,
         throttles=tuple(random_throttle(random, f"t{index}") for index in range(random.choice([0, 0, 1, 2]))),
     )
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from pipeline.config.check import MAX_DEVIATIONS
 from pipeline.messages import Candle
 from pipeline.trading.strategies.protocol import FULL
 
@@ -74,7 +75,3 @@ class MeanReversion:
         elif (side > 0 and away >= 0) or (side < 0 and away <= 0):
             intent = side = 0
         return ReversionMemory(closes[1:], total - closes[0], side), intent
-
-
-MAX_DEVIATIONS = 100
-"""A close is never further from its mean than √(n − 1) deviations, 31.6 of 1,000 bars."""
