@@ -78,6 +78,9 @@ MAX_STRATEGY_LINES = 100_000
 MAX_MEMORY_BYTES = 64 * KIB
 """What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
 
+MAX_SWEEP_RUNS = 100_000
+"""Combinations of one parameter sweep: a day's work of one core on a year of minutes."""
+
 # ---- links ----------------------------------------------------------------------------------------------
 MAX_FRAME_BYTES = 8 * MIB
 """One ZeroMQ frame: a batch of messages; a state reply with its rows fits many times."""

@@ -28,6 +28,7 @@ COMMANDS = {
     "explain": "Tell the whole story of one event.",
     "audit": "Verify and query the audit.",
     "config": "Check and show the configuration.",
+    "backtest": "Run strategies over a file of candles, by the code that runs live.",
     "bench": "Measure, beside the limits of this machine.",
     "worker": "Run one worker of a stage (what a container runs).",
     "collector": "Run the telemetry collector (what a container runs).",
