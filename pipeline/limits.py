@@ -73,6 +73,9 @@ MAX_STRATEGIES_A_KEY = 64
 """Strategies with a position or a throttle's memory in one symbol; each is part of the key's state."""
 MAX_RESTING_ORDERS = 256
 """Entries of one key that may wait for the next candle; exits may be as many again. All are in its state."""
+MAX_PARTIAL_ORDERS = 2 * MAX_RESTING_ORDERS
+"""Orders of one key that wait for volume; older ones fill whole, so that a state stays small on a symbol that
+hardly trades."""
 MAX_STRATEGY_LINES = 100_000
 """Lines that one step of a user's strategy may run: about 10 ms, a hundred times what a slow one takes."""
 MAX_MEMORY_BYTES = 64 * KIB

@@ -13,7 +13,7 @@ from pipeline.backtest.series import Series
 from pipeline.config import schema
 from pipeline.run_digest import RunDigest
 from pipeline.trading.agent import AgentLogic
-from pipeline.trading.exec import ExecLogic
+from pipeline.trading.exec import ExecLogic, partial_fills
 
 Path = Literal["auto", "live"]
 FAILED = "a strategy fails"
@@ -39,7 +39,7 @@ class Engine:
     def __init__(self, trading: schema.Trading, execs: schema.Exec) -> None:
         self.trading = trading
         self.execs = execs
-        self.agent = AgentLogic(trading, execs.fill_policy)
+        self.agent = AgentLogic(trading, execs.fill_policy, partial_fills=partial_fills(execs))
         self.floor = ExecLogic(trading, execs)
 
     def run(

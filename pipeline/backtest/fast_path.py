@@ -41,6 +41,10 @@ Order = tuple[int, int, int, int, int]
 def why_not(agent: AgentLogic, series: Series) -> str:
     """Why this series under this configuration needs the live path; "" when it does not."""
     plan = agent.plan_of(series.symbol)
+    if plan.risk.active:
+        return "risk limits are set"
+    if agent.partial_fills:
+        return "orders fill by volume"
     if not len(series):
         return "there are no candles"
     if bool((np.diff(series.time_us) <= 0).any()) or int(series.time_us[0]) < 0:

@@ -106,6 +106,9 @@ def _trading(config: Config) -> Iterator[str]:
     if Decimal(trading.max_signal_quantity) <= 0:
         yield f"trading.max_signal_quantity = {trading.max_signal_quantity!r}: must be positive"
     yield from _throttles(trading)
+    for field in trading.risk.__struct_fields__:
+        if Decimal(getattr(trading.risk, field)) < 0:
+            yield f"trading.risk.{field} = {getattr(trading.risk, field)!r}: must not be negative"
     yield from _costs(config)
 
 
@@ -142,6 +145,14 @@ def _costs(config: Config) -> Iterator[str]:
     ):
         if not 0 <= Decimal(text) <= limits.MAX_BPS:
             yield f"exec.{name} = {text!r}: allowed: 0 to {limits.MAX_BPS}"
+    share = config.exec.volume_limit_percent
+    if not 0 <= Decimal(share) <= 100:
+        yield f"exec.volume_limit_percent = {share!r}: allowed: 0 to 100"
+    elif Decimal(share) and config.exec.fill_policy == "signal_price":
+        yield (
+            f"exec.volume_limit_percent = {share!r}: orders never rest under fill_policy signal_price; "
+            "use next_open or worst_of_bar"
+        )
 
 
 def _members(path: str, strategy: Strategy, trading: Trading) -> Iterator[str]:

@@ -20,6 +20,11 @@ Workers = Annotated[int, Meta(ge=1, le=limits.MAX_WORKERS)]
 PositiveSeconds = Annotated[int, Meta(ge=1, le=31_536_000)]
 
 
+_DAY = "(mon|tue|wed|thu|fri|sat|sun)"
+_CLOCK = "(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)"
+SESSION = rf"^(({_DAY}-{_DAY} )?{_CLOCK}-{_CLOCK})?(?!\n)$"
+
+
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every section."""
 
@@ -88,6 +93,8 @@ class Exec(Section, frozen=True):
     """Commission in basis points of a fill's notional."""
     slippage_bps: DecimalText = "0"
     """Every fill is this much worse than its reference price."""
+    volume_limit_percent: DecimalText = "0"
+    """Of a candle's volume, what all orders of its symbol that rest may fill of it; 0: orders fill whole."""
 
 
 class Audit(Section, frozen=True):
@@ -125,6 +132,8 @@ class Instrument(Section, frozen=True):
     quantity_scale: Annotated[int, Meta(ge=0, le=limits.MAX_SCALE)] = 4
     tick: DecimalText = "0.0001"
     lot: DecimalText = "0.0001"
+    session: Annotated[str, Meta(pattern=SESSION)] = ""
+    """When entries may be made, in UTC, such as `mon-fri 14:30-21:00`; empty: always."""
 
 
 class Strategy(Section, frozen=True):
@@ -182,6 +191,20 @@ class Throttle(Section, frozen=True):
     scope: Scope = Scope()
 
 
+class Risk(Section, frozen=True):
+    """Limits on what is entered, for each strategy and symbol; 0 switches one off. Exits always pass."""
+
+    max_order: DecimalText = "0"
+    """Quantity of one entry."""
+    max_position: DecimalText = "0"
+    """Quantity held, long or short."""
+    max_daily_loss: DecimalText = "0"
+    """Of a symbol's strategies together, in its money, since midnight UTC: intended positions at closes,
+    before costs. Entries are refused from then on until the next day."""
+    price_collar_percent: DecimalText = "0"
+    """How far an entry's price may be from the last close before it."""
+
+
 def _default_instruments() -> dict[str, Instrument]:
     return {"default": Instrument()}
 
@@ -200,6 +223,7 @@ class Trading(Section, frozen=True):
     throttles: tuple[Throttle, ...] = (
         Throttle(name="monthly", max_trades=2, window_seconds=30 * 86_400, cooldown_seconds=3 * 86_400),
     )
+    risk: Risk = Risk()
     max_signal_quantity: DecimalText = "1000000"
     """A signal that asks for more enters nothing."""
     signal_quantity: DecimalText = "100"

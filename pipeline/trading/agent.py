@@ -24,7 +24,7 @@ from pipeline.trading.strategies.protocol import advance
 from pipeline.trading.throttle_view import throttle_snapshot
 from pipeline.trading.turn import EXIT, Turn, quiet_bar
 
-LOGIC_VERSION = 1
+LOGIC_VERSION = 2
 """Rises whenever the same events could be decided otherwise or a state's bytes change."""
 
 _ORDERED = int(Verdict.ORDERED)
@@ -39,22 +39,30 @@ class AgentLogic:
     """Strategies, throttles and risk limits of one configuration.
 
     `fill_policy` must be the exec's: under all but `signal_price` orders rest until the next candle, and
-    how many of a key may is limited. `kinds` are the strategies that a configuration can ask for. `code`
-    names the version of the logic and of its configuration. Raises ConfigError with every fault.
+    how many of a key may is limited; `partial_fills` says whether it fills by volume. `kinds` are the
+    strategies that a configuration can ask for. `code` names the version of the logic and of its
+    configuration. Raises ConfigError with every fault.
     """
 
-    __slots__ = ("_plans", "_rests", "code")
+    __slots__ = ("_partial", "_plans", "_rests", "code")
 
     def __init__(
         self,
         trading: schema.Trading,
         fill_policy: str = "next_open",
         kinds: Mapping[str, Factory] = KINDS,
+        *,
+        partial_fills: bool = False,
     ) -> None:
         self._plans = Plans(trading, kinds)
         self._rests = fill_policy != "signal_price"
-        settings = msgspec.json.encode((trading, self._rests), order="deterministic")
+        self._partial = partial_fills
+        settings = msgspec.json.encode((trading, self._rests, partial_fills), order="deterministic")
         self.code = f"{LOGIC_VERSION}-{hashlib.sha256(settings).hexdigest()[:8]}"
+
+    @property
+    def partial_fills(self) -> bool:
+        return self._partial
 
     def plan_of(self, key: str) -> Plan:
         """What of the configuration applies to `key`."""
@@ -135,10 +143,12 @@ class AgentLogic:
             answers.append((intent, fault))
             if intent is not None or fault:
                 quiet = False
-        if quiet:
+        if quiet and not self._partial and not plan.risk.max_daily_loss:
             return quiet_bar(state, candle, slots), plan.held
         turn = self._bar(plan, state, candle)
         turn.slots = slots
+        if quiet:
+            return turn.state(candle.time_us, candle.close, state.halted), plan.held
         turn.answer(answers, candle.close)
         return turn.state(candle.time_us, candle.close, state.halted), Decision(tuple(turn.legs))
 
@@ -155,7 +165,7 @@ class AgentLogic:
 
     def _bar(self, plan: Plan, state: State, candle: Candle) -> Turn:
         now_us = max(state.clock_us, candle.time_us)
-        return Turn(plan, state, now_us, rests=self._rests, high=candle.high)
+        return Turn(plan, state, now_us, rests=self._rests, partial=self._partial, candle=candle)
 
     def _unusable(self, state: State, candle: Candle) -> str:
         """Why this candle cannot be decided on; "" when it can."""

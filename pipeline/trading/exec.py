@@ -8,7 +8,8 @@ Exec refuses nothing: what it holds differs from what the agent intends by resti
   fill is better than any the candle allowed.
 - `signal_price`: an order fills at once at its leg's price, a candle's close or a signal's price.
 
-Slippage worsens every fill; commission is on the fill's notional. Profit is by average cost (`book`).
+With `volume_limit_percent` an order that rests fills in parts. Slippage worsens every fill; commission is on
+the fill's notional. Profit is by average cost (`book`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from pipeline import limits
 from pipeline.config import schema
 from pipeline.errors import DamagedError
 from pipeline.messages import Action, Cancel, Candle, Control, Decision, Event, Fill, Fills, Verdict
 from pipeline.trading.book import booked
 from pipeline.trading.costs import Costs
+from pipeline.trading.decimals import fraction
 from pipeline.trading.exec_state import (
     ExecState,
     Order,
@@ -28,7 +31,7 @@ from pipeline.trading.exec_state import (
     decode_exec_state,
     encode_exec_state,
 )
-from pipeline.trading.flatten import flattened
+from pipeline.trading.flatten import flattened, netted
 from pipeline.trading.instruments import Instruments
 
 LOGIC_VERSION = 1
@@ -47,7 +50,7 @@ _FLAT = (0, 0)
 class ExecLogic:
     """Fill policy and costs of one configuration. Raises ConfigError when they are out of range."""
 
-    __slots__ = ("_due", "_instruments", "_rests", "code", "costs", "policy")
+    __slots__ = ("_due", "_instruments", "_rests", "code", "costs", "policy", "volume_share")
 
     def __init__(self, trading: schema.Trading, section: schema.Exec) -> None:
         self._instruments = Instruments(trading)
@@ -57,6 +60,9 @@ class ExecLogic:
         # What rested before the policy was changed to one under which nothing rests fills at an open.
         self._due: FillPolicy = section.fill_policy if self._rests else NEXT_OPEN
         costs = f"{section.fill_policy}/{section.commission_bps}/{section.slippage_bps}"
+        self.volume_share = fraction(section.volume_limit_percent) / 100
+        if self.volume_share:
+            costs += f"/{section.volume_limit_percent}"
         self.code = f"{LOGIC_VERSION}-{costs}"
 
     def origin(self, key: str) -> ExecState:
@@ -100,6 +106,8 @@ class ExecLogic:
         """What happens to the orders that rested before (`state`) and to those `placed` now."""
         orders: Iterable[Order] = (*state.orders, *placed)
         cancels: Iterable[Cancel] = ()
+        if self.volume_share:
+            return self._execute_by_volume(state, event, placed)
         if type(event) is Control and event.action == _FLATTEN:
             held = {position.strategy: position.quantity for position in state.positions}
             orders, cancels = flattened(orders, held)
@@ -115,6 +123,37 @@ class ExecLogic:
             else:
                 resting += 1
         return Fills(tuple(fills), resting, tuple(cancels))
+
+    def _execute_by_volume(self, state: ExecState, event: Event, placed: tuple[Order, ...]) -> Fills:
+        """As `_execute` where a candle fills no more than a share of its volume.
+
+        Older orders come first. An order against what rests of its own strategy takes that back instead of
+        trading against it, so all of a strategy's orders that rest are of one side. More than
+        `limits.MAX_PARTIAL_ORDERS` never rest: the oldest ones then fill whole.
+        """
+        instrument = self._instruments.of(state.symbol)
+        books = {position.strategy: (position.quantity, position.cost) for position in state.positions}
+        fills, left = [], list(state.orders)
+        if type(event) is Candle:
+            share = event.volume * self.volume_share.numerator // self.volume_share.denominator
+            share -= share % instrument.lot
+            left = []
+            for index, order in enumerate(state.orders):
+                whole = len(state.orders) - index > limits.MAX_PARTIAL_ORDERS
+                quantity = order.quantity if whole else min(order.quantity, share)
+                if quantity:
+                    share = max(share - quantity, 0)
+                    part = _part(order, quantity)
+                    price = self._due_price(event, order.side)
+                    fills.append(self._fill(part, price, self._due, books, instrument.tick))
+                if quantity < order.quantity:
+                    left.append(_part(order, order.quantity - quantity))
+        if type(event) is Control and event.action == _FLATTEN:
+            held = {name: position for name, (position, _) in books.items()}
+            stay, cancels = flattened((*left, *placed), held)
+            return Fills(tuple(fills), len(stay), tuple(cancels))
+        stay, cancels = netted(left, placed)
+        return Fills(tuple(fills), len(stay), tuple(cancels))
 
     def _due_price(self, candle: Candle, side: int) -> int:
         """Where an order that rested fills on `candle`, before slippage."""
@@ -135,6 +174,15 @@ class ExecLogic:
         return Fill(
             order.seq, order.leg, strategy, side, quantity, price, commission, realised, position, policy
         )
+
+
+def partial_fills(section: schema.Exec) -> bool:
+    """Whether orders may fill in parts: the agent has to know."""
+    return bool(fraction(section.volume_limit_percent))
+
+
+def _part(order: Order, quantity: int) -> Order:
+    return Order(order.seq, order.leg, order.strategy, order.side, quantity, order.intent)
 
 
 def _placed(decision: Decision, key_seq: int) -> tuple[Order, ...]:
@@ -179,6 +227,4 @@ def _reduce(left: dict[tuple[int, int], Order], done: Fill | Cancel, word: str) 
     if order.quantity == done.quantity:
         del left[name]
     else:
-        left[name] = Order(
-            order.seq, order.leg, order.strategy, order.side, order.quantity - done.quantity, order.intent
-        )
+        left[name] = _part(order, order.quantity - done.quantity)

@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.messages import Decision, Leg, Verdict
 from pipeline.trading.decimals import configured, fraction
 from pipeline.trading.instruments import Instrument, Instruments
+from pipeline.trading.risk import compile_limits
 from pipeline.trading.state import Slot, State
 from pipeline.trading.strategies import ENSEMBLE, FULL, Ensemble, Factory, Strategy
 from pipeline.trading.throttle import Rule, compile_rule, origin
@@ -52,7 +53,16 @@ class Seat:
 class Plan:
     """What applies to one symbol. `seats` are sorted by name, so that no order of a file decides."""
 
-    __slots__ = ("_rules", "_rules_default", "held", "instrument", "max_quantity", "order_quantity", "seats")
+    __slots__ = (
+        "_rules",
+        "_rules_default",
+        "held",
+        "instrument",
+        "max_quantity",
+        "order_quantity",
+        "risk",
+        "seats",
+    )
 
     def __init__(
         self,
@@ -64,6 +74,7 @@ class Plan:
         self.instrument = instrument
         scale = instrument.quantity_scale
         self.max_quantity = configured(trading.max_signal_quantity, scale)
+        self.risk = compile_limits(trading.risk, instrument.session, instrument)
         self.order_quantity = _lots(trading.signal_quantity, instrument)
         throttles = [throttle for throttle in trading.throttles if throttle.scope.symbol in (None, symbol)]
         named = {*strategies, *(t.scope.strategy_id for t in throttles if t.scope.strategy_id)}

@@ -13,6 +13,7 @@ from pipeline.messages import BUY, SELL, Candle, Leg, Verdict
 from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan
 from pipeline.trading.reasons import Reason, describe
+from pipeline.trading.risk import DAY_US
 from pipeline.trading.state import Slot, State
 from pipeline.trading.throttle import enter, idle, judge, leave
 
@@ -29,6 +30,9 @@ class Turn:
     """Mutable for the length of one event, never kept. `rests`: orders wait for the next candle."""
 
     __slots__ = (
+        "_close",
+        "_day",
+        "_day_profit",
         "_mark",
         "_orders",
         "_peak",
@@ -41,8 +45,26 @@ class Turn:
         "slots",
     )
 
-    def __init__(self, plan: Plan, state: State, now_us: int, *, rests: bool, high: int = 0) -> None:
-        """`high` is that of the candle whose turn it is: what rested before it has filled then."""
+    def __init__(
+        self,
+        plan: Plan,
+        state: State,
+        now_us: int,
+        *,
+        rests: bool,
+        partial: bool = False,
+        candle: Candle | None = None,
+    ) -> None:
+        """`candle` is the one whose turn it is: what rested before it has filled then, unless fills may be
+        `partial`."""
+        high = candle.high if candle is not None else 0
+        self._close = candle.close if candle is not None else state.close
+        self._day = self._day_profit = 0
+        if plan.risk.max_daily_loss:
+            self._day = now_us // DAY_US
+            self._day_profit = state.day_profit if self._day == state.day else 0
+            if candle is not None and state.close:
+                self._earn(sum(slot.position for slot in state.slots) * (candle.close - state.close))
         self._plan = plan
         self._state = state
         self._rests = rests
@@ -56,6 +78,11 @@ class Turn:
             self._peak = state.peak
             return
         self._orders = 0
+        if partial:
+            # Nobody knows here when an order has filled, so the bounds of all amounts never shrink.
+            self._reach = state.reach
+            self._peak = max(state.peak, high)
+            return
         reach = 0
         for slot in state.slots:
             reach = max(reach, abs(slot.position))
@@ -109,6 +136,7 @@ class Turn:
         """Book an ordered leg of the strategy in `slot`, which is not in the state yet when `index` < 0."""
         position = slot.position + leg.side * leg.quantity
         rules = self._plan.rules_of(slot.name)
+        plan_loss = self._plan.risk.max_daily_loss
         if leg.intent == ENTRY:
             scopes = enter(rules, slot.scopes, self.now_us, leg.quantity * leg.price)
         else:
@@ -119,6 +147,8 @@ class Turn:
         else:
             self.slots[index] = slot
         self._mark = leg.price
+        if plan_loss and self._close:
+            self._earn(leg.side * leg.quantity * (self._close - leg.price))
         self._peak = max(self._peak, leg.price)
         self._reach = max(self._reach, leg.quantity, abs(position))
         if self._rests:
@@ -138,6 +168,8 @@ class Turn:
             self._reach,
             self._orders,
             tuple(self.slots),
+            self._day,
+            self._day_profit,
         )
 
     def _answer(
@@ -152,6 +184,11 @@ class Turn:
     ) -> None:
         verdict = _DENIED if reasons else _ORDERED
         self.legs.append(Leg(name, verdict, side, quantity, price, tuple(reasons), retry_at_us, intent))
+
+    def _earn(self, amount: int) -> None:
+        """Within what a 64-bit word holds: a loss beyond that is past every limit."""
+        most = limits.MAX_NOTIONAL
+        self._day_profit = max(-most, min(self._day_profit + amount, most))
 
     def _exit_reasons(self, quantity: int, price: int) -> list[str]:
         """Exits always pass, but for a price or a number of orders that could not be represented."""
@@ -174,6 +211,15 @@ class Turn:
             text = instrument.quantity_text
             reasons.append(
                 describe(Reason.RISK_MAX_POSITION, wanted=text(target), limit=text(limits.MAX_SCALED))
+            )
+        if self._plan.risk.active:
+            reasons += self._plan.risk.refusals(
+                now_us=self.now_us,
+                quantity=quantity,
+                target=target,
+                price=price,
+                close=self._state.close,
+                day_profit=self._day_profit,
             )
         reasons.extend(self._exposure_reasons(max(quantity, abs(target)), price))
         if self._orders >= limits.MAX_RESTING_ORDERS:
