@@ -76,8 +76,9 @@ MAX_RESTING_ORDERS = 256
 MAX_PARTIAL_ORDERS = 2 * MAX_RESTING_ORDERS
 """Orders of one key that wait for volume; older ones fill whole, so that a state stays small on a symbol that
 hardly trades."""
-MAX_STRATEGY_LINES = 100_000
-"""Lines that one step of a user's strategy may run: about 10 ms, a hundred times what a slow one takes."""
+MAX_STRATEGY_INSTRUCTIONS = 300_000
+"""Bytecode instructions that one step of a user's strategy may take: about 50 ms under the guard that counts
+them, a hundred times what a slow one takes."""
 MAX_MEMORY_BYTES = 64 * KIB
 """What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
 

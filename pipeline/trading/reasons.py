@@ -58,7 +58,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.THROTTLE_COOLDOWN: "the last exit is less than cooldown_seconds ago",
     Reason.STRATEGY_RAISED: "the strategy raised; its memory stays as it was",
     Reason.STRATEGY_NONSENSE: "the strategy answered what is no memory and intent; its memory stays",
-    Reason.STRATEGY_OVERLONG: "the strategy's step took more lines than it may; its memory stays",
+    Reason.STRATEGY_OVERLONG: "the strategy's step took more instructions than it may; its memory stays",
 }
 
 

@@ -31,7 +31,7 @@ Parameters = Mapping[str, str | int | bool]
 
 
 class OverlongError(Exception):
-    """A step that takes more lines than `limits.MAX_STRATEGY_LINES`."""
+    """A step that takes more than `limits.MAX_STRATEGY_INSTRUCTIONS`."""
 
 
 class Custom:
@@ -70,16 +70,17 @@ class Custom:
         return self._inner.origin()
 
     def step(self, memory: Any, candle: Candle) -> Any:
-        """Raises OverlongError when it does not come to an end: counted in lines, so that it is the same on
-        every machine. A call into C counts as the line it stands on."""
-        left = limits.MAX_STRATEGY_LINES
+        """Raises OverlongError when it does not come to an end: counted in bytecode instructions and not in
+        time, so that it is the same on every machine. A call into C counts as one."""
+        left = limits.MAX_STRATEGY_INSTRUCTIONS
 
-        def watch(frame: FrameType, event: str, _: Any) -> Any:  # noqa: ARG001
+        def watch(frame: FrameType, event: str, _: Any) -> Any:
             nonlocal left
-            if event == "line":
-                left -= 1
-                if left < 0:
-                    raise OverlongError
+            if event == "call":
+                frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            left -= 1
+            if left < 0:
+                raise OverlongError
             return watch
 
         outer = sys.gettrace()

@@ -72,7 +72,7 @@ def _raised(error: Exception) -> str:
     if isinstance(error, StrategyFaultError):
         return str(error)
     if isinstance(error, OverlongError):
-        return describe(Reason.STRATEGY_OVERLONG, limit_lines=limits.MAX_STRATEGY_LINES)
+        return describe(Reason.STRATEGY_OVERLONG, limit_instructions=limits.MAX_STRATEGY_INSTRUCTIONS)
     place, trace = "", error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
