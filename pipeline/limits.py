@@ -71,6 +71,9 @@ MAX_WINDOW_TRADES = 1000
 state that is stored and moved with its key."""
 MAX_STRATEGIES_A_KEY = 64
 """Strategies with a position or a throttle's memory in one symbol; each is part of the key's state."""
+MAX_SCOPE_ANSWERS = 65_536
+"""Answers of wide throttles that are remembered, so that an event decided again is answered the same: every
+event in flight on 16 full links, each with four legs."""
 MAX_RESTING_ORDERS = 256
 """Entries of one key that may wait for the next candle; exits may be as many again. All are in its state."""
 MAX_PARTIAL_ORDERS = 2 * MAX_RESTING_ORDERS

@@ -17,6 +17,7 @@ from pipeline.trading.exec import ExecLogic, partial_fills
 
 Path = Literal["auto", "live"]
 FAILED = "a strategy fails"
+WIDE = "a throttle counts over all symbols"
 
 
 class Outcome(Struct, frozen=True):
@@ -39,8 +40,13 @@ class Engine:
     def __init__(self, trading: schema.Trading, execs: schema.Exec) -> None:
         self.trading = trading
         self.execs = execs
-        self.agent = AgentLogic(trading, execs.fill_policy, partial_fills=partial_fills(execs))
+        self.agent = self._fresh_agent()
         self.floor = ExecLogic(trading, execs)
+        self._wide = any(throttle.per in ("strategy", "global") for throttle in trading.throttles)
+        self._counted = any(throttle.per != "strategy_and_symbol" for throttle in trading.throttles)
+
+    def _fresh_agent(self) -> AgentLogic:
+        return AgentLogic(self.trading, self.execs.fill_policy, partial_fills=partial_fills(self.execs))
 
     def run(
         self,
@@ -49,7 +55,12 @@ class Engine:
         progress: Callable[[int], None] | None = None,
     ) -> Outcome:
         """Runs every symbol, by its name; `progress` is told how many candles more are done."""
+        if self._counted:
+            self.agent = self._fresh_agent()  # wide throttles remember
         digest = RunDigest()
+        if self._wide:
+            together = live_path.run_together(self.agent, self.floor, series, digest, progress)
+            return Outcome(digest.hexdigest(), together, dict.fromkeys(together, WIDE))
         records: dict[str, Record] = {}
         slow: dict[str, str] = {}
         for symbol in sorted(series):

@@ -43,6 +43,8 @@ def why_not(agent: AgentLogic, series: Series) -> str:
     plan = agent.plan_of(series.symbol)
     if plan.risk.active:
         return "risk limits are set"
+    if plan.wide:
+        return "a throttle counts more than a strategy in a symbol"
     if agent.partial_fills:
         return "orders fill by volume"
     if not len(series):

@@ -58,6 +58,12 @@ def _journal(config: Config) -> Iterator[str]:
 
 
 def _stages(config: Config) -> Iterator[str]:
+    wide = [one.name for one in config.trading.throttles if one.per in ("strategy", "global")]
+    if wide and config.agent.workers > 1:
+        yield (
+            f"agent.workers = {config.agent.workers}: throttle {wide[0]} counts over all symbols, in the "
+            "memory of one agent; allowed: 1"
+        )
     if config.audit.workers > 1 and config.audit.engine == "sqlite":
         yield (
             f"audit.workers = {config.audit.workers}: SQLite allows one writer, and one writer keeps the "
@@ -136,6 +142,16 @@ def _throttles(trading: Trading) -> Iterator[str]:
             yield f"{path}.multiplier = {throttle.multiplier!r}: allowed: 0 to 1"
         if Decimal(throttle.max_notional) < 0:
             yield f"{path}.max_notional = {throttle.max_notional!r}: must not be negative"
+        for place, other in enumerate(throttle.overrides):
+            where = f"{path}.overrides[{place}]"
+            if other.multiplier is not None and not 0 <= Decimal(other.multiplier) <= 1:
+                yield f"{where}.multiplier = {other.multiplier!r}: allowed: 0 to 1"
+            if other.max_notional is not None and Decimal(other.max_notional) < 0:
+                yield f"{where}.max_notional = {other.max_notional!r}: must not be negative"
+            if throttle.per in ("symbol", "global") and other.scope.strategy_id is not None:
+                yield f"{where}.scope.strategy_id: a count per {throttle.per} knows no strategies"
+            if throttle.per in ("strategy", "global") and other.scope.symbol is not None:
+                yield f"{where}.scope.symbol: a count per {throttle.per} knows no symbols"
 
 
 def _costs(config: Config) -> Iterator[str]:

@@ -172,9 +172,22 @@ class Scope(Section, frozen=True):
     symbol: SymbolText | None = None
 
 
+class Override(Section, frozen=True):
+    """Other limits of a throttle where `scope` matches; what is left out stays. The most specific one
+    applies: strategy and symbol, then strategy, then symbol; of equals the last."""
+
+    scope: Scope
+    max_trades: Annotated[int, Meta(ge=0, le=limits.MAX_WINDOW_TRADES)] | None = None
+    window_seconds: PositiveSeconds | None = None
+    cooldown_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] | None = None
+    min_spacing_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] | None = None
+    max_notional: DecimalText | None = None
+    multiplier: DecimalText | None = None
+
+
 class Throttle(Section, frozen=True):
-    """A trade throttle, counted for each (strategy, symbol) that its scope matches. 0 switches a rule off,
-    but `multiplier` 0 halts."""
+    """A trade throttle, counted for each (strategy, symbol) that its scope matches, unless `per` says
+    otherwise. 0 switches a rule off, but `multiplier` 0 halts."""
 
     name: NameText
     max_trades: Annotated[int, Meta(ge=0, le=limits.MAX_WINDOW_TRADES)] = 0
@@ -189,6 +202,10 @@ class Throttle(Section, frozen=True):
     multiplier: DecimalText = "1"
     """0 to 1: scales `max_notional`, and `max_trades` rounded down."""
     scope: Scope = Scope()
+    per: Literal["strategy_and_symbol", "symbol", "strategy", "global"] = "strategy_and_symbol"
+    """What shares one count: all strategies of a symbol, a strategy in all symbols, or everything. Notionals
+    of symbols with other scales are counted as they are written, so they should be in one currency."""
+    overrides: tuple[Override, ...] = ()
 
 
 class Risk(Section, frozen=True):

@@ -14,12 +14,15 @@ from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan
 from pipeline.trading.reasons import Reason, describe
 from pipeline.trading.risk import DAY_US
+from pipeline.trading.scopes import Ask, RecordedScopes, Scopes, grant_text
 from pipeline.trading.state import Slot, State
 from pipeline.trading.throttle import enter, idle, judge, leave
 
 ENTRY = "entry"
 EXIT = "exit"
 
+_NO_SCOPES: Scopes = RecordedScopes()
+"""For turns that only book what was decided."""
 _HELD = int(Verdict.HELD)
 _ORDERED = int(Verdict.ORDERED)
 _DENIED = int(Verdict.DENIED)
@@ -33,13 +36,16 @@ class Turn:
         "_close",
         "_day",
         "_day_profit",
+        "_key_seq",
         "_mark",
         "_orders",
         "_peak",
         "_plan",
         "_reach",
         "_rests",
+        "_scopes",
         "_state",
+        "inputs",
         "legs",
         "now_us",
         "slots",
@@ -54,6 +60,8 @@ class Turn:
         rests: bool,
         partial: bool = False,
         candle: Candle | None = None,
+        key_seq: int = 0,
+        scopes: Scopes = _NO_SCOPES,
     ) -> None:
         """`candle` is the one whose turn it is: what rested before it has filled then, unless fills may be
         `partial`."""
@@ -66,6 +74,9 @@ class Turn:
             if candle is not None and state.close:
                 self._earn(sum(slot.position for slot in state.slots) * (candle.close - state.close))
         self._plan = plan
+        self._key_seq = key_seq
+        self._scopes = scopes
+        self.inputs: list[str] = []
         self._state = state
         self._rests = rests
         self.now_us = now_us
@@ -120,6 +131,9 @@ class Turn:
             self._answer(slot.name, side, closing, price, EXIT, reasons)
             if reasons:
                 return
+            if self._plan.wide:
+                scopes, rules = self._plan.wide_of(slot.name, self._state.symbol)
+                self._scopes.left(self.now_us, scopes, rules)
             slot = self.take(index, slot, self.legs[-1])
         opening = abs(target - slot.position)
         if not opening:
@@ -128,6 +142,8 @@ class Turn:
         answer = judge(self._plan.rules_of(slot.name), slot.scopes, self.now_us, opening * price)
         retry_at_us = 0 if reasons else answer.retry_at_us
         reasons.extend(answer.reasons)
+        if self._plan.wide:
+            retry_at_us = self._ask(slot.name, opening * price, reasons, retry_at_us)
         self._answer(slot.name, side, opening, price, ENTRY, reasons, retry_at_us)
         if not reasons:
             self.take(index, slot, self.legs[-1])
@@ -184,6 +200,25 @@ class Turn:
     ) -> None:
         verdict = _DENIED if reasons else _ORDERED
         self.legs.append(Leg(name, verdict, side, quantity, price, tuple(reasons), retry_at_us, intent))
+
+    def _ask(self, strategy: str, notional: int, reasons: list[str], retry_at_us: int) -> int:
+        """Asks what counts more than this key; adds to `reasons`, returns the later `retry_at_us`. An entry
+        that is refused already is only judged, so that its answer has every rule."""
+        scopes, rules = self._plan.wide_of(strategy, self._state.symbol)
+        if not scopes:
+            return retry_at_us
+        refused, unknown = bool(reasons), bool(reasons) and not retry_at_us
+        grant = self._scopes.ask(
+            Ask(
+                self._state.symbol, self._key_seq, len(self.legs), self.now_us, notional, scopes, rules,
+                take=not refused,
+            )
+        )  # fmt: skip
+        self.inputs.append(grant_text(grant))
+        reasons.extend(grant.reasons)
+        if unknown or (grant.reasons and not grant.retry_at_us):
+            return 0
+        return max(retry_at_us, grant.retry_at_us)
 
     def _earn(self, amount: int) -> None:
         """Within what a 64-bit word holds: a loss beyond that is past every limit."""
