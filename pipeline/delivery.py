@@ -90,7 +90,7 @@ def decode_delivery(data: bytes) -> Delivery:
 
 
 def agent_digest(a_prev: bytes, key_seq: int, fate: int, payload: bytes, decision: bytes) -> bytes:
-    """a' = H(a, key_seq, payload, decision with its inputs): LINKS.md, "Digests".
+    """a' = H(a, key_seq, payload, decision with its inputs).
 
     Lengths are hashed before contents, so no two different inputs share their bytes.
     """

@@ -46,7 +46,7 @@ REQUEST_READ_S = 10
 KEEP_ALIVE_S = 75
 """An idle connection is kept this long: above the 60 s of usual load balancers, which so close first."""
 MAX_CLOCK_STEP_US = 1_000_000
-"""DESIGN §3.11: a wall clock that steps by more than a second makes the gateway unready."""
+"""A wall clock that steps by more than a second makes the gateway unready."""
 
 # ---- numbers --------------------------------------------------------------------------------------------
 MAX_SCALE = 8
@@ -102,7 +102,7 @@ MAX_WORKERS = 64
 DEATHS_UNTIL_DEAD_LETTER = 3
 """Distinct deaths on one event before it is given up: one is an accident, two a coincidence."""
 MAX_BACKOFF_MS = 200
-"""Pause before a key is sent again: 2, 4 … 200 ms while nothing of it settles (LINKS.md)."""
+"""Pause before a key is sent again: 2, 4 … 200 ms while nothing of it settles."""
 MAX_MALFORMED_FRAMES = 100
 """Kept a worker: enough to see what a stranger sends, too few to fill a disk with."""
 MAX_MALFORMED_BYTES = 64 * KIB
@@ -170,6 +170,24 @@ MAX_REMEMBERED_DEAD = 64
 """Dead writers a snapshot still names."""
 MAX_STREAMS = 64
 """Clients of /v1/stream at one time; each costs a socket and a copy of the newest snapshot's reference."""
+
+# ---- performance ----------------------------------------------------------------------------------------
+MAX_THROUGHPUT_SAMPLES = 65_536
+"""Samples that a throughput monitor or a backlog tracker keeps: a minute at 1,000 events/s, about 8 MiB."""
+MAX_BASELINE_TRADES = 100_000
+"""Trades of one baseline: each is an event with an audit row, and nobody waits an hour for a baseline."""
+MAX_BASELINE_RATE = 10_000
+"""Trades per second: above it one sender that waits for each answer measures itself."""
+MAX_BASELINE_MS = 86_400_000
+"""A limit of a day: longer is a mistake in the unit."""
+MAX_BASELINE_CPU_PERCENT = 102_400
+"""Of one CPU: 1,024 of them."""
+MAX_BASELINE_MEMORY_MB = 1 << 30
+"""1 PiB."""
+MAX_BASELINE_ROUNDS = 1000
+MAX_BASELINE_CALLS = 100_000
+MAX_BASELINE_BYTES = 16 * MIB
+"""A baseline file: 1,000 rounds and 64 throttle scopes take 0.2 MiB."""
 
 # ---- processes ------------------------------------------------------------------------------------------
 IN_HAND_BYTES = 256

@@ -1,4 +1,4 @@
-"""The digest of a run: what was decided on what, whoever decided it and whenever (DESIGN §3.7).
+"""The digest of a run: what was decided on what, whoever decided it and whenever.
 
 Keys sorted; of each row key_seq, payload, decision and fills, each with its length before it. No ids, no
 accept times, no states: two runs over the same events give the same digest, live or in a backtest.

@@ -1,4 +1,4 @@
-"""`ringline bench backtest`: how fast the backtester is, beside what else is installed (REQUIREMENTS R4).
+"""`ringline bench backtest`: how fast the backtester is, beside what else is installed.
 
 The work is that of every figure: `candles` one-minute candles, a 10/30 moving-average cross, one unit long or
 flat, 1 bp commission, fills at the next open. Nothing is read from files or the network.
@@ -43,7 +43,7 @@ _MOST_LIVE = 50_000
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """The flags of REQUIREMENTS R4; `peers` also runs what else is installed."""
+    """The flags of the bench; `peers` also runs what else is installed."""
 
     candles: int = 200_000
     seed: int = 1337
@@ -59,7 +59,7 @@ class PerSecond(Struct, frozen=True):
 
 
 class Bench(Struct, frozen=True, kw_only=True):
-    """The shape of REQUIREMENTS R4, and after it what every bench prints."""
+    """The shape that those who watch this figure read, and after it what every bench prints."""
 
     candles: int
     repeats: int

@@ -1,4 +1,4 @@
-"""The one shape that every bench prints (DESIGN §6), and how people read it."""
+"""The one shape that every bench prints, and how people read it."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ class Trading(Section, frozen=True):
     """By symbol; `default` serves every other symbol."""
     strategies: dict[NameText, Strategy] = msgspec.field(default_factory=_default_strategies)
     throttles: tuple[Throttle, ...] = (
-        Throttle(name="monthly", max_trades=2, window_seconds=30 * 86_400, cooldown_seconds=3 * 86_400),
+        Throttle(name="monthly", max_trades=1, window_seconds=30 * 86_400, cooldown_seconds=5 * 86_400),
     )
     risk: Risk = Risk()
     max_signal_quantity: DecimalText = "1000000"

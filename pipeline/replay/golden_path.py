@@ -9,7 +9,7 @@ from pipeline.replay.report import GoldenStep
 from pipeline.snapshot import Latency
 
 REFERENCE_MS = 45.0
-"""Webhook to audit, the sum of the steps below (REQUIREMENTS R2)."""
+"""Webhook to audit, the sum of the steps below."""
 
 STEPS: tuple[tuple[str, str, float | None], ...] = (
     ("gateway", "GATEWAY_RECEIVE", 2.0),

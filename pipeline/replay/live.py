@@ -75,6 +75,6 @@ class LineWatch:
 
 def open_watch(console: Console, clock: Clock, *, plain: bool = False) -> Watch:
     """The view that fits where `console` writes."""
-    if console.is_terminal and not plain:
+    if console.is_terminal and not console.is_dumb_terminal and not plain:
         return TerminalWatch(console)
     return LineWatch(console, clock)

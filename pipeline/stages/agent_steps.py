@@ -12,6 +12,9 @@ from pipeline.telemetry.recorder import Recorder
 from pipeline.trading.agent import AgentLogic
 from pipeline.transport.settings import correlation_of
 
+AGENT_DECISION = int(EventID.AGENT_DECISION)
+"""A plain int: looking a member up in an enumeration costs more than the entry."""
+
 State = tuple[Any, bytes]
 """The trading core's state of a key and its digest `a`."""
 
@@ -43,7 +46,7 @@ class AgentSteps:
 
     def step(self, state: State, delivery: Delivery) -> State:
         inner, a_prev = state
-        started_ns = self._start(EventID.AGENT_DECISION, correlation := correlation_of(delivery.event_id))
+        started_ns = self._start(AGENT_DECISION, correlation := correlation_of(delivery.event_id))
         if delivery.live:
             event = decode_event(delivery.payload)
             inner, decision = self._logic.step(
@@ -60,5 +63,5 @@ class AgentSteps:
         )
         if delivery.key_seq % self._state_every == 0:
             delivery.agent_state = self._logic.encode(inner)
-        self._end(EventID.AGENT_DECISION, started_ns, correlation)
+        self._end(AGENT_DECISION, started_ns, correlation)
         return inner, delivery.a

@@ -11,6 +11,9 @@ from pipeline.telemetry.recorder import Recorder
 from pipeline.trading.exec import ExecLogic
 from pipeline.transport.settings import correlation_of
 
+FILL_GENERATION = int(EventID.FILL_GENERATION)
+"""A plain int: looking a member up in an enumeration costs more than the entry."""
+
 State = tuple[Any, bytes, bytes]
 """The trading core's state of a key, its digest `x`, and the agent's digest `a` that it follows."""
 
@@ -42,7 +45,7 @@ class ExecSteps:
 
     def step(self, state: State, delivery: Delivery) -> State:
         inner, x_prev, _ = state
-        started_ns = self._start(EventID.FILL_GENERATION, correlation := correlation_of(delivery.event_id))
+        started_ns = self._start(FILL_GENERATION, correlation := correlation_of(delivery.event_id))
         if delivery.live:
             event, decision = decode_event(delivery.payload), decode_decision(delivery.decision)
             inner, fills = self._logic.step(inner, event, decision, key_seq=delivery.key_seq)
@@ -51,5 +54,5 @@ class ExecSteps:
         delivery.x = exec_digest(x_prev, delivery.key_seq, delivery.a, delivery.fills)
         if delivery.key_seq % self._state_every == 0:
             delivery.exec_state = self._logic.encode(inner)
-        self._end(EventID.FILL_GENERATION, started_ns, correlation)
+        self._end(FILL_GENERATION, started_ns, correlation)
         return inner, delivery.x, delivery.a

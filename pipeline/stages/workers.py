@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from pipeline.config import Config
-from pipeline.delivery import Delivery
-from pipeline.messages import Outcome, decode_decision, decode_fills
 from pipeline.stages.agent_steps import AgentSteps
+from pipeline.stages.appender import Appender
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.meter import LinkMeter
 from pipeline.storage.audit import SqliteAuditStore
-from pipeline.storage.audit.store import AuditStore, Judged
-from pipeline.storage.in_hand import InHand
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.exec import ExecLogic, partial_fills
-from pipeline.trading.outcome import outcome
 from pipeline.transport.judge import Judge
 from pipeline.transport.loop import Loop
 from pipeline.transport.members import endpoint, local_members
@@ -26,7 +22,6 @@ from pipeline.transport.steps import Steps
 from pipeline.transport.worker import Worker
 
 Ready = Callable[[], None]
-OUTCOME_INDEX = {name: index for index, name in enumerate(Outcome)}
 
 
 def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
@@ -89,8 +84,9 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     meter = context.link_meter()
     hand = context.in_hand()
     store = SqliteAuditStore.open(context.data_dir / "audit.sqlite", config.audit.state_every)
+    appender = Appender(store, hand, context.recorder, context.clock.monotonic_ns)
     judge = Judge(
-        context.name, context.boot, Appender(store, hand, context).append, store.tail, context.timing,
+        context.name, context.boot, appender.append, store.tail, context.timing,
         batch=config.audit.batch, died_in_hand=hand.died[:2] if hand.died else None, meter=meter,
     )  # fmt: skip
     sockets = Sockets(
@@ -109,35 +105,3 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         hand.close()
         context.recorder.close()
     return 0
-
-
-class Appender:
-    """Completes rows with their outcome, has the store judge them, and measures that."""
-
-    def __init__(self, store: AuditStore, hand: InHand, context: Context) -> None:
-        self._store = store
-        self._hand = hand
-        self._recorder = context.recorder
-        self._clock_ns = context.clock.monotonic_ns
-
-    def append(self, batch: Sequence[Delivery]) -> Sequence[Judged]:
-        started_ns = self._clock_ns()
-        for delivery in batch:
-            # Only here are an event's own bytes touched one by one: the note names the culprit.
-            self._hand.note(delivery.key, delivery.key_seq)
-            delivery.outcome = _outcome(delivery)
-        self._hand.clear()
-        judged = self._store.append(batch)
-        duration_ns = self._clock_ns() - started_ns
-        record, count = self._recorder.record, self._recorder.count
-        for delivery, word in zip(batch, judged, strict=True):
-            if word.settled and word.appended:
-                record(EventID.AUDIT_WRITE, duration_ns, int.from_bytes(delivery.event_id[:4]))
-                count(EventID.OUTCOME, 1, OUTCOME_INDEX[Outcome(delivery.outcome)])
-        return judged
-
-
-def _outcome(delivery: Delivery) -> str:
-    if not delivery.live:
-        return outcome(delivery.fate, None, None)
-    return outcome(delivery.fate, decode_decision(delivery.decision), decode_fills(delivery.fills))

@@ -6,10 +6,10 @@ A file of 256 bytes a worker name, mapped into memory, locked by its living writ
     +-------+------+---------+-----+------------+-----------------+------+
     | magic | boot | key_seq | crc | key length | key, zero-padded | zero |
     +-------+------+---------+-----+------------+-----------------+------+
-    key_seq 0: nothing in hand; crc32 over the key, started with key_seq: a torn note is no note
+    key_seq 0: nothing in hand; crc32 over key_seq and key: a torn note is no note
 
 A worker that died in the middle of a step is named to its senders by its next incarnation, with its
-event; three distinct deaths make the event a dead letter (DESIGN §3.10). A torn note means that the step
+event; three distinct deaths make the event a dead letter. A torn note means that the step
 had not begun, so the event is innocent.
 """
 
@@ -30,6 +30,7 @@ MAGIC = b"RINGHND1"
 _BOOT = struct.Struct("<8sQ")
 MAX_KEY_BYTES = 4 * limits.MAX_SYMBOL_CHARS
 _NOTE = struct.Struct(f"<QIH{MAX_KEY_BYTES}s")
+_WORD = struct.Struct("<Q")
 _NOTE_START = _BOOT.size
 _NOTE_END = _NOTE_START + _NOTE.size
 _NOTHING = bytes(8)
@@ -84,7 +85,7 @@ class InHand:
     def note(self, key: str, key_seq: int) -> None:
         """Say, before the step, that `key_seq` (≥ 1) of `key` is in hand. About 1 µs, no system call."""
         name = key.encode()
-        crc = crc32(name, key_seq & 0xFFFFFFFF)
+        crc = crc32(name, crc32(_WORD.pack(key_seq)))
         self._map[_NOTE_START:_NOTE_END] = _NOTE.pack(key_seq, crc, len(name), name)
 
     def clear(self) -> None:
@@ -103,7 +104,7 @@ def _read(mapped: mmap.mmap) -> Died | None:
     key_seq, crc, length, name = _NOTE.unpack_from(mapped, _NOTE_START)
     if magic != MAGIC or not key_seq or length > MAX_KEY_BYTES:
         return None
-    if crc != crc32(name[:length], key_seq & 0xFFFFFFFF):
+    if crc != crc32(name[:length], crc32(_WORD.pack(key_seq))):
         return None
     try:
         return Died(name[:length].decode(), key_seq, boot)

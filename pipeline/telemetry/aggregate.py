@@ -18,7 +18,17 @@ from pipeline.messages import Outcome
 from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey, Counters
 from pipeline.telemetry.events import NEXT_STAGE, EventID
 from pipeline.telemetry.latencies import WINDOWS_S, Latencies
-from pipeline.telemetry.layout import CORRELATION_SHIFT, EVENT_MASK, Kind
+from pipeline.telemetry.layout import (
+    CORRELATION_SHIFT,
+    COUNT,
+    DURATION,
+    EVENT_MASK,
+    FLAG_ONE_MORE,
+    GAUGE,
+    LAST_KIND,
+    RATE,
+    START,
+)
 from pipeline.telemetry.reader import Drained, Entries
 from pipeline.telemetry.sketch import Ints
 from pipeline.telemetry.source import Source, kinds_of
@@ -26,6 +36,7 @@ from pipeline.telemetry.windows import SLOT_NS, Indices, summed
 
 Mask = npt.NDArray[np.bool_]
 OUTCOMES = tuple(Outcome)
+_FLOW_THROTTLED, _OUTCOME = int(EventID.FLOW_THROTTLED), int(EventID.OUTCOME)
 _UNKNOWN_SERIES = -1
 _ID_BITS = 12
 _CORRELATION_MASK = (1 << 32) - 1
@@ -71,21 +82,21 @@ class Aggregate:
             entries,
             kinds_of(entries),
             entries[:, 2] & EVENT_MASK,
-            np.clip(entries[:, 0], 0, now_ns),
+            np.minimum(np.maximum(entries[:, 0], 0), now_ns),
             np.repeat(np.arange(len(spans)), [span.stop - span.start for span in spans]),
             spans,
         )
         usable = self._usable(batch)
         weights = _note_by_source(batch)
-        self._fold_durations(batch, np.flatnonzero(usable & (batch.kinds == Kind.DURATION)), weights)
-        self._fold_counts(batch, np.flatnonzero(usable & (batch.kinds == Kind.COUNT)))
-        self._fold_gauges(batch, np.flatnonzero(usable & (batch.kinds == Kind.GAUGE)))
+        self._fold_durations(batch, np.flatnonzero(usable & (batch.kinds == DURATION)), weights)
+        self._fold_counts(batch, np.flatnonzero(usable & (batch.kinds == COUNT)))
+        self._fold_gauges(batch, np.flatnonzero(usable & (batch.kinds == GAUGE)))
 
     def _usable(self, batch: _Batch) -> Mask:
         kinds, values = batch.kinds, batch.entries[:, 1]
-        known = kinds <= max(Kind)
-        in_range = (batch.events >= 1) & (batch.events <= limits.MAX_EVENT_ID) | (kinds == Kind.RATE)
-        bounded = (kinds == Kind.DURATION) | (kinds == Kind.COUNT)
+        known = kinds <= LAST_KIND
+        in_range = (batch.events >= 1) & (batch.events <= limits.MAX_EVENT_ID) | (kinds == RATE)
+        bounded = (kinds == DURATION) | (kinds == COUNT)
         sane = ~bounded | (values >= 0) & (values <= limits.MAX_DURATION_NS)
         usable: Mask = known & in_range & sane
         if not usable.all():
@@ -184,10 +195,14 @@ class _Batch(NamedTuple):
 def _note_by_source(batch: _Batch) -> Ints | None:
     """Let each source note its STARTs and sampling rates; the weights of the batch, None when all are 1."""
     weights: Ints | None = None
+    special = (batch.kinds == START) | (batch.kinds == RATE) | ((batch.entries[:, 2] & FLAG_ONE_MORE) != 0)
+    all_plain = not special.any()
     for source, start, stop in batch.spans:
+        source.last_sign_ns = max(source.last_sign_ns, int(batch.times[stop - 1]))
+        if all_plain and source.plain:
+            continue
         kinds, entries = batch.kinds[start:stop], batch.entries[start:stop]
         source.note_starts(kinds, entries)
-        source.last_sign_ns = max(source.last_sign_ns, int(batch.times[stop - 1]))
         own = source.weights(kinds, entries)
         if own is not None:
             if weights is None:
@@ -201,11 +216,11 @@ def counter_key(source: Source, event_id: int, which: int) -> CounterKey | None:
 
     A flow throttle is written by the sender and charged to the worker that gave no credit.
     """
-    if event_id == EventID.FLOW_THROTTLED:
+    if event_id == _FLOW_THROTTLED:
         downstream = NEXT_STAGE.get(source.stage)
         if downstream is None or which >= limits.MAX_ORDINAL:
             return None
         return CounterKey(f"{downstream}-{which}", event_id)
-    if event_id == EventID.OUTCOME:
+    if event_id == _OUTCOME:
         return CounterKey(source.worker, event_id, which) if which < len(OUTCOMES) else None
     return CounterKey(source.worker, event_id)

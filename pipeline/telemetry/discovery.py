@@ -40,6 +40,10 @@ class RingFolder:
         self._attached: set[str] = set()
         self._foreign: dict[str, Stamp] = {}
         self._drafts: dict[str, int] = {}
+        self._again: set[str] = set()
+        """Foreign files whose reason may pass."""
+        self._spoiled: set[str] = set()
+        """Rings that were good once; removed when their writers let go of them."""
 
     def scan(self, now_ns: int) -> list[Source]:
         """Rings that were not there before. Never raises on what it finds."""
@@ -58,16 +62,17 @@ class RingFolder:
         for known in (self._foreign, self._drafts):
             for name in known.keys() - names:
                 del known[name]
+        self._spoiled &= names
+        self._again &= names
         return found
 
     def refuse(self, source: Source, error: RefusedRingError) -> None:
-        """A ring that was attached turned out to be unusable; it is looked at again only if it changes."""
+        """A ring that was attached turned out to be unusable; it goes when its writer does."""
         path = source.reader.path
-        if path is None:
-            return
-        self._attached.discard(path.name)
-        with suppress(OSError):
-            self._refuse(path.name, stamp_of(path.lstat()), error)
+        if path is not None:
+            self._attached.discard(path.name)
+            self._spoiled.add(path.name)
+            self._count(path.name, error)
 
     def remove(self, source: Source) -> None:
         """Unlink the ring of a dead writer."""
@@ -81,23 +86,29 @@ class RingFolder:
         name = entry.name
         if name in self._attached or name == COLLECTOR_LOCK:
             return None
+        if name in self._spoiled:
+            _unlink_if_free(Path(entry.path))
+            return None
         if name.endswith(DRAFT_SUFFIX):
-            self._clear_draft(Path(entry.path), now_ns)
+            if now_ns - self._drafts.setdefault(name, now_ns) >= DRAFT_LIFE_NS:
+                _unlink_if_free(Path(entry.path))
             return None
         try:
             stamp = stamp_of(entry.stat(follow_symlinks=False))
         except OSError:  # its writer left while we looked
             return None
-        if self._foreign.get(name) == stamp:
+        if self._foreign.get(name) == stamp and name not in self._again:
             return None
         try:
-            return self._attach(Path(entry.path))
+            source = self._attach(Path(entry.path))
+            self._again.discard(name)
+            return source
         except RefusedRingError as error:
-            self._refuse(name, stamp, error)
+            self._refuse(name, stamp, error, again=error.reason == "too_many_rings")
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._refuse(name, stamp, RefusedRingError("cannot_open", str(error)))
+            self._refuse(name, stamp, RefusedRingError("cannot_open", str(error)), again=True)
         return None
 
     def _attach(self, path: Path) -> Source:
@@ -109,22 +120,28 @@ class RingFolder:
         self._attached.add(path.name)
         return source
 
-    def _refuse(self, name: str, stamp: Stamp, error: RefusedRingError) -> None:
-        self._foreign[name] = stamp
+    def _refuse(self, name: str, stamp: Stamp, error: RefusedRingError, *, again: bool) -> None:
+        """`again`: the reason may pass (no file descriptors, too many rings); counted once all the same."""
+        if again:
+            self._again.add(name)
+        if self._foreign.get(name) != stamp:
+            self._foreign[name] = stamp
+            self._count(name, error)
+
+    def _count(self, name: str, error: RefusedRingError) -> None:
         self.refused[error.reason] += 1
         logger.warning("telemetry directory %s: %s is not used: %s", self.directory, name, error)
 
-    def _clear_draft(self, path: Path, now_ns: int) -> None:
-        since = self._drafts.setdefault(path.name, now_ns)
-        if now_ns - since < DRAFT_LIFE_NS:
-            return
-        with suppress(OSError):
-            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-            try:
-                if lock_is_free(fd):
-                    path.unlink(missing_ok=True)
-            finally:
-                os.close(fd)
+
+def _unlink_if_free(path: Path) -> None:
+    """Remove a file of ours that no living writer holds."""
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if lock_is_free(fd):
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(fd)
 
 
 class CollectorLock:

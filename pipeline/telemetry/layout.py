@@ -102,6 +102,11 @@ class Kind(IntEnum):
     """The sampling weight of the DURATIONs that follow: each stands for this many calls."""
 
 
+# The same as plain integers: on Python 3.11 an enum's member is looked up by a Python function each time.
+DURATION, START, COUNT, GAUGE, RATE = (int(kind) for kind in Kind)
+LAST_KIND = RATE
+
+
 class Mode(IntEnum):
     """What a writer does when the ring is full."""
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from pipeline.errors import UsageError
 from pipeline.telemetry.metrics import MetricsCollector
 
+_record_start = MetricsCollector().record_start
+_record_end = MetricsCollector().record_end
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -19,19 +21,18 @@ R = TypeVar("R")
 class measure:  # noqa: N801 - reads as a verb where it is used
     """`with measure(EventID.ORDER_PLACEMENT): …`. One object a use; nesting and threads are fine."""
 
-    __slots__ = ("_event_id", "_metrics", "_started_ns")
+    __slots__ = ("_event_id", "_started_ns")
 
     def __init__(self, event_id: int) -> None:
         self._event_id = event_id
-        self._metrics = MetricsCollector()
 
     def __enter__(self) -> None:
-        self._started_ns = self._metrics.record_start(self._event_id)
+        self._started_ns = _record_start(self._event_id)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._metrics.record_end(self._event_id, self._started_ns)
+        _record_end(self._event_id, self._started_ns)
 
 
 def measure_sync(event_id: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -43,7 +44,7 @@ def measure_sync(event_id: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise UsageError(f"measure_sync on {function.__qualname__}: it is async, use measure_async")
-        record_start, record_end = MetricsCollector().record_start, MetricsCollector().record_end
+        record_start, record_end = _record_start, _record_end
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
@@ -69,17 +70,19 @@ def measure_sync(event_id: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def measure_async(event_id: int) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+def measure_async(
+    event_id: int,
+) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]:
     """Measure each run of a coroutine function, from its first step to its end, awaits included.
 
     Raises UsageError when what is decorated is not a coroutine function.
     """
 
-    def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    def decorate(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         if not inspect.iscoroutinefunction(function):
             name = getattr(function, "__qualname__", repr(function))
             raise UsageError(f"measure_async on {name}: it is no coroutine function, use measure_sync")
-        record_start, record_end = MetricsCollector().record_start, MetricsCollector().record_end
+        record_start, record_end = _record_start, _record_end
 
         @functools.wraps(function)
         async def call(*args: P.args, **kwargs: P.kwargs) -> R:

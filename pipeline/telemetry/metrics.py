@@ -44,17 +44,26 @@ ADAPTIVE_FLOOR = 0.1
 ADAPTIVE_STEP = 1.25
 """The rate changes when it should differ by this factor, so that it does not tremble."""
 
+_now = time.monotonic_ns
+
 assert Kind.DURATION << KIND_SHIFT == 0
 
 
 class _ThreadPart:
     """What one thread holds; when the thread ends this is collected, and its ring with it."""
 
-    __slots__ = ("__weakref__", "put", "put_start")
+    __slots__ = ("__weakref__", "_sampler", "put", "put_start")
 
-    def __init__(self, put: Put, put_start: Put | None) -> None:
+    def __init__(self, put: Put, put_start: Put | None, sampler: Sampler | None = None) -> None:
         self.put = put
+        """For DURATIONs: straight into the ring until sampling is first asked for."""
         self.put_start = put_start
+        self._sampler = sampler
+
+    def sample(self) -> None:
+        """From now on DURATIONs pass the sampler, which also tells the reader when the rate is 1 again."""
+        if self._sampler is not None:
+            self.put = self._sampler
 
 
 class MetricsCollector:
@@ -85,6 +94,7 @@ class MetricsCollector:
         self._local = threading.local()
         self._lock = threading.RLock()
         self._in_process: InProcess | None = None
+        self._parts: weakref.WeakSet[_ThreadPart] = weakref.WeakSet()
         self._rings: list[tuple[Ring, weakref.ref[_ThreadPart]]] = []
         self._thread: threading.Thread | None = None
         self._leave = threading.Event()
@@ -95,7 +105,7 @@ class MetricsCollector:
         """The time, to be given to `record_end`; 0 while recording is off."""
         if not self._enabled:
             return 0
-        started_ns = time.monotonic_ns()
+        started_ns = _now()
         if self._published is not None:
             self._write_start(started_ns, event_id)
         return started_ns
@@ -103,11 +113,15 @@ class MetricsCollector:
     def record_end(self, event_id: int, start_ts: int) -> None:
         """Record what began at `start_ts`. Never raises; 0 records nothing."""
         if start_ts and self._enabled:
-            ended_ns = time.monotonic_ns()
+            ended_ns = _now()
             try:
-                self._part().put(ended_ns, ended_ns - start_ts, event_id)
+                put = self._local.part.put
+            except AttributeError:
+                put = self._open_thread().put
+            try:
+                put(ended_ns, ended_ns - start_ts, event_id)
             except TypeError:  # not a time, or not an event
-                self._part().put(UNWRITABLE, 0, 0)
+                put(UNWRITABLE, 0, 0)
 
     def record(self, event_id: int, duration_ns: int) -> None:
         """Record a latency measured elsewhere that ends now. Never raises."""
@@ -124,6 +138,7 @@ class MetricsCollector:
     def set_sampling_rate(self, rate: float) -> None:
         """Keep this share of the calls; counts stay right. Raises ValueError outside 0 … 1."""
         self._sampling_rate = check_rate(rate)
+        self._resample()
 
     def set_adaptive_sampling(self, above_per_s: float | None) -> None:
         """Above this many calls a second keep fewer, down to a tenth; None (the default) switches it off.
@@ -252,12 +267,16 @@ class MetricsCollector:
             logger.warning("telemetry of this thread is off: no ring: %s", error)
             part = _ThreadPart(lambda _end, _value, _what: False, None)
         else:
-            part = _ThreadPart(Sampler(ring.put, self._rate_now), ring.put if ring.path else None)
+            put_start = ring.put if ring.path else None
+            part = _ThreadPart(ring.put, put_start, Sampler(ring.put, self._rate_now))
+            self._parts.add(part)
             if ring.path is None:
                 # No lock: this may run in a signal handler or gc callback of a thread that holds it.
                 self._rings.append((ring, weakref.ref(part)))
             else:
                 weakref.finalize(part, ring.close)
+        if self._rate_now() != 1.0:
+            part.sample()
         self._local.part = part
         return part
 
@@ -269,6 +288,11 @@ class MetricsCollector:
 
     def _rate_now(self) -> float:
         return min(self._sampling_rate, self._adaptive_rate)
+
+    def _resample(self) -> None:
+        if self._rate_now() != 1.0:
+            for part in list(self._parts):
+                part.sample()
 
     def _aggregator(self) -> InProcess:
         if self._published is not None:
@@ -306,6 +330,7 @@ class MetricsCollector:
         wanted = max(ADAPTIVE_FLOOR, min(1.0, above / max(above, stats.rate_per_s(stats.windows_seconds[0]))))
         if not 1 / ADAPTIVE_STEP < wanted / self._adaptive_rate < ADAPTIVE_STEP or wanted == 1.0:
             self._adaptive_rate = wanted
+            self._resample()
 
 
 def _after_fork_in_child() -> None:

@@ -45,7 +45,7 @@ def render(collector: Collector, now_ns: int) -> bytes:
     """The whole page."""
     parts = (
         _latencies(collector),
-        _quantiles(collector),
+        _percentiles(collector),
         _counters(collector),
         _workers(workers_of(collector, now_ns), now_ns),
         _slas(collector),
@@ -95,7 +95,7 @@ def _latencies(collector: Collector) -> Iterator[str]:
     )
 
 
-def _quantiles(collector: Collector) -> Iterator[str]:
+def _percentiles(collector: Collector) -> Iterator[str]:
     latencies = collector.aggregate.latencies
     window_s, window = max(latencies.windows.items())
     extremes = window.extremes()
@@ -103,18 +103,18 @@ def _quantiles(collector: Collector) -> Iterator[str]:
     def samples() -> Iterator[str]:
         for (stage, event_id), series in latencies.series.items():
             figures = figures_of(window, (series,), extremes)
-            for quantile, value in (
-                ("0.5", figures.p50),
-                ("0.95", figures.p95),
-                ("0.99", figures.p99),
-                ("0.999", figures.p99_9),
+            for percentile, value in (
+                ("50", figures.p50),
+                ("95", figures.p95),
+                ("99", figures.p99),
+                ("99.9", figures.p99_9),
             ):
                 if value is not None:
-                    pairs = (("stage", stage), ("event", event_name(event_id)), ("quantile", quantile))
+                    pairs = (("stage", stage), ("event", event_name(event_id)), ("percentile", percentile))
                     yield f"{labels(*pairs)} {value / NS_PER_S!r}"
 
     return family(
-        "ringline_latency_quantile_seconds",
+        "ringline_latency_percentile_seconds",
         "gauge",
         f"Nearest-rank percentile over the last {window_s:g} s, within 0.39 %.",
         samples(),

@@ -24,6 +24,7 @@ from pipeline.telemetry.ring import lock_is_free
 Entries = npt.NDArray[np.int64]
 """Rows of ENTRY_WORDS words."""
 
+_MIXED = int(Proof.MIXED)
 PROOF_ATTEMPTS = 3
 """Drains that an unproven entry of a living writer may take to become visible before it is given up."""
 ABSURD_STEP = 1 << 40
@@ -60,6 +61,7 @@ class RingReader:
         "_dropped_seen",
         "_entries",
         "_fd",
+        "_flight",
         "_memory",
         "_tail",
         "_words",
@@ -78,6 +80,7 @@ class RingReader:
         self._entries: Entries = flat.reshape(identity.capacity, layout.ENTRY_WORDS)
         self._tail = self._words[layout.TAIL]
         self._dropped_seen = self._words[layout.DROPPED_SEEN]
+        self._flight = identity.mode == Mode.FLIGHT_RECORDER
         self._attempts = 0
 
     @classmethod
@@ -134,7 +137,7 @@ class RingReader:
         behind = head - self._tail
         if behind == 0:
             return Drained(0, dropped) if dropped else NOTHING
-        flight = self.identity.mode == Mode.FLIGHT_RECORDER
+        flight = self._flight
         capacity = self.identity.capacity
         if not 0 < behind < ABSURD_STEP or (behind > capacity and not flight):
             raise RefusedRingError("absurd_head", f"head {head}, tail {self._tail}")
@@ -207,7 +210,7 @@ class RingReader:
 def proven_rows(rows: Entries, first: int, proof: int) -> npt.NDArray[np.bool_]:
     """Which of `rows` are entries number `first`, `first` + 1, …, whole."""
     proof_words = rows[:, 3]
-    if proof == Proof.MIXED:
+    if proof == _MIXED:
         proof_words = proof_words ^ rows[:, 0] ^ rows[:, 1] ^ rows[:, 2]
     expected: npt.NDArray[np.bool_] = proof_words == np.arange(first + 1, first + 1 + len(rows))
     return expected

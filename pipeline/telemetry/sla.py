@@ -15,6 +15,7 @@ Calls in the bucket that the limit cuts through count as slow for `met` and as f
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -80,14 +81,14 @@ DEFAULT_SLA = (
     *thresholds_ms(EventID.ORDER_PLACEMENT, p95=20, p99=50),
     *thresholds_ms(EventID.EVENT_BUS_PUBLISH, p95=5, p99=10),
 )
-"""What users of the package alone get (REQUIREMENTS R1)."""
+"""What users of the package alone get."""
 PIPELINE_SLA = (
     *thresholds_ms(EventID.GATEWAY_RECEIVE, p50=10, p95=50, p99=100),
     *thresholds_ms(EventID.AGENT_DECISION, p50=10, p95=30),
     *thresholds_ms(EventID.FILL_GENERATION, p50=5, p95=15),
     *thresholds_ms(EventID.AUDIT_WRITE, p50=10, p95=20),
 )
-"""Latencies wanted of the services (REQUIREMENTS R2)."""
+"""Latencies wanted of the services."""
 
 
 def judge(counts: Ints, threshold: SLAThreshold, window_seconds: float, lost: int = 0) -> SLAResult:
@@ -117,7 +118,7 @@ def verdict_of(counts: Ints, threshold: SLAThreshold, lost: int = 0) -> Verdict:
     count = int(counts.sum())
     if count < least_count(threshold.hundredths):
         return Verdict.UNKNOWN
-    cut = int(bucket_of(np.array([threshold.limit_ns]))[0])
+    cut = _bucket_of_limit(threshold.limit_ns)
     surely_slow = int(counts[cut + 1 :].sum())
     if EDGES[cut] >= threshold.limit_ns:
         surely_slow += int(counts[cut])
@@ -130,3 +131,8 @@ def verdict_of(counts: Ints, threshold: SLAThreshold, lost: int = 0) -> Verdict:
     if perhaps_slow + lost <= allowed:
         return Verdict.MET
     return Verdict.UNKNOWN
+
+
+@functools.cache
+def _bucket_of_limit(limit_ns: int) -> int:
+    return int(bucket_of(np.array([limit_ns]))[0])

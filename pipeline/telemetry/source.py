@@ -11,15 +11,18 @@ from pipeline.clock import NS_PER_S
 from pipeline.telemetry.events import EventID, event_name, split_worker
 from pipeline.telemetry.layout import (
     CORRELATION_SHIFT,
+    DURATION,
     EVENT_MASK,
     FLAG_ONE_MORE,
     KIND_MASK,
     KIND_SHIFT,
-    Kind,
+    RATE,
+    START,
 )
 from pipeline.telemetry.reader import Entries, RingReader
 from pipeline.telemetry.sketch import Ints
 
+_CPU = int(EventID.CPU)
 CPU_HISTORY = 32
 CPU_SPAN_NS = 1 * NS_PER_S
 """A processor percentage is taken over at least this long, if so much history is there."""
@@ -51,7 +54,7 @@ class Source:
         if key not in self.gauges and len(self.gauges) >= limits.MAX_COUNTERS:
             return False
         self.gauges[key] = (at_ns, value)
-        if event_id == EventID.CPU:
+        if event_id == _CPU:
             self.cpu.append((at_ns, value))
         return True
 
@@ -68,24 +71,30 @@ class Source:
             return None
         return max(0.0, 100.0 * (newest_cpu - base_cpu) / (newest_ns - base_ns))
 
+    @property
+    def plain(self) -> bool:
+        """True while nothing is remembered that an entry without START, RATE or flag could depend on."""
+        return self._weight == 1 and not self._open
+
     def weights(self, kinds: Ints, entries: Entries) -> Ints | None:
         """How many calls each entry stands for, by the RATE entries before it; None when all are 1."""
-        rates = np.flatnonzero(kinds == Kind.RATE)
-        if not len(rates) and self._weight == 1:
+        rates = np.flatnonzero(kinds == RATE)
+        one_more = (entries[:, 2] & FLAG_ONE_MORE) != 0
+        if not len(rates) and self._weight == 1 and not one_more.any():
             return None
         steps = np.clip(entries[rates, 1], 1, limits.MAX_SAMPLING_WEIGHT)
         values = np.concatenate((np.array([self._weight], dtype=np.int64), steps))
         weights: Ints = values[np.searchsorted(rates, np.arange(len(entries)), side="right")]
-        weights += (entries[:, 2] & FLAG_ONE_MORE) != 0
+        weights += one_more
         self._weight = int(values[-1])
         return weights
 
     def note_starts(self, kinds: Ints, entries: Entries) -> None:
         """Keep the STARTs that no DURATION of the same event, correlation and start time has closed."""
-        begun = entries[kinds == Kind.START]
+        begun = entries[kinds == START]
         if not len(begun) and not self._open:
             return
-        ended = entries[kinds == Kind.DURATION]
+        ended = entries[kinds == DURATION]
         closed = _keys(ended[:, 0] - ended[:, 1], ended[:, 2])
         if self._open:
             keys = np.fromiter(self._open, dtype=np.int64, count=len(self._open))

@@ -123,7 +123,7 @@ class AgentLogic:
         return self._plans.of(state.symbol).adopt(state)
 
     def throttle_scopes(self, state: State) -> list[dict[str, Any]]:
-        """The payload of every throttle's scope of this key (REQUIREMENTS R3), as of its last event."""
+        """The payload of every throttle's scope of this key, as of its last event."""
         plan = self._plans.of(state.symbol)
         return [
             throttle_snapshot(rule, scope, state.clock_us, strategy_id=slot.name, symbol=state.symbol)

@@ -1,4 +1,4 @@
-"""How an event ended: the first that applies (DESIGN §3.4)."""
+"""How an event ended: the first that applies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people and the baseline report see of a throttle: one payload a scope (REQUIREMENTS R3).
+"""What people and the baseline report see of a throttle: one payload a scope.
 
 Display only: money is decimal text, utilisations are ratios rounded to six digits, times ISO 8601 with an
 offset; nothing here is ever read back into a decision.

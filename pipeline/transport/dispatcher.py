@@ -146,12 +146,15 @@ class Dispatcher:
     def fated(self, key: str, key_seq: int, fate: Fate) -> None:
         """The fate is in the journal: from now on the event travels as a tombstone."""
         line = self._lines.get(key)
-        pending = line.pending(key_seq) if line else None
-        if line is None or pending is None:
+        if line is None:
             return
-        pending.delivery.fate = fate
         if line.awaiting_fate == key_seq:
             line.awaiting_fate = 0
+        pending = line.pending(key_seq)
+        if pending is None:  # settled after all, while its fate was on its way to the disk
+            self._queue(key, line)
+            return
+        pending.delivery.fate = fate
         self._deaths.pop((key, key_seq), None)
         line.next = min(line.next, key_seq)
         self._rewind(key, line)

@@ -1,7 +1,7 @@
 """A sender's ends of its links: sessions, credit, what is in flight, which link a key takes.
 
-Pure: bytes and time come in by method calls, actions leave by the outbox. Rules and their reasons are
-those of LINKS ("receiver", "route", "credit", "sessions end by…"), restated where they act.
+Pure: bytes and time come in by method calls, actions leave by the outbox. The rules are
+those of ARCHITECTURE.md, "The link protocol", each with its reason where it acts.
 """
 
 from __future__ import annotations
@@ -222,7 +222,8 @@ class Downlinks:
                 self._welcomed(link, message, now_ns)  # type: ignore[arg-type]
             elif kind is wire.Pong:
                 link.pong_ns = now_ns
-                if message.boot != link.boot or message.ack_seq > link.ack_seq:  # type: ignore[union-attr]
+                lost = self._lost(link, message.ack_seq)  # type: ignore[union-attr]
+                if message.boot != link.boot or lost:  # type: ignore[union-attr]
                     self._bury(link)
             elif kind is wire.Reset:
                 self._bury(link)
@@ -242,9 +243,10 @@ class Downlinks:
         self._on_change()
 
     def _acknowledged(self, link: Downlink, message: wire.Acknowledgement, now_ns: int) -> None:
-        if message.ack_seq != link.ack_seq + 1:
-            if message.ack_seq > link.ack_seq:
-                self._bury(link)
+        if message.ack_seq <= link.ack_seq:
+            return
+        if self._lost(link, message.ack_seq - 1):
+            self._bury(link)
             return
         link.ack_seq = message.ack_seq
         link.pong_ns = now_ns
@@ -264,6 +266,11 @@ class Downlinks:
                 link.leaving = True
                 self._changed()
                 self._on_change()
+
+    @staticmethod
+    def _lost(link: Downlink, said: int) -> bool:
+        """Whether any acknowledgement up to ack_seq `said` is missing: then the session is over."""
+        return said > link.ack_seq
 
     # ---- looking
 

@@ -1,7 +1,8 @@
 """A network in memory: the same nodes on simulated wires, one thread, time that moves when told.
 
-Public, for users' tests as well as ours. The wires can lose, double, delay and reorder frames: `weather`
-says for each frame after how many nanoseconds its copies arrive.
+Public, for users' tests as well as ours. It is a discrete-event simulation: time jumps to the next frame,
+heartbeat or pause's end. The wires can lose, double, delay and reorder frames: `weather` says for each
+frame after how many nanoseconds its copies arrive. Nodes can be paused, as by SIGSTOP, and killed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.errors import FrameError
 from pipeline.transport import wire
 from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.judge import Judge
@@ -21,8 +23,11 @@ Anyone = Dispatcher | Worker | Judge
 Weather = Callable[[str, str], list[int]]
 """(from, to) → delays in ns of the copies that arrive; an empty list loses the frame."""
 
-STEP_NS = 200_000
 NEXT = {"gateway": "agent", "agent": "exec", "exec": "audit"}
+
+
+class SimulatedDeathError(BaseException):
+    """Raised by a step to end its node at once, as SIGKILL would; no `except Exception` survives it."""
 
 
 def calm(_source: str, _target: str) -> list[int]:
@@ -33,75 +38,132 @@ def calm(_source: str, _target: str) -> list[int]:
 class MemoryNetwork:
     """Holds nodes by name (`stage-ordinal`), carries their frames, moves time.
 
-    `add` starts a node, `kill` ends it at once with everything it had in memory and on its wires.
+    `add` starts a node; `kill` ends it with everything it had in memory and on its wires; `on_death(name)`
+    is called when a step raised SimulatedDeathError.
     """
 
-    def __init__(self, timing: Timing, weather: Weather = calm) -> None:
+    def __init__(
+        self, timing: Timing, weather: Weather = calm, on_death: Callable[[str], None] | None = None
+    ) -> None:
         self.now_ns = 1_000_000_000
         self.weather = weather
+        self.frames = 0
         self._timing = timing
+        self._on_death = on_death
         self._nodes: dict[str, Anyone] = {}
-        self._beat_ns: dict[str, int] = {}
+        self._paused: dict[str, list[tuple[Callable[..., None], tuple[Any, ...]]]] = {}
         self._open: set[bytes] = set()
         self._ways: dict[bytes, tuple[str, ToDown | ToAsk]] = {}
-        self._queue: list[tuple[int, int, str, Any, bytes]] = []
+        self._agenda: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
-        self._arrived: dict[tuple[str, bytes], int] = {}
-        self.frames = 0
+        self._ready: dict[str, None] = {}
+        """Nodes that something happened to and that have not been let think since."""
 
     # ---- nodes
 
     def add(self, node: Anyone) -> None:
         self._nodes[node.name] = node
-        self._beat_ns[node.name] = 0
+        self._beat(node)
 
     def kill(self, name: str) -> Anyone | None:
         """Ends a node as SIGKILL would; its peers find out by themselves."""
         node = self._nodes.pop(name, None)
+        self._paused.pop(name, None)
         self._open = {way for way in self._open if self._ways[way][0] != name}
         return node
+
+    def pause(self, name: str, duration_ns: int) -> None:
+        """Stops a node as SIGSTOP would: frames wait for it and its heartbeats stay away."""
+        if name in self._nodes and name not in self._paused:
+            self._paused[name] = []
+            self.at(duration_ns, self._resume, name, self._nodes[name])
 
     def node(self, name: str) -> Anyone | None:
         return self._nodes.get(name)
 
+    def nodes(self) -> list[Anyone]:
+        return list(self._nodes.values())
+
     def members(self, stage: str) -> list[int]:
         return [int(name.split("-")[1]) for name in self._nodes if name.startswith(stage + "-")]
 
+    def wake(self, name: str) -> None:
+        """Lets a node think at this moment, because its owner gave it something to do."""
+        if name in self._nodes and name not in self._paused:
+            self._ready[name] = None
+
     # ---- time
+
+    def at(self, delay_ns: int, action: Callable[..., None], *arguments: Any) -> None:
+        """Has `action(*arguments)` called after `delay_ns`."""
+        self._count += 1
+        heapq.heappush(self._agenda, (self.now_ns + delay_ns, self._count, action, arguments))
 
     def run(self, duration_ns: int, until: Callable[[], bool] = lambda: False) -> bool:
         """Moves time on; stops early, with True, as soon as `until()` holds."""
         end_ns = self.now_ns + duration_ns
-        while self.now_ns < end_ns:
-            self.turn()
-            if until():
-                return True
-            self.now_ns += STEP_NS
-        return False
+        self._think_all()
+        while not until():
+            if not self._agenda or self._agenda[0][0] > end_ns:
+                self.now_ns = end_ns
+                return until()
+            self.now_ns, _, action, arguments = heapq.heappop(self._agenda)
+            action(*arguments)
+            self._think_all()
+        return True
 
-    def turn(self) -> None:
-        """Delivers what is due and lets every node think once."""
-        while self._queue and self._queue[0][0] <= self.now_ns:
-            _, _, name, origin, data = heapq.heappop(self._queue)
-            self._deliver(name, origin, data)
-        for name in list(self._nodes):
-            node = self._nodes.get(name)
-            if node is not None:
-                self._think(name, node)
+    def _think_all(self) -> None:
+        while self._ready:
+            name = next(iter(self._ready))
+            del self._ready[name]
+            self._live(name, self._think)
 
-    def _think(self, name: str, node: Anyone) -> None:
-        if self.now_ns >= self._beat_ns[name]:
-            self._beat_ns[name] = self.now_ns + self._timing.heartbeat_ns
-            stage = name.split("-")[0]
-            if isinstance(node, Dispatcher):
-                node.set_members(self.members("agent"))
-            elif isinstance(node, Worker):
-                node.set_members(self.members(NEXT[stage]), self.members("audit"))
-            node.tick(self.now_ns)
-        if not isinstance(node, Dispatcher):
-            node.work(self.now_ns, 1_000)
+    def _live(self, name: str, act: Callable[..., None], *arguments: Any) -> None:
+        """Runs part of a node's life, which may end it."""
+        node = self._nodes.get(name)
+        if node is None:
+            return
+        if name in self._paused:
+            self._paused[name].append((act, arguments))
+            return
+        try:
+            act(node, *arguments)
+        except SimulatedDeathError:
+            self.kill(name)
+            if self._on_death is not None:
+                self._on_death(name)
+
+    def _resume(self, name: str, node: Anyone) -> None:
         if self._nodes.get(name) is node:
-            self._carry(name, node.take(self.now_ns))
+            for act, arguments in self._paused.pop(name, []):
+                self._live(name, act, *arguments)
+
+    def _think(self, node: Anyone) -> None:
+        more = False
+        if not isinstance(node, Dispatcher):
+            more = node.work(self.now_ns, 1_000)
+        acts = node.take(self.now_ns)
+        if self._nodes.get(node.name) is not node:
+            return
+        self._carry(node.name, acts)
+        if more:
+            self._ready[node.name] = None
+        if isinstance(node, Dispatcher) and (due_ns := node.next_due_ns()) is not None:
+            self.at(max(0, due_ns - self.now_ns), self.wake, node.name)
+
+    def _beat(self, node: Anyone) -> None:
+        if self._nodes.get(node.name) is node:
+            self._live(node.name, self._tick)
+            self.at(self._timing.heartbeat_ns, self._beat, node)
+
+    def _tick(self, node: Anyone) -> None:
+        stage = node.name.split("-")[0]
+        if isinstance(node, Dispatcher):
+            node.set_members(self.members("agent"))
+        elif isinstance(node, Worker):
+            node.set_members(self.members(NEXT[stage]), self.members("audit"))
+        node.tick(self.now_ns)
+        self._ready[node.name] = None
 
     # ---- wires
 
@@ -136,16 +198,17 @@ class MemoryNetwork:
     def _post(self, source: str, target: str, way: bytes, data: bytes) -> None:
         self.frames += 1
         for delay_ns in self.weather(source, target):
-            self._count += 1
-            heapq.heappush(self._queue, (self.now_ns + delay_ns, self._count, target, way, data))
+            self.at(delay_ns, self._live, target, self._deliver, way, data)
 
-    def _deliver(self, name: str, way: bytes, data: bytes) -> None:
-        node = self._nodes.get(name)
-        if node is None or way not in self._open:
+    def _deliver(self, node: Anyone, way: bytes, data: bytes) -> None:
+        if way not in self._open:
             return
-        frame = wire.decode_frame(data)
+        try:
+            frame = wire.decode_frame(data)
+        except FrameError:
+            return
         sender, target = self._ways[way]
-        if sender != name:
+        if sender != node.name:
             assert not isinstance(node, Dispatcher)
             node.from_up(way, frame, self.now_ns)
         elif isinstance(target, ToAsk):
@@ -154,6 +217,7 @@ class MemoryNetwork:
         else:
             assert not isinstance(node, Judge)
             node.from_down(target.ordinal, frame, self.now_ns)
+        self._ready[node.name] = None
 
 
 def _way(name: str, target: ToDown | ToAsk) -> bytes:

@@ -144,7 +144,7 @@ class Uplinks:
                 self._reset(address, session)
                 return
             if kind is wire.Ping:
-                if message.link_seq > link.received:  # type: ignore[union-attr]
+                if self._lost(link, message.link_seq):  # type: ignore[union-attr]
                     self._reset(address, session, link)
                     return
                 link.heard_ns = now_ns
@@ -165,9 +165,9 @@ class Uplinks:
 
     def _message(self, link: Uplink, message: wire.Msg, now_ns: int) -> bool:
         link_seq = message.link_seq
-        if link_seq != link.received + 1:
-            if link_seq <= link.received:
-                return True
+        if link_seq <= link.received:
+            return True
+        if self._lost(link, link_seq - 1):
             self._reset(link.target.address, link.session, link)
             return False
         link.received = link_seq
@@ -180,6 +180,11 @@ class Uplinks:
             entries[link_seq] = delivery.key_seq
         self._on_message(link, link_seq, delivery)
         return True
+
+    @staticmethod
+    def _lost(link: Uplink, sent: int) -> bool:
+        """Whether anything up to link_seq `sent` is missing: then the session is over."""
+        return sent > link.received
 
     def _reset(self, address: bytes, session: wire.Session, link: Uplink | None = None) -> None:
         self.resets += 1

@@ -61,6 +61,8 @@ class WorkerStatistics(Struct, frozen=True):
     inbox: int
     outputs: int
     received: int
+    fullest_link: int
+    """Messages received on one link and neither settled nor refused, at the most: never above its credit."""
     keys: int
     questions: int
     refused: int
@@ -155,6 +157,10 @@ class Worker:
     def leave(self) -> None:
         """GOODBYE: no new keys; what is in flight is finished."""
         self._up.leave()
+
+    @property
+    def leaving(self) -> bool:
+        return self._up.leaving
 
     @property
     def drained(self) -> bool:
@@ -364,6 +370,7 @@ class Worker:
             inbox=len(self._inbox),
             outputs=sum(map(len, self._outputs.values())),
             received=self._up.depth,
+            fullest_link=max((link.depth for link in self._up), default=0),
             keys=len(self._keys),
             questions=len(self._questions),
             refused=self._refusals,

@@ -219,6 +219,7 @@ class World:
         gateway = self.gateway
         if gateway is not None:
             gateway.enqueue(delivery, self.network.now_ns)
+            self.network.wake("gateway-0")
         return delivery
 
     @property
@@ -243,6 +244,7 @@ class World:
         self.fates[key, key_seq] = fate
         assert self.gateway is not None
         self.gateway.fated(key, key_seq, fate)
+        self.network.wake("gateway-0")
 
     # ---- time and truth
 

@@ -14,7 +14,7 @@ JOURNAL_WRITE = 12
 
 
 class Recorder(Protocol):
-    """Ids as DESIGN §4 and `pipeline.telemetry.events` number them."""
+    """Ids as `pipeline.telemetry.events` numbers them."""
 
     def record(self, event_id: int, duration_ns: int, correlation: int = 0) -> None: ...
 

@@ -9,20 +9,20 @@ from collections.abc import Callable
 
 import uvloop
 
-from pipeline.clock import NS_PER_MS, NS_PER_S, NS_PER_US, US_PER_S
+from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.config import Config
 from pipeline.delivery import Delivery
-from pipeline.messages import Fate, is_control
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.gateway.app import GatewayApp
 from pipeline.stages.gateway.committer import CommitFailedError
+from pipeline.stages.gateway.desk import Desk
 from pipeline.stages.gateway.secrets import load_secrets
 from pipeline.stages.gateway.server import GatewayServer, bind
 from pipeline.storage.journal import Journal
 from pipeline.telemetry.events import EventID
 from pipeline.trading.instruments import Instruments
 from pipeline.transport.aio import DispatcherLoop
-from pipeline.transport.dispatcher import Dispatcher, Pending
+from pipeline.transport.dispatcher import Pending
 from pipeline.transport.members import local_members
 from pipeline.transport.settings import correlation_of
 from pipeline.transport.sockets import Sockets
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 MAINTAIN_S = 0.2
 """The journal persists marks and frees segments in steps of a few milliseconds."""
 DRAIN_LOOK_S = 0.01
+END_TO_END = int(EventID.END_TO_END)
 
 
 def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
@@ -76,26 +77,24 @@ class Gateway:
         self._clock = context.clock
         self._record = context.recorder.record
         self._app: GatewayApp | None = None
-        self._fates: set[asyncio.Task[None]] = set()
         members = local_members(context.config.agent)
-        meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
-        self._dispatcher = Dispatcher(
-            context.name, context.boot, context.timing,
-            on_settled=self._settled, on_fate=self._fate, on_alarm=self._alarm,
-            expire_after_us=context.config.journal.expire_after_s * US_PER_S,
-            wall_us=self._clock.wall_us, meter=meter,
+        meter = self._meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
+        self._told = {EventID.DUPLICATE: 0, EventID.SHED: 0}
+        """How much of the application's counters is in the ring already."""
+        self._desk = Desk(
+            context.name, context.boot, context.timing, journal, self._clock,
+            when_synced=self._when_synced, on_settled=self._settled, on_alarm=self._alarm,
+            expire_after_s=context.config.journal.expire_after_s, meter=meter,
         )  # fmt: skip
+        self._dispatcher = self._desk.dispatcher
         sockets = Sockets(context.name, context.boot, bind=None, downstream=members)
         self._links = DispatcherLoop(self._dispatcher, sockets, members, self._clock, context.timing, meter)
         self._report = context.reporter(self._dispatcher, meter)
-        for delivery in journal.recovered:
-            self._enqueue(delivery, dispatched=True)
-        journal.recovered.clear()
 
     def dispatch(self, deliveries: list[Delivery]) -> None:
         """Takes newly synced deliveries, in journal order, and sends what may go."""
-        for delivery in deliveries:
-            self._enqueue(delivery, dispatched=False)
+        self._meter.handled += len(deliveries)
+        self._desk.dispatch(deliveries)
         self._links.turn()
 
     async def run(
@@ -123,32 +122,20 @@ class Gateway:
 
     # ---- events
 
-    def _enqueue(self, delivery: Delivery, *, dispatched: bool) -> None:
-        """Lag counts from the accept time, also across a restart."""
-        age_us = max(0, self._clock.wall_us() - delivery.accepted_us)
-        accepted_ns = self._clock.monotonic_ns() - age_us * NS_PER_US
-        control = is_control(delivery.payload)
-        self._dispatcher.enqueue(delivery, accepted_ns, control=control, dispatched=dispatched)
-
     def _settled(self, pending: Pending) -> None:
-        delivery = pending.delivery
-        self._journal.settled(delivery.key, delivery.key_seq)
         duration_ns = self._clock.monotonic_ns() - pending.accepted_ns
-        self._record(EventID.END_TO_END, duration_ns, correlation_of(delivery.event_id))
+        self._record(END_TO_END, duration_ns, correlation_of(pending.delivery.event_id))
 
-    def _fate(self, key: str, key_seq: int, fate: Fate) -> None:
-        """Journalled first, told to the dispatcher when synced."""
-        task = asyncio.get_running_loop().create_task(self._journal_fate(key, key_seq, fate))
-        self._fates.add(task)
-        task.add_done_callback(self._fates.discard)
-
-    async def _journal_fate(self, key: str, key_seq: int, fate: Fate) -> None:
+    def _when_synced(self, action: Callable[[], None]) -> None:
+        """Runs `action` when everything appended so far is on disk; never, when the disk failed."""
         assert self._app is not None
-        self._journal.fate(key, key_seq, fate)
-        await self._app.committer.barrier()
-        log.warning("%s:%d ends as %s", key, key_seq, fate.name.lower())
-        self._dispatcher.fated(key, key_seq, fate)
-        self._links.turn()
+
+        def synced(future: asyncio.Future[None]) -> None:
+            if future.exception() is None:
+                action()
+                self._links.turn()
+
+        self._app.committer.barrier().add_done_callback(synced)
 
     def _alarm(self, text: str) -> None:
         assert self._app is not None
@@ -164,11 +151,22 @@ class Gateway:
         while True:
             due_s = loop.time() + interval_s
             self._report(self._clock.monotonic_ns())
+            self._tell_counters()
             if loop.time() >= maintain_at:
                 maintain_at = loop.time() + MAINTAIN_S
                 self._maintain()
             await asyncio.sleep(due_s - loop.time())
             record(EventID.EVENT_LOOP_LAG, max(0, int((loop.time() - due_s) * NS_PER_S)))
+
+    def _tell_counters(self) -> None:
+        """Writes to the ring what the application has counted since the last time."""
+        assert self._app is not None
+        counters = self._app.counters
+        shed = counters.requests[429] + counters.requests[503]
+        for event, total in ((EventID.DUPLICATE, counters.duplicates), (EventID.SHED, shed)):
+            if total > self._told[event]:
+                self._context.recorder.count(event, total - self._told[event])
+                self._told[event] = total
 
     def _maintain(self) -> None:
         assert self._app is not None

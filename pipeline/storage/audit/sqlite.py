@@ -32,10 +32,13 @@ _BY_EVENT = "SELECT 1 FROM rows WHERE event_id = ? AND key = ?"
 
 
 class SqliteAuditStore:
-    """An `AuditStore`. May be used from any one thread at a time."""
+    """An `AuditStore`. `append` may run in one thread while `tail` runs in another: each has a connection
+    of its own, so a tail never shows what is not committed."""
 
     def __init__(self, connection: sqlite3.Connection, lock: int, path: Path, state_every: int) -> None:
         self._connection = connection
+        self._reading = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._reading.execute("PRAGMA query_only = ON")
         self._lock = lock
         self._path = path
         self._state_every = state_every
@@ -74,6 +77,8 @@ class SqliteAuditStore:
         """See `AuditStore.append`."""
         if self._broken:
             raise MissingError(f"audit {self._path}: failed before; it has to be opened anew")
+        if len(self._heads) > limits.AUDIT_TAILS:
+            self._forget_some()
         try:
             return self._append(batch, None)
         except sqlite3.IntegrityError:
@@ -89,14 +94,15 @@ class SqliteAuditStore:
     def tail(self, key: str) -> Tail:
         """See `AuditStore.tail`."""
         try:
-            (stored,) = self._connection.execute(_STORED, (key,)).fetchone()
-            bodies = self._connection.execute(_SINCE, (key, stored or 0)).fetchall()
+            (stored,) = self._reading.execute(_STORED, (key,)).fetchone()
+            bodies = self._reading.execute(_SINCE, (key, stored or 0)).fetchall()
         except sqlite3.Error as error:
             raise MissingError(f"audit {self._path}: {error}") from None
         rows = [decode_delivery(body) for (body,) in bodies]
         return tail_of(key, rows, stored or 0)
 
     def close(self) -> None:
+        self._reading.close()
         self._connection.close()
         os.close(self._lock)
 
@@ -135,13 +141,15 @@ class SqliteAuditStore:
         connection.executemany(_INSERT, values)
         connection.execute("COMMIT")
 
+    def _forget_some(self) -> None:
+        """Between batches only: what a batch appended is not in the database before it commits."""
+        surplus = len(self._heads) - limits.AUDIT_TAILS + limits.AUDIT_TAILS // 8
+        for key in list(self._heads)[:surplus]:
+            del self._heads[key]
+
     def _load_head(self, key: str) -> Head:
-        heads = self._heads
-        if len(heads) >= limits.AUDIT_TAILS:
-            for old in list(heads)[: limits.AUDIT_TAILS // 8]:
-                del heads[old]
         row = self._connection.execute(_LAST_ROW, (key,)).fetchone()
-        head = heads[key] = head_of(decode_delivery(row[0])) if row else NO_ROWS
+        head = self._heads[key] = head_of(decode_delivery(row[0])) if row else NO_ROWS
         return head
 
     def _recorded_events(self, batch: Sequence[Delivery]) -> set[tuple[bytes, str]]:

@@ -51,7 +51,7 @@ class AuditStore(Protocol):
 
 
 def fits(delivery: Delivery, head: Head) -> bool:
-    """Whether the delivery is its key's next and builds on what is recorded (DESIGN §3.5)."""
+    """Whether the delivery is its key's next and builds on what is recorded."""
     return delivery.key_seq == head.last + 1 and delivery.a_prev == head.a and delivery.x_prev == head.x
 
 

@@ -1,6 +1,6 @@
 """Frees the oldest segment: what still matters in it is carried to the journal's end, then it goes.
 
-Order, and why (LINKS.md): unsettled events with their fates, identities within retention, then every
+Order, and why: unsettled events with their fates, identities within retention, then every
 moved mark and the counters whose latest record lies there, then BASE with the control state; only when
 all of that is synced is the file unlinked. Otherwise a quiet key would start again at 1 and be answered
 "settled" for another event.
@@ -37,6 +37,9 @@ from pipeline.storage.journal.records import (
 from pipeline.storage.journal.replay import Controls
 from pipeline.storage.journal.scan import Record, read_records
 from pipeline.storage.journal.segment import Segment
+
+_KEY_BYTES = 32
+"""About what a key takes in a KEYS record."""
 
 
 class Compaction:
@@ -94,8 +97,8 @@ class Compaction:
             return None
         if not oldest.live and oldest.newest_us <= oldest_us:
             return oldest
-        if 2 * self._log.bytes_used <= max_bytes:
-            return None
+        if 2 * self._log.bytes_used <= max_bytes or self._log.dooming:
+            return None  # one at a time, or a slow sync would let copies pile up above max_bytes
         dead = sum(_dead_bytes(segment, oldest_us) for segment in segments[:-1])
         enough = max(oldest.size // 2, self._log.bytes_used // 4)
         return oldest if dead >= enough else None
@@ -175,7 +178,8 @@ class Compaction:
 def _dead_bytes(segment: Segment, oldest_us: int) -> int:
     """What carrying the segment would free."""
     known = segment.known if segment.newest_us > oldest_us else 0
-    return segment.filled - segment.live_bytes - known * (ENTRY.size + 1)
+    carried = segment.live_bytes + known * (ENTRY.size + 1) + len(segment.keys) * _KEY_BYTES
+    return segment.filled - carried
 
 
 def _within(body: bytes, oldest_us: int) -> list[bytes]:

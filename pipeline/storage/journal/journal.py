@@ -7,6 +7,7 @@ thread at a time may run. Nothing returned by `accept` may be dispatched or answ
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,12 +31,15 @@ from pipeline.storage.journal.records import (
     FateRecord,
     Part,
     encode,
-    event_id,
-    identity,
+    event_id_from,
+    identity_hash,
 )
 from pipeline.storage.journal.recovery import recover
 from pipeline.storage.journal.replay import delivery_of, share_of
 from pipeline.storage.journal.spare import Spare
+
+_Missed = tuple[str, str, bytes, "hashlib._Hash"]
+"""A lookup that found nothing: source, webhook-id, identity, and the hash to make the event_id of."""
 
 
 class Accepted(Struct, gc=False):
@@ -66,7 +70,7 @@ class Journal:
         self._compaction = Compaction(disk, self._log, self._keys, self._controls, lambda: self._accepted_us)
         self._marks_ns = clock.monotonic_ns()
         self._oldest_us = self._keys.oldest_accepted_us()
-        self._asked: tuple[str, str, bytes] = ("", "", b"")
+        self._missed: _Missed | None = None
         self.recovered: list[Delivery] = found.deliveries
         """What was accepted and not settled when the journal was opened, per key in order, fates applied.
 
@@ -97,13 +101,14 @@ class Journal:
 
     def lookup(self, source: str, webhook_id: str) -> Known | None:
         """The event accepted under this identity within retention."""
-        digest = identity(source, webhook_id)
-        self._asked = (source, webhook_id, digest)
-        found = self._index.find(digest, self._now_us())
+        hashed = identity_hash(source, webhook_id)
+        identity = hashed.digest()[:ID_BYTES]
+        found = self._index.find(identity, self._now_us())
         if found is None:
+            self._missed = (source, webhook_id, identity, hashed)
             return None
         fingerprint, jno, accepted_us = found
-        identified = event_id(source, webhook_id, jno)
+        identified = event_id_from(hashed, jno)
         return Known(fingerprint, identified, accepted_us, jno, jno <= self._log.synced)
 
     def accept(
@@ -126,7 +131,7 @@ class Journal:
         log = self._log
         if log.broken is not None:
             raise log.broken
-        digest = self._identity_of_new(source, webhook_id)
+        missed = self._sure_miss(source, webhook_id)
         if len(fingerprint) != ID_BYTES:
             raise ValueError(f"a fingerprint has {ID_BYTES} bytes, not {len(fingerprint)}")
         accepted_us = self._now_us()
@@ -137,7 +142,7 @@ class Journal:
         self._make_sure_of_room(key, len(body))
         record.jno = log.append(EVENT, body)
         self._accepted_us = accepted_us
-        return self._taken(record, digest, RECORD_HEAD_BYTES + len(body))
+        return self._taken(record, missed, RECORD_HEAD_BYTES + len(body))
 
     def fate(self, key: str, key_seq: int, fate: Fate) -> int:
         """Record what was decided about an unsettled event; it holds once the returned number is synced."""
@@ -185,7 +190,7 @@ class Journal:
             raise self._log.broken from error
 
     def compact(self) -> None:
-        """`maintain` until there is nothing more to do."""
+        """`maintain` until there is nothing more to do before the next `sync`."""
         while self.maintain():
             pass
 
@@ -238,19 +243,19 @@ class Journal:
     # ---- inside -----------------------------------------------------------------------------------------
 
     def _now_us(self) -> int:
-        """The wall clock, never falling (DESIGN §3.7)."""
+        """The wall clock, never falling: a signal's clock is its accept time."""
         return max(self._clock.wall_us(), self._accepted_us)
 
-    def _identity_of_new(self, source: str, webhook_id: str) -> bytes:
-        if self._asked[0] == source and self._asked[1] == webhook_id:
-            digest = self._asked[2]
-        else:
-            digest = identity(source, webhook_id)
-        if self._index.find(digest, self._now_us()) is not None:
+    def _sure_miss(self, source: str, webhook_id: str) -> _Missed:
+        """The latest lookup, if it was this one and missed; nothing was accepted since. Else asks again."""
+        missed, self._missed = self._missed, None
+        if missed is None or missed[0] != source or missed[1] != webhook_id:
             known = self.lookup(source, webhook_id)
-            assert known is not None
-            raise DuplicateError(source, webhook_id, known)
-        return digest
+            if known is not None:
+                raise DuplicateError(source, webhook_id, known)
+            missed, self._missed = self._missed, None
+            assert missed is not None
+        return missed
 
     def _parts_of(self, key: str) -> list[Part]:
         """The event for its key, after the control state in force if the key is new."""
@@ -296,21 +301,21 @@ class Journal:
                 f"the oldest unsettled event is older than {limit_s} s", limits.JOURNAL_FULL_RETRY_S
             )
 
-    def _taken(self, record: EventRecord, digest: bytes, size: int) -> Accepted:
+    def _taken(self, record: EventRecord, missed: _Missed, size: int) -> Accepted:
         """The record is in the log: count it everywhere."""
         segment = self._log.active
         assert segment is not None
         share = share_of(size, len(record.parts))
         keys = self._keys
         for part in record.parts:
-            keys.add(keys.entry(part.key), segment, share, record.accepted_us)
+            keys.add(part.key, segment, share, record.accepted_us)
         segment.known += 1
         segment.newest_us = record.accepted_us
-        self._index.add(
-            ENTRY.pack(digest, record.fingerprint, record.jno, record.accepted_us), record.accepted_us
-        )
-        identified = event_id(record.source, record.webhook_id, record.jno)
+        _, _, identity, hashed = missed
+        jno, accepted_us = record.jno, record.accepted_us
+        self._index.add(ENTRY.pack(identity, record.fingerprint, jno, accepted_us), accepted_us)
+        identified = event_id_from(hashed, jno)
         if record.births is not None:
             self._controls.apply(record, identified)
         deliveries = [delivery_of(record, part, 0, identified) for part in record.parts]
-        return Accepted(record.jno, identified, record.accepted_us, deliveries)
+        return Accepted(jno, identified, accepted_us, deliveries)

@@ -30,6 +30,7 @@ class KeyTable:
 
     def __init__(self) -> None:
         self.entries: dict[str, KeyEntry] = {}
+        self._unsettled: dict[str, KeyEntry] = {}
         self.dirty: set[str] = set()
         """Keys whose mark has moved since their latest KEYS record."""
         self.depth = 0
@@ -41,8 +42,11 @@ class KeyTable:
             entry = self.entries[key] = KeyEntry()
         return entry
 
-    def add(self, entry: KeyEntry, segment: Segment, size: int, accepted_us: int) -> None:
+    def add(self, key: str, segment: Segment, size: int, accepted_us: int) -> None:
         """The key's next part lies in `segment`."""
+        entry = self.entry(key)
+        if not entry.pending:
+            self._unsettled[key] = entry
         entry.counter += 1
         entry.bytes += size
         entry.pending.append((segment, size, accepted_us))
@@ -73,6 +77,8 @@ class KeyTable:
                 entry.fates.pop(key_seq, None)
         self.depth -= last - entry.mark
         entry.mark = last
+        if not entry.pending:
+            del self._unsettled[key]
         self.dirty.add(key)
 
     def rehome(self, entry: KeyEntry, key_seq: int, segment: Segment) -> None:
@@ -96,5 +102,5 @@ class KeyTable:
             self.dirty.discard(key)
 
     def oldest_accepted_us(self) -> int | None:
-        """When the oldest unsettled event was accepted; looks at every key."""
-        return min((e.pending[0][2] for e in self.entries.values() if e.pending), default=None)
+        """When the oldest unsettled event was accepted; looks at every key that has one."""
+        return min((entry.pending[0][2] for entry in self._unsettled.values()), default=None)

@@ -83,6 +83,11 @@ class Log:
         """Something waits for a sync."""
         return self._synced < self._next_sequence - 1
 
+    @property
+    def dooming(self) -> bool:
+        """A segment waits to be unlinked."""
+        return bool(self._doomed)
+
     def growth(self, body_bytes: int) -> int:
         """Bytes of disk that a record with such a body would newly take: 0, or a whole segment."""
         need = RECORD_HEAD_BYTES + body_bytes + (GROUP_BYTES if self._chunk is None else 0)

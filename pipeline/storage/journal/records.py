@@ -76,18 +76,23 @@ decode_keys = msgspec.msgpack.Decoder(KeysRecord).decode
 decode_base = msgspec.msgpack.Decoder(BaseRecord).decode
 
 
-def _hash(source: str, webhook_id: str) -> hashlib._Hash:
+def identity_hash(source: str, webhook_id: str) -> hashlib._Hash:
+    """Started with source and webhook-id: its digest now is the identity, with a number the event_id."""
     name, identity = source.encode(), webhook_id.encode()
     return hashlib.sha256(b"%d,%d;%b%b" % (len(name), len(identity), name, identity))
 
 
 def identity(source: str, webhook_id: str) -> bytes:
     """What the index knows an event by."""
-    return _hash(source, webhook_id).digest()[:ID_BYTES]
+    return identity_hash(source, webhook_id).digest()[:ID_BYTES]
 
 
 def event_id(source: str, webhook_id: str, jno: int) -> bytes:
-    """Hash of source, webhook-id and first journal number (DESIGN §3.1)."""
-    digest = _hash(source, webhook_id)
-    digest.update(WORD.pack(jno))
-    return digest.digest()[:ID_BYTES]
+    """Hash of source, webhook-id and first journal number."""
+    return event_id_from(identity_hash(source, webhook_id), jno)
+
+
+def event_id_from(started: hashlib._Hash, jno: int) -> bytes:
+    """The same from an `identity_hash`, which is used up."""
+    started.update(WORD.pack(jno))
+    return started.digest()[:ID_BYTES]

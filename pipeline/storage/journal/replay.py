@@ -93,7 +93,7 @@ class Replay:
 
     def _revive(self, entry: KeyEntry, found: _Found) -> Delivery:
         record, part = found.record, found.part
-        self.keys.add(entry, found.segment, found.size, record.accepted_us)
+        self.keys.add(part.key, found.segment, found.size, record.accepted_us)
         fate = self._fates.get((part.key, part.key_seq), part.fate)
         if fate:
             entry.fates[part.key_seq] = fate

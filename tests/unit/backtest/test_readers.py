@@ -5,7 +5,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from pipeline.backtest.readers import read_candles
 from pipeline.config.schema import Instrument, Trading
@@ -147,9 +149,6 @@ def test_parquet_without_pyarrow_says_what_to_install(
 
 
 def test_parquet_gives_the_same_candles_as_csv(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
     times = [datetime(2024, 1, 1, 0, minute, tzinfo=UTC) for minute in (1, 2)]
     table = pyarrow.table(
         {"time": times, "open": [10.0, 10.1], "high": [11.0, 11.0], "low": [9.0, 9.0], "close": [10.5, 10.3]}

@@ -1,4 +1,4 @@
-"""The bench of REQUIREMENTS R4 and its budget, far below what is reached: only a mistake misses it."""
+"""The backtester's bench and its budget, far below what is reached: only a mistake misses it."""
 
 from __future__ import annotations
 

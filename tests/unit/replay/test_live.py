@@ -12,8 +12,14 @@ from pipeline.snapshot import Snapshot
 VIEW = View("replaying", 3.2, 12_154, 4_000, 3_990, 1234.5, 1230.0, repeated=1, retried=2)
 
 
-def console(*, terminal: bool = False) -> Console:
-    return Console(file=io.StringIO(), force_terminal=terminal, width=120)
+def console(*, terminal: bool = False, kind: str = "xterm") -> Console:
+    return Console(
+        file=io.StringIO(),
+        force_terminal=terminal,
+        width=120,
+        color_system="standard",
+        _environ={"TERM": kind},
+    )
 
 
 def written(target: Console) -> str:
@@ -96,3 +102,7 @@ def test_on_a_terminal_the_view_is_drawn_in_place_and_notes_stay(snapshot: Snaps
 def test_a_plain_view_can_be_asked_for_on_a_terminal() -> None:
     assert isinstance(open_watch(console(terminal=True), FakeClock(), plain=True), LineWatch)
     assert isinstance(open_watch(console(), FakeClock()), LineWatch)
+
+
+def test_a_dumb_terminal_gets_lines() -> None:
+    assert isinstance(open_watch(console(terminal=True, kind="dumb"), FakeClock()), LineWatch)

@@ -161,3 +161,26 @@ def test_faults_of_every_kind_at_random_lose_double_and_reorder_nothing(seed: in
     world.network.weather = calm
     world.settle(20.0)
     world.check()
+
+
+def test_a_key_goes_on_when_an_event_is_settled_while_its_fate_is_being_journalled() -> None:
+    """Found by the simulation: the fate of a settled event was waited for, and the key never moved again."""
+    world = World()
+    asked: list[int] = []
+    world.network.run(30 * NS_PER_MS)
+    gateway = world.gateway
+    assert gateway is not None
+    gateway._on_fate = lambda key, key_seq, fate: asked.append(key_seq)
+    for n in range(TIMING.depth + 4):  # more than may be in flight: the rest has to wait
+        world.post("k", b"%d" % n)
+    world.network.run(NS_PER_MS // 5)
+    for boot in (1, 2, 3):
+        gateway._died("k", 1, "exec-0", boot)
+    assert asked == [1]
+    world.network.run(300 * NS_PER_MS, lambda: bool(world.settled))
+    assert world.settled
+    gateway.fated("k", 1, Fate.DEAD_LETTERED)
+    world.network.wake("gateway-0")
+    world.settle()
+    world.post("k", b"4")
+    world.settle()

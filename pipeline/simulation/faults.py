@@ -1,0 +1,54 @@
+"""What goes wrong in a run, and when: drawn from the seed before anything happens."""
+
+from __future__ import annotations
+
+from random import Random
+
+from pipeline.clock import NS_PER_MS
+from pipeline.simulation.gateway import NAME
+from pipeline.simulation.plan import FAULTS_MS
+from pipeline.simulation.world import World
+
+MOST_WORKERS = 4
+KINDS = ("pause", "pause", "kill", "kill", "cut", "scale", "gateway", "power", "disk", "outage")
+
+
+def schedule(world: World) -> None:
+    """Puts the plan's faults on the world's agenda."""
+    dice = Random(world.plan.seed + 4)
+    for _ in range(world.plan.fault_count):
+        at_ms = dice.uniform(50, FAULTS_MS)
+        kind, salt = dice.choice(KINDS), dice.random()
+        world.network.at(int(at_ms * NS_PER_MS), _strike, world, kind, Random(salt))
+
+
+def _strike(world: World, kind: str, dice: Random) -> None:
+    names = sorted(node.name for node in world.network.nodes())
+    if not names:
+        return
+    name = dice.choice(names)
+    if kind == "pause":
+        duration_ms = dice.choice([30, 150, 300, 700])
+        world.story.tell("pause", f"{name} for {duration_ms} ms")
+        world.skies.pause(name, duration_ms)
+        world.network.pause(name, duration_ms * NS_PER_MS)
+    elif kind == "kill":
+        world.kill(name, dice.choice([5, 50, 300]))
+    elif kind == "gateway":
+        world.kill(NAME, dice.choice([5, 50, 300]))
+    elif kind == "power":
+        world.kill(NAME, dice.choice([5, 50, 300]), power=True)
+    elif kind == "disk":
+        operation = dice.choice(["sync", "write", "create", "rename", "unlink"])
+        world.story.tell("disk", f"the next {operation} fails")
+        world.disk.fail(operation)
+    elif kind == "cut":
+        other = dice.choice(names)
+        world.story.tell("cut", f"{name} from {other}")
+        world.skies.cut(name, other, dice.uniform(50, 500), both=dice.random() < 0.5)
+    elif kind == "scale":
+        world.scale(dice.choice(["agent", "exec"]), dice.randint(1, MOST_WORKERS))
+    elif dice.random() < 0.5:
+        down_ms = dice.uniform(100, 900)
+        for ordinal in range(world.counts["audit"]):
+            world.kill(f"audit-{ordinal}", down_ms)

@@ -1,0 +1,52 @@
+"""The audit's own work on a row: its outcome, the store's judgement, and what that took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pipeline.delivery import Delivery
+from pipeline.messages import Outcome, decode_decision, decode_fills
+from pipeline.storage.audit.store import AuditStore, Judged
+from pipeline.telemetry.events import EventID
+from pipeline.telemetry.recorder import Recorder
+from pipeline.trading.outcome import outcome
+from pipeline.transport.steps import Hand
+
+# Plain ints: looking a member up in an enumeration costs more than the entry.
+AUDIT_WRITE = int(EventID.AUDIT_WRITE)
+OUTCOME = int(EventID.OUTCOME)
+OUTCOME_INDEX = {name: index for index, name in enumerate(Outcome)}
+
+
+class Appender:
+    """Completes rows with their outcome, has the store judge them, and measures that."""
+
+    def __init__(
+        self, store: AuditStore, hand: Hand, recorder: Recorder, clock_ns: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._hand = hand
+        self._recorder = recorder
+        self._clock_ns = clock_ns
+
+    def append(self, batch: Sequence[Delivery]) -> Sequence[Judged]:
+        started_ns = self._clock_ns()
+        for delivery in batch:
+            # Only here are an event's own bytes touched one by one: the note names the culprit.
+            self._hand.note(delivery.key, delivery.key_seq)
+            delivery.outcome = _outcome(delivery)
+        self._hand.clear()
+        judged = self._store.append(batch)
+        duration_ns = self._clock_ns() - started_ns
+        record, count = self._recorder.record, self._recorder.count
+        for delivery, word in zip(batch, judged, strict=True):
+            if word.settled and word.appended:
+                record(AUDIT_WRITE, duration_ns, int.from_bytes(delivery.event_id[:4]))
+                count(OUTCOME, 1, OUTCOME_INDEX[Outcome(delivery.outcome)])
+        return judged
+
+
+def _outcome(delivery: Delivery) -> str:
+    if not delivery.live:
+        return outcome(delivery.fate, None, None)
+    return outcome(delivery.fate, decode_decision(delivery.decision), decode_fills(delivery.fills))

@@ -1,0 +1,337 @@
+"""A collector among living, dead, foreign and broken rings."""
+
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.clock import FakeClock
+from pipeline.errors import MissingError
+from pipeline.telemetry import EventID, event_name
+from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.discovery import DRAFT_LIFE_NS, CollectorLock
+from pipeline.telemetry.layout import HEAD_BYTE, Mode
+from pipeline.telemetry.reader import RingReader
+from pipeline.telemetry.recorder import Recorder, RingRecorder, open_recorder
+from pipeline.telemetry.ring import COLLECTOR_LOCK
+from pipeline.telemetry.sla import Verdict, thresholds_ms
+from pipeline.telemetry.view import build_snapshot
+
+
+def die(recorder: Recorder) -> None:
+    """What the kernel does for a killed writer: its lock is gone, and nothing is said."""
+    assert isinstance(recorder, RingRecorder)
+    recorder.ring.abandon()
+
+
+def until(done: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(monotonic_ns=10**12)
+
+
+@pytest.fixture
+def collector(tmp_path: Path, clock: FakeClock) -> Collector:
+    return Collector(tmp_path, now=clock.monotonic_ns)
+
+
+def opened(tmp_path: Path, clock: FakeClock, worker: str = "agent-0", entries: int = 64) -> Recorder:
+    return open_recorder(tmp_path, worker, entries, now=clock.monotonic_ns)
+
+
+def count_of(collector: Collector, event_id: int) -> int:
+    found = [one for (_, event), one in collector.aggregate.latencies.series.items() if event == event_id]
+    return collector.aggregate.latencies.figures(found, None).count
+
+
+def test_rings_are_found_drained_and_left_alone_while_their_writers_live(
+    tmp_path: Path, clock: FakeClock, collector: Collector
+) -> None:
+    recorder = opened(tmp_path, clock)
+    collector.tick()
+    recorder.record(EventID.AGENT_DECISION, 1000)
+    collector.tick()
+    collector.tick(final=True)
+    assert count_of(collector, EventID.AGENT_DECISION) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+    recorder.close()
+    collector.close()
+
+
+def test_a_dead_writers_ring_is_folded_reported_and_unlinked(
+    tmp_path: Path, clock: FakeClock, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = opened(tmp_path, clock, "agent-1")
+    recorder.start(EventID.AGENT_CONSUME)
+    recorder.end(EventID.AGENT_DECISION, recorder.start(EventID.AGENT_DECISION))
+    recorder.start(EventID.AGENT_PUBLISH)
+    die(recorder)
+    clock.advance(ms=200)
+    with caplog.at_level(logging.WARNING):
+        collector.tick(final=True)
+    [dead] = collector.dead
+    assert (dead.name, dead.pid, dead.silent_ms) == ("agent-1", os.getpid(), 200)
+    assert dead.inside == ("AGENT_CONSUME", "AGENT_PUBLISH")
+    assert "worker agent-1" in caplog.text
+    assert count_of(collector, EventID.AGENT_DECISION) == 1
+    assert not list(tmp_path.iterdir())
+    assert not collector.sources
+
+
+def test_a_writer_that_left_is_folded_and_not_called_dead(tmp_path: Path, clock: FakeClock) -> None:
+    lock = CollectorLock(tmp_path)
+    collector = Collector(tmp_path, now=clock.monotonic_ns)
+    recorder = opened(tmp_path, clock)
+    recorder.start(EventID.AGENT_CONSUME)
+    recorder.record(EventID.AGENT_DECISION, 5)
+    recorder.close()
+    collector.tick(final=True)
+    assert not collector.dead
+    assert count_of(collector, EventID.AGENT_DECISION) == 1
+    lock.release()
+    assert not tmp_path.exists()
+
+
+def test_a_restarted_collector_counts_nothing_twice_and_says_what_was_lost_meanwhile(
+    tmp_path: Path, clock: FakeClock, collector: Collector
+) -> None:
+    recorder = opened(tmp_path, clock)
+    for _ in range(70):
+        recorder.record(15, 1)
+    collector.tick(final=True)
+    assert (count_of(collector, 15), collector.lost()) == (64, 6)
+    collector.close()
+    for _ in range(66):
+        recorder.record(15, 1)
+    second = Collector(tmp_path, now=clock.monotonic_ns)
+    second.tick(final=True)
+    assert (count_of(second, 15), second.lost()) == (64, 2)
+    recorder.close()
+    second.close()
+
+
+def test_a_flight_recorder_loses_its_oldest_and_says_how_many(
+    tmp_path: Path, clock: FakeClock, collector: Collector
+) -> None:
+    recorder = open_recorder(tmp_path, "agent-0", 64, mode=Mode.FLIGHT_RECORDER, now=clock.monotonic_ns)
+    for _ in range(100):
+        recorder.record(15, 1)
+    collector.tick(final=True)
+    assert (count_of(collector, 15), collector.lost()) == (63, 37)
+    recorder.close()
+    collector.close()
+
+
+def test_what_is_no_ring_is_named_once_and_left_where_it_is(tmp_path: Path, clock: FakeClock) -> None:
+    good = opened(tmp_path, clock)
+    assert isinstance(good, RingRecorder)
+    assert good.ring.path is not None
+    whole = good.ring.path.read_bytes()
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "empty.ring").touch()
+    (tmp_path / "short.ring").write_bytes(whole[:5000])
+    (tmp_path / "garbage.ring").write_bytes(random.Random(1).randbytes(9000))
+    (tmp_path / "newer.ring").write_bytes(whole[:8] + b"\x09" + whole[9:])
+    (tmp_path / "folder.ring").mkdir()
+    (tmp_path / "link.ring").symlink_to(good.ring.path)
+    os.mkfifo(tmp_path / "pipe.ring")
+    collector = Collector(tmp_path, now=clock.monotonic_ns)
+    for _ in range(3):
+        collector.tick(final=True)
+        good.record(15, 1)
+    assert collector.folder.refused == {
+        "foreign_name": 1, "too_short": 1, "bad_size": 1, "bad_magic": 1, "other_version": 1,
+        "cannot_open": 2, "not_a_file": 1,
+    }  # fmt: skip
+    assert len(list(tmp_path.iterdir())) == 9
+    assert count_of(collector, 15) == 2
+    good.close()
+    collector.close()
+
+
+@pytest.mark.parametrize("harm", ["truncate", "absurd head"])
+def test_a_ring_that_goes_bad_is_dropped_and_the_others_go_on(
+    tmp_path: Path, clock: FakeClock, collector: Collector, harm: str
+) -> None:
+    bad, good = opened(tmp_path, clock, "agent-0"), opened(tmp_path, clock, "agent-1")
+    collector.tick(final=True)
+    assert isinstance(bad, RingRecorder)
+    assert bad.ring.path is not None
+    if harm == "truncate":
+        os.truncate(bad.ring.path, 64)
+    else:
+        with bad.ring.path.open("r+b") as file:
+            file.seek(HEAD_BYTE)
+            file.write(b"\xff" * 8)
+    good.record(15, 1)
+    collector.tick(final=True)
+    collector.tick(final=True)
+    assert collector.folder.refused["truncated" if harm == "truncate" else "absurd_head"] == 1
+    assert [source.worker for source in collector.sources] == ["agent-1"]
+    assert count_of(collector, 15) == 1
+    assert len(list(tmp_path.iterdir())) == 2
+    bad.ring.abandon()
+    collector.tick(final=True)
+    assert len(list(tmp_path.iterdir())) == 1
+    good.close()
+    collector.close()
+
+
+def test_a_ring_that_could_not_be_opened_is_tried_again(
+    tmp_path: Path, clock: FakeClock, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(_path: Path) -> RingReader:
+        raise OSError(24, "Too many open files")
+
+    recorder = opened(tmp_path, clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(RingReader, "attach", exhausted)
+        collector.tick(final=True)
+        collector.tick(final=True)
+    assert collector.folder.refused == {"cannot_open": 1}
+    recorder.record(15, 1)
+    collector.tick(final=True)
+    assert count_of(collector, 15) == 1
+    recorder.close()
+    collector.close()
+
+
+def test_a_draft_of_a_killed_writer_is_removed_after_a_while(
+    tmp_path: Path, clock: FakeClock, collector: Collector
+) -> None:
+    draft = tmp_path / "agent-0.1.ab.draft"
+    draft.touch()
+    collector.tick(final=True)
+    assert draft.exists()
+    clock.advance(ns=DRAFT_LIFE_NS)
+    collector.tick(final=True)
+    assert not draft.exists()
+
+
+def test_churned_rings_leave_no_file_and_no_source_behind(
+    tmp_path: Path, clock: FakeClock, collector: Collector
+) -> None:
+    for round_number in range(20):
+        writers = [opened(tmp_path, clock, f"agent-{ordinal}") for ordinal in range(10)]
+        for writer in writers:
+            writer.record(15, round_number)
+        collector.tick(final=True)
+        for writer in writers:
+            die(writer)
+    collector.tick(final=True)
+    assert count_of(collector, 15) == 200
+    assert not list(tmp_path.iterdir())
+    assert not collector.sources
+    assert collector.deaths == 200
+    assert len(list(Path("/proc/self/fd").iterdir())) < 100
+
+
+def test_a_batch_larger_than_the_scratch_is_taken_in_parts(
+    tmp_path: Path, clock: FakeClock, collector: Collector
+) -> None:
+    recorder = opened(tmp_path, clock, entries=1 << 17)
+    for _ in range(100_000):
+        recorder.record(15, 3)
+    collector.tick(final=True)
+    assert count_of(collector, 15) == 100_000
+    recorder.close()
+    collector.close()
+
+
+def test_a_breach_is_told_once_when_it_begins(tmp_path: Path, clock: FakeClock) -> None:
+    thresholds = thresholds_ms(EventID.AGENT_DECISION, p95=1)
+    collector = Collector(tmp_path, thresholds=thresholds, windows_s=(1,), now=clock.monotonic_ns)
+    recorder = opened(tmp_path, clock, entries=256)
+    told = []
+    for slow in (False, True, True, False, True):
+        for _ in range(30):
+            recorder.record(EventID.AGENT_DECISION, 2_000_000 if slow else 1000)
+        told.append([result.verdict for result in collector.tick(final=True)])
+        clock.advance(s=2)
+    assert told == [[], [Verdict.VIOLATED], [], [], [Verdict.VIOLATED]]
+    recorder.close()
+    collector.close()
+
+
+def test_a_second_collector_is_refused_in_one_line(tmp_path: Path) -> None:
+    lock = CollectorLock(tmp_path)
+    with pytest.raises(MissingError, match="another collector drains it") as refused:
+        CollectorLock(tmp_path)
+    assert "\n" not in str(refused.value)
+    lock.release()
+    CollectorLock(tmp_path).release()
+
+
+def test_a_lock_file_left_behind_hinders_nobody(tmp_path: Path) -> None:
+    (tmp_path / COLLECTOR_LOCK).touch()
+    CollectorLock(tmp_path).release()
+
+
+def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MissingError, match="cannot be used"):
+        CollectorLock(tmp_path / "file")
+
+
+def test_a_collector_survives_a_directory_that_goes_away(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector = Collector(tmp_path / "gone", now=clock.monotonic_ns)
+    collector.tick(final=True)
+    assert "cannot be read" in caplog.text
+    assert build_snapshot(collector, clock.monotonic_ns(), clock.wall_us()).replicas == ()
+
+
+KILLED_WRITER = """
+import sys
+from pathlib import Path
+from pipeline.telemetry.layout import Mode
+from pipeline.telemetry.ring import create_ring
+
+ring = create_ring(Path(sys.argv[1]), "agent-0", 1 << 15, mode=Mode(int(sys.argv[2])))
+number = 0
+while True:
+    number += 1
+    ring.put(number, number * 7, 15)
+"""
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_what_a_killed_writer_published_is_whole(tmp_path: Path, mode: Mode) -> None:
+    dice = random.Random(mode)
+    for _ in range(8):
+        writer = subprocess.Popen([sys.executable, "-c", KILLED_WRITER, str(tmp_path), str(int(mode))])
+        collector = Collector(tmp_path)
+        until(lambda collector=collector: bool(collector.tick(final=True) or collector.sources))  # type: ignore[misc]
+        [source] = collector.sources
+        until(lambda source=source: source.reader.waiting > dice.randrange(60_000))  # type: ignore[misc]
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+        into = np.zeros((1 << 15, 4), dtype=np.int64)
+        waiting, first = source.reader.waiting, source.reader.drain(into, final=True)
+        rows = into[: first.kept]
+        assert (rows[:, 1] == rows[:, 0] * 7).all()
+        assert (np.diff(rows[:, 0]) == 1).all()
+        assert first.unproven == 0
+        assert first.kept + first.overwritten == waiting
+        collector.tick(final=True)
+        assert [dead.name for dead in collector.dead] == ["agent-0"]
+        assert not list(tmp_path.iterdir())
+
+
+def test_events_have_names_also_when_unknown() -> None:
+    assert (event_name(15), event_name(1024)) == ("AGENT_DECISION", "EVENT_1024")

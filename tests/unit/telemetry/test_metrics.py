@@ -1,0 +1,356 @@
+"""`MetricsCollector`, `measure`, `measure_sync`, `measure_async`: telemetry of one process."""
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.telemetry import (
+    EventID,
+    MetricsCollector,
+    MetricsStats,
+    SLAThreshold,
+    measure,
+    measure_async,
+    measure_sync,
+)
+from pipeline.telemetry.collector import Collector
+
+EVENT = EventID.ORDER_PLACEMENT
+
+
+@pytest.fixture
+def metrics() -> Iterator[MetricsCollector]:
+    one = MetricsCollector()
+    one.clear()
+    yield one
+    one.clear()
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def count(metrics: MetricsCollector, event_id: int = EVENT) -> int:
+    return metrics.get_stats(event_id).count
+
+
+def test_there_is_one_collector_a_process(metrics: MetricsCollector) -> None:
+    assert MetricsCollector() is metrics
+
+
+def test_figures_can_be_asked_for_at_once(metrics: MetricsCollector) -> None:
+    for _ in range(3):
+        metrics.record_end(EVENT, metrics.record_start(EVENT))
+    metrics.record(EVENT, 1_000_000)
+    found = metrics.get_stats(EVENT, window_seconds=5)
+    assert (found.event_id, found.window_seconds, found.count) == (EVENT, 5, 4)
+    assert found.max == 1_000_000
+    assert found.p50 is not None
+    assert found.p50 < 1_000_000
+    assert found.lost == 0
+
+
+def test_an_event_never_seen_has_no_figures(metrics: MetricsCollector) -> None:
+    found = metrics.get_stats(EventID.ORDER_FILL, 1)
+    assert (found.count, found.p50, found.mean) == (0, None, None)
+
+
+def test_a_window_that_is_not_kept_is_refused_with_those_that_are(metrics: MetricsCollector) -> None:
+    with pytest.raises(ValueError, match="these are kept: 1, 5, 60"):
+        metrics.get_stats(EVENT, 7)
+
+
+def test_windows_can_be_chosen(metrics: MetricsCollector) -> None:
+    metrics.start(windows_seconds=(10, 2))
+    metrics.record(EVENT, 5)
+    assert metrics.get_stats(EVENT, 10).count == 1
+    assert metrics.get_all_stats(2)[EVENT].count == 1
+
+
+def test_started_it_aggregates_by_itself_and_stopped_it_keeps_its_figures(metrics: MetricsCollector) -> None:
+    metrics.start()
+    metrics.start()
+    metrics.record(EVENT, 5)
+    [(ring, _)] = metrics._rings
+    until(lambda: ring.waiting == 0)
+    metrics.record(EVENT, 5)
+    metrics.stop()
+    metrics.stop()
+    assert ring.waiting == 0
+    assert count(metrics) == 2
+
+
+def test_switched_off_it_records_nothing_at_once(metrics: MetricsCollector) -> None:
+    started = metrics.record_start(EVENT)
+    metrics.set_enabled(False)
+    metrics.record_end(EVENT, started)
+    assert metrics.record_start(EVENT) == 0
+    metrics.record(EVENT, 5)
+    metrics.set_enabled(True)
+    metrics.record_end(EVENT, 0)
+    assert count(metrics) == 0
+
+
+def test_each_thread_has_a_ring_which_ends_with_it(metrics: MetricsCollector) -> None:
+    def record() -> None:
+        for _ in range(100):
+            metrics.record(EVENT, 5)
+
+    threads = [threading.Thread(target=record) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(metrics._rings) == 5
+    assert count(metrics) == 500
+    assert not metrics._rings
+
+
+def test_sampling_keeps_the_count(metrics: MetricsCollector) -> None:
+    metrics.set_sampling_rate(0.1)
+    for _ in range(1000):
+        metrics.record(EVENT, 5)
+    [(ring, _)] = metrics._rings
+    assert ring.waiting < 120
+    assert count(metrics) == pytest.approx(1000, abs=10)
+    metrics.set_sampling_rate(0)
+    metrics.record(EVENT, 5)
+    assert ring.waiting == 0
+    with pytest.raises(ValueError, match="sampling rate"):
+        metrics.set_sampling_rate(2)
+
+
+def test_adaptive_sampling_falls_under_load_and_comes_back(metrics: MetricsCollector) -> None:
+    metrics.start(windows_seconds=(0.2, 60))
+    metrics.set_adaptive_sampling(above_per_s=1000)
+    made = 0
+
+    def load() -> bool:
+        nonlocal made
+        for _ in range(200):
+            metrics.record(EVENT, 5)
+        made += 200
+        return metrics.sampling_rate < 0.5
+
+    until(load)
+    until(lambda: metrics.sampling_rate == 1.0)
+    assert count(metrics) == pytest.approx(made, abs=100)
+    with pytest.raises(ValueError, match="above_per_s"):
+        metrics.set_adaptive_sampling(0)
+
+
+def test_violations_are_found(metrics: MetricsCollector) -> None:
+    for _ in range(100):
+        metrics.record(EventID.EVENT_BUS_PUBLISH, 7_000_000)
+    found = metrics.check_sla_violations(5)
+    assert [(one.threshold.event_id, one.threshold.percentile) for one in found] == [(5, 95.0)]
+
+
+def test_figures_are_exported_as_json(metrics: MetricsCollector) -> None:
+    metrics.record(EVENT, 5)
+    [found] = json.loads(metrics.export_json(5))["events"]
+    assert (found["event"], found["count"], found["p99_9"], found["lost"]) == ("ORDER_PLACEMENT", 1, 5, 0)
+
+
+def test_a_report_is_logged_now_and_then(metrics: MetricsCollector, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        metrics.record(EVENT, 5)
+        metrics.start(report_every_seconds=0.1)
+        until(lambda: "ORDER_PLACEMENT" in caplog.text)
+
+
+@pytest.mark.parametrize("wrong", ["x", None, 1.5, 1 << 80])
+def test_wrong_arguments_never_reach_the_caller(metrics: MetricsCollector, wrong: Any) -> None:
+    metrics.record(wrong, 5)
+    metrics.record(EVENT, wrong)
+    metrics.record_end(EVENT, wrong)
+    with measure(wrong):
+        pass
+    assert metrics.get_stats(EVENT).lost >= 2
+
+
+def test_without_memory_for_a_ring_the_program_lives(
+    metrics: MetricsCollector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(*_: Any) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("pipeline.telemetry.metrics.memory_ring", none)
+    metrics.record(EVENT, 5)
+    metrics.record(EVENT, 5)
+    assert caplog.text.count("telemetry of this thread is off") == 1
+
+
+def test_published_records_are_drained_by_a_collector_process(
+    metrics: MetricsCollector, tmp_path: Path
+) -> None:
+    collector = Collector(tmp_path)
+    metrics.publish(tmp_path, "app-0", 64)
+    metrics.record_end(EVENT, metrics.record_start(EVENT))
+    metrics.record_start(EventID.ORDER_FILL)
+    collector.tick(final=True)
+    assert collector.aggregate.latencies.figures([0], None).count == 1
+    assert collector.sources[0].inside() == ("ORDER_FILL",)
+    for refused in (metrics.start, lambda: metrics.get_stats(EVENT)):
+        with pytest.raises(UsageError, match="published"):
+            refused()
+    collector.close()
+
+
+def test_publishing_what_is_aggregated_here_is_refused(metrics: MetricsCollector, tmp_path: Path) -> None:
+    metrics.start()
+    with pytest.raises(UsageError, match="one reader"):
+        metrics.publish(tmp_path, "app-0")
+
+
+FORKED = """
+import os
+from pipeline.telemetry import MetricsCollector
+metrics = MetricsCollector()
+metrics.record(3, 5)
+assert metrics.get_stats(3).count == 1
+child = os.fork()
+if child == 0:
+    metrics.record(3, 7)
+    metrics.record(3, 7)
+    os._exit(metrics.get_stats(3).count)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), metrics.get_stats(3).count)
+"""
+
+
+def test_a_forked_child_counts_for_itself() -> None:
+    ran = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["2", "1"]
+
+
+def test_a_block_is_measured_and_its_exception_passes_through(metrics: MetricsCollector) -> None:
+    with measure(EVENT), measure(EventID.ORDER_FILL):
+        pass
+    with pytest.raises(KeyError, match="'x'"), measure(EVENT):
+        raise KeyError("x")
+    assert (count(metrics), count(metrics, EventID.ORDER_FILL)) == (2, 1)
+
+
+def test_a_function_is_measured_and_its_exception_passes_through(metrics: MetricsCollector) -> None:
+    @measure_sync(EVENT)
+    def divide(one: int, by: int = 1) -> float:
+        """Divides."""
+        return one / by
+
+    assert divide(6, by=2) == 3
+    with pytest.raises(ZeroDivisionError):
+        divide(1, 0)
+    assert count(metrics) == 2
+    assert (divide.__name__, divide.__doc__) == ("divide", "Divides.")
+
+
+def test_a_generator_is_measured_from_its_first_value_to_its_end(metrics: MetricsCollector) -> None:
+    @measure_sync(EVENT)
+    def numbers() -> Iterator[int]:
+        yield from (1, 2)
+
+    produced = numbers()
+    assert count(metrics) == 0
+    assert list(produced) == [1, 2]
+    assert count(metrics) == 1
+
+
+def test_a_coroutine_is_measured_across_its_awaits(metrics: MetricsCollector) -> None:
+    @measure_async(EVENT)
+    async def wait(seconds: float, fail: bool = False) -> float:
+        await asyncio.sleep(seconds)
+        if fail:
+            raise KeyError("x")
+        return seconds
+
+    async def several() -> list[float | BaseException]:
+        runs = (wait(0.05), wait(0.01), wait(0.01, fail=True))
+        return list(await asyncio.gather(*runs, return_exceptions=True))
+
+    results = asyncio.run(several())
+    assert results[:2] == [0.05, 0.01]
+    assert isinstance(results[2], KeyError)
+    found = metrics.get_stats(EVENT)
+    assert found.count == 3
+    assert found.min is not None
+    assert found.max is not None
+    assert 9_000_000 < found.min < 45_000_000 < found.max
+
+
+def test_a_cancelled_coroutine_is_measured(metrics: MetricsCollector) -> None:
+    @measure_async(EVENT)
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    async def cancel() -> None:
+        task = asyncio.create_task(forever())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    assert count(metrics) == 1
+
+
+def test_the_wrong_decorator_is_refused_where_it_is_written() -> None:
+    async def coroutine() -> None: ...
+
+    def function() -> Any: ...
+
+    with pytest.raises(UsageError, match="use measure_async"):
+        measure_sync(EVENT)(coroutine)
+    with pytest.raises(UsageError, match="use measure_sync"):
+        measure_async(EVENT)(function)
+
+
+def test_statistics_may_be_fed_by_hand_from_many_threads() -> None:
+    stats = MetricsStats(thresholds=[SLAThreshold(1, 50, 10)])
+
+    def feed() -> None:
+        for _ in range(50):
+            stats.add(1, [5, 50])
+
+    threads = [threading.Thread(target=feed) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stats.get_stats(1, 5).count == 400
+    assert stats.check_sla_violations(5) == []
+    with pytest.raises(ValueError, match="must not be negative"):
+        stats.add(1, [-1])
+
+
+RECORD_ONLY = """
+import sys
+from pathlib import Path
+from pipeline.clock import SystemClock
+from pipeline.telemetry import EventID, MetricsCollector, SelfReport, measure, open_recorder
+recorder = open_recorder(Path(sys.argv[1]), "agent-0", 64)
+recorder.end(EventID.AGENT_DECISION, recorder.start(EventID.AGENT_DECISION))
+SelfReport(recorder, SystemClock()).report(1)
+with measure(EventID.AGENT_DECISION):
+    pass
+recorder.close()
+print(sorted(name for name in ("numpy", "zmq", "uvicorn", "msgspec") if name in sys.modules))
+"""
+
+
+def test_a_process_that_only_records_loads_nothing_heavy(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RECORD_ONLY, str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
