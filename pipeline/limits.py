@@ -71,10 +71,22 @@ MAX_WINDOW_TRADES = 1000
 state that is stored and moved with its key."""
 MAX_STRATEGIES_A_KEY = 64
 """Strategies with a position or a throttle's memory in one symbol; each is part of the key's state."""
+MAX_SCOPE_ANSWERS = 65_536
+"""Answers of wide throttles that are remembered, so that an event decided again is answered the same: every
+event in flight on 16 full links, each with four legs."""
 MAX_RESTING_ORDERS = 256
 """Entries of one key that may wait for the next candle; exits may be as many again. All are in its state."""
+MAX_PARTIAL_ORDERS = 2 * MAX_RESTING_ORDERS
+"""Orders of one key that wait for volume; older ones fill whole, so that a state stays small on a symbol that
+hardly trades."""
+MAX_STRATEGY_INSTRUCTIONS = 300_000
+"""Bytecode instructions that one step of a user's strategy may take: about 50 ms under the guard that counts
+them, a hundred times what a slow one takes."""
 MAX_MEMORY_BYTES = 64 * KIB
 """What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
+
+MAX_SWEEP_RUNS = 100_000
+"""Combinations of one parameter sweep: a day's work of one core on a year of minutes."""
 
 # ---- links ----------------------------------------------------------------------------------------------
 MAX_FRAME_BYTES = 8 * MIB
