@@ -38,6 +38,9 @@ from pipeline.storage.journal.replay import Controls
 from pipeline.storage.journal.scan import Record, read_records
 from pipeline.storage.journal.segment import Segment
 
+_DEAD_PART = 4
+_SURELY_DEAD_PART = 2
+"""Carrying begins when a quarter of the journal is dead; above its bound, when half of it is."""
 _KEY_BYTES = 32
 """About what a key takes in a KEYS record."""
 
@@ -100,7 +103,10 @@ class Compaction:
         if 2 * self._log.bytes_used <= max_bytes or self._log.dooming:
             return None  # one at a time, or a slow sync would let copies pile up above max_bytes
         dead = sum(_dead_bytes(segment, oldest_us) for segment in segments[:-1])
-        enough = max(oldest.size // 2, self._log.bytes_used // 4)
+        # Above its bound the journal copies only for a sure gain: what carrying itself writes (identities,
+        # counters, BASE) must never be more than what it frees, or it would grow by being cleaned.
+        part = _DEAD_PART if self._log.bytes_used + oldest.size <= max_bytes else _SURELY_DEAD_PART
+        enough = max(oldest.size // 2, self._log.bytes_used // part)
         return oldest if dead >= enough else None
 
     def _carry_slice(self, segment: Segment, oldest_us: int) -> None:

@@ -278,9 +278,10 @@ class Journal:
         if log.stalled:
             raise JournalFullError("no space left on the disk", limits.JOURNAL_FULL_RETRY_S)
         growth = log.growth(body_bytes)
-        # Compaction keeps a segment's room to copy into; a halt must get through and may use it.
+        # Compaction keeps a segment's room to copy into; a halt must get through and may use it. An event
+        # may not even use what is free in a segment that marks or copies had to begin beyond the bound.
         kept = settings.segment_bytes if key is not None else 0
-        if growth and log.bytes_used + growth + kept > settings.max_bytes:
+        if (growth or kept) and log.bytes_used + growth + kept > settings.max_bytes:
             raise JournalFullError(
                 f"{log.bytes_used} bytes in use of {settings.max_bytes}", limits.JOURNAL_FULL_RETRY_S
             )

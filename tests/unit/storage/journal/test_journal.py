@@ -132,6 +132,21 @@ def test_accept_times_never_fall_when_the_clock_steps_back_not_even_over_a_resta
     assert bench.accept().accepted_us == first
 
 
+def test_the_last_accept_time_outlives_the_segment_it_was_in(bench: Bench) -> None:
+    last_us = bench.accept("A", bytes(60_000)).accepted_us
+    bench.accept(None, bytes(10_000))
+    bench.journal.sync()
+    bench.journal.settled("A", 2)
+    bench.clock.advance(s=SMALL.retention_s + 1)
+    for _ in range(3):
+        bench.journal.compact()
+        bench.journal.sync()
+    assert f"{1:016x}.seg" not in bench.disk.names()
+    bench.clock.step_wall(-1000 * US_PER_S)
+    bench.reopen()
+    assert bench.accept().accepted_us >= last_us
+
+
 def test_a_fingerprint_of_another_length_is_a_mistake(bench: Bench) -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         bench.journal.accept("s", "w", b"short", "K", b"p")
@@ -308,6 +323,14 @@ def test_a_full_journal_says_when_to_come_back_and_changes_nothing(bench: Bench)
     assert caught.value.retry_after_s == limits.JOURNAL_FULL_RETRY_S
     assert bench.journal.lookup("s", f"w{bench.count}") is None
     assert bench.journal.depth == count
+
+
+def test_room_in_a_segment_begun_beyond_the_bound_is_not_for_events(bench: Bench) -> None:
+    bench.fill()
+    bench.accept(None, bytes(20_000))
+    assert bench.journal.bytes_used == SMALL.max_bytes
+    with pytest.raises(JournalFullError, match="bytes in use"):
+        bench.accept("SMALL", b"fits")
 
 
 def test_a_full_journal_takes_events_again_when_some_are_settled(bench: Bench) -> None:

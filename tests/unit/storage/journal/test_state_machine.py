@@ -151,7 +151,7 @@ class JournalMachine(RuleBasedStateMachine):
     def settle_all(self) -> None:
         for key in KEYS:
             high = self._counter(key, synced_only=True)
-            if high > self.marks.get(key, 0):
+            if high:  # said again where a mark was lost: a gateway sends again and is answered again
                 self.marks[key] = high
                 self.journal.settled(key, high)
 
@@ -270,11 +270,31 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def bounded(self) -> None:
-        """A carried segment, the doomed one, and what a record of a third may leave unused at an end."""
-        assert self.journal.bytes_used <= SETTINGS.max_bytes + 4 * SETTINGS.segment_bytes
+        """Carrying may overshoot: here a record is up to a fifth of a segment, and ends stay unused."""
+        assert self.journal.bytes_used <= SETTINGS.max_bytes + 3 * SETTINGS.segment_bytes
+
+    # ---- at the end -------------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """Left alone the journal comes to rest; with all settled and forgotten it is almost empty."""
+        self._rest()
+        self.settle_all()
+        latest_us = max(self.seen_us, self.last_us) + (SETTINGS.retention_s + 1) * 1_000_000
+        self.clock.step_wall(latest_us - self.clock.wall_us())
+        self._rest()
+        assert self.journal.depth == 0
+        assert self.journal.bytes_used <= 2 * SETTINGS.segment_bytes
+
+    def _rest(self) -> None:
+        for _ in range(100):
+            self.journal.sync()
+            self.clock.advance(ms=1)
+            if not self.journal.maintain() and not self.journal.unsynced:
+                return
+        raise AssertionError("never at rest")
 
 
 TestJournal = JournalMachine.TestCase
 TestJournal.settings = settings(
-    max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=80, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
 )
