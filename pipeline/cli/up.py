@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -72,7 +73,7 @@ def own_words(program: str) -> tuple[str, ...]:
     found = shutil.which("ringline")
     if not os.access(program, os.X_OK):
         return (sys.executable, "-m", "pipeline")
-    return ("ringline",) if found and os.path.samefile(found, program) else (program,)
+    return ("ringline",) if found and Path(found).samefile(program) else (program,)
 
 
 def _say(line: str) -> None:
