@@ -52,14 +52,17 @@ def verify(config: Config, as_json: bool) -> int:
         found = {"ok": report.ok, "rows": report.rows, "first_bad": report.first_bad, "detail": report.detail}
         print_json({**found, "chain_hash": head.h.hex(), "digest": digest, "outcomes": outcomes})
     elif report.ok:
-        click.echo(f"All {report.rows} rows are as they were written.")
+        rows = f"All {report.rows} rows are as they were"
+        click.echo(f"{'The only row is as it was' if report.rows == 1 else rows} written.")
         click.echo(f"Chain hash  {head.h.hex()}\nRun digest  {digest}")
         click.echo("Outcomes    " + ", ".join(f"{name} {count}" for name, count in outcomes.items()))
     else:
-        click.echo(
-            f"The audit does not verify: {report.detail} ({report.rows} rows before it are good).", err=True
-        )
+        click.echo(f"The audit does not verify: {report.detail} ({_good(report.rows)}).", err=True)
     return EXIT_OK if report.ok else EXIT_NO
+
+
+def _good(rows: int) -> str:
+    return "the row before it is good" if rows == 1 else f"{rows} rows before it are good"
 
 
 @command.command()

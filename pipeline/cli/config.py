@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
 from pipeline.cli.output import print_json
-from pipeline.cli.session import json_option, with_config
+from pipeline.cli.session import Session, config_options, json_option, with_config
 from pipeline.cli.toml import to_toml
 from pipeline.config import Config, environment_name, json_schema
-from pipeline.errors import UsageError
+from pipeline.errors import EXIT_OK, ConfigError, UsageError
 
 
 @click.group("config")
@@ -29,8 +30,9 @@ def command() -> None:
 
 @command.command()
 @json_option
-@with_config
-def check(config: Config, as_json: bool) -> None:
+@config_options
+@click.pass_obj
+def check(session: Session, config_file: Path | None, assignments: tuple[str, ...], as_json: bool) -> int:
     """Check the configuration; report every fault at once.
 
     Exit code 2 when there is one.
@@ -39,10 +41,18 @@ def check(config: Config, as_json: bool) -> None:
     Example:
       ringline config check --config ringline.toml --set links.credit=512
     """
+    try:
+        config = session.load(config_file, assignments)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        print_json({"ok": False, "faults": error.faults})
+        return error.exit_code
     if as_json:
-        print_json({"ok": True, "data_dir": config.data_dir})
+        print_json({"ok": True, "data_dir": config.data_dir, "faults": []})
     else:
         click.echo(f"The configuration is fine; its data folder is {config.data_dir}.")
+    return EXIT_OK
 
 
 @command.command()

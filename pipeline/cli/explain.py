@@ -68,7 +68,7 @@ def lines(story: Story) -> Iterator[str]:
         order = _order(cancel.order_seq, cancel.order_leg)
         yield f"  cancelled {cancel.strategy} {cancel.quantity} of {order}"
     if story.resting:
-        yield f"  resting   {story.resting} order{'s' if story.resting > 1 else ''} wait to be filled"
+        yield f"  resting   {story.resting} order{'s wait' if story.resting > 1 else ' waits'} to be filled"
     yield f"  row       {story.seq} of the audit, hash {story.chain_hash}"
     digests = f"{story.agent_digest[:16]}… {story.exec_digest[:16]}…"
     yield f"  code      {story.code or 'none'}, digests {digests}\n"

@@ -34,23 +34,17 @@ class Session:
         return config
 
 
+def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command `--config` and `--set`, as its arguments `config_file` and `assignments`."""
+    for option in reversed(_CONFIG_OPTIONS):
+        function = option(function)
+    return function
+
+
 def with_config(function: Callable[..., int | None]) -> Callable[..., int | None]:
     """Gives a command `--config` and `--set`, and the configuration as its argument `config`."""
 
-    @click.option(
-        "--config",
-        "config_file",
-        type=click.Path(path_type=Path),
-        envvar="RINGLINE_CONFIG",
-        help="Configuration file, TOML or JSON. Also RINGLINE_CONFIG.",
-    )
-    @click.option(
-        "--set",
-        "assignments",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set one key, such as journal.retention_s=1200; beats RINGLINE_… and the file. Repeatable.",
-    )
+    @config_options
     @click.pass_obj
     @functools.wraps(function)
     def wrapper(
@@ -65,5 +59,22 @@ def with_config(function: Callable[..., int | None]) -> Callable[..., int | None
 
     return wrapper
 
+
+_CONFIG_OPTIONS = (
+    click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        envvar="RINGLINE_CONFIG",
+        help="Configuration file, TOML or JSON. Also RINGLINE_CONFIG.",
+    ),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set one key, such as journal.retention_s=1200; beats RINGLINE_… and the file. Repeatable.",
+    ),
+)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

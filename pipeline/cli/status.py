@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from pipeline.cli.http import request
 from pipeline.cli.output import print_json, print_table
@@ -18,6 +20,14 @@ from pipeline.supervisor.status import ProcessStatus
 
 TIMEOUT_S = 5.0
 NOTHING = "–"
+READY = 200
+
+
+class Said(msgspec.Struct):
+    """What is of interest in a problem document (RFC 9457)."""
+
+    title: str = ""
+    detail: str = ""
 
 
 @click.command("status")
@@ -26,7 +36,8 @@ NOTHING = "–"
 def command(config: Config, as_json: bool) -> int:
     """Show what runs, where it listens and how it does.
 
-    Exit code 3 when no pipeline runs in the data folder, or when a part of it is down.
+    Exit code 3 when no pipeline runs in the data folder, when a part of it is down, or when its gateway
+    refuses events.
 
     \b
     Example:
@@ -37,13 +48,36 @@ def command(config: Config, as_json: bool) -> int:
     if status is None:
         doing = "is starting or leaving" if is_running(config.data_dir) else "is not running"
         raise MissingError(f"data_dir {config.data_dir}: the pipeline {doing}; `ringline up` starts one")
+    unready = {name: reason for name in _running_gateways(status) if (reason := _unready(status, name))}
+    processes = (replace(one, ready=one.ready and one.name not in unready) for one in status.processes)
+    status = replace(status, processes=tuple(processes))
     snapshot, fault = _snapshot(status)
     if as_json:
-        print_json({"status": status, "snapshot": snapshot, "fault": fault})
+        print_json({"status": status, "unready": unready, "snapshot": snapshot, "fault": fault})
     else:
-        _show(status, snapshot, fault)
+        _show(status, unready, snapshot, fault)
     healthy = snapshot is not None and all(process.ready for process in status.processes)
     return EXIT_OK if healthy else EXIT_MISSING
+
+
+def _running_gateways(status: Status) -> list[str]:
+    return [process.name for process in status.processes if process.ready and process.stage == "gateway"]
+
+
+def _unready(status: Status, name: str) -> str:
+    """Why gateway `name` refuses events, in its own words; empty when it takes them."""
+    url = f"{status.endpoints[name]}/readyz"
+    try:
+        answer = request("GET", url, timeout_s=TIMEOUT_S)
+    except MissingError as error:
+        return str(error)
+    if answer.status == READY:
+        return ""
+    try:
+        said = msgspec.json.decode(answer.body, type=Said)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = Said()
+    return said.detail or said.title or f"GET {url}: {answer.status}"
 
 
 def _snapshot(status: Status) -> tuple[Snapshot | None, str]:
@@ -59,7 +93,7 @@ def _snapshot(status: Status) -> tuple[Snapshot | None, str]:
         return None, f"GET {url}: {answer.status}, and no snapshot: {error}"
 
 
-def _show(status: Status, snapshot: Snapshot | None, fault: str) -> None:
+def _show(status: Status, unready: Mapping[str, str], snapshot: Snapshot | None, fault: str) -> None:
     started = datetime.fromtimestamp(status.started_us / 1_000_000, UTC)
     click.echo(f"Pipeline in {status.data_dir}: pid {status.pid}, up since {started:%Y-%m-%d %H:%M:%S} UTC\n")
     replicas = {replica.name: replica for replica in snapshot.replicas} if snapshot else {}
@@ -75,7 +109,9 @@ def _show(status: Status, snapshot: Snapshot | None, fault: str) -> None:
         "CPU %",
         "MiB",
     )
-    rows = [_row(process, replicas.get(process.name)) for process in status.processes]
+    rows = [
+        _row(process, unready.get(process.name), replicas.get(process.name)) for process in status.processes
+    ]
     print_table(headings, rows)
     if snapshot is None:
         click.echo(f"\ncollector: {fault}")
@@ -89,8 +125,10 @@ def _show(status: Status, snapshot: Snapshot | None, fault: str) -> None:
         click.echo(f"Died: {dead.name} (pid {dead.pid}){inside}")
 
 
-def _row(process: ProcessStatus, replica: Replica | None) -> tuple[str, ...]:
+def _row(process: ProcessStatus, unready: str | None, replica: Replica | None) -> tuple[str, ...]:
     state = "ready" if process.ready else "starting" if process.pid else "waiting"
+    if unready:
+        state = f"unready: {unready}"
     known = (str(process.pid), state, str(process.restarts), process.endpoint)
     if replica is None:
         return (process.name, *known, *([NOTHING] * 5))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -57,9 +61,19 @@ def _announce(config: Config, words: Sequence[str], took_s: float) -> None:
     source = next(iter(config.sources))
     click.echo(f"\nWebhooks: POST {where['gateway-0']}/webhook/{source}")
     click.echo(f"Metrics:  GET {where['collector']}/metrics and /v1/snapshot")
+    own = own_words(sys.argv[0])
     click.echo("\nSend a first event, and see how all goes:")
-    click.echo(f"  {shlex.join(('ringline', 'send', *words, *FIRST_EVENT))}")
-    click.echo(f"  {shlex.join(('ringline', 'status', *words))}\n")
+    click.echo(f"  {shlex.join((*own, 'send', *words, *FIRST_EVENT))}")
+    click.echo(f"  {shlex.join((*own, 'status', *words))}\n")
+
+
+def own_words(program: str) -> tuple[str, ...]:
+    """What starts this command line again, where `program` is how it was started: `ringline` if the shell
+    finds this one by that name, else its path; by `python -m` the same again."""
+    found = shutil.which("ringline")
+    if not os.access(program, os.X_OK):
+        return (sys.executable, "-m", "pipeline")
+    return ("ringline",) if found and Path(found).samefile(program) else (program,)
 
 
 def _say(line: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from typing import NamedTuple
 
 from pipeline import limits
 from pipeline.config.schema import Config, Instrument, Strategy, Trading
@@ -14,9 +16,29 @@ PORT_STRIDE = 10
 """The k-th worker of a stage listens on its port + 10·k."""
 
 
-def cross_check(config: Config) -> list[str]:
-    """Every fault between keys, one line each; empty when all is well."""
-    return [
+class Fault(NamedTuple):
+    """One line, and the keys whose values it is about; without any, the key that the line begins with."""
+
+    text: str
+    keys: tuple[str, ...] = ()
+
+    def involves(self, dropped: str) -> bool:
+        """Whether `dropped`, a key or a section, is one of the keys, holds one or is inside one."""
+        keys = self.keys or (re.split(r":? ", self.text, maxsplit=1)[0],)
+        return any(_inside(key, dropped) or _inside(dropped, key) for key in keys)
+
+
+def _inside(key: str, section: str) -> bool:
+    return key == section or key.startswith((section + ".", section + "["))
+
+
+def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
+    """Every fault between keys, one line each; empty when all is well.
+
+    `dropped` are keys that are at fault themselves, so that `config` has their defaults: what depends on
+    one of them is not known, and not reported.
+    """
+    found = (
         *_links(config),
         *_journal(config),
         *_stages(config),
@@ -24,54 +46,64 @@ def cross_check(config: Config) -> list[str]:
         *_telemetry(config),
         *_trading(config),
         *_sources(config),
-    ]
+    )
+    gone = tuple(dropped)
+    return [fault.text for fault in found if not any(map(fault.involves, gone))]
 
 
-def _links(config: Config) -> Iterator[str]:
+def _links(config: Config) -> Iterator[Fault]:
     links = config.links
     if links.depth > links.credit // limits.KEY_SHARE:
-        yield (
+        yield Fault(
             f"links.depth = {links.depth}: at most a quarter of links.credit "
-            f"({links.credit // limits.KEY_SHARE}), so that one key never fills a link"
+            f"({links.credit // limits.KEY_SHARE}), so that one key never fills a link",
+            ("links.depth", "links.credit"),
         )
     if links.dead_after_ms < 3 * links.heartbeat_ms:
-        yield (
+        yield Fault(
             f"links.dead_after_ms = {links.dead_after_ms}: at least 3 × links.heartbeat_ms "
-            f"({3 * links.heartbeat_ms}), or one late heartbeat kills a link"
+            f"({3 * links.heartbeat_ms}), or one late heartbeat kills a link",
+            ("links.dead_after_ms", "links.heartbeat_ms"),
         )
 
 
-def _journal(config: Config) -> Iterator[str]:
+def _journal(config: Config) -> Iterator[Fault]:
     journal = config.journal
     least = limits.MIN_JOURNAL_SEGMENTS * journal.segment_bytes
     if journal.max_bytes < least:
-        yield (
+        yield Fault(
             f"journal.max_bytes = {journal.max_bytes}: at least {limits.MIN_JOURNAL_SEGMENTS} × "
-            f"journal.segment_bytes ({least}), or compaction has no room"
+            f"journal.segment_bytes ({least}), or compaction has no room",
+            ("journal.max_bytes", "journal.segment_bytes"),
         )
     for name, source in config.sources.items():
         if journal.retention_s <= 2 * source.tolerance_s:
-            yield (
+            yield Fault(
                 f"journal.retention_s = {journal.retention_s}: must exceed 2 × sources.{name}.tolerance_s "
-                f"({2 * source.tolerance_s}), or a captured request can be replayed after it is forgotten"
+                f"({2 * source.tolerance_s}), or a captured request can be replayed after it is forgotten",
+                ("journal.retention_s", f"sources.{name}.tolerance_s"),
             )
 
 
-def _stages(config: Config) -> Iterator[str]:
-    wide = [one.name for one in config.trading.throttles if one.per in ("strategy", "global")]
+def _stages(config: Config) -> Iterator[Fault]:
+    throttles = enumerate(config.trading.throttles)
+    wide = [(index, one.name) for index, one in throttles if one.per in ("strategy", "global")]
     if wide and config.agent.workers > 1:
-        yield (
-            f"agent.workers = {config.agent.workers}: throttle {wide[0]} counts over all symbols, in the "
-            "memory of one agent; allowed: 1"
+        index, name = wide[0]
+        yield Fault(
+            f"agent.workers = {config.agent.workers}: throttle {name} counts over all symbols, in the "
+            "memory of one agent; allowed: 1",
+            ("agent.workers", f"trading.throttles[{index}].per", f"trading.throttles[{index}].name"),
         )
     if config.audit.workers > 1 and config.audit.engine == "sqlite":
-        yield (
+        yield Fault(
             f"audit.workers = {config.audit.workers}: SQLite allows one writer, and one writer keeps the "
-            "chain; allowed: 1"
+            "chain; allowed: 1",
+            ("audit.workers", "audit.engine"),
         )
 
 
-def _ports(config: Config) -> Iterator[str]:
+def _ports(config: Config) -> Iterator[Fault]:
     taken: dict[tuple[str, int], str] = {}
     claims = [("gateway.port", config.gateway.host, config.gateway.port, 1)]
     claims += [("telemetry.port", config.telemetry.host, config.telemetry.port, 1)]
@@ -81,28 +113,41 @@ def _ports(config: Config) -> Iterator[str]:
         for index in range(count):
             port = first + PORT_STRIDE * index
             if port > 65_535:
-                yield f"{name} = {first}: worker {index} would listen on {port}; the limit is 65535"
+                yield Fault(
+                    f"{name} = {first}: worker {index} would listen on {port}; the limit is 65535",
+                    (name, _beside(name, "workers")),
+                )
             elif other := taken.get((host, port)):
-                yield f"{name} = {first}: port {port} of worker {index} is taken by {other}"
+                yield Fault(
+                    f"{name} = {first}: port {port} of worker {index} is taken by {other}",
+                    tuple(_beside(one, key) for one in (name, other) for key in ("port", "host", "workers")),
+                )
             else:
                 taken[host, port] = name
 
 
-def _telemetry(config: Config) -> Iterator[str]:
+def _beside(key: str, name: str) -> str:
+    """Another key of the same section."""
+    return f"{key.rpartition('.')[0]}.{name}"
+
+
+def _telemetry(config: Config) -> Iterator[Fault]:
     entries = config.telemetry.ring_entries
     below = 1 << (entries.bit_length() - 1)
     if entries != below:
-        yield f"telemetry.ring_entries = {entries}: must be a power of two, such as {below}"
+        yield Fault(f"telemetry.ring_entries = {entries}: must be a power of two, such as {below}")
 
 
-def _trading(config: Config) -> Iterator[str]:
+def _trading(config: Config) -> Iterator[Fault]:
     trading = config.trading
     if "default" not in trading.instruments:
-        yield "trading.instruments.default: missing; it serves every symbol not named"
+        yield Fault("trading.instruments.default: missing; it serves every symbol not named")
     for name, instrument in trading.instruments.items():
         yield from _instrument(f"trading.instruments.{name}", instrument)
     if len(trading.strategies) > limits.MAX_STRATEGIES_A_KEY:
-        yield f"trading.strategies: {len(trading.strategies)}; the limit is {limits.MAX_STRATEGIES_A_KEY}"
+        yield Fault(
+            f"trading.strategies: {len(trading.strategies)}; the limit is {limits.MAX_STRATEGIES_A_KEY}"
+        )
     for name, strategy in trading.strategies.items():
         yield from _strategy(f"trading.strategies.{name}", strategy, trading)
         yield from _quantity(
@@ -110,104 +155,124 @@ def _trading(config: Config) -> Iterator[str]:
         )
     yield from _quantity("trading.signal_quantity", trading.signal_quantity, trading, ())
     if Decimal(trading.max_signal_quantity) <= 0:
-        yield f"trading.max_signal_quantity = {trading.max_signal_quantity!r}: must be positive"
+        yield Fault(f"trading.max_signal_quantity = {trading.max_signal_quantity!r}: must be positive")
     yield from _throttles(trading)
     for field in trading.risk.__struct_fields__:
         if Decimal(getattr(trading.risk, field)) < 0:
-            yield f"trading.risk.{field} = {getattr(trading.risk, field)!r}: must not be negative"
+            yield Fault(f"trading.risk.{field} = {getattr(trading.risk, field)!r}: must not be negative")
     yield from _costs(config)
 
 
-def _instrument(path: str, instrument: Instrument) -> Iterator[str]:
-    for field, text, scale in (
-        ("tick", instrument.tick, instrument.price_scale),
-        ("lot", instrument.lot, instrument.quantity_scale),
+def _instrument(path: str, instrument: Instrument) -> Iterator[Fault]:
+    for field, text, scaled, scale in (
+        ("tick", instrument.tick, "price_scale", instrument.price_scale),
+        ("lot", instrument.lot, "quantity_scale", instrument.quantity_scale),
     ):
         step = Decimal(text).scaleb(scale)
         if not 0 < step <= limits.MAX_SCALED or step != step.to_integral_value():
-            yield (
+            yield Fault(
                 f"{path}.{field} = {text!r}: must be a positive multiple of "
-                f"10^-{scale}, the scale of this instrument"
+                f"10^-{scale}, the scale of this instrument",
+                (f"{path}.{field}", f"{path}.{scaled}"),
             )
 
 
-def _throttles(trading: Trading) -> Iterator[str]:
-    names: set[str] = set()
+def _throttles(trading: Trading) -> Iterator[Fault]:
+    names: dict[str, str] = {}
     for index, throttle in enumerate(trading.throttles):
         path = f"trading.throttles[{index}]"
         if throttle.name in names:
-            yield f"{path}.name = {throttle.name!r}: taken by another; a throttle's memory goes by its name"
-        names.add(throttle.name)
+            yield Fault(
+                f"{path}.name = {throttle.name!r}: taken by another; a throttle's memory goes by its name",
+                (f"{path}.name", names[throttle.name]),
+            )
+        names[throttle.name] = f"{path}.name"
         if not 0 <= Decimal(throttle.multiplier) <= 1:
-            yield f"{path}.multiplier = {throttle.multiplier!r}: allowed: 0 to 1"
+            yield Fault(f"{path}.multiplier = {throttle.multiplier!r}: allowed: 0 to 1")
         if Decimal(throttle.max_notional) < 0:
-            yield f"{path}.max_notional = {throttle.max_notional!r}: must not be negative"
+            yield Fault(f"{path}.max_notional = {throttle.max_notional!r}: must not be negative")
         for place, other in enumerate(throttle.overrides):
             where = f"{path}.overrides[{place}]"
             if other.multiplier is not None and not 0 <= Decimal(other.multiplier) <= 1:
-                yield f"{where}.multiplier = {other.multiplier!r}: allowed: 0 to 1"
+                yield Fault(f"{where}.multiplier = {other.multiplier!r}: allowed: 0 to 1")
             if other.max_notional is not None and Decimal(other.max_notional) < 0:
-                yield f"{where}.max_notional = {other.max_notional!r}: must not be negative"
+                yield Fault(f"{where}.max_notional = {other.max_notional!r}: must not be negative")
             if throttle.per in ("symbol", "global") and other.scope.strategy_id is not None:
-                yield f"{where}.scope.strategy_id: a count per {throttle.per} knows no strategies"
+                yield Fault(
+                    f"{where}.scope.strategy_id: a count per {throttle.per} knows no strategies",
+                    (f"{where}.scope.strategy_id", f"{path}.per"),
+                )
             if throttle.per in ("strategy", "global") and other.scope.symbol is not None:
-                yield f"{where}.scope.symbol: a count per {throttle.per} knows no symbols"
+                yield Fault(
+                    f"{where}.scope.symbol: a count per {throttle.per} knows no symbols",
+                    (f"{where}.scope.symbol", f"{path}.per"),
+                )
 
 
-def _costs(config: Config) -> Iterator[str]:
+def _costs(config: Config) -> Iterator[Fault]:
     for name, text in (
         ("commission_bps", config.exec.commission_bps),
         ("slippage_bps", config.exec.slippage_bps),
     ):
         if not 0 <= Decimal(text) <= limits.MAX_BPS:
-            yield f"exec.{name} = {text!r}: allowed: 0 to {limits.MAX_BPS}"
+            yield Fault(f"exec.{name} = {text!r}: allowed: 0 to {limits.MAX_BPS}")
     share = config.exec.volume_limit_percent
     if not 0 <= Decimal(share) <= 100:
-        yield f"exec.volume_limit_percent = {share!r}: allowed: 0 to 100"
+        yield Fault(f"exec.volume_limit_percent = {share!r}: allowed: 0 to 100")
     elif Decimal(share) and config.exec.fill_policy == "signal_price":
-        yield (
+        yield Fault(
             f"exec.volume_limit_percent = {share!r}: orders never rest under fill_policy signal_price; "
-            "use next_open or worst_of_bar"
+            "use next_open or worst_of_bar",
+            ("exec.volume_limit_percent", "exec.fill_policy"),
         )
 
 
-def _members(path: str, strategy: Strategy, trading: Trading) -> Iterator[str]:
+def _members(path: str, strategy: Strategy, trading: Trading) -> Iterator[Fault]:
     if not strategy.members:
-        yield f"{path}.members: an ensemble needs at least one"
+        yield Fault(f"{path}.members: an ensemble needs at least one")
     for name, weight in strategy.members.items():
         member = trading.strategies.get(name)
         if member is None:
             known = ", ".join(sorted(trading.strategies))
-            yield f"{path}.members.{name}: no such strategy; there are {known}"
+            yield Fault(
+                f"{path}.members.{name}: no such strategy; there are {known}",
+                (f"{path}.members.{name}", f"trading.strategies.{name}"),
+            )
         elif member.kind == "ensemble":
-            yield f"{path}.members.{name}: is an ensemble itself; an ensemble is made of strategies"
+            yield Fault(
+                f"{path}.members.{name}: is an ensemble itself; an ensemble is made of strategies",
+                (f"{path}.members.{name}", f"trading.strategies.{name}"),
+            )
         if Decimal(weight) <= 0:
-            yield f"{path}.members.{name} = {weight!r}: a weight must be positive"
+            yield Fault(f"{path}.members.{name} = {weight!r}: a weight must be positive")
 
 
-def _strategy(path: str, strategy: Strategy, trading: Trading) -> Iterator[str]:
+def _strategy(path: str, strategy: Strategy, trading: Trading) -> Iterator[Fault]:
     if strategy.kind == "ensemble":
         yield from _members(path, strategy, trading)
     if strategy.kind == "custom" and not strategy.source:
-        yield f"{path}.source: missing; FILE.py:CLASS or the name of an entry point"
+        yield Fault(f"{path}.source: missing; FILE.py:CLASS or the name of an entry point")
     if strategy.kind == "mean_reversion" and not 0 < Decimal(strategy.deviations) <= MAX_DEVIATIONS:
-        yield f"{path}.deviations = {strategy.deviations!r}: above 0, at most {MAX_DEVIATIONS}"
+        yield Fault(f"{path}.deviations = {strategy.deviations!r}: above 0, at most {MAX_DEVIATIONS}")
     if strategy.kind == "volatility_target":
         if not 0 < Decimal(strategy.target_bps) <= limits.MAX_BPS:
-            yield f"{path}.target_bps = {strategy.target_bps!r}: above 0, at most {limits.MAX_BPS}"
+            yield Fault(f"{path}.target_bps = {strategy.target_bps!r}: above 0, at most {limits.MAX_BPS}")
         if not 0 <= Decimal(strategy.rebalance_percent) <= 100:
-            yield f"{path}.rebalance_percent = {strategy.rebalance_percent!r}: allowed: 0 to 100"
+            yield Fault(f"{path}.rebalance_percent = {strategy.rebalance_percent!r}: allowed: 0 to 100")
     if strategy.kind in ("mean_reversion", "volatility_target") and strategy.lookback < 2:
-        yield f"{path}.lookback = {strategy.lookback}: at least 2 for {strategy.kind}"
+        yield Fault(f"{path}.lookback = {strategy.lookback}: at least 2 for {strategy.kind}")
     if strategy.kind == "sma_cross" and strategy.fast >= strategy.slow:
-        yield f"{path}.fast = {strategy.fast}: must be below slow ({strategy.slow})"
+        yield Fault(
+            f"{path}.fast = {strategy.fast}: must be below slow ({strategy.slow})",
+            (f"{path}.fast", f"{path}.slow"),
+        )
 
 
-def _quantity(path: str, text: str, trading: Trading, symbols: tuple[str, ...]) -> Iterator[str]:
+def _quantity(path: str, text: str, trading: Trading, symbols: tuple[str, ...]) -> Iterator[Fault]:
     """An order size must be countable in every instrument that may be traded with it."""
     quantity = Decimal(text)
     if quantity <= 0:
-        yield f"{path} = {text!r}: must be positive"
+        yield Fault(f"{path} = {text!r}: must be positive")
         return
     traded = {symbol if symbol in trading.instruments else "default" for symbol in symbols}
     for name in sorted(traded or trading.instruments):
@@ -215,17 +280,27 @@ def _quantity(path: str, text: str, trading: Trading, symbols: tuple[str, ...]) 
         lot = Decimal(instrument.lot) if instrument else Decimal(0)
         if instrument is None or lot <= 0:
             continue  # reported above
+        where = f"trading.instruments.{name}"
+        keys = (path, _beside(path, "symbols"), f"{where}.quantity_scale", f"{where}.lot")
         if quantity.scaleb(instrument.quantity_scale) > limits.MAX_SCALED:
             most = Decimal(limits.MAX_SCALED).scaleb(-instrument.quantity_scale)
-            yield f"{path} = {text!r}: at most {most.normalize():f}, the limit of instrument {name}"
+            yield Fault(
+                f"{path} = {text!r}: at most {most.normalize():f}, the limit of instrument {name}", keys
+            )
         elif quantity % lot:
-            yield f"{path} = {text!r}: must be a multiple of the lot {instrument.lot} of instrument {name}"
+            yield Fault(
+                f"{path} = {text!r}: must be a multiple of the lot {instrument.lot} of instrument {name}",
+                keys,
+            )
 
 
-def _sources(config: Config) -> Iterator[str]:
+def _sources(config: Config) -> Iterator[Fault]:
     if not config.sources:
-        yield "sources: at least one is needed, or nothing can be posted"
+        yield Fault("sources: at least one is needed, or nothing can be posted")
     for name, source in config.sources.items():
         count = len(source.secret_files) + len(source.secret_env)
         if count > limits.MAX_SECRETS_A_SOURCE:
-            yield f"sources.{name}: {count} secrets; the limit is {limits.MAX_SECRETS_A_SOURCE}"
+            yield Fault(
+                f"sources.{name}: {count} secrets; the limit is {limits.MAX_SECRETS_A_SOURCE}",
+                (f"sources.{name}.secret_files", f"sources.{name}.secret_env"),
+            )

@@ -13,16 +13,32 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from pipeline.config.check import cross_check
-from pipeline.config.schema import Config
+from pipeline.config.schema import Config, Override, Throttle
 from pipeline.errors import ConfigError, MissingError
 
 PREFIX = "RINGLINE_"
+UNSOUND: Any = object()
+"""Stands for a value that cannot be used."""
+STAND_INS: dict[Any, dict[str, Any]] = {Throttle: {"name": "unsound"}, Override: {"scope": {}}}
+"""Keys without a default of what is in lists: faults name items by their place, so no item may go."""
+
+
+class Findings(NamedTuple):
+    """What is wrong with single keys."""
+
+    faults: list[str]
+    dropped: list[str]
+    """The keys and sections at fault: the rest is checked without them."""
+
+    def drop(self, path: str, fault: str) -> None:
+        self.faults.append(fault)
+        self.dropped.append(path)
 
 
 def load(
@@ -43,13 +59,14 @@ def load(
 
 def resolve(tree: dict[str, Any], faults: list[str] | None = None) -> Config:
     """Checks a tree of plain values into a Config; `faults` are ones found before."""
-    found = list(faults or ())
-    _check(Config, tree, "", found)
-    if found:
-        raise ConfigError(found)
-    config = msgspec.convert(tree, Config, strict=False)
-    if crossed := cross_check(config):
-        raise ConfigError(crossed)
+    found = Findings(list(faults or ()), [])
+    sound = _check(Config, tree, "", found)
+    crossed: list[str] = []
+    if sound is not UNSOUND:
+        config = msgspec.convert(sound, Config, strict=False)
+        crossed = cross_check(config, found.dropped)
+    if found.faults or crossed:
+        raise ConfigError([*found.faults, *crossed])
     return config
 
 
@@ -79,7 +96,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise MissingError(f"configuration {file}: cannot be read: {error}") from None
+        raise MissingError(f"configuration {file}: cannot be read: {_reason(error)}") from None
     try:
         tree = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
     except ValueError as error:
@@ -87,6 +104,10 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigError([f"configuration {file}: expected an object of sections, got {tree!r:.40}"])
     return tree
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _overlay_environment(tree: dict[str, Any], environment: Mapping[str, str], faults: list[str]) -> None:
@@ -150,43 +171,63 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Struct)
 
 
-def _check(kind: type[Struct], value: Any, path: str, faults: list[str]) -> None:
-    """Checks a section key by key, so that one fault does not hide the next."""
+def _check(kind: type[Struct], value: Any, path: str, found: Findings) -> Any:
+    """What is sound in a section, checked key by key so that one fault does not hide the next; UNSOUND when a
+    key that has no default is not."""
     if not isinstance(value, dict):
-        faults.append(f"{path.rstrip('.') or 'configuration'}: expected a section, got {value!r}")
-        return
+        found.drop(
+            path.rstrip("."), f"{path.rstrip('.') or 'configuration'}: expected a section, got {value!r}"
+        )
+        return UNSOUND
     hints = typing.get_type_hints(kind, include_extras=True)
+    sound = {}
     for name, item in value.items():
         if name in hints:
-            _check_value(hints[name], item, f"{path}{name}", faults)
+            sound[name] = _check_value(hints[name], item, f"{path}{name}", found)
         else:
-            faults.append(f"{path}{name}: unknown key; here are {', '.join(sorted(hints))}")
+            found.faults.append(f"{path}{name}: unknown key; here are {', '.join(sorted(hints))}")
     for required in msgspec.structs.fields(kind):
         if required.required and required.name not in value:
-            faults.append(f"{path}{required.name}: missing")
+            found.drop(f"{path}{required.name}", f"{path}{required.name}: missing")
+    usable = STAND_INS.get(kind, {}) | _without_unsound(sound)
+    if any(field.required and field.name not in usable for field in msgspec.structs.fields(kind)):
+        found.dropped.append(path.rstrip("."))
+        return UNSOUND
+    return usable
 
 
-def _check_value(kind: Any, value: Any, path: str, faults: list[str]) -> None:
+def _check_value(kind: Any, value: Any, path: str, found: Findings) -> Any:
     if _is_struct(kind):
-        _check(kind, value, path + ".", faults)
-        return
+        return _check(kind, value, path + ".", found)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is dict and isinstance(value, dict):
+        sound = {}
         for name, item in value.items():
-            _convert(name, arguments[0], f"{path}.{name}", faults)
-            _check_value(arguments[1], item, f"{path}.{name}", faults)
-    elif origin is tuple and isinstance(value, list):
-        for index, item in enumerate(value):
-            _check_value(arguments[0], item, f"{path}[{index}]", faults)
-    else:
-        _convert(value, kind, path, faults)
+            named = _convert(name, arguments[0], f"{path}.{name}", found)
+            checked = _check_value(arguments[1], item, f"{path}.{name}", found)
+            sound[name] = UNSOUND if named is UNSOUND else checked
+        return _without_unsound(sound)
+    if origin is tuple and isinstance(value, list):
+        items = [
+            _check_value(arguments[0], item, f"{path}[{index}]", found) for index, item in enumerate(value)
+        ]
+        stand_in = STAND_INS.get(arguments[0], UNSOUND)
+        usable = (stand_in if item is UNSOUND else item for item in items)
+        return [item for item in usable if item is not UNSOUND]
+    return _convert(value, kind, path, found)
 
 
-def _convert(value: Any, kind: Any, path: str, faults: list[str]) -> None:
+def _without_unsound(tree: dict[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in tree.items() if item is not UNSOUND}
+
+
+def _convert(value: Any, kind: Any, path: str, found: Findings) -> Any:
     try:
         msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        faults.append(f"{path} = {value!r}: {_plain(str(error))}{_range(kind)}")
+        found.drop(path, f"{path} = {value!r}: {_plain(str(error))}{_range(kind)}")
+        return UNSOUND
+    return value
 
 
 def _plain(text: str) -> str:

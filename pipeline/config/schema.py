@@ -233,13 +233,23 @@ def _default_strategies() -> dict[str, Strategy]:
     }
 
 
+def _monthly(strategy: str) -> Throttle:
+    """One entry in 30 days and none for 5 days after an exit, for one of the default strategies."""
+    return Throttle(
+        name=f"monthly-{strategy}",
+        max_trades=1,
+        window_seconds=30 * 86_400,
+        cooldown_seconds=5 * 86_400,
+        scope=Scope(strategy_id=strategy),
+    )
+
+
 class Trading(Section, frozen=True):
     instruments: dict[str, Instrument] = msgspec.field(default_factory=_default_instruments)
     """By symbol; `default` serves every other symbol."""
     strategies: dict[NameText, Strategy] = msgspec.field(default_factory=_default_strategies)
-    throttles: tuple[Throttle, ...] = (
-        Throttle(name="monthly", max_trades=1, window_seconds=30 * 86_400, cooldown_seconds=5 * 86_400),
-    )
+    throttles: tuple[Throttle, ...] = (_monthly("sma"), _monthly("breakout"))
+    """Each counts by itself and a trade must pass them all. By default a signal of somebody else passes."""
     risk: Risk = Risk()
     max_signal_quantity: DecimalText = "1000000"
     """A signal that asks for more enters nothing."""

@@ -129,7 +129,10 @@ class Supervisor:
                 write_atomically(folder / "config.json", msgspec.json.encode(self._config))
             except OSError as error:
                 self.stop()
-                raise MissingError(f"data_dir {self._config.data_dir}: {error}") from None
+                where = error.filename or self._config.data_dir
+                raise MissingError(
+                    f"data_dir {self._config.data_dir}: {where}: {error.strerror or error}"
+                ) from None
             self._started_us = self._clock.wall_us()
             self._forker = ThreadPoolExecutor(1, thread_name_prefix="forker")
             self._turn_once()

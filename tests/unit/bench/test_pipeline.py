@@ -56,11 +56,17 @@ def test_the_wanted_latency_follows_the_disk() -> None:
     assert missed(figures(fdatasync_p95_ms=1.9)) == ["accept to settled at 500/s, p95"]
 
 
+def test_memory_is_given_in_millions_of_bytes() -> None:
+    by_name = {result.name: result for result in results(figures(memory_bytes=300_000_000), BenchOptions())}
+    memory = by_name["memory of all processes, PSS"]
+    assert (memory.value, memory.target, memory.unit, memory.met) == (300.0, 300.0, "MB", True)
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [
         ({"closed_s": 20.0}, "accepted and audited"),
-        ({"memory_bytes": 301 << 20}, "memory of all processes, PSS"),
+        ({"memory_bytes": 300_000_001}, "memory of all processes, PSS"),
         ({"rows": 29_999}, "audited"),
         ({"rows": 30_001}, "audited"),
         ({"verified": Verified(False, "row 1", "")}, "chain verified"),

@@ -22,7 +22,7 @@ def test_a_good_configuration_is_said_to_be_fine(capfd: pytest.CaptureFixture[st
 
 
 def test_every_fault_is_a_line_on_stderr_and_the_exit_code_is_2(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(["config", "check", "--set", "links.credit=1", "--set", "gateway.port=x", "--json"]) == 2
+    assert run(["config", "check", "--set", "links.credit=1", "--set", "gateway.port=x"]) == 2
     out, err = capfd.readouterr()
     assert out == ""
     assert [line.split(" = ")[0] for line in err.splitlines()] == [
@@ -31,9 +31,23 @@ def test_every_fault_is_a_line_on_stderr_and_the_exit_code_is_2(capfd: pytest.Ca
     ]
 
 
+def test_a_program_gets_every_fault_as_a_document(capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["--set", "links.credit=1", "--set", "audit.workers=2", "--set", "nonsense"]
+    assert run(["config", "check", "--json", *words]) == 2
+    out, err = capfd.readouterr()
+    found = json.loads(out)
+    assert err == ""
+    assert found["ok"] is False
+    assert [fault.split(" = ")[0] for fault in found["faults"]] == [
+        "--set 'nonsense': expected KEY=VALUE, such as --set journal.retention_s=1200",
+        "links.credit",
+        "audit.workers",
+    ]
+
+
 def test_a_file_that_is_not_there_is_missing(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "check", "--config", "/no/such.toml"]) == 3
-    assert "ringline: configuration /no/such.toml: cannot be read" in capfd.readouterr().err
+    assert "ringline: configuration /no/such.toml: cannot be read: No such file" in capfd.readouterr().err
 
 
 def test_a_check_can_be_read_by_a_program(capfd: pytest.CaptureFixture[str]) -> None:

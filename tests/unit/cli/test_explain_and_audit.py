@@ -63,7 +63,7 @@ def test_an_order_is_told_from_webhook_to_row(capfd: Output, words: list[str]) -
     assert "  event     signal strategy signal side buy quantity 2.5\n" in text
     assert "  turn      number 2 of AAPL\n" in text
     assert "  decision  signal ordered: entry buy 2.5 at 10.25\n" in text
-    assert "  resting   1 order wait" in text
+    assert "  resting   1 order waits to be filled\n" in text
     assert "  row       2 of the audit, hash " in text
 
 
@@ -133,6 +133,13 @@ def test_an_audit_that_verifies_gives_its_hash_and_digest(capfd: Output, words: 
     assert (found["ok"], found["rows"], len(found["digest"])) == (True, 8, 64)
     assert found["digest"] in text
     assert found["chain_hash"] in text
+
+
+def test_a_single_row_is_told_of_as_one(capfd: Output, tmp_path: Path) -> None:
+    config = load(assignments=[f"data_dir={tmp_path}/one"])
+    write_audit(config, [Desk(config, "AAPL").handle(candle(1), "bar-1")])
+    text = told(capfd, "audit", "verify", "--set", f"data_dir={tmp_path}/one")
+    assert text.startswith("The only row is as it was written.\nChain hash  ")
 
 
 def test_a_changed_byte_is_found_and_its_row_named(capfd: Output, words: list[str]) -> None:

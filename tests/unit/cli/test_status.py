@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +49,21 @@ SNAPSHOT = Snapshot(
 Output = pytest.CaptureFixture[str]
 
 
-class Collector(http.server.ThreadingHTTPServer):
-    def __init__(self) -> None:
+class Server(http.server.ThreadingHTTPServer):
+    """Answers one path, with what it is told to."""
+
+    def __init__(self, path: str, answer: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = encode_snapshot(SNAPSHOT)
+        self.path = path
+        self.status = 200
+        self.answer = answer
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    server: Collector
+    server: Server
 
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/v1/snapshot" else 404)
+        self.send_response(self.server.status if self.path == self.server.path else 404)
         self.send_header("content-length", str(len(self.server.answer)))
         self.end_headers()
         self.wfile.write(self.server.answer)
@@ -67,9 +72,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as server:
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -78,10 +83,24 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture
-def words(collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def collector() -> Iterator[Server]:
+    with serving(Server("/v1/snapshot", encode_snapshot(SNAPSHOT))) as server:
+        yield server
+
+
+@pytest.fixture
+def gateway() -> Iterator[Server]:
+    with serving(Server("/readyz", b'{"status": "ready"}')) as server:
+        yield server
+
+
+@pytest.fixture
+def words(collector: Server, gateway: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.delenv("RINGLINE_CONFIG", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return ["--set", f"data_dir={tmp_path}/data", "--set", f"telemetry.port={collector.server_port}"]
+    ports = {"telemetry": collector.server_port, "gateway": gateway.server_port}
+    given = [f"data_dir={tmp_path}/data", *(f"{name}.port={port}" for name, port in ports.items())]
+    return [word for text in given for word in ("--set", text)]
 
 
 def command(worker: Worker, config_file: Path) -> Sequence[str]:
@@ -131,7 +150,7 @@ def test_a_program_gets_status_and_snapshot(supervisor: Supervisor, words: list[
 @pytest.mark.usefixtures("supervisor")
 @pytest.mark.parametrize("answer", [b"{}", b'{"taken_us": "\xff"}'])
 def test_a_collector_that_talks_nonsense_is_something_down(
-    collector: Collector, words: list[str], capfd: Output, answer: bytes
+    collector: Server, words: list[str], capfd: Output, answer: bytes
 ) -> None:
     collector.answer = answer
     assert run(["status", *words]) == 3
@@ -143,10 +162,45 @@ def test_a_collector_that_talks_nonsense_is_something_down(
 
 @pytest.mark.usefixtures("supervisor")
 def test_before_the_first_event_there_is_nothing_to_tell(
-    collector: Collector, words: list[str], capfd: Output
+    collector: Server, words: list[str], capfd: Output
 ) -> None:
     collector.answer = encode_snapshot(Snapshot(taken_us=1, uptime_s=0, stages=(), replicas=(), latencies=()))
     assert run(["status", *words]) == 0
     text = capfd.readouterr().out
     assert "Accept to settled since the start: nothing measured yet\n" in text
     assert "Outcomes: none yet\n" in text
+
+
+@pytest.mark.usefixtures("supervisor")
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (
+            b'{"title": "The gateway is not ready", "detail": "journal: the disk is full"}',
+            "journal: the disk is full",
+        ),
+        (b'{"title": "The gateway is not ready"}', "The gateway is not ready"),
+        (b"[]", "GET http://127.0.0.1:{port}/readyz: 503"),
+        (b"\xff", "GET http://127.0.0.1:{port}/readyz: 503"),
+    ],
+)
+def test_a_gateway_that_refuses_events_is_unready_and_exit_3(
+    gateway: Server, words: list[str], capfd: Output, answer: bytes, reason: str
+) -> None:
+    gateway.status, gateway.answer = 503, answer
+    reason = reason.format(port=gateway.server_port)
+    assert run(["status", *words]) == 3
+    row = next(line for line in capfd.readouterr().out.splitlines() if line.startswith("gateway-0"))
+    assert f"  unready: {reason}  " in row
+    assert run(["status", "--json", *words]) == 3
+    found = json.loads(capfd.readouterr().out)
+    assert found["unready"] == {"gateway-0": reason}
+    assert [one["name"] for one in found["status"]["processes"] if not one["ready"]] == ["gateway-0"]
+
+
+@pytest.mark.usefixtures("supervisor")
+def test_a_gateway_that_does_not_answer_is_unready(gateway: Server, words: list[str], capfd: Output) -> None:
+    gateway.shutdown()
+    gateway.server_close()
+    assert run(["status", *words]) == 3
+    assert "  unready: GET http://127.0.0.1:" in capfd.readouterr().out

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli.up import own_words
 from pipeline.supervisor import is_running
 
 ROOT = Path(__file__).parents[3]
+OWN = f"{sys.executable} -m pipeline"
+"""How `python -c` is told to start it: no file of its own."""
 UP = textwrap.dedent("""
     import functools, sys
     import pipeline.cli.up as up
@@ -56,7 +59,7 @@ def until_ready(process: subprocess.Popen[str]) -> str:
     text = ""
     for line in process.stdout:
         text += line
-        if line.startswith("  ringline status"):
+        if line.startswith(f"  {OWN} status"):
             break
     return text
 
@@ -83,8 +86,27 @@ def test_the_line_to_paste_chooses_the_same_configuration(tmp_path: Path) -> Non
         process.terminate()
         process.communicate(timeout=30)
     chosen = f"--set 'data_dir={tmp_path}/a folder' --set agent.workers=2"
-    assert f"  ringline send {chosen} --symbol AAPL --side buy" in text
-    assert f"  ringline status {chosen}\n" in text
+    assert f"  {OWN} send {chosen} --symbol AAPL --side buy" in text
+    assert f"  {OWN} status {chosen}\n" in text
+
+
+def test_the_line_to_paste_starts_the_program_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ringline").touch(0o755)
+    module = tmp_path / "__main__.py"
+    module.touch(0o644)
+    running = str(tmp_path / "here/ringline")
+    monkeypatch.setenv("PATH", str(tmp_path / "here"))
+    assert own_words(running) == ("ringline",)
+    assert own_words(str(module)) == (sys.executable, "-m", "pipeline")
+    monkeypatch.setenv("PATH", str(tmp_path / "there"))
+    assert own_words(running) == (running,)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.chdir(tmp_path)
+    assert own_words("here/ringline") == ("here/ringline",)
 
 
 def test_a_worker_that_cannot_start_is_one_line_and_exit_3(tmp_path: Path) -> None:

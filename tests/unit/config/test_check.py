@@ -144,6 +144,71 @@ def test_all_of_them_come_at_once() -> None:
     assert len(caught.value.faults) == 4
 
 
+@pytest.mark.parametrize(
+    ("tree", "single", "crossed"),
+    [
+        ({"gateway": {"port": 0}, "audit": {"workers": 2}}, ["gateway.port"], ["audit.workers"]),
+        (
+            {"links": {"credit": 1, "depth": 65, "heartbeat_ms": 1000}},
+            ["links.credit"],
+            ["links.dead_after_ms"],
+        ),
+        ({"gateway": {"host": 5, "port": 8002}}, ["gateway.host"], []),
+        ({"gateway": 5, "agent": {"port": 8001}}, ["gateway:"], []),
+        ({"sources": {"a b": {}}}, ["sources.a"], []),
+        (
+            {"sources": {"s": {"tolerance_s": 0, "secret_env": ["E"] * 9}}},
+            ["sources.s.tolerance_s"],
+            ["sources.s:"],
+        ),
+        (
+            {"sources": {"s": {"secret_files": [1], "secret_env": ["E"] * 9}}},
+            ["sources.s.secret_files[0]"],
+            [],
+        ),
+        (
+            {"trading": {"strategies": {"x": {}, "e": {"kind": "ensemble", "members": {"x": "0"}}}}},
+            ["trading.strategies.x.kind:"],
+            ["trading.strategies.e.members.x"],
+        ),
+        (
+            {"trading": {"strategies": {"s": {"kind": "sma_cross", "fast": 40, "slow": 1, "quantity": "0"}}}},
+            ["trading.strategies.s.slow"],
+            ["trading.strategies.s.quantity"],
+        ),
+        (
+            {
+                "trading": {
+                    "instruments": {"default": {"lot": "x", "tick": "0"}},
+                    "signal_quantity": "0.00001",
+                }
+            },
+            ["trading.instruments.default.lot"],
+            ["trading.instruments.default.tick"],
+        ),
+        (
+            {"trading": {"throttles": [5, {}, {"name": "t", "multiplier": "2"}, {"max_notional": "-1"}]}},
+            ["trading.throttles[0]:", "trading.throttles[1].name:", "trading.throttles[3].name:"],
+            ["trading.throttles[2].multiplier", "trading.throttles[3].max_notional"],
+        ),
+        (
+            {
+                "trading": {"throttles": [{"name": "t", "per": "global", "multiplier": 2}]},
+                "agent": {"workers": 0},
+            },
+            ["trading.throttles[0].multiplier", "agent.workers"],
+            [],
+        ),
+    ],
+)
+def test_beside_a_key_at_fault_all_else_is_still_checked(
+    tree: dict[str, Any], single: list[str], crossed: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(tree)
+    assert [fault.split(" ")[0] for fault in caught.value.faults] == [*single, *crossed]
+
+
 def test_workers_of_different_addresses_may_share_a_port() -> None:
     config = resolve({"agent": {"host": "10.0.0.1", "port": 8004}, "exec": {"host": "10.0.0.2"}})
     assert config.agent.port == config.exec.port

@@ -11,9 +11,10 @@ from collections import Counter
 import pytest
 
 from pipeline.config.schema import Exec, Trading
-from pipeline.messages import Outcome, Verdict, encode
+from pipeline.messages import Outcome, SignalIn, Verdict, encode
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.exec import ExecLogic
+from pipeline.trading.instruments import Instruments
 from pipeline.trading.outcome import outcome
 from pipeline.trading.reasons import code_of
 from pipeline.trading.walk import random_walk
@@ -84,3 +85,23 @@ def test_made_up_candles_are_possible_ones_in_order() -> None:
         assert max(candle.open, candle.close) <= candle.high
         assert candle.time_us > last_us
         last_us = candle.time_us
+
+
+def test_signals_of_others_are_not_throttled() -> None:
+    agent = AgentLogic(Trading())
+    state = agent.origin("AAPL")
+    verdicts = []
+    for seq, (side, strategy) in enumerate(
+        [
+            ("buy", "signal"),
+            ("close", "signal"),
+            ("buy", "signal"),
+            ("buy", "sma"),
+            ("close", "sma"),
+            ("buy", "sma"),
+        ]
+    ):
+        signal = Instruments(Trading()).inside(SignalIn("AAPL", side, strategy, "10", "100"))
+        state, decision = agent.step(state, signal, key_seq=seq + 1, at_us=seq * 1_000_000)
+        verdicts += [leg.verdict for leg in decision.legs]
+    assert verdicts == [Verdict.ORDERED] * 5 + [Verdict.DENIED]
