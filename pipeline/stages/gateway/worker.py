@@ -17,7 +17,7 @@ from pipeline.stages.gateway.app import GatewayApp
 from pipeline.stages.gateway.committer import CommitFailedError
 from pipeline.stages.gateway.desk import Desk
 from pipeline.stages.gateway.secrets import load_secrets
-from pipeline.stages.gateway.server import GatewayServer, bind
+from pipeline.stages.gateway.server import GatewayServer, bind, tls_files
 from pipeline.storage.journal import Journal
 from pipeline.telemetry.events import EventID
 from pipeline.trading.instruments import Instruments
@@ -57,7 +57,7 @@ def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
             recorder=context.recorder,
             clock=context.clock,
         )
-        server = GatewayServer(app, bound, config.gateway.max_connections)
+        server = GatewayServer(app, bound, config.gateway.max_connections, tls_files(config.gateway))
         await gateway.run(app, server, ready, stop)
 
     try:

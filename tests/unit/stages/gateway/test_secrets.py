@@ -43,7 +43,7 @@ def test_one_is_made_where_none_is_configured_and_kept(tmp_path: Path) -> None:
 def test_each_source_gets_its_own(tmp_path: Path) -> None:
     config = Config(data_dir=str(tmp_path), sources={"a": Source(), "b": Source()})
     secrets = load_secrets(config, {})
-    assert sign(secrets["a"][0], "id", 1, b"") != sign(secrets["b"][0], "id", 1, b"")
+    assert sign(secrets["a"].secrets[0], "id", 1, b"") != sign(secrets["b"].secrets[0], "id", 1, b"")
 
 
 def test_every_fault_is_a_line_that_names_source_and_origin(tmp_path: Path) -> None:
