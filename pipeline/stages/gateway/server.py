@@ -53,7 +53,7 @@ def raise_file_limit(files: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _tls_options(tls: tuple[str, str] | None) -> dict[str, Any]:
+def tls_options(tls: tuple[str, str] | None) -> dict[str, Any]:
     """As uvicorn wants them, once it is sure that they work."""
     if tls is None:
         return {}
@@ -108,7 +108,7 @@ class GatewayServer:
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=limits.KEEP_ALIVE_S,
-            **_tls_options(tls),
+            **tls_options(tls),
         )
         self._app = app
         self._server = _QuietServer(self._config)
