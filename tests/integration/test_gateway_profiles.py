@@ -300,7 +300,7 @@ def test_only_tradingviews_addresses_may_post(gateway: RealGateway) -> None:
     token = PATH_TOKEN.decode()
     refused = alert(gateway, f"/webhook/elsewhere/{token}")
     assert (refused.status, refused.kind) == (403, "forbidden-address")
-    own = {"pass": BODY_TOKEN.decode(), "token": None}
+    own: dict[str, Any] = {"pass": BODY_TOKEN.decode(), "token": None}
     for forwarded, status in (
         ("52.89.214.238", 202),
         ("6.6.6.6, 34.212.75.30", 202),

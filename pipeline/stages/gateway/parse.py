@@ -85,7 +85,7 @@ def scan(body: bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     except ValueError as fault:
-        raise MalformedEventError(_lowered(str(fault))) from None
+        raise MalformedEventError(_lowered(_AT.sub("", str(fault)))) from None
     if _depth(document) > limits.MAX_JSON_DEPTH:
         raise _too_deep()
     return document
