@@ -47,8 +47,10 @@ class Senders:
         address = _address(peer or "")
         if not self._proxies or address is None or address not in self._proxies:
             return address
-        forwarded = b",".join(value for name, value in headers if name == FORWARDED)
-        for text in reversed(forwarded.decode("latin-1").rsplit(",", limits.MAX_FORWARDS)):
+        given = [value for name, value in headers if name == FORWARDED]
+        if not given:
+            return address
+        for text in reversed(b",".join(given).decode("latin-1").rsplit(",", limits.MAX_FORWARDS)):
             address = _address(text.strip())
             if address is None or address not in self._proxies:
                 return address

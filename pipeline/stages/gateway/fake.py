@@ -85,6 +85,12 @@ class MemoryJournal:
     def release(self) -> None:
         self._open.set()
 
+    def forget(self) -> None:
+        """All that was accepted is past its retention, and all keys are new again."""
+        self._known.clear()
+        self._key_seqs.clear()
+        self._births.clear()
+
     def lookup(self, source: str, webhook_id: str) -> MemoryKnown | None:
         return self._known.get((source, webhook_id))
 
