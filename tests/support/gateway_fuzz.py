@@ -143,7 +143,8 @@ class Fuzzer:
             self.journal.forget()
         pieces = self.case(number)
         wire = Wire()
-        protocol = self._config.http_protocol_class(  # type: ignore[operator]
+        connect: Any = self._config.http_protocol_class
+        protocol = connect(
             config=self._config, server_state=self.state, app_state={}, _loop=asyncio.get_running_loop()
         )
         protocol.connection_made(wire)
