@@ -37,15 +37,15 @@ def hmac(**settings: Any) -> dict[str, Any]:
         (
             source(profile="tradingview", allow_from=["10.0.0.1/8"]),
             (
-                "sources.x.allow_from[0] = '10.0.0.1/8': expected an address or a network such as 10.0.0.0/8: "
-                "10.0.0.1/8 has host bits set"
+                "sources.x.allow_from[0] = '10.0.0.1/8': expected an address or a network such as "
+                "10.0.0.0/8: 10.0.0.1/8 has host bits set"
             ),
         ),
         (
             source(trusted_proxies=["proxy"]),
             (
-                "sources.x.trusted_proxies[0] = 'proxy': expected an address or a network such as 10.0.0.0/8: "
-                "'proxy' does not appear to be an IPv4 or IPv6 network"
+                "sources.x.trusted_proxies[0] = 'proxy': expected an address or a network such as "
+                "10.0.0.0/8: 'proxy' does not appear to be an IPv4 or IPv6 network"
             ),
         ),
         (source(allow_from=["::1"] * 257), "sources.x.allow_from: 257 entries; the limit is 256"),
@@ -71,8 +71,8 @@ def hmac(**settings: Any) -> dict[str, Any]:
         (
             hmac(signed="{id}.{body}", timestamp_header="x-time"),
             (
-                "sources.x.hmac.signed = '{id}.{body}': a timestamp that is not signed proves nothing, and one "
-                "that is signed needs timestamp_header"
+                "sources.x.hmac.signed = '{id}.{body}': a timestamp that is not signed proves nothing, and "
+                "one that is signed needs timestamp_header"
             ),
         ),
         (
