@@ -58,6 +58,8 @@ MAX_FORWARDS = 32
 """Entries of `X-Forwarded-For` that are looked at, from the last."""
 MAX_RATE = 1_000_000
 """Events a period of a source's rate limit; more is none."""
+TRADINGVIEW_ANSWER_MS = 2000
+"""TradingView hangs up after 3 s: until then it is told that it may be too late, and to ask again."""
 MAX_CLOCK_STEP_US = 1_000_000
 """A wall clock that steps by more than a second makes the gateway unready."""
 

@@ -12,9 +12,12 @@ import localhost_tls
 import pytest
 from real_gateway import DEADLINE_S, SIGNAL, RealGateway, signed
 
-from pipeline.config.schema import Breaker, Config, Gateway
+from pipeline import limits
+from pipeline.config.schema import Breaker, Config, Gateway, Source
 from pipeline.errors import MissingError
+from pipeline.signing import SharedKey
 from pipeline.stages.gateway import committer
+from pipeline.stages.gateway.secrets import Keys
 from pipeline.stages.gateway.server import tls_files, tls_options
 from pipeline.storage.journal import DiskFullError
 
@@ -74,6 +77,34 @@ def test_a_full_disk_is_waited_out_and_nothing_is_lost(
         assert (again.status, again.headers["idempotent-replayed"]) == (202, "true")
         assert gateway.send("two").status == 202
         assert [delivery.webhook_id for delivery in gateway.dispatched] == ["one", "two"]
+
+
+def test_a_sender_that_hangs_up_early_is_answered_before_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "TRADINGVIEW_ANSWER_MS", 100)
+    config = Config(sources={"alerts": Source(profile="tradingview", allow_from=("127.0.0.1",))})
+    keys = {"alerts": Keys(shared=(SharedKey(b"p" * 32, "path"),))}
+    with RealGateway(tmp_path, config, keys) as gateway:
+        disk = Disk(gateway)
+        disk.pause_s = 1.0
+        alert = b'{"ticker":"AAPL","action":"buy","id":"one"}'
+        late = gateway.post("/webhook/alerts/" + "p" * 32, alert)
+        assert (late.status, late.kind, late.headers["retry-after"]) == (503, "journal-slow", "1")
+        disk.pause_s = 0.0
+        wait_until(lambda: gateway.post("/webhook/alerts/" + "p" * 32, alert).status == 202)
+        assert [delivery.webhook_id for delivery in gateway.dispatched] == ["one"]
+
+
+def test_a_batch_that_meets_a_full_journal_says_when_to_come_again(tmp_path: Path) -> None:
+    with RealGateway(tmp_path) as gateway:
+        gateway.journal._log.stalled = True
+        body = b"[" + SIGNAL + b"," + SIGNAL + b"]"
+        answer = gateway.post("/webhook/demo/batch", body, signed("b", body))
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert [result["status"] for result in answer.document["results"]] == [503, 503]
+        gateway.journal._log.stalled = False
+        assert gateway.post("/webhook/demo/batch", body, signed("b", body)).status == 202
 
 
 def test_https_by_certificate_files(tmp_path: Path) -> None:

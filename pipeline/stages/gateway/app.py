@@ -5,6 +5,7 @@ No framework: on `POST /webhook/{source}` one would cost more than everything el
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -60,6 +61,7 @@ _ELSEWHERE = problem(Problem.FORBIDDEN_ADDRESS, "the sender's address is not one
 _NO_SPACE = problem(
     Problem.JOURNAL_FULL, "journal: no space left on the disk", retry_after_s=limits.JOURNAL_FULL_RETRY_S
 )
+_LATE = problem(Problem.JOURNAL_SLOW, "not on disk yet; a repeat is told when it is", retry_after_s=_RETRY_S)
 _CROWDED = problem(
     Problem.TOO_MANY_CONNECTIONS, "the gateway has as many as it serves", retry_after_s=_RETRY_S
 ).closing()
@@ -208,6 +210,8 @@ class GatewayApp:
             return body  # type: ignore[return-value]
         answer, on_disk = take(source, named, body)
         if on_disk is not None:
+            if source.answer_ms and not await _done_within(on_disk, source.answer_ms):
+                return _LATE
             try:
                 await on_disk
             except CommitFailedError:
@@ -270,6 +274,14 @@ class GatewayApp:
         closed = self.committer.breaker.state is Circuit.CLOSED
         yield gauge("circuit_closed", "1 while events pass the circuit breaker freely.", closed)
         yield gauge("ready", "1 while the gateway should be sent events.", not self.health.unready())
+
+
+async def _done_within(on_disk: asyncio.Future[None], within_ms: int) -> bool:
+    """Whether it is done, well or not, in time."""
+    done, _ = await asyncio.wait((on_disk,), timeout=within_ms / 1000)
+    if not done:
+        on_disk.add_done_callback(asyncio.Future.exception)  # nobody else looks at it any more
+    return bool(done)
 
 
 def _given_twice(headers: Sequence[Header], once: frozenset[bytes]) -> str:

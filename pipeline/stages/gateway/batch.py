@@ -3,7 +3,8 @@
 One signature over the whole body, one commit, a result each, in the order they were sent:
 
     202  every event is accepted, now or before
-    207  not every one: each result has its own status; what has 503 (or 429) is to be sent again
+    207  not every one: each result has its own status; what has 503 is to be sent again (Retry-After)
+    503  none of them, for now
 
 The i-th event is known as `{id of the batch}.{i}`, a name that no single event can have: so a batch may be
 repeated as a whole until all of it is in, also with those events put right that were refused.
@@ -104,11 +105,7 @@ class Batches:
         traceparent = traceparent_of(named)
         for index, event in enumerate(events):
             self._one(progress, source, f"{identity}.{index}", bytes(event), traceparent)
-        statuses = [result["status"] for result in progress.results]
-        answer = Answer(
-            202 if set(statuses) == {202} else 207, _encode({"results": progress.results}), (JSON,)
-        )
-        return answer, self._on_disk(progress)
+        return _answer(progress.results), self._on_disk(progress)
 
     def _one(self, progress: _Progress, source: Source, identity: str, body: bytes, traceparent: str) -> None:
         fingerprint = fingerprint_of(body)
@@ -130,6 +127,15 @@ class Batches:
         if progress.jno:
             return self._committer.add(progress.jno, progress.deliveries)
         return self._committer.barrier() if progress.unsynced else None
+
+
+def _answer(results: list[Result]) -> Answer:
+    """One status where all results have it and it says so much, else 207."""
+    statuses = {result["status"] for result in results}
+    status = statuses.pop() if statuses in ({202}, {503}) else 207
+    pause_s = max(result.get("retry_after_s", 0) for result in results)
+    headers = [JSON, (b"retry-after", b"%d" % pause_s)] if pause_s else [JSON]
+    return Answer(status, _encode({"results": results}), headers)
 
 
 def _members(found: Any) -> Result:

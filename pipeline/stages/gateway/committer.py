@@ -106,6 +106,7 @@ class Committer:
             if not self.failed:
                 await self.barrier()
         finally:
+            self.failed = self.failed or "the gateway has left"
             self._executor.shutdown()
 
     def _start(self) -> None:

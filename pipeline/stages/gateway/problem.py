@@ -33,6 +33,7 @@ class Problem(Enum):
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The headers are too large")
     RATE_LIMITED = ("rate-limited", 429, "This source posts too often")
     JOURNAL_FULL = ("journal-full", 503, "The journal is full")
+    JOURNAL_SLOW = ("journal-slow", 503, "The journal takes longer than this sender waits")
     JOURNAL_FAILED = ("journal-failed", 503, "The journal has failed")
     CIRCUIT_OPEN = ("circuit-open", 503, "The journal is failing or slow")
     TOO_MANY_PENDING = ("too-many-pending", 503, "Too many requests are waiting")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from pipeline import limits
 from pipeline.clock import NS_PER_S
 from pipeline.config.schema import Config
 from pipeline.config.schema import Source as Settings
@@ -29,6 +30,8 @@ class Source(Struct, frozen=True):
     limit: Limit | None = None
     senders: Senders | None = None
     path_tokens: tuple[SharedKey, ...] = ()
+    answer_ms: int = 0
+    """A sender that waits no longer than this is answered by then; 0: it waits."""
 
 
 def open_sources(config: Config, keys: Mapping[str, Keys]) -> dict[str, Source]:
@@ -45,6 +48,7 @@ def _opened(name: str, source: Settings, keys: Keys) -> Source:
         _limit(source),
         Senders(allowed, source.trusted_proxies) if allowed else None,
         keys.shared if closed_path else (),
+        limits.TRADINGVIEW_ANSWER_MS if closed_path else 0,
     )
 
 
