@@ -57,6 +57,10 @@ _PIECES = (
 )  # fmt: skip
 
 
+_TURNS = 8
+"""Of the loop, from a commit to the last of its answers."""
+
+
 class FuzzError(AssertionError):
     """A case was answered as nothing may be."""
 
@@ -157,7 +161,8 @@ class Fuzzer:
                 break
         while self.app.committer.pending:
             await asyncio.sleep(0.0005)
-        await asyncio.sleep(0)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         protocol.connection_lost(None)
         while self.state.tasks:
             await asyncio.sleep(0)
