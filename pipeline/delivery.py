@@ -1,6 +1,6 @@
 """What travels from gateway to audit: one envelope that every stage fills further, and its digests.
 
-    gateway   key key_seq event_id source webhook_id accepted_us fate payload
+    gateway   key key_seq event_id source webhook_id accepted_us fate payload traceparent
     agent     + code decision a_prev a [agent_state]
     exec      + fills x_prev x [exec_state]
     audit     + outcome, and the row is complete
@@ -33,7 +33,8 @@ class Delivery(Struct, array_like=True, gc=False):
     `payload` is an encoded `messages.Event`, `decision` a `messages.Decision`, `fills` a
     `messages.Fills`, each kept as the bytes that were digested. `agent_state` and `exec_state` are filled
     every Nth row only. `source`, `webhook_id`, `accepted_us` and `event_id` identify, they decide nothing
-    but a signal's clock (`accepted_us`, microseconds, never falling within a key).
+    but a signal's clock (`accepted_us`, microseconds, never falling within a key). `traceparent` is the
+    sender's W3C trace context, empty where it gave none.
     """
 
     key: KeyText
@@ -54,6 +55,7 @@ class Delivery(Struct, array_like=True, gc=False):
     x: bytes = b""
     exec_state: bytes = b""
     outcome: str = ""
+    traceparent: str = ""
 
     @property
     def live(self) -> bool:

@@ -45,6 +45,21 @@ REQUEST_READ_S = 10
 """A request must have arrived whole this long after its first byte: 256 KiB at 26 KB/s, but no slow loris."""
 KEEP_ALIVE_S = 75
 """An idle connection is kept this long: above the 60 s of usual load balancers, which so close first."""
+MAX_BATCH_EVENTS = 1000
+"""Events of one posted batch: each takes about 25 µs of the event loop, so the others wait 25 ms at most."""
+MIN_KEY_BYTES = 16
+MAX_KEY_BYTES = 256
+"""Shared keys and tokens that are text, as GitHub and others have it: 128 bits at least."""
+MIN_TOKEN_BYTES = 8
+"""A body token opens nothing by itself; it only tells one sender from another."""
+MAX_ADDRESS_RANGES = 256
+"""Source addresses allowed, and proxies trusted: each is compared one after the other."""
+MAX_FORWARDS = 32
+"""Entries of `X-Forwarded-For` that are looked at, from the last."""
+MAX_RATE = 1_000_000
+"""Events a period of a source's rate limit; more is none."""
+TRADINGVIEW_ANSWER_MS = 2000
+"""TradingView hangs up after 3 s: until then it is told that it may be too late, and to ask again."""
 MAX_CLOCK_STEP_US = 1_000_000
 """A wall clock that steps by more than a second makes the gateway unready."""
 

@@ -1,4 +1,6 @@
-"""Standard Webhooks signatures: made by senders, verified by the gateway. Pure: the time is an argument.
+"""Signatures of webhooks: made by senders, verified by the gateway. Pure: the time is an argument.
+
+Standard Webhooks are `Secret`, `sign` and `verify`; what others sign with is a `SharedKey`.
 
 Signed are the raw bytes `{webhook-id}.{webhook-timestamp}.{body}` with HMAC-SHA256; the header carries a
 list `v1,<base64> v1,<base64>`. Specification: github.com/standard-webhooks/standard-webhooks, version 1.0.0.
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 from collections.abc import Sequence
 from hashlib import sha256
 from hmac import compare_digest
@@ -73,6 +76,30 @@ class Secret:
         return _VERSION + binascii.b2a_base64(outer.digest(), newline=False)
 
 
+class SharedKey:
+    """A key or token that is any text or bytes. Shows its name and never its bytes."""
+
+    __slots__ = ("_key", "name")
+
+    def __init__(self, key: bytes, name: str, least_bytes: int = limits.MIN_KEY_BYTES) -> None:
+        """Raises ValueError for a key that is too short to be one, or too long."""
+        if not least_bytes <= len(key) <= limits.MAX_KEY_BYTES:
+            raise ValueError(f"{len(key)} bytes; allowed: {least_bytes} to {limits.MAX_KEY_BYTES} bytes")
+        self._key = key
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"SharedKey({self.name!r})"
+
+    def mac(self, message: bytes, digest: str) -> bytes:
+        """HMAC (RFC 2104) of `message` by `digest`, such as sha256."""
+        return hmac.digest(self._key, message, digest)
+
+    def is_token(self, given: bytes) -> bool:
+        """Whether `given` is this key itself, in a time that does not depend on its bytes."""
+        return compare_digest(self._key, given)
+
+
 def parse_secret(text: str, name: str = "secret") -> Secret:
     """The secret written as `whsec_<base64>`, with or without padding. Raises ValueError saying what is wrong
     and never repeating the text."""
@@ -124,7 +151,7 @@ def verify(
     the same time whatever the bytes are.
     """
     _check_id(webhook_id)
-    _check_timestamp(timestamp, now_s, tolerance_s)
+    check_timestamp(timestamp, now_s, tolerance_s)
     if not signature:
         raise SignatureError(SIGNATURE_HEADER, "missing")
     given = signature.split(b" ", limits.MAX_SIGNATURES)
@@ -142,21 +169,29 @@ def verify(
 def _check_id(webhook_id: bytes) -> None:
     if not webhook_id:
         raise SignatureError(ID_HEADER, "missing")
+    if fault := id_fault(webhook_id):
+        raise SignatureError(ID_HEADER, fault)
+
+
+def id_fault(webhook_id: bytes) -> str:
+    """What is wrong with an id, empty when nothing is."""
+    if not webhook_id:
+        return "empty"
     if len(webhook_id) > limits.MAX_WEBHOOK_ID_CHARS:
-        raise SignatureError(
-            ID_HEADER, f"{len(webhook_id)} characters; the limit is {limits.MAX_WEBHOOK_ID_CHARS}"
-        )
+        return f"{len(webhook_id)} characters; the limit is {limits.MAX_WEBHOOK_ID_CHARS}"
     if webhook_id.translate(None, _ID_BYTES):
-        raise SignatureError(ID_HEADER, "allowed are visible ASCII characters other than the dot")
+        return "allowed are visible ASCII characters other than the dot"
+    return ""
 
 
-def _check_timestamp(timestamp: bytes, now_s: int, tolerance_s: int) -> None:
+def check_timestamp(timestamp: bytes, now_s: int, tolerance_s: int, header: str = TIMESTAMP_HEADER) -> None:
+    """Raises SignatureError naming `header` unless `timestamp` is within `tolerance_s` of now, either way."""
     if not timestamp:
-        raise SignatureError(TIMESTAMP_HEADER, "missing")
+        raise SignatureError(header, "missing")
     if len(timestamp) > limits.MAX_TIMESTAMP_CHARS or not timestamp.isdigit():
-        raise SignatureError(TIMESTAMP_HEADER, "expected whole seconds since 1970-01-01, digits only")
+        raise SignatureError(header, "expected whole seconds since 1970-01-01, digits only")
     age_s = now_s - int(timestamp)
     if age_s > tolerance_s:
-        raise SignatureError(TIMESTAMP_HEADER, f"{age_s} s old; the limit is {tolerance_s} s")
+        raise SignatureError(header, f"{age_s} s old; the limit is {tolerance_s} s")
     if -age_s > tolerance_s:
-        raise SignatureError(TIMESTAMP_HEADER, f"{-age_s} s in the future; the limit is {tolerance_s} s")
+        raise SignatureError(header, f"{-age_s} s in the future; the limit is {tolerance_s} s")

@@ -51,6 +51,8 @@ def lines(story: Story) -> Iterator[str]:
     """A story as text, in the order in which it happened."""
     yield f"Event {story.event_id}: {story.outcome}"
     yield f"  accepted  {story.accepted} from {story.source}, webhook-id {story.webhook_id}"
+    if story.traceparent:
+        yield f"  trace     {story.traceparent}"
     event = " ".join(f"{name} {value}" for name, value in story.event.items() if name != "type")
     yield f"  event     {story.event['type']} {event}".rstrip()
     yield f"  turn      number {story.key_seq} of {story.key}"

@@ -79,7 +79,8 @@ def command(
     headers = {"content-type": "application/json"} | signed_headers(
         secret, webhook_id or f"msg_{uuid.uuid4().hex}", int(time.time()), body
     )
-    base = url or f"http://{_bracketed(reachable(config.gateway.host))}:{config.gateway.port}"
+    scheme = "https" if config.gateway.tls_cert_file else "http"
+    base = url or f"{scheme}://{_bracketed(reachable(config.gateway.host))}:{config.gateway.port}"
     target = f"{base.rstrip('/')}/webhook/{name}"
     if print_curl:
         click.echo(curl_line(target, headers, body))

@@ -88,6 +88,7 @@ class Story(Struct, frozen=True, kw_only=True):
     agent_digest: str
     exec_digest: str
     chain_hash: str
+    traceparent: str = ""
 
 
 def story_of(row: AuditRow, instruments: Instruments) -> Story:
@@ -125,6 +126,7 @@ def story_of(row: AuditRow, instruments: Instruments) -> Story:
         agent_digest=delivery.a.hex(),
         exec_digest=delivery.x.hex(),
         chain_hash=row.h.hex(),
+        traceparent=delivery.traceparent,
     )
 
 

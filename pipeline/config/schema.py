@@ -29,16 +29,82 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every section."""
 
 
-class Source(Section, frozen=True):
-    """A sender of webhooks: `POST /webhook/{name}`."""
+HeaderName = Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}(?!\n)$")]
 
-    profile: Literal["standard"] = "standard"
+
+class Hmac(Section, frozen=True):
+    """How a sender of profile `hmac` signs. Header names in lower case."""
+
+    signature_header: HeaderName = "x-signature"
+    id_header: HeaderName = "idempotency-key"
+    """Identifies the event; a repeat within `journal.retention_s` replays the first answer."""
+    timestamp_header: HeaderName = ""
+    """Whole seconds since 1970; checked against `tolerance_s`. Empty: the sender gives none."""
+    digest: Literal["sha256", "sha384", "sha512"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: Annotated[str, Meta(max_length=32)] = ""
+    """Before the encoded digest, such as `sha256=`."""
+    signed: Annotated[str, Meta(max_length=128)] = ""
+    """What is signed: text around {id}, {timestamp} and, last, {body}. Empty: `{timestamp}.{body}` with a
+    timestamp header, else `{body}`."""
+
+
+class TradingView(Section, frozen=True):
+    """What a sender of profile `tradingview` puts into its alerts."""
+
+    token_member: NameText = "token"  # noqa: S105 - a name
+    """The member that holds the body token; it is taken out before anything is kept."""
+    token_files: tuple[str, ...] = ()
+    token_env: tuple[str, ...] = ()
+    """Files and environment variables with a body token each; none: no body token is asked for."""
+
+
+class RateLimit(Section, frozen=True):
+    """How often a source may post; a batch counts each of its events."""
+
+    events: Annotated[int, Meta(ge=0, le=limits.MAX_RATE)] = 0
+    """A `period_s`, on average; 0: no limit."""
+    period_s: Annotated[int, Meta(ge=1, le=86_400)] = 1
+    burst: Annotated[int, Meta(ge=0, le=limits.MAX_RATE)] = 0
+    """At once; 0: as many as `events`."""
+
+
+class Source(Section, frozen=True):
+    """A sender of webhooks: `POST /webhook/{name}`, for `tradingview` `POST /webhook/{name}/{path token}`."""
+
+    profile: Literal["standard", "github", "tradingview", "hmac"] = "standard"
     secret_files: tuple[str, ...] = ()
-    """Files with one `whsec_…` each; all are accepted, so a secret can be rotated. Empty together with
-    `secret_env`: one is generated in `data_dir/secrets/NAME.whsec` on the first start."""
+    """Files with one secret each (`standard`: `whsec_…`; `tradingview`: the path token); all are accepted, so
+    a secret can be rotated. Empty together with `secret_env`: one is generated in
+    `data_dir/secrets/NAME.whsec` on the first start."""
     secret_env: tuple[str, ...] = ()
     """Environment variables that hold a secret each."""
     tolerance_s: Annotated[int, Meta(ge=1, le=3600)] = limits.DEFAULT_TOLERANCE_S
+    idempotency_key: Literal["ignored", "accepted", "required"] = "ignored"
+    """Whether the header `Idempotency-Key` identifies the event in place of what its profile says."""
+    allow_from: tuple[str, ...] = ()
+    """Addresses and networks that may post. Empty: all; for `tradingview` the four it publishes."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks whose `X-Forwarded-For` is believed."""
+    rate_limit: RateLimit = RateLimit()
+    hmac: Hmac = Hmac()
+    tradingview: TradingView = TradingView()
+
+
+class Breaker(Section, frozen=True):
+    """When no events are taken for a while because the journal's commits fail or crawl."""
+
+    slow_ms: Annotated[int, Meta(ge=1, le=60_000)] = 2000
+    """A commit that takes longer is slow."""
+    bad_percent: Annotated[int, Meta(ge=1, le=100)] = 50
+    """Of the commits within `window_s`, failed or slow, at which the gateway answers 503."""
+    window_s: Annotated[int, Meta(ge=1, le=3600)] = 30
+    least_commits: Annotated[int, Meta(ge=1, le=100_000)] = 5
+    """Fewer within the window prove nothing."""
+    open_s: Annotated[int, Meta(ge=1, le=3600)] = 5
+    """Pause before a few events are let through again."""
+    probes: Annotated[int, Meta(ge=1, le=10_000)] = 8
+    """Events let through then; all must commit well."""
 
 
 class Gateway(Section, frozen=True):
@@ -48,6 +114,12 @@ class Gateway(Section, frozen=True):
     max_connections: Annotated[int, Meta(ge=1, le=65_536)] = 2048
     max_pending: Annotated[int, Meta(ge=1, le=1_000_000)] = 8192
     """Requests that wait for their journal commit; more get 503 with Retry-After."""
+    max_batch_events: Annotated[int, Meta(ge=1, le=limits.MAX_BATCH_EVENTS)] = 500
+    """Events of one `POST /webhook/{source}/batch`; its bytes are limited by `max_body_bytes`."""
+    breaker: Breaker = Breaker()
+    tls_cert_file: str = ""
+    """PEM file with the certificate chain; with `tls_key_file` the gateway speaks HTTPS only."""
+    tls_key_file: str = ""
 
 
 class Journal(Section, frozen=True):

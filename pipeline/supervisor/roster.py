@@ -32,8 +32,9 @@ def roster(config: Config) -> tuple[Worker, ...]:
 def endpoints(config: Config) -> dict[str, str]:
     """Where each worker listens, by its name."""
     collector = config.telemetry
+    scheme = "https" if config.gateway.tls_cert_file else "http"
     found = {
-        "gateway-0": f"http://{_host(config.gateway.host)}:{config.gateway.port}",
+        "gateway-0": f"{scheme}://{_host(config.gateway.host)}:{config.gateway.port}",
         "collector": f"http://{_host(collector.host)}:{collector.port}",
     }
     for name, stage in (("agent", config.agent), ("exec", config.exec), ("audit", config.audit)):

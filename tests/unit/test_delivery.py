@@ -45,6 +45,7 @@ DELIVERIES = st.builds(
     x=DIGESTS,
     exec_state=BYTES,
     outcome=TEXT,
+    traceparent=TEXT,
 )
 AGENT = st.tuples(DIGESTS, SEQUENCES, st.sampled_from([0, 1, 2]), BYTES, BYTES)
 EXEC = st.tuples(DIGESTS, SEQUENCES, DIGESTS, BYTES)
@@ -130,3 +131,13 @@ def test_a_key_without_a_row_starts_at_the_origin() -> None:
 def test_a_tail_survives_its_bytes(rows: list[Delivery]) -> None:
     tail = Tail("k", len(rows), rows=tuple(rows))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(tail), type=Tail) == tail
+
+
+def test_a_row_from_before_traces_is_read_and_an_older_reader_reads_ours() -> None:
+    delivery = Delivery("K", 1, b"e", "s", "w", 5, 0, b"p", outcome="filled", traceparent="00-trace")
+    fields = msgspec.msgpack.decode(encode_delivery(delivery))
+    assert fields[-1] == "00-trace"
+    older = decode_delivery(msgspec.msgpack.encode(fields[:-1]))
+    assert (older.outcome, older.traceparent) == ("filled", "")
+    newer = decode_delivery(msgspec.msgpack.encode([*fields, "a field of a later version"]))
+    assert newer == delivery

@@ -39,6 +39,10 @@ class Answer:
         """The same, and the connection ends with it."""
         return Answer(self.status, self.content, [*self.headers[:-1], CLOSE])
 
+    def saying(self, headers: Iterable[Header]) -> Answer:
+        """The same with more headers."""
+        return Answer(self.status, self.content, [*self.headers[:-1], *headers])
+
     def raw(self) -> bytes:
         """As bytes on the wire, for what is refused before it is a request."""
         lines = [b"HTTP/1.1 %d " % self.status, b"\r\n"]

@@ -5,6 +5,7 @@ No framework: on `POST /webhook/{source}` one would cost more than everything el
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,27 +13,31 @@ from pipeline import limits
 from pipeline.clock import US_PER_S, Clock
 from pipeline.config.schema import Config
 from pipeline.delivery import Delivery
-from pipeline.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Secret
 from pipeline.stages.gateway.answer import JSON, Answer, Header
+from pipeline.stages.gateway.batch import Batches
+from pipeline.stages.gateway.breaker import Circuit
 from pipeline.stages.gateway.committer import CommitFailedError, Committer
 from pipeline.stages.gateway.counters import Counters, Family, exposition, families, gauge
 from pipeline.stages.gateway.health import Health
-from pipeline.stages.gateway.intake import Intake, SourceKeys
+from pipeline.stages.gateway.intake import Intake, Taken
 from pipeline.stages.gateway.journal import Journal
 from pipeline.stages.gateway.parse import Instruments
 from pipeline.stages.gateway.problem import Problem, problem
+from pipeline.stages.gateway.profiles import Named
 from pipeline.stages.gateway.recording import GATEWAY_RECEIVE, Recorder
+from pipeline.stages.gateway.secrets import Keys
+from pipeline.stages.gateway.sources import Source, open_sources
+from pipeline.stages.gateway.traceparent import HEADER as TRACEPARENT
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Take = Callable[[Source, Named, bytes], Taken]
 
 WEBHOOK = "/webhook/"
-_ID, _TIMESTAMP, _SIGNATURE = (
-    name.encode("ascii") for name in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
-)
+BATCH = "/batch"
 _LENGTH, _TRANSFER, _ENCODING = b"content-length", b"transfer-encoding", b"content-encoding"
-_ONCE = frozenset((_ID, _TIMESTAMP, _SIGNATURE, _LENGTH, _TRANSFER, _ENCODING))
+_ONCE = (_LENGTH, _TRANSFER, _ENCODING)
 """Headers that say two things when given twice; which one a proxy before us believed is unknown."""
 _MAX_LENGTH_DIGITS = 15
 _IDENTITY = b"identity"
@@ -52,6 +57,11 @@ _ENCODED = problem(
     "Content-Encoding: only identity, the body as it is, can be verified",
     headers=[(b"accept-encoding", b"identity")],
 )
+_ELSEWHERE = problem(Problem.FORBIDDEN_ADDRESS, "the sender's address is not one of this source's")
+_NO_SPACE = problem(
+    Problem.JOURNAL_FULL, "journal: no space left on the disk", retry_after_s=limits.JOURNAL_FULL_RETRY_S
+)
+_LATE = problem(Problem.JOURNAL_SLOW, "not on disk yet; a repeat is told when it is", retry_after_s=_RETRY_S)
 _CROWDED = problem(
     Problem.TOO_MANY_CONNECTIONS, "the gateway has as many as it serves", retry_after_s=_RETRY_S
 ).closing()
@@ -64,7 +74,7 @@ _TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 
 class GatewayApp:
-    """`POST /webhook/{source}`, `GET /healthz`, `/readyz`, `/metrics`.
+    """`POST /webhook/{source}`, `POST /webhook/{source}/batch`, `GET /healthz`, `/readyz`, `/metrics`.
 
     Needs a running event loop with its first event. `drain()` first, then stop the server, then
     `await committer.close()`.
@@ -76,7 +86,7 @@ class GatewayApp:
         *,
         journal: Journal,
         instruments: Instruments,
-        secrets: Mapping[str, tuple[Secret, ...]],
+        secrets: Mapping[str, Keys],
         dispatch: Callable[[list[Delivery]], None],
         recorder: Recorder,
         clock: Clock,
@@ -85,7 +95,9 @@ class GatewayApp:
         (`secrets.load_secrets`)."""
         self.counters = Counters()
         self.health = Health(clock)
-        self.committer = Committer(journal, dispatch, recorder, clock, self.health.fail)
+        self.committer = Committer(
+            journal, dispatch, recorder, clock, self.health.fail, config.gateway.breaker
+        )
         self._journal = journal
         self._clock = clock
         self._now_ns = clock.monotonic_ns
@@ -103,10 +115,12 @@ class GatewayApp:
             config.gateway.max_pending,
         )
         self._take = intake.take
-        self._sources = {
-            WEBHOOK + name: SourceKeys(name, secrets[name], source.tolerance_s)
-            for name, source in config.sources.items()
-        }
+        self._take_batch = Batches(intake, self.committer, clock, config.gateway.max_batch_events).take
+        found = open_sources(config, secrets)
+        self._sources = {WEBHOOK + name: source for name, source in found.items() if not source.path_tokens}
+        self._batches = {path + BATCH: source for path, source in self._sources.items()}
+        self._closed_paths = {name: source for name, source in found.items() if source.path_tokens}
+        self._once = {name: frozenset((*_ONCE, *source.profile.headers)) for name, source in found.items()}
         self._pages: dict[str, Callable[[], Answer]] = {
             "/healthz": lambda: _ALIVE,
             "/readyz": self._readyz,
@@ -116,12 +130,16 @@ class GatewayApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         started_ns = self._now_ns()
-        source = self._sources.get(scope["path"]) if scope["method"] == "POST" else None
+        posted = scope["method"] == "POST"
+        take: Take = self._take
+        source = self._sources.get(scope["path"]) if posted else None
+        if source is None and posted:
+            source, take = self._by_path(scope["path"])
         if source is None:
             answer: Answer | None = self._elsewhere(scope["method"], scope["path"])
         else:
             named = dict(scope["headers"])
-            answer = self._refusal(named, scope["headers"]) or await self._posted(source, named, receive)
+            answer = self._refusal(source, named, scope) or await self._posted(take, source, named, receive)
         if answer is None:
             return
         self.counters.requests[answer.status] += 1
@@ -143,10 +161,29 @@ class GatewayApp:
 
     # ---- POST /webhook/{source} -------------------------------------------------------------------------
 
-    def _refusal(self, named: dict[bytes, bytes], headers: Sequence[Header]) -> Answer | None:
+    def _by_path(self, path: str) -> tuple[Source | None, Take]:
+        """The source behind a path that is not simply its name."""
+        if (source := self._batches.get(path)) is not None:
+            return source, self._take_batch
+        name, _, token = path.removeprefix(WEBHOOK).partition("/")
+        source = self._closed_paths.get(name)
+        if source is not None and path.startswith(WEBHOOK):
+            given = token.encode("utf-8", "surrogateescape")
+            if any([known.is_token(given) for known in source.path_tokens]):  # noqa: C419 - all of them
+                return source, self._take
+        return None, self._take
+
+    def _refusal(self, source: Source, named: dict[bytes, bytes], scope: Scope) -> Answer | None:
         """What can be said before the body is read."""
-        if len(named) != len(headers) and (twice := _given_twice(headers)):
-            return problem(Problem.MALFORMED_REQUEST, f"{twice}: given twice", field=twice)
+        if source.senders is not None:
+            client = scope.get("client")
+            if not source.senders.admits(client[0] if client else None, scope["headers"]):
+                return _ELSEWHERE
+        if len(named) != len(scope["headers"]):
+            if twice := _given_twice(scope["headers"], self._once[source.name]):
+                return problem(Problem.MALFORMED_REQUEST, f"{twice}: given twice", field=twice)
+            if sum(name == TRACEPARENT for name, _ in scope["headers"]) > 1:
+                del named[TRACEPARENT]
         if named.get(_ENCODING, _IDENTITY).lower() != _IDENTITY:
             return _ENCODED
         if b"upgrade" in named and b"upgrade" in named.get(b"connection", b"").lower():
@@ -161,7 +198,7 @@ class GatewayApp:
             return self._too_large(int(length))
         return None
 
-    async def _posted(self, source: SourceKeys, named: dict[bytes, bytes], receive: Receive) -> Answer | None:
+    async def _posted(self, take: Take, source: Source, named: Named, receive: Receive) -> Answer | None:
         """The answer to a request whose body is awaited; None if its sender went away."""
         message = await receive()
         if message["type"] != "http.request":
@@ -171,13 +208,14 @@ class GatewayApp:
             body = await self._collected(message, receive)
         if type(body) is not bytes:
             return body  # type: ignore[return-value]
-        get = named.get
-        answer, on_disk = self._take(source, get(_ID, b""), get(_TIMESTAMP, b""), get(_SIGNATURE, b""), body)
+        answer, on_disk = take(source, named, body)
         if on_disk is not None:
+            if source.answer_ms and not await _done_within(on_disk, source.answer_ms):
+                return _LATE
             try:
                 await on_disk
             except CommitFailedError:
-                return self.health.refusal
+                return self.health.refusal or _NO_SPACE
         return answer
 
     async def _collected(self, message: dict[str, Any], receive: Receive) -> bytes | Answer | None:
@@ -233,10 +271,20 @@ class GatewayApp:
         yield gauge("journal_depth", "Deliveries not settled.", journal.depth)
         yield gauge("journal_bytes", "Size of the journal.", journal.bytes_used)
         yield gauge("oldest_unsettled_seconds", "Age of the oldest unsettled event.", age_us / US_PER_S)
+        closed = self.committer.breaker.state is Circuit.CLOSED
+        yield gauge("circuit_closed", "1 while events pass the circuit breaker freely.", closed)
         yield gauge("ready", "1 while the gateway should be sent events.", not self.health.unready())
 
 
-def _given_twice(headers: Sequence[Header]) -> str:
+async def _done_within(on_disk: asyncio.Future[None], within_ms: int) -> bool:
+    """Whether it is done, well or not, in time."""
+    done, _ = await asyncio.wait((on_disk,), timeout=within_ms / 1000)
+    if not done:
+        on_disk.add_done_callback(asyncio.Future.exception)  # nobody else looks at it any more
+    return bool(done)
+
+
+def _given_twice(headers: Sequence[Header], once: frozenset[bytes]) -> str:
     """The first header that may be given once only and was not, else empty."""
     names = [name for name, _ in headers]
-    return next((name.decode("ascii") for name in names if name in _ONCE and names.count(name) > 1), "")
+    return next((name.decode("ascii") for name in names if name in once and names.count(name) > 1), "")

@@ -12,13 +12,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from pipeline.clock import Clock
+from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
+from pipeline.config.schema import Breaker as BreakerSettings
 from pipeline.delivery import Delivery
 from pipeline.errors import MissingError
+from pipeline.stages.gateway.breaker import Breaker, Trip
 from pipeline.stages.gateway.journal import Journal
 from pipeline.stages.gateway.recording import JOURNAL_WRITE, Recorder
+from pipeline.storage.journal import DiskFullError
 
 log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+"""A sync that met a full disk is tried again after this long."""
 
 
 class CommitFailedError(MissingError):
@@ -39,7 +45,8 @@ class Committer:
 
     `dispatch` gets the deliveries of each sync, in journal order, right after it. After a failed sync
     nothing is retried: the page cache may already have forgotten what the disk refused, and a sync that
-    then "succeeds" would prove nothing.
+    then "succeeds" would prove nothing. Only a full disk, which the journal meets before it writes, is
+    waited out: those who asked are told so, and what they sent is dispatched once it is on disk after all.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class Committer:
         recorder: Recorder,
         clock: Clock,
         on_failure: Callable[[str], object],
+        settings: BreakerSettings | None = None,
     ) -> None:
         self._sync = journal.sync
         self._dispatch = dispatch
@@ -60,7 +68,10 @@ class Committer:
         self._covered: list[_Waiting] = []
         """What the sync under way will have put on disk."""
         self._next: list[_Waiting] = []
+        self._kept: list[_Waiting] = []
+        """What a full disk kept from being synced; nobody waits for it any more."""
         self._syncing = False
+        self.breaker = Breaker(trip_of(settings or BreakerSettings()))
         self.failed = ""
         self.syncs = 0
 
@@ -79,6 +90,8 @@ class Committer:
             future.set_exception(CommitFailedError(self.failed))
             return future
         self._next.append(_Waiting(jno, self._now_ns(), deliveries, future))
+        if jno:
+            self.breaker.begun()
         if not self._syncing:
             self._start()
         return future
@@ -93,10 +106,11 @@ class Committer:
             if not self.failed:
                 await self.barrier()
         finally:
+            self.failed = self.failed or "the gateway has left"
             self._executor.shutdown()
 
     def _start(self) -> None:
-        self._covered, self._next = self._next, []
+        self._covered, self._next, self._kept = self._kept + self._next, [], []
         self._syncing = True
         self._executor.submit(self._run)
 
@@ -105,6 +119,8 @@ class Committer:
         assert self._loop is not None
         try:
             synced = self._sync()
+        except DiskFullError as error:
+            self._loop.call_soon_threadsafe(self._postpone, str(error))
         except Exception as error:
             self._loop.call_soon_threadsafe(self._fail, f"journal: {error}")
         else:
@@ -122,6 +138,8 @@ class Committer:
             self._start()
         now_ns, record = self._now_ns(), self._record
         deliveries: list[Delivery] = []
+        if last:
+            self.breaker.committed(now_ns, now_ns - covered[0].appended_ns, len(covered))
         for waiting in covered:
             if waiting.jno:
                 record(JOURNAL_WRITE, now_ns - waiting.appended_ns)
@@ -134,6 +152,24 @@ class Committer:
                 if not waiting.future.done():
                     waiting.future.set_result(None)
 
+    def _postpone(self, text: str) -> None:
+        """The disk is full: nothing is lost, and nothing can be promised."""
+        assert self._loop is not None
+        waiting = self._covered + self._next
+        self._kept = [each for each in waiting if each.jno]
+        self._covered, self._next = [], []
+        self._syncing = False
+        self.breaker.failed(self._now_ns())
+        for each in waiting:
+            if not each.future.done():
+                each.future.set_exception(CommitFailedError(text))
+                each.future.exception()  # its request may be gone by now
+        self._loop.call_later(RETRY_S, self._retry)
+
+    def _retry(self) -> None:
+        if self._kept and not self._syncing and not self.failed:
+            self._start()
+
     def _fail(self, text: str) -> None:
         log.error("%s; no more events are taken until the gateway is started again", text)
         self.failed = text
@@ -143,3 +179,15 @@ class Committer:
             if not waiting.future.done():
                 waiting.future.set_exception(CommitFailedError(text))
         self._on_failure(text)
+
+
+def trip_of(settings: BreakerSettings) -> Trip:
+    """The configuration in the breaker's units."""
+    return Trip(
+        window_ns=settings.window_s * NS_PER_S,
+        least_commits=settings.least_commits,
+        slow_ns=settings.slow_ms * NS_PER_MS,
+        bad_percent=settings.bad_percent,
+        open_ns=settings.open_s * NS_PER_S,
+        probes=settings.probes,
+    )

@@ -53,6 +53,7 @@ class Origin(NamedTuple):
     source: str
     webhook_id: str
     payload: bytes
+    traceparent: str
 
 
 class MemoryJournal:
@@ -84,6 +85,12 @@ class MemoryJournal:
     def release(self) -> None:
         self._open.set()
 
+    def forget(self) -> None:
+        """All that was accepted is past its retention, and all keys are new again."""
+        self._known.clear()
+        self._key_seqs.clear()
+        self._births.clear()
+
     def lookup(self, source: str, webhook_id: str) -> MemoryKnown | None:
         return self._known.get((source, webhook_id))
 
@@ -95,6 +102,7 @@ class MemoryJournal:
         key: str | None,
         payload: bytes,
         births: Mapping[str, bytes] | None = None,
+        traceparent: str = "",
     ) -> MemoryAccepted:
         if self.refuse is not None:
             raise self.refuse
@@ -102,7 +110,7 @@ class MemoryJournal:
             raise ValueError(f"{webhook_id}: known already, or a fingerprint of {len(fingerprint)} bytes")
         self.appended += 1
         event_id = hashlib.sha256(f"{source},{webhook_id},{self.appended}".encode()).digest()[:16]
-        origin = Origin(event_id, source, webhook_id, payload)
+        origin = Origin(event_id, source, webhook_id, payload, traceparent)
         if key is None:
             deliveries = [self._delivery(known, origin) for known in self._key_seqs]
             self._inherit(origin, births or {})
@@ -131,10 +139,13 @@ class MemoryJournal:
                 self._births[aspect] = origin._replace(payload=payload)
 
     def _delivery(self, key: str, origin: Origin) -> Delivery:
-        event_id, source, webhook_id, payload = origin
+        event_id, source, webhook_id, payload, traceparent = origin
         key_seq = self._key_seqs[key] = self._key_seqs.get(key, 0) + 1
         accepted_us = self._clock.wall_us()
-        return Delivery(key, key_seq, event_id, source, webhook_id, accepted_us, int(Fate.LIVE), payload)
+        return Delivery(
+            key, key_seq, event_id, source, webhook_id, accepted_us, int(Fate.LIVE), payload,
+            traceparent=traceparent,
+        )  # fmt: skip
 
 
 class EasyInstruments:

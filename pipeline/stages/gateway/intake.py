@@ -1,6 +1,7 @@
 """From a request's bytes to a journalled event, in the order that makes each answer true.
 
-    verify raw bytes (401) → known id? (replay or 422) → parse (400, 422) → journal (503) → sync → 202
+    verify raw bytes (401) → rate (429) → known id? (replay or 422) → parse (400, 422)
+    → circuit, journal (503) → sync → 202
 
 All but the sync happens in one go on the event loop, so between "known id?" and "journal" no other
 request can slip in: the journal alone decides what is a duplicate.
@@ -9,23 +10,27 @@ request can slip in: the journal alone decides what is a duplicate.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
 
-from pipeline.clock import US_PER_S, Clock
+from pipeline.clock import NS_PER_S, US_PER_S, Clock
 from pipeline.errors import InvalidEventError, RinglineError
-from pipeline.signing import Secret, SignatureError, verify
+from pipeline.signing import SignatureError
 from pipeline.stages.gateway.answer import JSON, Answer
+from pipeline.stages.gateway.breaker import Circuit
 from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.counters import Counters
 from pipeline.stages.gateway.health import Health
 from pipeline.stages.gateway.journal import Accepted, Journal, Known
 from pipeline.stages.gateway.parse import Instruments, MalformedEventError, Parser, key_of
 from pipeline.stages.gateway.problem import Problem, problem
+from pipeline.stages.gateway.profiles import KeyMissingError, Named, Verified
 from pipeline.stages.gateway.recording import IDEMPOTENCY_CHECK, SIGNATURE_CHECK, Recorder
+from pipeline.stages.gateway.sources import Source
+from pipeline.stages.gateway.traceparent import HEADER as TRACEPARENT
+from pipeline.stages.gateway.traceparent import checked
 
 Taken = tuple[Answer, asyncio.Future[None] | None]
 """The answer to give, and what has to be on disk before it may be given."""
@@ -34,7 +39,7 @@ _FINGERPRINT_BYTES = 16
 """128 bits of SHA-256: enough that no two bodies are taken for one, by accident or on purpose."""
 _PENDING_RETRY_S = 1
 _REPLAYED = (b"idempotent-replayed", b"true")
-_CHALLENGE = (b"www-authenticate", b"StandardWebhooks")
+_NO_EVENT = Answer(200, b'{"status":"nothing to take"}', [JSON])
 
 
 class Receipt(Struct, frozen=True):
@@ -44,14 +49,6 @@ class Receipt(Struct, frozen=True):
     event_id: str
     status: str
     key: str | None
-
-
-class SourceKeys(Struct, frozen=True):
-    """A source as the intake sees it."""
-
-    name: str
-    secrets: Sequence[Secret]
-    tolerance_s: int
 
 
 class Intake:
@@ -71,6 +68,7 @@ class Intake:
         self._lookup = journal.lookup
         self._accept = journal.accept
         self._committer = committer
+        self._breaker = committer.breaker
         self._parse = Parser(instruments).parse
         self._health = health
         self._counters = counters
@@ -84,62 +82,99 @@ class Intake:
             retry_after_s=_PENDING_RETRY_S,
         )
 
-    def take(
-        self, source: SourceKeys, webhook_id: bytes, timestamp: bytes, signature: bytes, body: bytes
-    ) -> Taken:
-        """The first three are the raw values of the Standard Webhooks headers, empty where missing."""
-        if self._health.refusal is not None:
-            return self._health.refusal, None
-        if self._committer.pending >= self._max_pending:
-            return self._crowded, None
-        started_ns = self._now_ns()
-        try:
-            secret = verify(
-                source.secrets,
-                webhook_id,
-                timestamp,
-                signature,
-                body,
-                now_s=self._wall_us() // US_PER_S,
-                tolerance_s=source.tolerance_s,
-            )
-        except SignatureError as error:
-            return problem(Problem.BAD_SIGNATURE, str(error), field=error.header, headers=[_CHALLENGE]), None
-        verified_ns = self._now_ns()
-        self._record(SIGNATURE_CHECK, verified_ns - started_ns)
-        self._counters.signatures[source.name, secret.name] += 1
-        identity = webhook_id.decode("ascii")
-        fingerprint = sha256(body).digest()[:_FINGERPRINT_BYTES]
-        known = self._lookup(source.name, identity)
-        self._record(IDEMPOTENCY_CHECK, self._now_ns() - verified_ns)
-        if known is not None:
-            return self._repeat(known, fingerprint, body)
-        return self._first(source.name, identity, fingerprint, body)
+    def take(self, source: Source, named: Named, body: bytes) -> Taken:
+        """One event; `named` are the request's headers."""
+        verified = self.verified(source, named, body)
+        if isinstance(verified, Answer):
+            return verified, None
+        if source.limit is None:
+            return self._taken(source, named, verified)
+        allowance = source.limit.take(self._now_ns())
+        if not allowance.allowed:
+            return source.limit.refusal(allowance), None
+        answer, on_disk = self._taken(source, named, verified)
+        return answer.saying(source.limit.headers(allowance)), on_disk
 
-    def _first(self, source: str, webhook_id: str, fingerprint: bytes, body: bytes) -> Taken:
+    def verified(self, source: Source, named: Named, body: bytes) -> Verified | Answer:
+        """Who sent this, or why nobody is asked."""
+        if self._health.refusal is not None:
+            return self._health.refusal
+        if self._committer.pending >= self._max_pending:
+            return self._crowded
+        started_ns = self._now_ns()
+        profile = source.profile
         try:
-            key, payload, births = self._parse(body)
-        except MalformedEventError as error:
-            return problem(Problem.MALFORMED_EVENT, str(error), field=error.field), None
+            verified = profile.verify(named, body, self._wall_us() // US_PER_S)
+        except SignatureError as error:
+            return problem(Problem.BAD_SIGNATURE, str(error), field=error.header, headers=[profile.challenge])
+        except KeyMissingError as error:
+            return problem(Problem.KEY_MISSING, str(error), field=error.header)
         except InvalidEventError as error:
-            return problem(Problem.UNACCEPTABLE_EVENT, str(error), field=error.field), None
+            return fault(error)
+        self._record(SIGNATURE_CHECK, self._now_ns() - started_ns)
+        self._counters.signatures[source.name, verified.secret] += 1
+        return verified
+
+    def _taken(self, source: Source, named: Named, verified: Verified) -> Taken:
+        started_ns = self._now_ns()
+        identity, body = verified.identity, verified.body
+        fingerprint = fingerprint_of(body)
+        known = self.known(source, identity, fingerprint)
+        self._record(IDEMPOTENCY_CHECK, self._now_ns() - started_ns)
+        if isinstance(known, Answer):
+            return known, None
         try:
-            accepted = self._accept(source, webhook_id, fingerprint, key, payload, births)
-        except RinglineError as error:
-            return self._not_taken(error), None
-        self._counters.accepted += 1
-        answer = _receipt(accepted, key)
+            event = source.profile.event(named, body)
+        except InvalidEventError as error:
+            return fault(error), None
+        if event is None:
+            return _NO_EVENT, None
+        if known is not None:  # the first answer again, but never before the first event is on disk
+            again = Answer(202, _encode(receipt(known, key_of(event))), (JSON, _REPLAYED))
+            return again, None if known.synced else self._committer.barrier()
+        found = self.first(source.name, identity, fingerprint, event, traceparent_of(named))
+        if isinstance(found, Answer):
+            return found, None
+        accepted, key = found
+        answer = Answer(202, _encode(receipt(accepted, key)), (JSON,))
         return answer, self._committer.add(accepted.jno, accepted.deliveries)
 
-    def _repeat(self, known: Known, fingerprint: bytes, body: bytes) -> Taken:
-        """The first answer again, but never before the first event is on disk."""
-        if known.fingerprint != fingerprint:
-            self._counters.conflicts += 1
-            detail = "webhook-id: accepted before with another body; a new event needs a new id"
-            return problem(Problem.ID_REUSED, detail, field="webhook-id"), None
-        self._counters.duplicates += 1
-        answer = _receipt(known, key_of(body), (_REPLAYED,))
-        return answer, None if known.synced else self._committer.barrier()
+    def first(
+        self, source: str, identity: str, fingerprint: bytes, body: bytes, traceparent: str
+    ) -> tuple[Accepted, str | None] | Answer:
+        """Appends an event not known yet: what the journal says, and its key."""
+        try:
+            key, payload, births = self._parse(body)
+        except InvalidEventError as error:
+            return fault(error)
+        if self._breaker.state is not Circuit.CLOSED and (refusal := self._open_circuit()):
+            return refusal
+        try:
+            accepted = self._accept(source, identity, fingerprint, key, payload, births, traceparent)
+        except RinglineError as error:
+            return self._not_taken(error)
+        self._counters.accepted += 1
+        return accepted, key
+
+    def known(self, source: Source, identity: str, fingerprint: bytes) -> Known | Answer | None:
+        """What was accepted under `identity` before; or the answer when that was another body."""
+        known = self._lookup(source.name, identity)
+        if known is None:
+            return None
+        if known.fingerprint == fingerprint:
+            self._counters.duplicates += 1
+            return known
+        self._counters.conflicts += 1
+        id_name = source.profile.id_name
+        detail = f"{id_name}: accepted before with another body; a new event needs a new id"
+        return problem(Problem.ID_REUSED, detail, field=id_name)
+
+    def _open_circuit(self) -> Answer | None:
+        wait_ns = self._breaker.refusal(self._now_ns())
+        if not wait_ns:
+            return None
+        detail = "its commits fail or are slow; a few events are let through after a pause"
+        return problem(Problem.CIRCUIT_OPEN, detail, retry_after_s=-(-wait_ns // NS_PER_S))
 
     def _not_taken(self, error: RinglineError) -> Answer:
         """The journal is full, or broken for good."""
@@ -152,10 +187,23 @@ class Intake:
 _encode = msgspec.json.Encoder().encode
 
 
-def _receipt(
-    event: Accepted | Known,
-    key: str | None,
-    headers: tuple[tuple[bytes, bytes], ...] = (),
-) -> Answer:
-    receipt = Receipt(event.event_id.hex(), "accepted", key)
-    return Answer(202, _encode(receipt), (JSON, *headers))
+def receipt(event: Accepted | Known, key: str | None) -> Receipt:
+    """What an accepted event is told, the first time and every time."""
+    return Receipt(event.event_id.hex(), "accepted", key)
+
+
+def fault(error: InvalidEventError) -> Answer:
+    """A body that is no event."""
+    kind = Problem.MALFORMED_EVENT if isinstance(error, MalformedEventError) else Problem.UNACCEPTABLE_EVENT
+    return problem(kind, str(error), field=error.field)
+
+
+def traceparent_of(named: Named) -> str:
+    """The request's trace context, empty when it has none."""
+    given = named.get(TRACEPARENT)
+    return "" if given is None else checked(given)
+
+
+def fingerprint_of(body: bytes) -> bytes:
+    """What tells one body from another."""
+    return sha256(body).digest()[:_FINGERPRINT_BYTES]

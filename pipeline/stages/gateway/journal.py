@@ -54,9 +54,11 @@ class Journal(Protocol):
         key: str | None,
         payload: bytes,
         births: Mapping[str, bytes] | None = None,
+        traceparent: str = "",
     ) -> Accepted:
         """Appends an event; `fingerprint` has 16 bytes. With `key` None it is a control event, and `births`
         says, by aspect, with which payload keys first seen later begin (empty: with none any more).
+        `traceparent` travels with the event.
 
         Raises a RinglineError that has `retry_after_s` when it takes nothing for now, and one without when it
         takes nothing until it is opened anew.

@@ -74,6 +74,27 @@ class Parser:
         return Parsed(_key(event_in), payload, None)
 
 
+def scan(body: bytes) -> Any:
+    """Any JSON document, its numbers as the text they were written in. Raises MalformedEventError."""
+    try:
+        text = body.decode()
+        msgspec.json.decode(body)
+        document = _scan(text)
+    except UnicodeDecodeError as fault:
+        raise MalformedEventError(f"not UTF-8 at byte {fault.start}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as fault:
+        raise MalformedEventError(_lowered(_AT.sub("", str(fault)))) from None
+    if _depth(document) > limits.MAX_JSON_DEPTH:
+        raise _too_deep()
+    return document
+
+
+def _too_deep() -> MalformedEventError:
+    return MalformedEventError(f"nested deeper than {limits.MAX_JSON_DEPTH} levels")
+
+
 def key_of(body: bytes) -> str | None:
     """The key of a body that was accepted before: needs no instruments, which may have changed since.
 
@@ -105,19 +126,7 @@ _scan = json.JSONDecoder(object_pairs_hook=_unique, parse_int=str, parse_float=s
 
 def _refuse(body: bytes, error: ValueError | RecursionError) -> NoReturn:
     """Says what is wrong with `body`, all of it considered. Off the hot path."""
-    try:
-        text = body.decode()
-        msgspec.json.decode(body)
-        document = _scan(text)
-    except UnicodeDecodeError as fault:
-        raise MalformedEventError(f"not UTF-8 at byte {fault.start}") from None
-    except RecursionError:
-        raise MalformedEventError(f"nested deeper than {limits.MAX_JSON_DEPTH} levels") from None
-    except ValueError as fault:
-        raise MalformedEventError(_lowered(str(fault))) from None
-    if _depth(document) > limits.MAX_JSON_DEPTH:
-        raise MalformedEventError(f"nested deeper than {limits.MAX_JSON_DEPTH} levels")
-    _explain(document, str(error))
+    _explain(scan(body), str(error))
 
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")

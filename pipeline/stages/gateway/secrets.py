@@ -7,25 +7,36 @@ contain one. Nothing here is ever logged.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+from msgspec import Struct
 
 from pipeline import limits
 from pipeline.config.schema import Config, Source
 from pipeline.errors import MissingError
-from pipeline.signing import Secret, parse_secret, secret_text
+from pipeline.signing import Secret, SharedKey, parse_secret, secret_text
 
 GENERATED_BYTES = 32
 
 
-def load_secrets(config: Config, environment: Mapping[str, str]) -> dict[str, tuple[Secret, ...]]:
-    """The secrets of every source by its name. Raises MissingError with a line for each one at fault."""
+class Keys(Struct, frozen=True):
+    """What a source is known by: `secrets` of profile standard, `shared` of the others (of tradingview the
+    path tokens), and the body `tokens` of tradingview."""
+
+    secrets: tuple[Secret, ...] = ()
+    shared: tuple[SharedKey, ...] = ()
+    tokens: tuple[SharedKey, ...] = ()
+
+
+def load_secrets(config: Config, environment: Mapping[str, str]) -> dict[str, Keys]:
+    """The keys of every source by its name. Raises MissingError with a line for each one at fault."""
     data_dir = Path(config.data_dir)
-    found: dict[str, tuple[Secret, ...]] = {}
+    found: dict[str, Keys] = {}
     faults: list[str] = []
     for name, source in config.sources.items():
         try:
-            found[name] = source_secrets(name, source, data_dir, environment)
+            found[name] = source_keys(name, source, data_dir, environment)
         except MissingError as error:
             faults.append(str(error))
     if faults:
@@ -33,15 +44,34 @@ def load_secrets(config: Config, environment: Mapping[str, str]) -> dict[str, tu
     return found
 
 
+def source_keys(name: str, source: Source, data_dir: Path, environment: Mapping[str, str]) -> Keys:
+    """The keys of one source, whatever its profile."""
+    if source.profile == "standard":
+        return Keys(secrets=source_secrets(name, source, data_dir, environment))
+    texts = list(_texts(f"sources.{name}", source.secret_files, source.secret_env, environment))
+    if not texts:
+        file = generated_file(data_dir, name)
+        _generate(name, file, os.urandom(GENERATED_BYTES).hex())
+        texts = list(_texts(f"sources.{name}", (str(file),), (), environment))
+    shared = tuple(_shared(*text) for text in texts)
+    view = source.tradingview
+    tokens = _texts(f"sources.{name}.tradingview", view.token_files, view.token_env, environment)
+    return Keys(shared=shared, tokens=tuple(_shared(*text, limits.MIN_TOKEN_BYTES) for text in tokens))
+
+
 def source_secrets(
     name: str, source: Source, data_dir: Path, environment: Mapping[str, str]
 ) -> tuple[Secret, ...]:
-    """The secrets of one source, the first of which senders of our own use."""
-    secrets = [_from_file(name, Path(file)) for file in source.secret_files]
-    secrets += [_from_environment(name, variable, environment) for variable in source.secret_env]
-    if not secrets:
-        secrets.append(_generated(name, generated_file(data_dir, name)))
-    return tuple(secrets)
+    """The secrets of one source of profile standard, the first of which senders of our own use."""
+    if source.profile != "standard":
+        raise MissingError(f"sources.{name}: profile {source.profile} has no Standard Webhooks secret")
+    path = f"sources.{name}"
+    texts = list(_texts(path, source.secret_files, source.secret_env, environment))
+    if not texts:
+        file = generated_file(data_dir, name)
+        _generate(name, file, secret_text(os.urandom(GENERATED_BYTES)))
+        texts = list(_texts(path, (str(file),), (), environment))
+    return tuple(_parsed(text.decode("ascii", "replace"), origin, label) for text, origin, label in texts)
 
 
 def generated_file(data_dir: Path, name: str) -> Path:
@@ -49,19 +79,34 @@ def generated_file(data_dir: Path, name: str) -> Path:
     return data_dir / "secrets" / f"{name}.whsec"
 
 
-def _from_file(name: str, file: Path) -> Secret:
+_Text = tuple[bytes, str, str]
+"""What was found, where (for messages), and the name it goes by."""
+
+
+def _texts(
+    path: str, files: Iterable[str], variables: Iterable[str], environment: Mapping[str, str]
+) -> Iterator[_Text]:
+    """What files and environment hold, without the white space around it."""
+    for file in map(Path, files):
+        origin = f"{path}: secret file {file}"
+        try:
+            with file.open("rb") as stream:
+                data = stream.read(4 * limits.MAX_KEY_BYTES)
+        except OSError as error:
+            raise MissingError(f"{origin}: {error.strerror}") from None
+        yield data.strip(), origin, file.name
+    for variable in variables:
+        origin = f"{path}: environment variable {variable}"
+        if variable not in environment:
+            raise MissingError(f"{origin}: not set")
+        yield environment[variable].strip().encode(), origin, variable
+
+
+def _shared(key: bytes, origin: str, label: str, least_bytes: int = limits.MIN_KEY_BYTES) -> SharedKey:
     try:
-        with file.open("rb") as stream:
-            data = stream.read(4 * limits.MAX_SECRET_BYTES)
-    except OSError as error:
-        raise MissingError(f"sources.{name}: secret file {file}: {error.strerror}") from None
-    return _parsed(data.decode("ascii", "replace"), f"sources.{name}: secret file {file}", file.name)
-
-
-def _from_environment(name: str, variable: str, environment: Mapping[str, str]) -> Secret:
-    if variable not in environment:
-        raise MissingError(f"sources.{name}: environment variable {variable}: not set")
-    return _parsed(environment[variable], f"sources.{name}: environment variable {variable}", variable)
+        return SharedKey(key, label, least_bytes)
+    except ValueError as error:
+        raise MissingError(f"{origin}: {error}") from None
 
 
 def _parsed(text: str, origin: str, label: str) -> Secret:
@@ -71,14 +116,13 @@ def _parsed(text: str, origin: str, label: str) -> Secret:
         raise MissingError(f"{origin}: {error}") from None
 
 
-def _generated(name: str, file: Path) -> Secret:
-    """The secret in `file`, made on the first start. Two processes that start together agree on one."""
+def _generate(name: str, file: Path, text: str) -> None:
+    """Makes `file` with `text` on the first start. Two processes that start together agree on one."""
     if not file.exists():
         try:
-            _create(file, secret_text(os.urandom(GENERATED_BYTES)))
+            _create(file, text)
         except OSError as error:
             raise MissingError(f"sources.{name}: secret file {file}: {error.strerror}") from None
-    return _from_file(name, file)
 
 
 def _create(file: Path, text: str) -> None:

@@ -7,11 +7,15 @@ import contextlib
 import errno
 import resource
 import socket
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from pipeline import limits
+from pipeline.config.schema import Gateway
 from pipeline.errors import MissingError
 from pipeline.stages.gateway.app import GatewayApp
 from pipeline.stages.gateway.protocol import GatewayProtocol
@@ -49,13 +53,47 @@ def raise_file_limit(files: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def tls_options(tls: tuple[str, str] | None) -> dict[str, Any]:
+    """As uvicorn wants them, once it is sure that they work."""
+    if tls is None:
+        return {}
+    chain, key = tls
+    for name, file in (("tls_cert_file", chain), ("tls_key_file", key)):
+        try:
+            Path(file).read_bytes()
+        except OSError as error:
+            raise MissingError(f"gateway.{name} = {file!r}: {error.strerror}") from None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key, password=lambda: b"")
+    except (ssl.SSLError, ValueError) as error:
+        detail = getattr(error, "reason", None) or str(error)
+        raise MissingError(
+            f"gateway.tls_cert_file = {chain!r}, gateway.tls_key_file = {key!r}: no pair of a certificate "
+            f"and its unencrypted key in PEM: {detail}"
+        ) from None
+    return {"ssl_certfile": chain, "ssl_keyfile": key}
+
+
+def tls_files(settings: Gateway) -> tuple[str, str] | None:
+    """Certificate chain and key; None where plain HTTP is configured."""
+    return (settings.tls_cert_file, settings.tls_key_file) if settings.tls_cert_file else None
+
+
 class GatewayServer:
     """Serves `app` on a bound socket, on the running loop (make it a uvloop one).
 
     Leaves signals, logging and the loop alone: they are the process's.
     """
 
-    def __init__(self, app: GatewayApp, bound: socket.socket, max_connections: int) -> None:
+    def __init__(
+        self,
+        app: GatewayApp,
+        bound: socket.socket,
+        max_connections: int,
+        tls: tuple[str, str] | None = None,
+    ) -> None:
+        """`tls`: PEM files with the certificate chain and with its key. Raises MissingError naming the one
+        that cannot be used."""
         raise_file_limit(max_connections + limits.SPARE_CONNECTIONS + _OTHER_FILES)
         self._bound = bound
         self._config = uvicorn.Config(
@@ -70,6 +108,7 @@ class GatewayServer:
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=limits.KEEP_ALIVE_S,
+            **tls_options(tls),
         )
         self._app = app
         self._server = _QuietServer(self._config)

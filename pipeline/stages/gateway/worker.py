@@ -14,10 +14,10 @@ from pipeline.config import Config
 from pipeline.delivery import Delivery
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.gateway.app import GatewayApp
-from pipeline.stages.gateway.committer import CommitFailedError
+from pipeline.stages.gateway.committer import RETRY_S, CommitFailedError
 from pipeline.stages.gateway.desk import Desk
 from pipeline.stages.gateway.secrets import load_secrets
-from pipeline.stages.gateway.server import GatewayServer, bind
+from pipeline.stages.gateway.server import GatewayServer, bind, tls_files
 from pipeline.storage.journal import Journal
 from pipeline.telemetry.events import EventID
 from pipeline.trading.instruments import Instruments
@@ -57,7 +57,7 @@ def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
             recorder=context.recorder,
             clock=context.clock,
         )
-        server = GatewayServer(app, bound, config.gateway.max_connections)
+        server = GatewayServer(app, bound, config.gateway.max_connections, tls_files(config.gateway))
         await gateway.run(app, server, ready, stop)
 
     try:
@@ -133,13 +133,16 @@ class Gateway:
     def _when_synced(self, action: Callable[[], None]) -> None:
         """Runs `action` when everything appended so far is on disk; never, when the disk failed."""
         assert self._app is not None
+        committer = self._app.committer
 
         def synced(future: asyncio.Future[None]) -> None:
             if future.exception() is None:
                 action()
                 self._links.turn()
+            elif not committer.failed:  # the disk is full for now
+                asyncio.get_running_loop().call_later(RETRY_S, self._when_synced, action)
 
-        self._app.committer.barrier().add_done_callback(synced)
+        committer.barrier().add_done_callback(synced)
 
     def _alarm(self, text: str) -> None:
         assert self._app is not None

@@ -119,12 +119,14 @@ class Journal:
         key: str | None,
         payload: bytes,
         births: Mapping[str, bytes] | None = None,
+        traceparent: str = "",
     ) -> Accepted:
         """Take an event in, as one transaction. Nothing of it is on disk before the next `sync`.
 
         `fingerprint` (16 bytes) identifies the body; `payload` is an encoded `messages.Event`. `key` None
         makes it a control event: it gets a part for every key known, and sets `births`, by aspect the
         payload that keys first seen later begin with (empty: none any more; an aspect not named stays).
+        `traceparent` travels with the event and decides nothing.
 
         Raises DuplicateError, JournalFullError (nothing has changed), or JournalBrokenError.
         """
@@ -137,7 +139,9 @@ class Journal:
         accepted_us = self._now_us()
         parts = self._parts_of_all() if key is None else self._parts_of(key)
         sets = dict(births or {}) if key is None else None
-        record = EventRecord(0, accepted_us, fingerprint, source, webhook_id, payload, parts, sets)
+        record = EventRecord(
+            0, accepted_us, fingerprint, source, webhook_id, payload, parts, sets, traceparent
+        )
         body = encode(record)
         self._make_sure_of_room(key, len(body))
         record.jno = log.append(EVENT, body)

@@ -20,6 +20,7 @@ class Inherited(Struct, frozen=True, array_like=True, gc=False):
     source: str
     webhook_id: str
     payload: bytes
+    traceparent: str = ""
 
 
 class Part(Struct, array_like=True, gc=False):
@@ -47,6 +48,7 @@ class EventRecord(Struct, array_like=True, gc=False):
     payload: bytes
     parts: list[Part]
     births: dict[str, bytes] | None = None
+    traceparent: str = ""
 
 
 class FateRecord(Struct, array_like=True, gc=False):

@@ -35,7 +35,9 @@ class Controls:
         for aspect, payload in (record.births or {}).items():
             self.births.pop(aspect, None)
             if payload:
-                self.births[aspect] = Inherited(identified_as, record.source, record.webhook_id, payload)
+                self.births[aspect] = Inherited(
+                    identified_as, record.source, record.webhook_id, payload, record.traceparent
+                )
 
 
 class _Found:
@@ -161,7 +163,11 @@ def delivery_of(record: EventRecord, part: Part, fate: int, identified_as: bytes
     """The part as it travels; a part that a new key was born with is the control event's own."""
     key, key_seq, at_us, by = part.key, part.key_seq, record.accepted_us, part.born
     if by is not None:
-        return Delivery(key, key_seq, by.event_id, by.source, by.webhook_id, at_us, fate, by.payload)
+        return Delivery(
+            key, key_seq, by.event_id, by.source, by.webhook_id, at_us, fate, by.payload,
+            traceparent=by.traceparent,
+        )  # fmt: skip
     return Delivery(
-        key, key_seq, identified_as, record.source, record.webhook_id, at_us, fate, record.payload
-    )
+        key, key_seq, identified_as, record.source, record.webhook_id, at_us, fate, record.payload,
+        traceparent=record.traceparent,
+    )  # fmt: skip

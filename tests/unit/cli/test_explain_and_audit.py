@@ -11,9 +11,13 @@ import pytest
 from traded import Desk, candle, halt, write_audit
 
 from pipeline.cli.app import run
-from pipeline.cli.story import utc
-from pipeline.config import load
+from pipeline.cli.explain import lines
+from pipeline.cli.story import story_of, utc
+from pipeline.config import Config, load
+from pipeline.delivery import Delivery
 from pipeline.messages import Fate, SignalIn
+from pipeline.storage.audit import AuditRow
+from pipeline.trading.instruments import Instruments
 
 Output = pytest.CaptureFixture[str]
 
@@ -203,3 +207,15 @@ def test_a_wrong_choice_is_wrong_usage(
 def test_times_are_utc_to_the_microsecond() -> None:
     assert utc(1_700_000_000_000_001) == "2023-11-14T22:13:20.000001Z"
     assert utc(0) == ""
+
+
+def test_the_senders_trace_is_part_of_the_story() -> None:
+    instruments = Instruments(Config().trading)
+    delivery = Delivery(
+        "AAPL", 1, b"e" * 16, "demo", "one", 5, 0, b"", outcome="held", traceparent="00-ab-cd-01"
+    )
+    found = story_of(AuditRow(1, b"h" * 32, delivery), instruments)
+    assert found.traceparent == "00-ab-cd-01"
+    assert "  trace     00-ab-cd-01" in list(lines(found))
+    delivery.traceparent = ""
+    assert not any("trace" in line for line in lines(story_of(AuditRow(1, b"h" * 32, delivery), instruments)))

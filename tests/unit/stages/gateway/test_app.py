@@ -19,6 +19,7 @@ from pipeline.signing import Secret, signed_headers
 from pipeline.stages.gateway.app import GatewayApp
 from pipeline.stages.gateway.fake import EasyInstruments, MemoryJournal
 from pipeline.stages.gateway.recording import GATEWAY_RECEIVE
+from pipeline.stages.gateway.secrets import Keys
 
 SECRET = Secret(b"s" * 32, "test")
 SIGNAL = b'{"type":"signal","symbol":"AAPL","side":"buy"}'
@@ -39,7 +40,7 @@ class Desk:
             Config(sources={"demo": Source()}, gateway=gateway),
             journal=self.journal,
             instruments=EasyInstruments(),
-            secrets={"demo": (SECRET,)},
+            secrets={"demo": Keys(secrets=(SECRET,))},
             dispatch=self.dispatched.extend,
             recorder=self,
             clock=self.clock,

@@ -18,12 +18,14 @@ from pipeline.stages.gateway.committer import CommitFailedError, Committer
 from pipeline.stages.gateway.counters import Counters
 from pipeline.stages.gateway.fake import EasyInstruments, MemoryFullError, MemoryJournal
 from pipeline.stages.gateway.health import Health
-from pipeline.stages.gateway.intake import Intake, SourceKeys
+from pipeline.stages.gateway.intake import Intake
+from pipeline.stages.gateway.profiles import StandardProfile
 from pipeline.stages.gateway.recording import IDEMPOTENCY_CHECK, JOURNAL_WRITE, SIGNATURE_CHECK
+from pipeline.stages.gateway.sources import Source
 
 SIGNAL = b'{"type":"signal","symbol":"AAPL","side":"buy"}'
 OLD, NEW = Secret(b"o" * 24, "old"), Secret(b"n" * 32, "new")
-SOURCE = SourceKeys("demo", (NEW, OLD), 300)
+SOURCE = Source("demo", StandardProfile((NEW, OLD), 300))
 
 
 class Desk:
@@ -58,7 +60,12 @@ class Desk:
         identity = webhook_id.encode()
         if signature is None:
             signature = secret.signature(b"%b.%b." % (identity, timestamp), body)
-        return self.intake.take(SOURCE, identity, timestamp, signature, body)
+        named = {
+            b"webhook-id": identity,
+            b"webhook-timestamp": timestamp,
+            b"webhook-signature": signature,
+        }
+        return self.intake.take(SOURCE, named, body)
 
     async def answer(self, webhook_id: str, body: bytes = SIGNAL, **how: Any) -> Answer:
         answer, on_disk = self.take(webhook_id, body, **how)

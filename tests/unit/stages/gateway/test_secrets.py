@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.schema import Config, Source
+from pipeline.config.schema import Config, Source, TradingView
 from pipeline.errors import MissingError
 from pipeline.signing import parse_secret, secret_text, sign
-from pipeline.stages.gateway.secrets import generated_file, load_secrets, source_secrets
+from pipeline.stages.gateway.secrets import generated_file, load_secrets, source_keys, source_secrets
 
 ONE, TWO = bytes(range(24)), bytes(range(40))
 
@@ -43,7 +43,7 @@ def test_one_is_made_where_none_is_configured_and_kept(tmp_path: Path) -> None:
 def test_each_source_gets_its_own(tmp_path: Path) -> None:
     config = Config(data_dir=str(tmp_path), sources={"a": Source(), "b": Source()})
     secrets = load_secrets(config, {})
-    assert sign(secrets["a"][0], "id", 1, b"") != sign(secrets["b"][0], "id", 1, b"")
+    assert sign(secrets["a"].secrets[0], "id", 1, b"") != sign(secrets["b"].secrets[0], "id", 1, b"")
 
 
 def test_every_fault_is_a_line_that_names_source_and_origin(tmp_path: Path) -> None:
@@ -83,3 +83,40 @@ def test_a_secret_made_by_another_process_meanwhile_is_used(
     monkeypatch.setattr(Path, "exists", lambda self: False)
     (secret,) = source_secrets("demo", Source(), tmp_path, {})
     assert sign(secret, "id", 1, b"body") == signature(secret_text(TWO))
+
+
+def test_other_profiles_share_any_text_as_their_key(tmp_path: Path) -> None:
+    (tmp_path / "hub").write_bytes(b"It's a Secret to Everybody\n")
+    source = Source(profile="github", secret_files=(str(tmp_path / "hub"),), secret_env=("OLD",))
+    keys = source_keys("hub", source, tmp_path, {"OLD": "0123456789abcdef"})
+    assert [key.name for key in keys.shared] == ["hub", "OLD"]
+    assert keys.shared[0].is_token(b"It's a Secret to Everybody")
+    assert (keys.secrets, keys.tokens) == ((), ())
+    assert "Everybody" not in repr(keys)
+
+
+def test_a_path_token_is_made_where_none_is_configured_and_fits_a_path(tmp_path: Path) -> None:
+    source = Source(profile="tradingview", tradingview=TradingView(token_env=("TOKEN",)))
+    keys = source_keys("view", source, tmp_path, {"TOKEN": "low-privilege"})
+    text = generated_file(tmp_path, "view").read_text().strip()
+    assert len(bytes.fromhex(text)) == 32
+    assert keys.shared[0].is_token(text.encode())
+    assert keys.tokens[0].is_token(b"low-privilege")
+
+
+def test_keys_that_are_none_are_named(tmp_path: Path) -> None:
+    config = Config(
+        data_dir=str(tmp_path),
+        sources={
+            "a": Source(profile="hmac", secret_env=("SHORT",)),
+            "b": Source(profile="tradingview", tradingview=TradingView(token_env=("TINY",))),
+        },
+    )
+    with pytest.raises(MissingError) as caught:
+        load_secrets(config, {"SHORT": "abc", "TINY": "abc"})
+    assert str(caught.value).splitlines() == [
+        "sources.a: environment variable SHORT: 3 bytes; allowed: 16 to 256 bytes",
+        "sources.b.tradingview: environment variable TINY: 3 bytes; allowed: 8 to 256 bytes",
+    ]
+    with pytest.raises(MissingError, match=r"sources\.a: profile hmac has no Standard Webhooks secret"):
+        source_secrets("a", config.sources["a"], tmp_path, {})

@@ -28,6 +28,7 @@ from pipeline.signing import parse_secret, secret_text, signed_headers
 from pipeline.stages.gateway.app import GatewayApp
 from pipeline.stages.gateway.fake import EasyInstruments, MemoryFullError, MemoryJournal
 from pipeline.stages.gateway.recording import NoRecorder
+from pipeline.stages.gateway.secrets import Keys
 from pipeline.stages.gateway.server import GatewayServer, bind
 
 TEXT = secret_text(b"k" * 32)
@@ -67,7 +68,7 @@ class Running:
             self._config,
             journal=self.journal,
             instruments=EasyInstruments(),
-            secrets={"demo": (SECRET,)},
+            secrets={"demo": Keys(secrets=(SECRET,))},
             dispatch=self.dispatched.extend,
             recorder=NoRecorder(),
             clock=self.clock,

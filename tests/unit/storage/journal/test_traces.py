@@ -1,0 +1,45 @@
+"""A trace context travels with its event through the journal, and records from before it are read."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pipeline.clock import FakeClock
+from pipeline.config.schema import Journal as Settings
+from pipeline.delivery import Delivery
+from pipeline.storage.journal import Journal
+from pipeline.storage.journal.memory_disk import MemoryDisk
+from pipeline.storage.journal.records import EventRecord, Part, decode_base, decode_event, encode
+
+FINGERPRINT = b"fingerprint 1234"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def traces(deliveries: list[Delivery]) -> dict[tuple[str, str], str]:
+    return {(delivery.key, delivery.webhook_id): delivery.traceparent for delivery in deliveries}
+
+
+def test_a_trace_is_dispatched_and_recovered_also_with_a_control_state_that_keys_are_born_under() -> None:
+    disk, clock = MemoryDisk(), FakeClock()
+    journal = Journal.on(disk, Settings(), clock)
+    taken = journal.accept("s", "one", FINGERPRINT, "K", b"p", None, TRACE).deliveries
+    taken += journal.accept("s", "halt", FINGERPRINT, None, b"h", {"trading": b"h"}, "00-halt").deliveries
+    taken += journal.accept("s", "two", FINGERPRINT, "L", b"p").deliveries
+    expected = {
+        ("K", "one"): TRACE,
+        ("K", "halt"): "00-halt",
+        ("L", "halt"): "00-halt",
+        ("L", "two"): "",
+    }
+    assert traces(taken) == expected
+    journal.sync()
+    assert traces(Journal.on(disk.copy(), Settings(), clock).recovered) == expected
+
+
+def test_records_from_before_are_read() -> None:
+    record = EventRecord(1, 2, FINGERPRINT, "s", "w", b"p", [Part("K", 1)], {"a": b"b"}, TRACE)
+    fields = msgspec.msgpack.decode(encode(record))
+    older = decode_event(msgspec.msgpack.encode(fields[:-1]))
+    assert (older.births, older.traceparent) == ({"a": b"b"}, "")
+    base = decode_base(msgspec.msgpack.encode([1, 2, {"trading": [b"e", "s", "w", b"p"]}]))
+    assert base.births["trading"].traceparent == ""
