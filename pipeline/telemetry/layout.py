@@ -80,6 +80,7 @@ KIND_SHIFT = 24
 KIND_MASK = 0xF
 FLAGS_SHIFT = 28
 CORRELATION_SHIFT = 32
+CORRELATION_MASK = (1 << 32) - 1
 WORD_MASK = (1 << 64) - 1
 FLAG_ONE_MORE = 1 << FLAGS_SHIFT
 """This entry stands for one call more than the sampling weight in force says."""

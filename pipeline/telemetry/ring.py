@@ -21,10 +21,15 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import Identity, Mode, Proof
+from pipeline.telemetry.native import extension
 from pipeline.telemetry.writer import Put, make_put
+
+if TYPE_CHECKING:
+    from pipeline.telemetry._fast import Writer
 
 RING_SUFFIX = ".ring"
 DRAFT_SUFFIX = ".draft"
@@ -37,7 +42,7 @@ Now = Callable[[], int]
 class Ring:
     """A mapped ring and its writer. One thread writes; see `writer` for what else is survived."""
 
-    __slots__ = ("__weakref__", "_body", "_lock_fd", "identity", "memory", "path", "put", "words")
+    __slots__ = ("__weakref__", "_body", "_lock_fd", "identity", "memory", "native", "path", "put", "words")
 
     def __init__(self, memory: mmap.mmap, identity: Identity, path: Path | None, lock_fd: int) -> None:
         self.memory = memory
@@ -47,7 +52,14 @@ class Ring:
         whole = memoryview(memory)
         self.words = whole.cast("Q")
         self._body = whole[layout.ENTRIES_BYTE :]
-        self.put: Put = make_put(self.words, self._body, identity.capacity, identity.mode, identity.proof)
+        flight, mixed = identity.mode == Mode.FLIGHT_RECORDER, identity.proof == Proof.MIXED
+        self.native: Writer | None = None
+        """The extension's writer of this ring, where it is in use."""
+        if extension is None:
+            self.put: Put = make_put(self.words, self._body, identity.capacity, identity.mode, identity.proof)
+        else:
+            self.native = extension.Writer(memory, identity.capacity, flight, mixed)
+            self.put = self.native.put
         _open_rings.add(self)
 
     @property
@@ -78,6 +90,8 @@ class Ring:
         """Let go without a word: what a forked child does with its parent's rings."""
         _open_rings.discard(self)
         # A released view makes every later put return False; the mapping goes with its last view.
+        if self.native is not None:
+            self.native.close()
         self.words.release()
         self._body.release()
         with suppress(BufferError):
