@@ -581,8 +581,8 @@ static inline uint64_t begin(uint64_t what) {
     if (!recording) {
         return 0;
     }
+    Writer *writer = writer_here(); /* first: making a ring is no part of what is measured */
     uint64_t started = now_ns();
-    Writer *writer = writer_here();
     if (writer != NULL && writer->starts) {
         put(writer, started, 0, what == UNWRITABLE ? what : with_correlation(what) | KIND_START);
     }

@@ -124,8 +124,11 @@ class PythonCalls(Calls):
         def record_start(event_id: int, /) -> int:
             if not recording:
                 return 0
+            if not writes_starts:
+                return now()
+            put_start = self.part().put_start  # first: making a ring is no part of what is measured
             started_ns = now()
-            if writes_starts and (put_start := self.part().put_start) is not None:
+            if put_start is not None:
                 _put(put_start, started_ns, 0, event_id, START_BITS)
             return started_ns
 

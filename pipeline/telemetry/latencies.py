@@ -53,6 +53,7 @@ class Chunk(NamedTuple):
     """series · BUCKETS + bucket, each once."""
     counts: Ints
     series: Indices
+    calls: Ints
     sums: Ints
     minima: Ints
     maxima: Ints
@@ -61,23 +62,26 @@ class Chunk(NamedTuple):
 class Window:
     """All series over one sliding window."""
 
-    __slots__ = ("_extremes", "_sums", "counts", "window_s")
+    __slots__ = ("_extremes", "_sums", "calls", "counts", "window_s")
 
     def __init__(self, window_s: float) -> None:
         window_ns = round(window_s * NS_PER_S)
         self.window_s = window_s
         self.counts = SlidingSum(SERIES * BUCKETS, window_ns)
         self._sums = SlidingSum(SERIES, window_ns)
+        self.calls = SlidingSum(SERIES, window_ns)
         self._extremes = SlidingExtremes(SERIES, window_ns)
 
     def advance(self, now_ns: int) -> None:
         self.counts.advance(now_ns)
         self._sums.advance(now_ns)
+        self.calls.advance(now_ns)
         self._extremes.advance(now_ns)
 
     def add(self, chunk: Chunk) -> None:
         self.counts.add(chunk.at_ns, chunk.cells, chunk.counts)
         self._sums.add(chunk.at_ns, chunk.series, chunk.sums)
+        self.calls.add(chunk.at_ns, chunk.series, chunk.calls)
         self._extremes.add(chunk.at_ns, chunk.series, chunk.minima, chunk.maxima)
 
     def row(self, series: int) -> Ints:
@@ -102,7 +106,7 @@ class Totals:
         self._minima, self._maxima = no_extremes(SERIES)
 
     def add(self, chunk: Chunk) -> None:
-        self._counts[chunk.cells] += chunk.counts
+        np.add.at(self._counts, chunk.cells, chunk.counts)
         self._sums[chunk.series] += chunk.sums
         self._minima[chunk.series] = np.minimum(self._minima[chunk.series], chunk.minima)
         self._maxima[chunk.series] = np.maximum(self._maxima[chunk.series], chunk.maxima)
@@ -192,6 +196,9 @@ class Latencies:
             unique_cells,
             counts.astype(np.int64, copy=False),
             ordered[starts],
+            np.diff(starts, append=len(ordered))
+            if weights is None
+            else np.add.reduceat(weights[order], starts),
             np.add.reduceat(weighted[order], starts),
             np.minimum.reduceat(by_series, starts),
             np.maximum.reduceat(by_series, starts),

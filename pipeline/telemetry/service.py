@@ -20,7 +20,7 @@ from pipeline.clock import NS_PER_MS, NS_PER_S, SystemClock
 from pipeline.config import Config
 from pipeline.errors import MissingError
 from pipeline.snapshot import encode_snapshot
-from pipeline.telemetry.collector import TICK_NS, Collector
+from pipeline.telemetry.collector import AFTER_STEP_NS, PEEK_NS, TICK_NS, Collector
 from pipeline.telemetry.discovery import CollectorLock
 from pipeline.telemetry.exporter import Exporter
 from pipeline.telemetry.prometheus import render
@@ -143,7 +143,16 @@ async def _drain_until(
         if hub and (breaches or now_ns >= stream_due_ns):
             stream_due_ns = now_ns + STREAM_EVERY_NS
             hub.give(snapshot=pages.snapshot())
-        await asyncio.sleep(TICK_NS / NS_PER_S)
+        await _until_due(collector)
+
+
+async def _until_due(collector: Collector) -> None:
+    """Wait for the end of the step that time is in, or for a ring that fills faster than that."""
+    due_ns = (time.monotonic_ns() // TICK_NS + 1) * TICK_NS + AFTER_STEP_NS
+    while (left_ns := due_ns - time.monotonic_ns()) > 0:
+        await asyncio.sleep(min(PEEK_NS, left_ns) / NS_PER_S)
+        if collector.filling:
+            return
 
 
 def _listen(host: str, port: int) -> socket.socket:
