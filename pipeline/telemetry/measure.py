@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overl
 from pipeline.errors import UsageError
 from pipeline.telemetry.metrics import MetricsCollector
 from pipeline.telemetry.native import extension
+from pipeline.telemetry.signatures import wrapper_like
 
 _record_start = MetricsCollector().record_start
 _record_end = MetricsCollector().record_end
@@ -57,7 +58,7 @@ def measure_sync(event_id: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
         if extension is not None:
             timed = extension.Timed(function, event_id)
             return cast("Callable[P, R]", functools.update_wrapper(timed, function))
-        return _measured_function(event_id, function)
+        return _measured(_SYNC, event_id, function)
 
     return decorate
 
@@ -88,23 +89,23 @@ def measure_async(event_id: int) -> AsyncDecorator:
         if not inspect.iscoroutinefunction(function):
             name = getattr(function, "__qualname__", repr(function))
             raise UsageError(f"measure_async on {name}: it is no coroutine function, use measure_sync")
-        return _measured_coroutine(event_id, function)
+        return _measured(_ASYNC, event_id, function)
 
     return cast("AsyncDecorator", decorate)
 
 
-def _measured_function(event_id: int, function: Callable[P, R]) -> Callable[P, R]:
-    record_start, record_end = _record_start, _record_end
+_SYNC = """def _telemetry_wrapper():
+    _telemetry_started_ns = _telemetry_start(_telemetry_event)
+    try:
+        return _telemetry_call
+    finally:
+        _telemetry_end(_telemetry_event, _telemetry_started_ns)
+"""
+_ASYNC = "async " + _SYNC.replace("return ", "return await ")
 
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        started_ns = record_start(event_id)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            record_end(event_id, started_ns)
 
-    return call
+def _measured(body: str, event_id: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    return wrapper_like(function, body, {"start": _record_start, "end": _record_end, "event": event_id})
 
 
 def _measured_generator(
@@ -121,22 +122,6 @@ def _measured_generator(
             record_end(event_id, started_ns)
 
     return generate
-
-
-def _measured_coroutine(
-    event_id: int, function: Callable[..., Coroutine[Any, Any, Any]]
-) -> Callable[..., Coroutine[Any, Any, Any]]:
-    record_start, record_end = _record_start, _record_end
-
-    @functools.wraps(function)
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        started_ns = record_start(event_id)
-        try:
-            return await function(*args, **kwargs)
-        finally:
-            record_end(event_id, started_ns)
-
-    return call
 
 
 def _measured_async_generator(
