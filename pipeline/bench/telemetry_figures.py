@@ -90,10 +90,10 @@ def fold_per_s(batch: int) -> float:
     memory, identity = _full_ring()
     words = memoryview(memory).cast("Q")
     into = np.empty((batch, ENTRY_WORDS), dtype=np.int64)
-    best = 0.0
+    best, aggregate = 0.0, Aggregate()
     for _ in range(REPEATS):
         words[layout.TAIL] = 0
-        source, aggregate, taken = Source(RingReader(memory, identity)), Aggregate(), 0
+        source, taken = Source(RingReader(memory, identity)), 0
         aggregate.advance(time.monotonic_ns())
         begun = time.perf_counter()
         while source.reader.waiting:

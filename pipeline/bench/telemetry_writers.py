@@ -21,6 +21,7 @@ from pipeline.telemetry import EventID, SelfReport, open_recorder
 from pipeline.telemetry.recorder import RingRecorder
 
 TURN_S = 0.0005
+LONGEST_BURST_S = 0.005
 BEAT_S = 0.25
 """As often as workers report about themselves."""
 STAGES = {
@@ -37,10 +38,14 @@ def flood(directory: Path, rate: float, seconds: float) -> None:
     record = recorder.record
     print("{}", flush=True)  # noqa: T201 - the protocol
     sys.stdin.readline()
-    written = 0
+    written = skipped = 0
+    most = int(rate * LONGEST_BURST_S)
     begun = time.perf_counter()
     while (elapsed := time.perf_counter() - begun) < seconds:
-        due = int(elapsed * rate) - written
+        due = int(elapsed * rate) - written - skipped
+        if due > most:  # held up: what was not written then is not written all at once now
+            skipped += due - most
+            due = most
         for _ in range(due):
             record(EventID.AGENT_DECISION, 12_345)
         written += due

@@ -29,6 +29,7 @@ COMMANDS = {
     "audit": "Verify and query the audit.",
     "config": "Check and show the configuration.",
     "bench": "Measure, beside the limits of this machine.",
+    "telemetry": "Look at telemetry: which writer is in use, which rings there are, what a writer did last.",
     "worker": "Run one worker of a stage (what a container runs).",
     "collector": "Run the telemetry collector (what a container runs).",
 }

@@ -23,6 +23,8 @@ from pipeline.telemetry.correlation import correlate, correlation_of
 from pipeline.telemetry.events import NEXT_STAGE, STAGES, EventID, event_name
 from pipeline.telemetry.measure import measure, measure_async, measure_sync
 from pipeline.telemetry.metrics import MetricsCollector
+from pipeline.telemetry.names import register_event
+from pipeline.telemetry.probes import LoopProbe, watch_event_loop, watch_gc
 from pipeline.telemetry.recorder import (
     ListRecorder,
     NullRecorder,
@@ -43,6 +45,7 @@ __all__ = [
     "STAGES",
     "EventID",
     "ListRecorder",
+    "LoopProbe",
     "MetricsCollector",
     "MetricsStats",
     "NullRecorder",
@@ -60,8 +63,11 @@ __all__ = [
     "measure_async",
     "measure_sync",
     "open_recorder",
+    "register_event",
     "run_collector",
     "telemetry_directory",
+    "watch_event_loop",
+    "watch_gc",
 ]
 
 _LOADED_WHEN_USED = {

@@ -762,6 +762,51 @@ static PyTypeObject MeasureType = {
     .tp_dealloc = (destructor)Measure_dealloc,
 };
 
+/* ---- Lap: begins when called without arguments, ends when called with what that gave ------------------- */
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    uint64_t what;
+} Lap;
+
+static PyObject *Lap_call(PyObject *callable, PyObject *const *args, size_t count,
+                          PyObject *Py_UNUSED(keywords)) {
+    Lap *self = (Lap *)callable;
+    uint64_t started;
+    if (PyVectorcall_NARGS(count) == 0) {
+        return PyLong_FromUnsignedLongLong(begin(self->what));
+    }
+    if (as_int64(args[0], &started)) {
+        finish(self->what, started);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyTypeObject LapType;
+
+static PyObject *Lap_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords)) {
+    PyObject *event;
+    if (!PyArg_ParseTuple(args, "O:Lap", &event)) {
+        return NULL;
+    }
+    Lap *self = (Lap *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->vectorcall = Lap_call;
+        self->what = subject(event, NULL, 0);
+    }
+    return (PyObject *)self;
+}
+
+static PyTypeObject LapType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "pipeline.telemetry._fast.Lap",
+    .tp_basicsize = sizeof(Lap),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_doc = "Lap(event_id): lap() -> when it began; lap(began) records",
+    .tp_vectorcall_offset = offsetof(Lap, vectorcall),
+    .tp_call = PyVectorcall_Call,
+    .tp_new = Lap_new,
+};
+
 /* ---- Timed: a decorated function ---------------------------------------------------------------------- */
 typedef struct {
     PyObject_HEAD
@@ -880,7 +925,7 @@ static PyMethodDef fast_functions[] = {
 };
 
 static int fast_exec(PyObject *module) {
-    PyTypeObject *types[] = {&WriterType, &TimedType, &HoldType};
+    PyTypeObject *types[] = {&WriterType, &TimedType, &LapType, &HoldType};
     if (PyType_Ready(&ItselfType) < 0 || make_block(&SpanType) < 0 || make_block(&MeasureType) < 0) {
         return -1;
     }
@@ -893,7 +938,7 @@ static int fast_exec(PyObject *module) {
     if (PyModule_AddObject(module, "measure", (PyObject *)&MeasureType) < 0) {
         return -1;
     }
-    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, HEARTBEAT, ENTRIES, ENTRY_WORDS, 1);
+    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, HEARTBEAT, ENTRIES, ENTRY_WORDS, 2);
     if (layout == NULL || PyModule_AddObject(module, "LAYOUT", layout) < 0) {
         return -1;
     }

@@ -17,6 +17,7 @@ from pipeline.snapshot import Dead
 from pipeline.telemetry.aggregate import Aggregate, Span
 from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey
 from pipeline.telemetry.discovery import RingFolder
+from pipeline.telemetry.flight import keep_flight
 from pipeline.telemetry.latencies import WINDOWS_S
 from pipeline.telemetry.layout import ENTRY_WORDS, RefusedRingError
 from pipeline.telemetry.reader import Entries
@@ -32,7 +33,7 @@ from pipeline.telemetry.sla import (
     least_count,
     surely_slow_from,
 )
-from pipeline.telemetry.source import Source
+from pipeline.telemetry.source import OwnEvents, Source
 from pipeline.telemetry.windows import SLOT_NS
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ TICK_NS = SLOT_NS
 cuts in two."""
 PEEK_NS = 25 * NS_PER_MS
 """Between two looks at how full the rings are: a default one takes 5.2 million records a second."""
+BUSY_PEEK_NS = 5 * NS_PER_MS
+"""The same after a ring was a quarter full."""
 AFTER_STEP_NS = 1 * NS_PER_MS
 """A drain comes this much after a step has ended."""
 SCAN_EVERY_NS = 200 * NS_PER_MS
@@ -78,6 +81,7 @@ class Collector:
         self.started_ns = now()
         self._thresholds = thresholds
         self._violated: set[SlaKey] = set()
+        self._own_events = OwnEvents()
         self._known_subjects: list[_Subject] = []
         self._subjects_of = 0
         self._now = now
@@ -143,6 +147,7 @@ class Collector:
     def _drain(self, source: Source, now_ns: int, *, final: bool = False) -> None:
         try:
             source.last_sign_ns = max(source.last_sign_ns, min(source.reader.heartbeat_ns, now_ns))
+            source.learn_names(self._own_events)
             more = True
             left = SCRATCH_ENTRIES + source.reader.identity.capacity  # a fast writer does not keep us here
             while more and left > 0:
@@ -175,6 +180,7 @@ class Collector:
             return
         if not source.reader.closed:
             self.deaths += 1
+            keep_flight(source.reader)
             silent_ms = (now_ns - source.last_sign_ns) / NS_PER_MS
             inside = source.inside()
             pid = source.reader.identity.pid

@@ -4,7 +4,6 @@ what is measured may raise whatever it likes: it passes through, measured."""
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
@@ -50,6 +49,8 @@ def measure_sync(event_id: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     Raises UsageError when what is decorated is a coroutine function: that would time its making.
     """
 
+    import inspect  # 10 ms: not for those who decorate nothing
+
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise UsageError(f"measure_sync on {function.__qualname__}: it is async, use measure_async")
@@ -83,12 +84,16 @@ def measure_async(event_id: int) -> AsyncDecorator:
     Raises UsageError when what is decorated is neither.
     """
 
+    import inspect
+
     def decorate(function: Callable[..., Any], /) -> Callable[..., Any]:
         if inspect.isasyncgenfunction(function):
             return _measured_async_generator(event_id, function)
         if not inspect.iscoroutinefunction(function):
             name = getattr(function, "__qualname__", repr(function))
             raise UsageError(f"measure_async on {name}: it is no coroutine function, use measure_sync")
+        if extension is not None:
+            return wrapper_like(function, _ASYNC_LAP, {"lap": extension.Lap(event_id)})
         return _measured(_ASYNC, event_id, function)
 
     return cast("AsyncDecorator", decorate)
@@ -102,6 +107,13 @@ _SYNC = """def _telemetry_wrapper():
         _telemetry_end(_telemetry_event, _telemetry_started_ns)
 """
 _ASYNC = "async " + _SYNC.replace("return ", "return await ")
+_ASYNC_LAP = """async def _telemetry_wrapper():
+    _telemetry_began = _telemetry_lap()
+    try:
+        return await _telemetry_call
+    finally:
+        _telemetry_lap(_telemetry_began)
+"""
 
 
 def _measured(body: str, event_id: int, function: Callable[..., Any]) -> Callable[..., Any]:

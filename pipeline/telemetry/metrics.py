@@ -12,7 +12,6 @@ by asking) or, after `publish`, drained by a collector process; never both.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -208,9 +207,22 @@ class MetricsCollector:
                     self._rings.remove(pair)
             return aggregator.stats
 
-    def get_stats(self, event_id: int, window_seconds: float = 60) -> PercentileStats:
-        """One event over the last 1, 5 or 60 s (or the windows that `start` was given)."""
-        return self.stats.get_stats(event_id, window_seconds)
+    def get_stats(
+        self, event_id: int, window_seconds: float = 60, *, expected_interval_ns: int | None = None
+    ) -> PercentileStats:
+        """One event over the last 1, 5, 60 or any other number of seconds up to the longest window kept.
+
+        `expected_interval_ns`: corrected for coordinated omission, if calls were meant to come that often.
+        """
+        return self.stats.get_stats(event_id, window_seconds, expected_interval_ns=expected_interval_ns)
+
+    def get_count(self, event_id: int, window_seconds: float | None = None) -> int:
+        """A counter, over a window or since the beginning."""
+        return self.stats.get_count(event_id, window_seconds)
+
+    def get_gauge(self, event_id: int) -> int | None:
+        """The newest value of a gauge; None when it was never set."""
+        return self.stats.get_gauge(event_id)
 
     def get_all_stats(self, window_seconds: float = 60) -> dict[int, PercentileStats]:
         """Every event seen so far."""
@@ -222,6 +234,8 @@ class MetricsCollector:
 
     def export_json(self, window_seconds: float = 60) -> str:
         """Every event over a window, as JSON."""
+        import json  # 5 ms: not for those who only record
+
         found = self.get_all_stats(window_seconds).values()
         return json.dumps({"window_seconds": window_seconds, "events": [one.as_dict() for one in found]})
 
@@ -292,6 +306,8 @@ class MetricsCollector:
         return True
 
     def _aggregate(self, leave: threading.Event, report_every_s: float | None) -> None:
+        import json
+
         report_due = time.monotonic() + (report_every_s or 0)
         while not leave.wait(LOOK_EVERY_S):
             stats = self.stats

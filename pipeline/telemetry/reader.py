@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import Identity, Mode, Proof, RefusedRingError
+from pipeline.telemetry.names import parse_names
 from pipeline.telemetry.ring import lock_is_free
 
 Entries = npt.NDArray[np.int64]
@@ -63,6 +64,7 @@ class RingReader:
         "_fd",
         "_flight",
         "_memory",
+        "_names_used",
         "_tail",
         "_words",
         "identity",
@@ -82,6 +84,7 @@ class RingReader:
         self._dropped_seen = self._words[layout.DROPPED_SEEN]
         self._flight = identity.mode == Mode.FLIGHT_RECORDER
         self._attempts = 0
+        self._names_used = 0
 
     @classmethod
     def attach(cls, path: Path) -> RingReader:
@@ -115,6 +118,47 @@ class RingReader:
     def waiting(self) -> int:
         """Entries published and not yet taken; may exceed the capacity in flight-recorder mode."""
         return self._words[layout.HEAD] - self._tail
+
+    def new_names(self) -> dict[int, str]:
+        """All events that this ring names, when there are more than at the last call; else none.
+
+        Raises RefusedRingError when what stands there cannot be names.
+        """
+        used = self._words[layout.NAMES_USED]
+        if used == self._names_used:
+            return {}
+        if used > layout.NAMES_BYTES:
+            raise RefusedRingError("bad_names", f"{used} bytes of names, {layout.NAMES_BYTES} fit")
+        found = parse_names(self._memory[layout.NAMES_BYTE : layout.NAMES_BYTE + used])
+        self._names_used = used
+        return found
+
+    @property
+    def dropped(self) -> int:
+        """By the writer, since the ring was made."""
+        return self._words[layout.DROPPED]
+
+    def raw_header(self) -> bytes:
+        """All bytes before the entries."""
+        return self._memory[: layout.ENTRIES_BYTE]
+
+    def recent(self) -> Entries:
+        """What the ring still holds, taken or not, in order, proven; it moves nothing.
+
+        Raises RefusedRingError when the header's numbers cannot be true.
+        """
+        self.check_size()
+        head, capacity = self._words[layout.HEAD], self.identity.capacity
+        if head >= 1 << 62:
+            raise RefusedRingError("absurd_head", str(head))
+        first = max(0, head - capacity)
+        rows: Entries = np.empty((head - first, layout.ENTRY_WORDS), dtype=np.int64)
+        self._copy(first, len(rows), rows)
+        # A living writer may have been at the oldest ones meanwhile.
+        stale = min(len(rows), max(0, self._words[layout.HEAD] + 1 - capacity - first))
+        rows = rows[stale:]
+        proven = proven_rows(rows, first + stale, self.identity.proof)
+        return rows[proven]
 
     def check_size(self) -> None:
         """Raises RefusedRingError when the file is no longer as long as its mapping."""
@@ -209,8 +253,11 @@ class RingReader:
 
 def proven_rows(rows: Entries, first: int, proof: int) -> npt.NDArray[np.bool_]:
     """Which of `rows` are entries number `first`, `first` + 1, …, whole."""
-    proof_words = rows[:, 3]
-    if proof == _MIXED:
-        proof_words = proof_words ^ rows[:, 0] ^ rows[:, 1] ^ rows[:, 2]
-    expected: npt.NDArray[np.bool_] = proof_words == np.arange(first + 1, first + 1 + len(rows))
+    expected: npt.NDArray[np.bool_] = sequences(rows, proof) == np.arange(first + 1, first + 1 + len(rows))
     return expected
+
+
+def sequences(rows: Entries, proof: int) -> npt.NDArray[np.int64]:
+    """The sequence that each row claims."""
+    words: npt.NDArray[np.int64] = rows[:, 3]
+    return words ^ rows[:, 0] ^ rows[:, 1] ^ rows[:, 2] if proof == _MIXED else words

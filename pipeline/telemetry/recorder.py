@@ -9,7 +9,6 @@ A recorder belongs to one thread. After a fork the child's copy records nothing;
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import time
@@ -177,6 +176,8 @@ def telemetry_directory(config: Config) -> Path:
     """Where the rings of the instance with this configuration live."""
     if config.telemetry.directory:
         return Path(config.telemetry.directory)
+    import hashlib
+
     instance = hashlib.sha256(str(Path(config.data_dir).resolve()).encode()).hexdigest()[:8]
     return SHARED_MEMORY / f"ringline-{os.geteuid()}-{instance}"
 

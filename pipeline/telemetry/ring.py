@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import secrets
 import stat
 import time
 import weakref
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import Identity, Mode, Proof
+from pipeline.telemetry.names import on_register, registered
 from pipeline.telemetry.native import extension
 from pipeline.telemetry.writer import Put, make_put
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 RING_SUFFIX = ".ring"
 DRAFT_SUFFIX = ".draft"
 """A ring that is being made; a collector removes it once nobody holds its lock."""
+FLIGHT_SUFFIX = ".flight"
+"""What a collector keeps of a crashed writer (see `flight`)."""
 COLLECTOR_LOCK = "collector.lock"
 Now = Callable[[], int]
 """Nanoseconds of CLOCK_MONOTONIC."""
@@ -60,6 +62,8 @@ class Ring:
         else:
             self.native = extension.Writer(memory, identity.capacity, flight, mixed)
             self.put = self.native.put
+        if path is not None:
+            self._add_names(registered())
         _open_rings.add(self)
 
     @property
@@ -75,6 +79,13 @@ class Ring:
         with suppress(ValueError):
             return self.words[layout.HEAD] - self.words[layout.TAIL]
         return 0
+
+    def _add_names(self, records: bytes) -> None:
+        with suppress(ValueError):  # closed, or left behind by a fork
+            used = self.words[layout.NAMES_USED]
+            first = layout.NAMES_BYTE + used
+            self.memory[first : first + len(records)] = records
+            self.words[layout.NAMES_USED] = used + len(records)
 
     def close(self) -> None:
         """Say that no more will come, let go of the lock, and unlink the file if nobody collects here."""
@@ -112,6 +123,15 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
+def _name_in_every_ring(record: bytes) -> None:
+    for ring in list(_open_rings):
+        if ring.path is not None:
+            ring._add_names(record)
+
+
+on_register(_name_in_every_ring)
+
+
 def create_ring(
     directory: Path,
     worker: str,
@@ -129,7 +149,7 @@ def create_ring(
     line = layout.pack_identity(identity)
     if "/" in worker or worker.startswith("."):
         raise ValueError(f"worker name {worker!r}: becomes a file name, no '/' and no leading '.'")
-    name = f"{worker}.{identity.pid}.{secrets.token_hex(4)}"
+    name = f"{worker}.{identity.pid}.{os.urandom(4).hex()}"
     draft = directory / (name + DRAFT_SUFFIX)
     lock_fd = _open_draft(draft)
     try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import inspect
 
 _OWN = "_telemetry_"
 """Begins the names that a wrapper uses itself."""
@@ -37,6 +39,8 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, str]:
     """(as declared, as passed on)."""
     if not isinstance(function, FunctionType):
         return _ANYTHING, _ANYTHING
+    import inspect
+
     found = inspect.signature(function, follow_wrapped=False).parameters.values()
     if any(one.name.startswith(_OWN) or not one.name.isidentifier() for one in found):
         return _ANYTHING, _ANYTHING

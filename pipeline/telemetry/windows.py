@@ -57,6 +57,16 @@ class SlidingSum:
             for indices, amounts in self._slots.pop(slot):
                 np.subtract.at(self.running, indices, amounts)
 
+    def over(self, window_ns: int) -> Ints:
+        """The sum of every index over a shorter window, in slots of this one; added up when asked."""
+        oldest = self._newest - max(1, -(-window_ns // self._slot_ns))
+        total: Ints = np.zeros(len(self.running), dtype=np.int64)
+        for slot, chunks in self._slots.items():
+            if slot > oldest:
+                for indices, amounts in chunks:
+                    np.add.at(total, indices, amounts)
+        return total
+
     def add(self, at_ns: int, indices: Indices, amounts: Ints) -> None:
         """Add `amounts` at `indices` (each at most once) to the slot of `at_ns`; the future counts as now."""
         slot = min(at_ns // self._slot_ns, self._newest)
@@ -101,12 +111,15 @@ class SlidingExtremes:
         least[indices] = np.minimum(least[indices], minima)
         greatest[indices] = np.maximum(greatest[indices], maxima)
 
-    def current(self) -> tuple[Ints, Ints]:
-        """Least and greatest over the window; NO_MINIMUM and NO_MAXIMUM where nothing was seen."""
+    def current(self, window_ns: int | None = None) -> tuple[Ints, Ints]:
+        """Least and greatest over the window, or a shorter one; NO_MINIMUM and NO_MAXIMUM where nothing was
+        seen."""
         least, greatest = no_extremes(self._size)
-        for slot_least, slot_greatest in self._slots.values():
-            np.minimum(least, slot_least, out=least)
-            np.maximum(greatest, slot_greatest, out=greatest)
+        kept = self._slots_kept if window_ns is None else max(1, -(-window_ns // self._slot_ns))
+        for slot, (slot_least, slot_greatest) in self._slots.items():
+            if slot > self._newest - kept:
+                np.minimum(least, slot_least, out=least)
+                np.maximum(greatest, slot_greatest, out=greatest)
         return least, greatest
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import limits
 from pipeline.clock import FakeClock
 from pipeline.errors import MissingError
 from pipeline.telemetry import EventID, event_name
@@ -88,7 +89,8 @@ def test_a_dead_writers_ring_is_folded_reported_and_unlinked(
     assert dead.inside == ("AGENT_CONSUME", "AGENT_PUBLISH")
     assert "worker agent-1" in caplog.text
     assert count_of(collector, EventID.AGENT_DECISION) == 1
-    assert not list(tmp_path.iterdir())
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".flight"}
+    assert len(list(tmp_path.iterdir())) <= limits.MAX_FLIGHTS
     assert not collector.sources
 
 
@@ -234,7 +236,8 @@ def test_churned_rings_leave_no_file_and_no_source_behind(
             die(writer)
     collector.tick(final=True)
     assert count_of(collector, 15) == 200
-    assert not list(tmp_path.iterdir())
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".flight"}
+    assert len(list(tmp_path.iterdir())) <= limits.MAX_FLIGHTS
     assert not collector.sources
     assert collector.deaths == 200
     assert len(list(Path("/proc/self/fd").iterdir())) < 100
@@ -330,7 +333,8 @@ def test_what_a_killed_writer_published_is_whole(tmp_path: Path, mode: Mode) -> 
         assert first.kept + first.overwritten == waiting
         collector.tick(final=True)
         assert [dead.name for dead in collector.dead] == ["agent-0"]
-        assert not list(tmp_path.iterdir())
+        assert {path.suffix for path in tmp_path.iterdir()} <= {".flight"}
+        assert len(list(tmp_path.iterdir())) <= limits.MAX_FLIGHTS
 
 
 def test_events_have_names_also_when_unknown() -> None:
