@@ -4,7 +4,7 @@ what is measured may raise whatever it likes: it passes through, measured."""
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
@@ -75,6 +75,9 @@ class AsyncDecorator(Protocol):
     def __call__(
         self, function: Callable[P, AsyncGenerator[Y, S]], /
     ) -> Callable[P, AsyncGenerator[Y, S]]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterator[Y]], /) -> Callable[P, AsyncIterator[Y]]: ...
 
 
 def measure_async(event_id: int) -> AsyncDecorator:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import Identity, Mode, Proof, RefusedRingError
 from pipeline.telemetry.names import parse_names
+from pipeline.telemetry.native import extension
 from pipeline.telemetry.ring import lock_is_free
 
 Entries = npt.NDArray[np.int64]
@@ -62,6 +64,7 @@ class RingReader:
         "_dropped_seen",
         "_entries",
         "_fd",
+        "_fence",
         "_flight",
         "_memory",
         "_names_used",
@@ -85,6 +88,9 @@ class RingReader:
         self._flight = identity.mode == Mode.FLIGHT_RECORDER
         self._attempts = 0
         self._names_used = 0
+        weak = identity.proof == Proof.MIXED
+        self._fence: Callable[[], None] | None = extension.fence if weak and extension is not None else None
+        """Where loads may be reordered; without the extension the proof alone guards there."""
 
     @classmethod
     def attach(cls, path: Path) -> RingReader:
@@ -181,6 +187,8 @@ class RingReader:
         behind = head - self._tail
         if behind == 0:
             return Drained(0, dropped) if dropped else NOTHING
+        if self._fence is not None:  # the entries are loaded after head
+            self._fence()
         flight = self._flight
         capacity = self.identity.capacity
         if not 0 < behind < ABSURD_STEP or (behind > capacity and not flight):
@@ -189,6 +197,8 @@ class RingReader:
         tail = self._tail
         count = min(head - tail, len(into))
         self._copy(tail, count, into)
+        if self._fence is not None:  # and before head again, and before the writer may have their slots
+            self._fence()
         stale = 0
         if flight:  # what the writer may have been overwriting while it was copied
             stale = max(0, min(count, self._words[layout.HEAD] + 1 - capacity - tail))
