@@ -474,7 +474,12 @@ static int recording = 1;
 static uint64_t generation = 1; /* raised when every thread must ask for its Writer again */
 static PyObject *open_thread;   /* called without arguments in a thread that has none; adopts one, or not */
 static PyObject *correlation;   /* a ContextVar, once somebody uses it */
-static _Thread_local struct {
+#ifdef __GLIBC__ /* found without a call; glibc keeps room for this little in modules loaded later */
+#define THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+#else
+#define THREAD_LOCAL _Thread_local
+#endif
+static THREAD_LOCAL struct {
     uint64_t generation;
     Writer *writer; /* borrowed from a Hold of this thread; NULL: this thread records nothing */
 } here;

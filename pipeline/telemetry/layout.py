@@ -25,7 +25,7 @@ which also proves the other three words on machines that reorder stores (ARM).
 
 from __future__ import annotations
 
-import platform
+import os
 import struct
 from enum import IntEnum
 from typing import NamedTuple
@@ -155,7 +155,7 @@ def ring_bytes(capacity: int) -> int:
 
 def native_proof() -> Proof:
     """SEQUENCE where stores are seen in program order (x86: total store order), else MIXED."""
-    return Proof.SEQUENCE if platform.machine().lower() in ("x86_64", "amd64", "i686") else Proof.MIXED
+    return Proof.SEQUENCE if os.uname().machine.lower() in ("x86_64", "amd64", "i686") else Proof.MIXED
 
 
 def pack_identity(identity: Identity) -> bytes:
