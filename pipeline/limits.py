@@ -167,6 +167,9 @@ MIN_RING_ENTRIES = 64
 MAX_RING_ENTRIES = 1 << 24
 MAX_EVENT_ID = 4095
 """24 bits would fit in an entry, but every reader keeps a lookup table of this length for each stage."""
+MAX_NAMED_EVENTS = 2048
+"""Events of users' own that one collector tells apart by name, over all processes; what has
+another name then is refused."""
 MAX_SERIES = 256
 """Latencies kept apart: stages times the events each records; a row of buckets takes 41 KiB when used."""
 MAX_COUNTERS = 4096
@@ -183,6 +186,8 @@ MAX_OPEN_STARTS = 1024
 """Open STARTs remembered for one ring: a writer nests a few deep; more means ENDs that never come."""
 MAX_REMEMBERED_DEAD = 64
 """Dead writers a snapshot still names."""
+MAX_FLIGHTS = 8
+"""Crashed writers whose last moments a collector keeps: 1 MiB of /dev/shm."""
 MAX_STREAMS = 64
 """Clients of /v1/stream at one time; each costs a socket and a copy of the newest snapshot's reference."""
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "baseline": "Is it healthy, and is it slower than it was?",
     "bench": "Measure, beside the limits of this machine.",
     "simulate": "Run the product's own code under simulated faults.",
+    "telemetry": "Look at telemetry: which writer is in use, which rings there are, what a writer did last.",
     "worker": "Run one worker of a stage (what a container runs).",
     "collector": "Run the telemetry collector (what a container runs).",
 }

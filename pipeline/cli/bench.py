@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.session import json_option, with_config
 from pipeline.config import Config
 from pipeline.errors import EXIT_NO, EXIT_OK
+
+if TYPE_CHECKING:
+    from pipeline.bench.shape import Bench
 
 
 @click.group("bench")
@@ -47,11 +51,38 @@ def pipeline(config: Config, seconds: float, rate: float, keys: int, as_json: bo
       ringline bench pipeline --seconds 20 --json
     """
     from pipeline.bench.pipeline import BenchOptions, run
+
+    options = BenchOptions(seconds=seconds, rate=rate, keys=keys)
+    return _print(run(config, options, lambda line: click.echo(line, err=True)), as_json)
+
+
+@command.command("telemetry")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 1000),
+    default=15,
+    show_default=True,
+    help="Of every subject; more are steadier.",
+)
+@json_option
+def telemetry(rounds: int, as_json: bool) -> int:
+    """Measure telemetry: a record beside the clock, an empty call and other libraries; the collector.
+
+    Libraries that are not installed are left out and named. Exit code 1 when a target is missed.
+
+    \b
+    Example:
+      ringline bench telemetry --json
+    """
+    from pipeline.bench.telemetry import Options, run
+
+    return _print(run(Options(rounds=rounds), lambda line: click.echo(line, err=True)), as_json)
+
+
+def _print(bench: Bench, as_json: bool) -> int:
     from pipeline.bench.render import print_bench
     from pipeline.bench.shape import encode_bench
 
-    options = BenchOptions(seconds=seconds, rate=rate, keys=keys)
-    bench = run(config, options, lambda line: click.echo(line, err=True))
     if as_json:
         sys.stdout.write(encode_bench(bench).decode())
     else:

@@ -3,8 +3,9 @@ that a collector drains.
 
     events                          what is measured
     layout, writer, ring            the bytes of a ring, how they are written, its file
-    recorder, self_report           what a worker thread calls
-    metrics, measure, sampling      the same for a process that aggregates for itself
+    native, _fast.c                 the same and what is below in C, where it was built
+    recorder, spans, self_report    what a worker thread calls
+    metrics, calls, measure, ...    the same for a process that aggregates for itself
     reader, source, aggregate       batches of proven entries, and what they add up to
     sketch, windows, latencies, counters, sla, stats
     discovery, collector            every ring of a directory, drained and buried
@@ -18,9 +19,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pipeline.telemetry.correlation import correlate, correlation_of
 from pipeline.telemetry.events import NEXT_STAGE, STAGES, EventID, event_name
 from pipeline.telemetry.measure import measure, measure_async, measure_sync
 from pipeline.telemetry.metrics import MetricsCollector
+from pipeline.telemetry.names import register_event
+from pipeline.telemetry.probes import LoopProbe, watch_event_loop, watch_gc
 from pipeline.telemetry.recorder import (
     ListRecorder,
     NullRecorder,
@@ -41,6 +45,7 @@ __all__ = [
     "STAGES",
     "EventID",
     "ListRecorder",
+    "LoopProbe",
     "MetricsCollector",
     "MetricsStats",
     "NullRecorder",
@@ -51,13 +56,18 @@ __all__ = [
     "SelfReport",
     "Sketch",
     "Verdict",
+    "correlate",
+    "correlation_of",
     "event_name",
     "measure",
     "measure_async",
     "measure_sync",
     "open_recorder",
+    "register_event",
     "run_collector",
     "telemetry_directory",
+    "watch_event_loop",
+    "watch_gc",
 ]
 
 _LOADED_WHEN_USED = {

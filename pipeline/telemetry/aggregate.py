@@ -19,6 +19,7 @@ from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey, Counters
 from pipeline.telemetry.events import NEXT_STAGE, EventID
 from pipeline.telemetry.latencies import WINDOWS_S, Latencies
 from pipeline.telemetry.layout import (
+    CORRELATION_MASK,
     CORRELATION_SHIFT,
     COUNT,
     DURATION,
@@ -31,17 +32,16 @@ from pipeline.telemetry.layout import (
 )
 from pipeline.telemetry.reader import Drained, Entries
 from pipeline.telemetry.sketch import Ints
-from pipeline.telemetry.source import Source, kinds_of
+from pipeline.telemetry.source import LAST_OWN_ID, Source, kinds_of
 from pipeline.telemetry.windows import SLOT_NS, Indices, summed
 
 Mask = npt.NDArray[np.bool_]
 OUTCOMES = tuple(Outcome)
 _FLOW_THROTTLED, _OUTCOME = int(EventID.FLOW_THROTTLED), int(EventID.OUTCOME)
 _UNKNOWN_SERIES = -1
-_ID_BITS = 12
-_CORRELATION_MASK = (1 << 32) - 1
+_ID_BITS = 13
 
-assert limits.MAX_EVENT_ID < 1 << _ID_BITS
+assert LAST_OWN_ID < 1 << _ID_BITS
 
 
 class Span(NamedTuple):
@@ -63,7 +63,7 @@ class Aggregate:
         self.entries = 0
         """Entries drained."""
         self._groups: dict[str, int] = {}
-        self._series = np.full((0, limits.MAX_EVENT_ID + 1), _UNKNOWN_SERIES, dtype=np.intp)
+        self._series = np.full((0, LAST_OWN_ID + 1), _UNKNOWN_SERIES, dtype=np.intp)
 
     def advance(self, now_ns: int) -> None:
         """Let time pass."""
@@ -81,7 +81,7 @@ class Aggregate:
         batch = _Batch(
             entries,
             kinds_of(entries),
-            entries[:, 2] & EVENT_MASK,
+            _events_of(entries, spans),
             np.minimum(np.maximum(entries[:, 0], 0), now_ns),
             np.repeat(np.arange(len(spans)), [span.stop - span.start for span in spans]),
             spans,
@@ -95,7 +95,7 @@ class Aggregate:
     def _usable(self, batch: _Batch) -> Mask:
         kinds, values = batch.kinds, batch.entries[:, 1]
         known = kinds <= LAST_KIND
-        in_range = (batch.events >= 1) & (batch.events <= limits.MAX_EVENT_ID) | (kinds == RATE)
+        in_range = (batch.events >= 1) & (batch.events <= LAST_OWN_ID) | (kinds == RATE)
         bounded = (kinds == DURATION) | (kinds == COUNT)
         sane = ~bounded | (values >= 0) & (values <= limits.MAX_DURATION_NS)
         usable: Mask = known & in_range & sane
@@ -134,7 +134,8 @@ class Aggregate:
 
     def _add_series(self, groups: Indices, ids: Ints) -> None:
         names = list(self._groups)
-        for group, event_id in sorted(set(zip(groups.tolist(), ids.tolist(), strict=True))):
+        for pair in np.unique((groups << _ID_BITS) | ids).tolist():
+            group, event_id = pair >> _ID_BITS, pair & ((1 << _ID_BITS) - 1)
             found = self.latencies.series_of(names[group], event_id)
             self._series[group, event_id] = _UNKNOWN_SERIES if found is None else found
 
@@ -188,8 +189,18 @@ class _Batch(NamedTuple):
 
     def whiches(self, rows: Indices) -> Ints:
         """The correlations of some rows."""
-        correlations: Ints = (self.entries[rows, 2] >> CORRELATION_SHIFT) & _CORRELATION_MASK
+        correlations: Ints = (self.entries[rows, 2] >> CORRELATION_SHIFT) & CORRELATION_MASK
         return correlations
+
+
+def _events_of(entries: Entries, spans: Sequence[Span]) -> Ints:
+    """The event of each entry, with one id for each name, whatever its ring calls it. 0 is none."""
+    events: Ints = entries[:, 2] & EVENT_MASK
+    events[events > limits.MAX_EVENT_ID] = 0
+    for source, start, stop in spans:
+        if source.own_ids is not None:
+            events[start:stop] = source.own_ids[events[start:stop]]
+    return events
 
 
 def _note_by_source(batch: _Batch) -> Ints | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,30 +17,40 @@ from pipeline.snapshot import Dead
 from pipeline.telemetry.aggregate import Aggregate, Span
 from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey
 from pipeline.telemetry.discovery import RingFolder
+from pipeline.telemetry.flight import keep_flight
 from pipeline.telemetry.latencies import WINDOWS_S
 from pipeline.telemetry.layout import ENTRY_WORDS, RefusedRingError
 from pipeline.telemetry.reader import Entries
 from pipeline.telemetry.ring import Now
-from pipeline.telemetry.sketch import Ints
+from pipeline.telemetry.sketch import BUCKETS
 from pipeline.telemetry.sla import (
     DEFAULT_SLA,
     PIPELINE_SLA,
     SLAResult,
     SLAThreshold,
-    Verdict,
+    allowed_slow,
     judge,
-    verdict_of,
+    least_count,
+    surely_slow_from,
 )
-from pipeline.telemetry.source import Source
+from pipeline.telemetry.source import OwnEvents, Source
+from pipeline.telemetry.windows import SLOT_NS
 
 logger = logging.getLogger(__name__)
 
-TICK_NS = 50 * NS_PER_MS
-"""Between two drains: a full default ring then takes 2.6 million records a second before it drops."""
+TICK_NS = SLOT_NS
+"""Between two drains, unless a ring fills faster: one step of the finest window, which a drain then seldom
+cuts in two."""
+PEEK_NS = 25 * NS_PER_MS
+"""Between two looks at how full the rings are: a default one takes 5.2 million records a second."""
+BUSY_PEEK_NS = 5 * NS_PER_MS
+"""The same after a ring was a quarter full."""
+AFTER_STEP_NS = 1 * NS_PER_MS
+"""A drain comes this much after a step has ended."""
 SCAN_EVERY_NS = 200 * NS_PER_MS
 """Between two looks for new rings and for dead writers."""
-JUDGE_EVERY_NS = 100 * NS_PER_MS
-"""One step of the finest window."""
+JUDGE_EVERY_NS = SLOT_NS - 10 * NS_PER_MS
+"""Hardly less than a step of the finest window, so that no drain of the regular ones is left out."""
 SCRATCH_ENTRIES = 1 << 16
 """2 MiB, touched only as far as batches fill it."""
 LEAST_ROOM = 1 << 10
@@ -69,7 +80,10 @@ class Collector:
         """Of workers that have no ring any more: when they last gave a sign of life."""
         self.started_ns = now()
         self._thresholds = thresholds
-        self._verdicts: dict[SlaKey, Verdict] = {}
+        self._violated: set[SlaKey] = set()
+        self._own_events = OwnEvents()
+        self._known_subjects: list[_Subject] = []
+        self._subjects_of = 0
         self._now = now
         self._scratch: Entries = np.empty((SCRATCH_ENTRIES, ENTRY_WORDS), dtype=np.int64)
         self._filled = 0
@@ -99,6 +113,11 @@ class Collector:
         self._judge_due_ns = now_ns + JUDGE_EVERY_NS
         return self._judge()
 
+    @property
+    def filling(self) -> bool:
+        """Some ring is a quarter full: drain before the regular time."""
+        return any(source.reader.waiting * 4 > source.reader.identity.capacity for source in self.sources)
+
     def lost(self) -> int:
         """Records lost since the start, for whatever reason."""
         return self.lost_of({key.subject for key, _ in self.aggregate.counters.totals()})
@@ -114,7 +133,9 @@ class Collector:
     def results(self) -> list[SLAResult]:
         """Every SLA with data, over every window."""
         return [
-            judge(counts, threshold, window_s, lost) for threshold, window_s, counts, lost in self._judged()
+            self._result(subject, window_s)
+            for subject in self._subjects()
+            for window_s in self.aggregate.latencies.windows
         ]
 
     def close(self) -> None:
@@ -126,6 +147,7 @@ class Collector:
     def _drain(self, source: Source, now_ns: int, *, final: bool = False) -> None:
         try:
             source.last_sign_ns = max(source.last_sign_ns, min(source.reader.heartbeat_ns, now_ns))
+            source.learn_names(self._own_events)
             more = True
             left = SCRATCH_ENTRIES + source.reader.identity.capacity  # a fast writer does not keep us here
             while more and left > 0:
@@ -158,6 +180,7 @@ class Collector:
             return
         if not source.reader.closed:
             self.deaths += 1
+            keep_flight(source.reader)
             silent_ms = (now_ns - source.last_sign_ns) / NS_PER_MS
             inside = source.inside()
             pid = source.reader.identity.pid
@@ -180,30 +203,69 @@ class Collector:
         self.sources.remove(source)
 
     def _judge(self) -> list[SLAResult]:
+        """The rule's first half for every threshold and window: is it violated? And was it before?"""
         breaches: list[SLAResult] = []
-        for threshold, window_s, counts, lost in self._judged():
-            verdict = verdict_of(counts, threshold, lost)
-            before = self._verdicts.get((threshold, window_s))
-            self._verdicts[threshold, window_s] = verdict
-            if verdict is Verdict.VIOLATED and before is not Verdict.VIOLATED:
-                breaches.append(judge(counts, threshold, window_s, lost))
+        latencies, within = self.aggregate.latencies, self.aggregate.counters.within
+        for window_s, window in latencies.windows.items():
+            calls, counts = window.calls.running, window.counts.running
+            for subject in self._subjects():
+                violated = False
+                count = sum([int(calls[series]) for series in subject.series])
+                if count >= subject.least:
+                    slow = sum([int(np.add.reduce(counts[tail])) for tail in subject.tails])
+                    violated = slow > 0 and slow > allowed_slow(
+                        count + within(window_s, subject.losses), subject.hundredths
+                    )
+                key = (subject.threshold, window_s)
+                if violated and key not in self._violated:
+                    self._violated.add(key)
+                    breaches.append(self._result(subject, window_s))
+                elif not violated:
+                    self._violated.discard(key)
         return breaches
 
-    def _judged(self) -> Iterator[tuple[SLAThreshold, float, Ints, int]]:
-        """Every threshold with data, over every window: its buckets and what was lost."""
-        latencies = self.aggregate.latencies
-        for threshold in self._thresholds:
-            found = {
-                group: series
-                for (group, event_id), series in latencies.series.items()
-                if event_id == threshold.event_id
-            }
-            if not found:
-                continue
-            for window_s, window in latencies.windows.items():
-                rows = [window.row(series) for series in found.values()]
-                counts = rows[0] if len(rows) == 1 else np.sum(rows, axis=0)
-                yield threshold, window_s, counts, self.lost_within(set(found), window_s)
+    def _result(self, subject: _Subject, window_s: float) -> SLAResult:
+        window = self.aggregate.latencies.windows[window_s]
+        counts = np.sum([window.row(series) for series in subject.series], axis=0)
+        lost = self.aggregate.counters.within(window_s, subject.losses)
+        return judge(counts, subject.threshold, window_s, lost)
+
+    def _subjects(self) -> list[_Subject]:
+        """Every threshold with data."""
+        series = self.aggregate.latencies.series
+        if len(series) != self._subjects_of:
+            self._subjects_of = len(series)
+            self._known_subjects = list(_subjects_of(series, self._thresholds))
+        return self._known_subjects
+
+
+class _Subject(NamedTuple):
+    """What a threshold is about: the series of its event in every stage, and who may have lost some."""
+
+    threshold: SLAThreshold
+    hundredths: int
+    least: int
+    series: list[int]
+    tails: list[slice]
+    """Of each series the buckets that are surely too slow, as they lie in a window's array."""
+    losses: list[CounterKey]
+
+
+def _subjects_of(
+    series: Mapping[tuple[str, int], int], thresholds: Sequence[SLAThreshold]
+) -> Iterator[_Subject]:
+    for threshold in thresholds:
+        found = {group: one for (group, event_id), one in series.items() if event_id == threshold.event_id}
+        if found:
+            slow = surely_slow_from(threshold.limit_ns)
+            yield _Subject(
+                threshold,
+                threshold.hundredths,
+                least_count(threshold.hundredths),
+                list(found.values()),
+                [slice(one * BUCKETS + slow, (one + 1) * BUCKETS) for one in found.values()],
+                _loss_keys(set(found)),
+            )
 
 
 def _loss_keys(stages: set[str]) -> list[CounterKey]:

@@ -67,7 +67,11 @@ class Counters:
 
     def within(self, window_s: float, keys: Iterable[CounterKey]) -> int:
         """The sum of several counters over a configured window."""
-        running = self._windows[window_s].running
+        if window_s in self._windows:
+            running = self._windows[window_s].running
+        else:
+            longer = min(kept for kept in self._windows if kept >= window_s)
+            running = self._windows[longer].over(round(window_s * NS_PER_S))
         return sum(int(running[self._index[key]]) for key in keys if key in self._index)
 
     def totals(self) -> Iterator[tuple[CounterKey, int]]:

@@ -14,7 +14,14 @@ from pipeline.clock import NS_PER_S
 from pipeline.errors import MissingError
 from pipeline.telemetry.layout import RefusedRingError
 from pipeline.telemetry.reader import RingReader
-from pipeline.telemetry.ring import COLLECTOR_LOCK, DRAFT_SUFFIX, RING_SUFFIX, lock_is_free, make_directory
+from pipeline.telemetry.ring import (
+    COLLECTOR_LOCK,
+    DRAFT_SUFFIX,
+    FLIGHT_SUFFIX,
+    RING_SUFFIX,
+    lock_is_free,
+    make_directory,
+)
 from pipeline.telemetry.source import Source
 
 logger = logging.getLogger(__name__)
@@ -84,7 +91,7 @@ class RingFolder:
 
     def _look_at(self, entry: os.DirEntry[str], now_ns: int) -> Source | None:
         name = entry.name
-        if name in self._attached or name == COLLECTOR_LOCK:
+        if name in self._attached or name == COLLECTOR_LOCK or name.endswith(FLIGHT_SUFFIX):
             return None
         if name in self._spoiled:
             _unlink_if_free(Path(entry.path))

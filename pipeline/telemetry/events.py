@@ -76,6 +76,11 @@ class EventID(IntEnum):
 _NAMES = {int(event): event.name for event in EventID}
 
 
+def name_event(event_id: int, name: str) -> None:
+    """Let `event_name` know an event that is none of ours."""
+    _NAMES[event_id] = name
+
+
 def event_name(event_id: int) -> str:
     """The name of an event, also of one this version does not know."""
     return _NAMES.get(event_id) or f"EVENT_{event_id}"

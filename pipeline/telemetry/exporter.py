@@ -1,6 +1,6 @@
 """The collector's HTTP: a small ASGI application.
 
-GET /metrics      Prometheus text
+GET /metrics      Prometheus text, or OpenMetrics for a client that accepts it
 GET /v1/snapshot  pipeline.snapshot.Snapshot as JSON
 GET /v1/stream    server-sent events: `snapshot` about every 500 ms, `breach` at once
 GET /healthz      whether rings are being drained
@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
-from pipeline.telemetry.prometheus import CONTENT_TYPE
+from pipeline.telemetry.prometheus import CONTENT_TYPE, OPENMETRICS_TYPE, as_openmetrics
 from pipeline.telemetry.stream import Hub, Subscriber
 
 Scope = MutableMapping[str, Any]
@@ -52,11 +52,16 @@ class Exporter:
         elif path == "/v1/stream":
             await self._stream(method, receive, send)
         else:
-            status, kind, body = self._page(path)
+            status, kind, body = self._page(path, scope)
             await _answer(send, status, kind, body, head=method == "HEAD")
 
-    def _page(self, path: str) -> tuple[int, str, bytes]:
+    def _page(self, path: str, scope: Scope) -> tuple[int, str, bytes]:
         if path == "/metrics":
+            if any(
+                name == b"accept" and b"application/openmetrics-text" in value
+                for name, value in scope.get("headers", ())
+            ):
+                return 200, OPENMETRICS_TYPE, as_openmetrics(self._pages.metrics())
             return 200, CONTENT_TYPE, self._pages.metrics()
         if path == "/v1/snapshot":
             return 200, JSON, self._pages.snapshot()

@@ -26,6 +26,8 @@ from pipeline.telemetry.windows import (
 
 WINDOWS_S = (1, 5, 60)
 SERIES = limits.MAX_SERIES
+COUNTED_WITHIN = 64
+"""Cells are counted when their range is at most so many times their number: sorting costs about as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Chunk(NamedTuple):
     """series · BUCKETS + bucket, each once."""
     counts: Ints
     series: Indices
+    calls: Ints
     sums: Ints
     minima: Ints
     maxima: Ints
@@ -61,23 +64,26 @@ class Chunk(NamedTuple):
 class Window:
     """All series over one sliding window."""
 
-    __slots__ = ("_extremes", "_sums", "counts", "window_s")
+    __slots__ = ("_extremes", "_sums", "calls", "counts", "window_s")
 
     def __init__(self, window_s: float) -> None:
         window_ns = round(window_s * NS_PER_S)
         self.window_s = window_s
         self.counts = SlidingSum(SERIES * BUCKETS, window_ns)
         self._sums = SlidingSum(SERIES, window_ns)
+        self.calls = SlidingSum(SERIES, window_ns)
         self._extremes = SlidingExtremes(SERIES, window_ns)
 
     def advance(self, now_ns: int) -> None:
         self.counts.advance(now_ns)
         self._sums.advance(now_ns)
+        self.calls.advance(now_ns)
         self._extremes.advance(now_ns)
 
     def add(self, chunk: Chunk) -> None:
         self.counts.add(chunk.at_ns, chunk.cells, chunk.counts)
         self._sums.add(chunk.at_ns, chunk.series, chunk.sums)
+        self.calls.add(chunk.at_ns, chunk.series, chunk.calls)
         self._extremes.add(chunk.at_ns, chunk.series, chunk.minima, chunk.maxima)
 
     def row(self, series: int) -> Ints:
@@ -89,6 +95,32 @@ class Window:
 
     def extremes(self) -> tuple[Ints, Ints]:
         return self._extremes.current()
+
+    def shorter(self, window_s: float) -> Shorter:
+        """The last part of this window."""
+        window_ns = round(window_s * NS_PER_S)
+        return Shorter(
+            self.counts.over(window_ns), self._sums.over(window_ns), self._extremes.current(window_ns)
+        )
+
+
+class Shorter:
+    """All series over a window that is not kept, added up once out of one that is."""
+
+    __slots__ = ("_counts", "_extremes", "_sums")
+
+    def __init__(self, counts: Ints, sums: Ints, extremes: tuple[Ints, Ints]) -> None:
+        self._counts, self._sums, self._extremes = counts, sums, extremes
+
+    def row(self, series: int) -> Ints:
+        """The buckets of one series."""
+        return self._counts[series * BUCKETS : (series + 1) * BUCKETS]
+
+    def sums(self) -> Ints:
+        return self._sums
+
+    def extremes(self) -> tuple[Ints, Ints]:
+        return self._extremes
 
 
 class Totals:
@@ -102,7 +134,7 @@ class Totals:
         self._minima, self._maxima = no_extremes(SERIES)
 
     def add(self, chunk: Chunk) -> None:
-        self._counts[chunk.cells] += chunk.counts
+        np.add.at(self._counts, chunk.cells, chunk.counts)
         self._sums[chunk.series] += chunk.sums
         self._minima[chunk.series] = np.minimum(self._minima[chunk.series], chunk.minima)
         self._maxima[chunk.series] = np.maximum(self._maxima[chunk.series], chunk.maxima)
@@ -147,22 +179,37 @@ class Latencies:
         """Add `values` (ns, 0 … MAX_DURATION_NS) that ended at `times`; `weights`: calls each stands for."""
         slots = times // SLOT_NS
         cells = series * BUCKETS + bucket_of(values)
+        first = int(slots[0])
+        if (slots == first).all():  # as a drain a step makes it
+            self._fold_slot(first, cells, series, values, weights)
+            return
         for slot in np.unique(slots).tolist():
             inside = slots == slot
-            if inside.all():
-                self._fold_slot(slot, cells, series, values, weights)
-            else:
-                some = None if weights is None else weights[inside]
-                self._fold_slot(slot, cells[inside], series[inside], values[inside], some)
+            some = None if weights is None else weights[inside]
+            self._fold_slot(slot, cells[inside], series[inside], values[inside], some)
 
     def figures(self, series: Sequence[int], window_s: float | None) -> Figures:
         """Of several series taken together, over a configured window or (None) in total."""
-        view = self.totals if window_s is None else self.windows[window_s]
+        view = self.view(window_s)
         return figures_of(view, series, view.extremes())
+
+    def view(self, window_s: float | None) -> Window | Shorter | Totals:
+        """All series over a window: one that is kept, or any shorter one; in total (None).
+
+        Raises KeyError when it is longer.
+        """
+        if window_s is None:
+            return self.totals
+        if window_s in self.windows:
+            return self.windows[window_s]
+        longer = [kept for kept in self.windows if kept >= window_s]
+        if not longer:
+            raise KeyError(window_s)
+        return self.windows[min(longer)].shorter(window_s)
 
     def sketch(self, series: Sequence[int], window_s: float | None) -> Sketch:
         """The same as a sketch, to be merged with those of other processes."""
-        view = self.totals if window_s is None else self.windows[window_s]
+        view = self.view(window_s)
         minima, maxima = view.extremes()
         sketch = Sketch()
         for one in series:
@@ -178,12 +225,12 @@ class Latencies:
         self, slot: int, cells: Indices, series: Indices, values: Ints, weights: Ints | None
     ) -> None:
         if weights is None:
-            unique_cells, counts = np.unique(cells, return_counts=True)
+            unique_cells, counts = counted(cells)
             weighted = values
         else:
             unique_cells, counts = summed(cells, weights)
             weighted = values * weights
-        order = np.argsort(series, kind="stable")
+        order = np.argsort(series.astype(np.int16), kind="stable")  # 16 bits: a radix sort
         ordered = series[order]
         starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
         by_series = values[order]
@@ -192,6 +239,9 @@ class Latencies:
             unique_cells,
             counts.astype(np.int64, copy=False),
             ordered[starts],
+            np.diff(starts, append=len(ordered))
+            if weights is None
+            else np.add.reduceat(weights[order], starts),
             np.add.reduceat(weighted[order], starts),
             np.minimum.reduceat(by_series, starts),
             np.maximum.reduceat(by_series, starts),
@@ -201,7 +251,19 @@ class Latencies:
             window.add(chunk)
 
 
-def figures_of(view: Window | Totals, series: Sequence[int], extremes: tuple[Ints, Ints]) -> Figures:
+def counted(cells: Indices) -> tuple[Indices, Ints]:
+    """Each cell once, ascending, and how often it is there. Many are counted, few are sorted."""
+    first = int(cells.min())
+    if len(cells) * COUNTED_WITHIN < int(cells.max()) - first:
+        return np.unique(cells, return_counts=True)
+    counts = np.bincount(cells - first)
+    found = np.flatnonzero(counts)
+    return found + first, counts[found]
+
+
+def figures_of(
+    view: Window | Shorter | Totals, series: Sequence[int], extremes: tuple[Ints, Ints]
+) -> Figures:
     """Figures of several series together; `extremes` are the view's, taken once for many calls."""
     if not series:
         return NO_FIGURES

@@ -11,7 +11,7 @@ fetched together).
      256  tail │ dropped seen │                                 line 2: the reader's
      384  dropped                                               line 3: the writer's
      512  heartbeat │ closed                                    line 4: the writer's
-     640  zeros, reserved
+     640  bytes of names used │ names of own events (see `names`)  line 5 and on: the writer's
     4096  entries: capacity × 32 bytes
 
     entry:  end, ns of CLOCK_MONOTONIC │ value │ what │ proof word
@@ -25,7 +25,7 @@ which also proves the other three words on machines that reorder stores (ARM).
 
 from __future__ import annotations
 
-import platform
+import os
 import struct
 from enum import IntEnum
 from typing import NamedTuple
@@ -52,8 +52,11 @@ DROPPED_SEEN_BYTE = TAIL_BYTE + WORD_BYTES
 DROPPED_BYTE = TAIL_BYTE + LINE_BYTES
 HEARTBEAT_BYTE = DROPPED_BYTE + LINE_BYTES
 CLOSED_BYTE = HEARTBEAT_BYTE + WORD_BYTES
-RESERVED_BYTE = HEARTBEAT_BYTE + LINE_BYTES
+NAMES_USED_BYTE = HEARTBEAT_BYTE + LINE_BYTES
+NAMES_BYTE = NAMES_USED_BYTE + WORD_BYTES
 ENTRIES_BYTE = PAGE_BYTES
+NAMES_BYTES = ENTRIES_BYTE - NAMES_BYTE
+"""Room for names."""
 
 # ---- the same as word indices ---------------------------------------------------------------------------
 HEAD = HEAD_BYTE // WORD_BYTES
@@ -62,15 +65,16 @@ DROPPED_SEEN = DROPPED_SEEN_BYTE // WORD_BYTES
 DROPPED = DROPPED_BYTE // WORD_BYTES
 HEARTBEAT = HEARTBEAT_BYTE // WORD_BYTES
 CLOSED = CLOSED_BYTE // WORD_BYTES
+NAMES_USED = NAMES_USED_BYTE // WORD_BYTES
 ENTRIES = ENTRIES_BYTE // WORD_BYTES
 PROOF_WORD = ENTRIES + ENTRY_WORDS - 1
 """Word index of slot 0's proof word; slot n's is ENTRY_WORDS · n further."""
-HEADER_WORDS = RESERVED_BYTE // WORD_BYTES
+HEADER_WORDS = NAMES_USED_BYTE // WORD_BYTES
 
 _IDENTITY = struct.Struct(f"<8s7Q{NAME_BYTES}s")
 
 assert _IDENTITY.size == LINE_BYTES
-assert RESERVED_BYTE <= ENTRIES_BYTE
+assert NAMES_BYTE < ENTRIES_BYTE
 assert ENTRY_BYTES == 1 << ENTRY_SHIFT
 assert limits.MAX_NAME_CHARS <= NAME_BYTES
 
@@ -80,6 +84,7 @@ KIND_SHIFT = 24
 KIND_MASK = 0xF
 FLAGS_SHIFT = 28
 CORRELATION_SHIFT = 32
+CORRELATION_MASK = (1 << 32) - 1
 WORD_MASK = (1 << 64) - 1
 FLAG_ONE_MORE = 1 << FLAGS_SHIFT
 """This entry stands for one call more than the sampling weight in force says."""
@@ -150,7 +155,7 @@ def ring_bytes(capacity: int) -> int:
 
 def native_proof() -> Proof:
     """SEQUENCE where stores are seen in program order (x86: total store order), else MIXED."""
-    return Proof.SEQUENCE if platform.machine().lower() in ("x86_64", "amd64", "i686") else Proof.MIXED
+    return Proof.SEQUENCE if os.uname().machine.lower() in ("x86_64", "amd64", "i686") else Proof.MIXED
 
 
 def pack_identity(identity: Identity) -> bytes:

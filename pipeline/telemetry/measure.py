@@ -4,21 +4,24 @@ what is measured may raise whatever it likes: it passes through, measured."""
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pipeline.errors import UsageError
 from pipeline.telemetry.metrics import MetricsCollector
+from pipeline.telemetry.native import extension
+from pipeline.telemetry.signatures import wrapper_like
 
 _record_start = MetricsCollector().record_start
 _record_end = MetricsCollector().record_end
 P = ParamSpec("P")
 R = TypeVar("R")
+Y = TypeVar("Y")
+S = TypeVar("S")
 
 
-class measure:  # noqa: N801 - reads as a verb where it is used
+class _Measure:
     """`with measure(EventID.ORDER_PLACEMENT): …`. One object a use; nesting and threads are fine."""
 
     __slots__ = ("_event_id", "_started_ns")
@@ -35,63 +38,133 @@ class measure:  # noqa: N801 - reads as a verb where it is used
         _record_end(self._event_id, self._started_ns)
 
 
+measure = _Measure
+if not TYPE_CHECKING and extension is not None:
+    measure = extension.measure
+
+
 def measure_sync(event_id: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Measure each call of a function; of a generator, from its first value to its end.
 
     Raises UsageError when what is decorated is a coroutine function: that would time its making.
     """
 
+    import inspect  # 10 ms: not for those who decorate nothing
+
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise UsageError(f"measure_sync on {function.__qualname__}: it is async, use measure_async")
-        record_start, record_end = _record_start, _record_end
         if inspect.isgeneratorfunction(function):
-
-            @functools.wraps(function)
-            def generate(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, Any, Any]:
-                started_ns = record_start(event_id)
-                try:
-                    return (yield from function(*args, **kwargs))
-                finally:
-                    record_end(event_id, started_ns)
-
-            return cast("Callable[P, R]", generate)
-
-        @functools.wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            started_ns = record_start(event_id)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                record_end(event_id, started_ns)
-
-        return call
+            return cast("Callable[P, R]", _measured_generator(event_id, function))
+        if extension is not None:
+            timed = extension.Timed(function, event_id)
+            return cast("Callable[P, R]", functools.update_wrapper(timed, function))
+        return _measured(_SYNC, event_id, function)
 
     return decorate
 
 
-def measure_async(
-    event_id: int,
-) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]:
-    """Measure each run of a coroutine function, from its first step to its end, awaits included.
+class AsyncDecorator(Protocol):
+    """What `measure_async` gives back: it leaves the type of what it decorates."""
 
-    Raises UsageError when what is decorated is not a coroutine function.
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, AsyncGenerator[Y, S]], /
+    ) -> Callable[P, AsyncGenerator[Y, S]]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterator[Y]], /) -> Callable[P, AsyncIterator[Y]]: ...
+
+
+def measure_async(event_id: int) -> AsyncDecorator:
+    """Measure each run of a coroutine function, from its first step to its end, awaits included; of an
+    async generator, from its first value to its end.
+
+    Raises UsageError when what is decorated is neither.
     """
 
-    def decorate(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    import inspect
+
+    def decorate(function: Callable[..., Any], /) -> Callable[..., Any]:
+        if inspect.isasyncgenfunction(function):
+            return _measured_async_generator(event_id, function)
         if not inspect.iscoroutinefunction(function):
             name = getattr(function, "__qualname__", repr(function))
             raise UsageError(f"measure_async on {name}: it is no coroutine function, use measure_sync")
-        record_start, record_end = _record_start, _record_end
+        if extension is not None:
+            return wrapper_like(function, _ASYNC_LAP, {"lap": extension.Lap(event_id)})
+        return _measured(_ASYNC, event_id, function)
 
-        @functools.wraps(function)
-        async def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            started_ns = record_start(event_id)
+    return cast("AsyncDecorator", decorate)
+
+
+_SYNC = """def _telemetry_wrapper():
+    _telemetry_started_ns = _telemetry_start(_telemetry_event)
+    try:
+        return _telemetry_call
+    finally:
+        _telemetry_end(_telemetry_event, _telemetry_started_ns)
+"""
+_ASYNC = "async " + _SYNC.replace("return ", "return await ")
+_ASYNC_LAP = """async def _telemetry_wrapper():
+    _telemetry_began = _telemetry_lap()
+    try:
+        return await _telemetry_call
+    finally:
+        _telemetry_lap(_telemetry_began)
+"""
+
+
+def _measured(body: str, event_id: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    return wrapper_like(function, body, {"start": _record_start, "end": _record_end, "event": event_id})
+
+
+def _measured_generator(
+    event_id: int, function: Callable[..., Any]
+) -> Callable[..., Generator[Any, Any, Any]]:
+    record_start, record_end = _record_start, _record_end
+
+    @functools.wraps(function)
+    def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        started_ns = record_start(event_id)
+        try:
+            return (yield from function(*args, **kwargs))
+        finally:
+            record_end(event_id, started_ns)
+
+    return generate
+
+
+def _measured_async_generator(
+    event_id: int, function: Callable[..., AsyncGenerator[Any, Any]]
+) -> Callable[..., AsyncGenerator[Any, Any]]:
+    record_start, record_end = _record_start, _record_end
+
+    @functools.wraps(function)
+    async def generate(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        started_ns = record_start(event_id)
+        inner = function(*args, **kwargs)
+        try:
+            step = inner.asend(None)
+            while True:
+                try:
+                    value = await step
+                except StopAsyncIteration:
+                    return
+                try:
+                    step = inner.asend((yield value))
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
+                    step = inner.athrow(error)
+        finally:
             try:
-                return await function(*args, **kwargs)
+                await inner.aclose()
             finally:
                 record_end(event_id, started_ns)
 
-        return call
-
-    return decorate
+    return generate

@@ -12,7 +12,6 @@ by asking) or, after `publish`, drained by a collector process; never both.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -24,11 +23,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline import limits
 from pipeline.errors import UsageError
-from pipeline.telemetry.layout import KIND_SHIFT, Kind
-from pipeline.telemetry.recorder import START_BITS, UNWRITABLE
+from pipeline.telemetry.calls import Calls, RecordDuration, RecordEnd, RecordStart, ThreadPart, make_calls
+from pipeline.telemetry.correlation import correlation_bits, let_carry
+from pipeline.telemetry.events import EventID
+from pipeline.telemetry.layout import KIND_SHIFT, Kind, Mode
+from pipeline.telemetry.recorder import COUNT_BITS, GAUGE_BITS, UNWRITABLE
 from pipeline.telemetry.ring import Ring, create_ring, memory_ring
-from pipeline.telemetry.sampling import Sampler, check_rate
-from pipeline.telemetry.writer import Put
+from pipeline.telemetry.sampling import check_rate
 
 if TYPE_CHECKING:  # numpy is loaded when figures are asked for, not by recording
     from pipeline.telemetry.inprocess import InProcess
@@ -49,91 +50,71 @@ _now = time.monotonic_ns
 assert Kind.DURATION << KIND_SHIFT == 0
 
 
-class _ThreadPart:
-    """What one thread holds; when the thread ends this is collected, and its ring with it."""
-
-    __slots__ = ("__weakref__", "_sampler", "put", "put_start")
-
-    def __init__(self, put: Put, put_start: Put | None, sampler: Sampler | None = None) -> None:
-        self.put = put
-        """For DURATIONs: straight into the ring until sampling is first asked for."""
-        self.put_start = put_start
-        self._sampler = sampler
-
-    def sample(self) -> None:
-        """From now on DURATIONs pass the sampler, which also tells the reader when the rate is 1 again."""
-        if self._sampler is not None:
-            self.put = self._sampler
-
-
 class MetricsCollector:
     """The process's one collector: every call of the class gives the same object."""
 
     _instance: ClassVar[MetricsCollector | None] = None
+    _calls: Calls
     _making: ClassVar[threading.Lock] = threading.Lock()
 
     def __new__(cls) -> MetricsCollector:
         with cls._making:
             if cls._instance is None:
                 instance = super().__new__(cls)
+                calls = instance._calls = make_calls(instance._open_thread)
+                instance.record_start, instance.record_end = calls.record_start, calls.record_end
+                instance.record = calls.record
+                let_carry(calls)
                 instance._set_up()
                 cls._instance = instance
             return cls._instance
 
     def _set_up(self) -> None:
         self._enabled = True
+        self._calls.set_recording(True)
         self._sampling_rate = 1.0
         self._adaptive_rate = 1.0
         self._adaptive_above_per_s: float | None = None
         self._published: tuple[Path, str] | None = None
         self._entries = limits.DEFAULT_RING_ENTRIES
+        self._mode = Mode.DROP_NEWEST
         self._forget_process()
 
     def _forget_process(self) -> None:
         """What a forked child must not share with its parent."""
-        self._local = threading.local()
+        self._calls.forget_threads(starts=self._published is not None)
         self._lock = threading.RLock()
         self._in_process: InProcess | None = None
-        self._parts: weakref.WeakSet[_ThreadPart] = weakref.WeakSet()
-        self._rings: list[tuple[Ring, weakref.ref[_ThreadPart]]] = []
+        self._parts: weakref.WeakSet[ThreadPart] = weakref.WeakSet()
+        self._rings: list[tuple[Ring, weakref.ref[ThreadPart]]] = []
         self._thread: threading.Thread | None = None
         self._leave = threading.Event()
 
     # ---- recording ----------------------------------------------------------------------------------
 
-    def record_start(self, event_id: int) -> int:
-        """The time, to be given to `record_end`; 0 while recording is off."""
-        if not self._enabled:
-            return 0
-        started_ns = _now()
-        if self._published is not None:
-            self._write_start(started_ns, event_id)
-        return started_ns
+    record_start: RecordStart
+    """The time, to be given to `record_end`; 0 while recording is off."""
+    record_end: RecordEnd
+    """Record what began at `start_ts`. Never raises; 0 records nothing."""
+    record: RecordDuration
+    """Record a latency measured elsewhere that ends now. Never raises."""
 
-    def record_end(self, event_id: int, start_ts: int) -> None:
-        """Record what began at `start_ts`. Never raises; 0 records nothing."""
-        if start_ts and self._enabled:
-            ended_ns = _now()
-            try:
-                put = self._local.part.put
-            except AttributeError:
-                put = self._open_thread().put
-            try:
-                put(ended_ns, ended_ns - start_ts, event_id)
-            except TypeError:  # not a time, or not an event
-                put(UNWRITABLE, 0, 0)
+    def count(self, event_id: int, n: int = 1) -> None:
+        """Add `n` to a counter. Never raises."""
+        self._write(event_id, n, COUNT_BITS)
 
-    def record(self, event_id: int, duration_ns: int) -> None:
-        """Record a latency measured elsewhere that ends now. Never raises."""
-        if self._enabled:
-            try:
-                self._part().put(time.monotonic_ns(), duration_ns, event_id)
-            except TypeError:  # not a duration, or not an event
-                self._part().put(UNWRITABLE, 0, 0)
+    def gauge(self, event_id: int, value: int) -> None:
+        """Set a value. Never raises."""
+        self._write(event_id, value, GAUGE_BITS)
+
+    def record_backlog(self, depth: int) -> None:
+        """Say how many wait in a queue: the gauge QUEUE_BACKLOG."""
+        self.gauge(EventID.QUEUE_BACKLOG, depth)
 
     def set_enabled(self, enabled: bool) -> None:
         """Switch recording on or off, at once. What is being measured at that moment is not recorded."""
-        self._enabled = enabled
+        self._enabled = bool(enabled)
+        self._calls.set_recording(self._enabled)
 
     def set_sampling_rate(self, rate: float) -> None:
         """Keep this share of the calls; counts stay right. Raises ValueError outside 0 … 1."""
@@ -192,7 +173,14 @@ class MetricsCollector:
             thread.join()
         self._thread = None
 
-    def publish(self, directory: Path, worker: str, entries: int = limits.DEFAULT_RING_ENTRIES) -> None:
+    def publish(
+        self,
+        directory: Path,
+        worker: str,
+        entries: int = limits.DEFAULT_RING_ENTRIES,
+        *,
+        mode: Mode = Mode.DROP_NEWEST,
+    ) -> None:
         """From now on write rings that the collector process of `directory` drains.
 
         Raises UsageError while `start` is in force.
@@ -202,7 +190,8 @@ class MetricsCollector:
         with self._lock:
             self._published = (directory, worker)
             self._entries = entries
-            self._local = threading.local()
+            self._mode = mode
+            self._calls.forget_threads(starts=True)
 
     # ---- figures ------------------------------------------------------------------------------------
 
@@ -218,9 +207,22 @@ class MetricsCollector:
                     self._rings.remove(pair)
             return aggregator.stats
 
-    def get_stats(self, event_id: int, window_seconds: float = 60) -> PercentileStats:
-        """One event over the last 1, 5 or 60 s (or the windows that `start` was given)."""
-        return self.stats.get_stats(event_id, window_seconds)
+    def get_stats(
+        self, event_id: int, window_seconds: float = 60, *, expected_interval_ns: int | None = None
+    ) -> PercentileStats:
+        """One event over the last 1, 5, 60 or any other number of seconds up to the longest window kept.
+
+        `expected_interval_ns`: corrected for coordinated omission, if calls were meant to come that often.
+        """
+        return self.stats.get_stats(event_id, window_seconds, expected_interval_ns=expected_interval_ns)
+
+    def get_count(self, event_id: int, window_seconds: float | None = None) -> int:
+        """A counter, over a window or since the beginning."""
+        return self.stats.get_count(event_id, window_seconds)
+
+    def get_gauge(self, event_id: int) -> int | None:
+        """The newest value of a gauge; None when it was never set."""
+        return self.stats.get_gauge(event_id)
 
     def get_all_stats(self, window_seconds: float = 60) -> dict[int, PercentileStats]:
         """Every event seen so far."""
@@ -232,6 +234,8 @@ class MetricsCollector:
 
     def export_json(self, window_seconds: float = 60) -> str:
         """Every event over a window, as JSON."""
+        import json  # 5 ms: not for those who only record
+
         found = self.get_all_stats(window_seconds).values()
         return json.dumps({"window_seconds": window_seconds, "events": [one.as_dict() for one in found]})
 
@@ -244,47 +248,36 @@ class MetricsCollector:
 
     # ---- inside -------------------------------------------------------------------------------------
 
-    def _part(self) -> _ThreadPart:
-        try:
-            part: _ThreadPart = self._local.part
-        except AttributeError:
-            return self._open_thread()
-        return part
-
-    def _write_start(self, started_ns: int, event_id: int) -> None:
-        part = self._part()
-        if part.put_start is not None:
+    def _write(self, event_id: int, value: int, bits: int) -> None:
+        if self._enabled and (ring := self._calls.part().ring) is not None:
             try:
-                part.put_start(started_ns, 0, event_id | START_BITS)
-            except TypeError:
-                part.put_start(UNWRITABLE, 0, 0)
+                ring.put(_now(), value, event_id | bits | correlation_bits())
+            except TypeError:  # not an event
+                ring.put(UNWRITABLE, 0, 0)
 
-    def _open_thread(self) -> _ThreadPart:
-        """A ring for this thread; one that writes nothing when it cannot be had."""
+    def _open_thread(self) -> ThreadPart:
+        """A ring for this thread; none when it cannot be had."""
         try:
             ring = self._make_ring()
         except (OSError, ValueError) as error:
             logger.warning("telemetry of this thread is off: no ring: %s", error)
-            part = _ThreadPart(lambda _end, _value, _what: False, None)
+            return ThreadPart(None, self._rate_now)
+        part = ThreadPart(ring, self._rate_now)
+        self._parts.add(part)
+        if ring.path is None:
+            # No lock: this may run in a signal handler or gc callback of a thread that holds it.
+            self._rings.append((ring, weakref.ref(part)))
         else:
-            put_start = ring.put if ring.path else None
-            part = _ThreadPart(ring.put, put_start, Sampler(ring.put, self._rate_now))
-            self._parts.add(part)
-            if ring.path is None:
-                # No lock: this may run in a signal handler or gc callback of a thread that holds it.
-                self._rings.append((ring, weakref.ref(part)))
-            else:
-                weakref.finalize(part, ring.close)
+            weakref.finalize(part, ring.close)
         if self._rate_now() != 1.0:
             part.sample()
-        self._local.part = part
         return part
 
     def _make_ring(self) -> Ring:
         if self._published is None:
             return memory_ring("process", self._entries)
         directory, worker = self._published
-        return create_ring(directory, worker, self._entries)
+        return create_ring(directory, worker, self._entries, mode=self._mode)
 
     def _rate_now(self) -> float:
         return min(self._sampling_rate, self._adaptive_rate)
@@ -304,7 +297,7 @@ class MetricsCollector:
         return self._in_process
 
     @staticmethod
-    def _finished(pair: tuple[Ring, weakref.ref[_ThreadPart]]) -> bool:
+    def _finished(pair: tuple[Ring, weakref.ref[ThreadPart]]) -> bool:
         """True for the drained ring of a thread that has ended; it is closed."""
         ring, part = pair
         if part() is not None or ring.waiting:
@@ -313,6 +306,8 @@ class MetricsCollector:
         return True
 
     def _aggregate(self, leave: threading.Event, report_every_s: float | None) -> None:
+        import json
+
         report_due = time.monotonic() + (report_every_s or 0)
         while not leave.wait(LOOK_EVERY_S):
             stats = self.stats

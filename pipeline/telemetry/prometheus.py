@@ -1,4 +1,4 @@
-"""Prometheus text (exposition format 0.0.4) of what a collector knows.
+"""Prometheus text (exposition format 0.0.4) and OpenMetrics of what a collector knows.
 
 Histogram edges are powers of two in nanoseconds. They are edges of the sketch's buckets too, so every
 exported count is exact; `le` is the last nanosecond below the edge, because `le` includes its bound.
@@ -6,6 +6,7 @@ exported count is exact; `le` is the last nanosecond below the edge, because `le
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -20,6 +21,7 @@ from pipeline.telemetry.sketch import BUCKETS_AN_OCTAVE
 from pipeline.telemetry.sla import Verdict
 from pipeline.telemetry.view import Worker, workers_of
 
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 EXPONENTS = tuple(range(10, 38))
 """1.024 µs … 137 s, an octave each."""
@@ -54,6 +56,15 @@ def render(collector: Collector, now_ns: int) -> bytes:
     return "\n".join(line for part in parts for line in part).encode() + b"\n"
 
 
+def as_openmetrics(page: bytes) -> bytes:
+    """The same page as OpenMetrics 1.0: a counter family's name lacks `_total`, and the end is marked."""
+    lines = [
+        line.replace("_total ", " ", 1) if line.startswith(("# HELP ", "# TYPE ")) else line
+        for line in page.decode().splitlines()
+    ]
+    return "\n".join([*lines, "# EOF"]).encode() + b"\n"
+
+
 def family(name: str, kind: str, description: str, samples: Iterable[str]) -> Iterator[str]:
     """A metric family; nothing when it has no samples."""
     first = True
@@ -65,6 +76,7 @@ def family(name: str, kind: str, description: str, samples: Iterable[str]) -> It
         yield name + sample
 
 
+@functools.lru_cache(maxsize=8192)
 def labels(*pairs: Label) -> str:
     """`{a="b",c="d"}` with values escaped."""
     return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs) + "}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,8 @@ import numpy.typing as npt
 
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import Identity, Mode, Proof, RefusedRingError
+from pipeline.telemetry.names import parse_names
+from pipeline.telemetry.native import extension
 from pipeline.telemetry.ring import lock_is_free
 
 Entries = npt.NDArray[np.int64]
@@ -61,8 +64,10 @@ class RingReader:
         "_dropped_seen",
         "_entries",
         "_fd",
+        "_fence",
         "_flight",
         "_memory",
+        "_names_used",
         "_tail",
         "_words",
         "identity",
@@ -82,6 +87,10 @@ class RingReader:
         self._dropped_seen = self._words[layout.DROPPED_SEEN]
         self._flight = identity.mode == Mode.FLIGHT_RECORDER
         self._attempts = 0
+        self._names_used = 0
+        weak = identity.proof == Proof.MIXED
+        self._fence: Callable[[], None] | None = extension.fence if weak and extension is not None else None
+        """Where loads may be reordered; without the extension the proof alone guards there."""
 
     @classmethod
     def attach(cls, path: Path) -> RingReader:
@@ -116,6 +125,47 @@ class RingReader:
         """Entries published and not yet taken; may exceed the capacity in flight-recorder mode."""
         return self._words[layout.HEAD] - self._tail
 
+    def new_names(self) -> dict[int, str]:
+        """All events that this ring names, when there are more than at the last call; else none.
+
+        Raises RefusedRingError when what stands there cannot be names.
+        """
+        used = self._words[layout.NAMES_USED]
+        if used == self._names_used:
+            return {}
+        if used > layout.NAMES_BYTES:
+            raise RefusedRingError("bad_names", f"{used} bytes of names, {layout.NAMES_BYTES} fit")
+        found = parse_names(self._memory[layout.NAMES_BYTE : layout.NAMES_BYTE + used])
+        self._names_used = used
+        return found
+
+    @property
+    def dropped(self) -> int:
+        """By the writer, since the ring was made."""
+        return self._words[layout.DROPPED]
+
+    def raw_header(self) -> bytes:
+        """All bytes before the entries."""
+        return self._memory[: layout.ENTRIES_BYTE]
+
+    def recent(self) -> Entries:
+        """What the ring still holds, taken or not, in order, proven; it moves nothing.
+
+        Raises RefusedRingError when the header's numbers cannot be true.
+        """
+        self.check_size()
+        head, capacity = self._words[layout.HEAD], self.identity.capacity
+        if head >= 1 << 62:
+            raise RefusedRingError("absurd_head", str(head))
+        first = max(0, head - capacity)
+        rows: Entries = np.empty((head - first, layout.ENTRY_WORDS), dtype=np.int64)
+        self._copy(first, len(rows), rows)
+        # A living writer may have been at the oldest ones meanwhile.
+        stale = min(len(rows), max(0, self._words[layout.HEAD] + 1 - capacity - first))
+        rows = rows[stale:]
+        proven = proven_rows(rows, first + stale, self.identity.proof)
+        return rows[proven]
+
     def check_size(self) -> None:
         """Raises RefusedRingError when the file is no longer as long as its mapping."""
         if self._fd != -1 and os.fstat(self._fd).st_size != layout.ring_bytes(self.identity.capacity):
@@ -137,6 +187,8 @@ class RingReader:
         behind = head - self._tail
         if behind == 0:
             return Drained(0, dropped) if dropped else NOTHING
+        if self._fence is not None:  # the entries are loaded after head
+            self._fence()
         flight = self._flight
         capacity = self.identity.capacity
         if not 0 < behind < ABSURD_STEP or (behind > capacity and not flight):
@@ -145,6 +197,8 @@ class RingReader:
         tail = self._tail
         count = min(head - tail, len(into))
         self._copy(tail, count, into)
+        if self._fence is not None:  # and before head again, and before the writer may have their slots
+            self._fence()
         stale = 0
         if flight:  # what the writer may have been overwriting while it was copied
             stale = max(0, min(count, self._words[layout.HEAD] + 1 - capacity - tail))
@@ -209,8 +263,11 @@ class RingReader:
 
 def proven_rows(rows: Entries, first: int, proof: int) -> npt.NDArray[np.bool_]:
     """Which of `rows` are entries number `first`, `first` + 1, …, whole."""
-    proof_words = rows[:, 3]
-    if proof == _MIXED:
-        proof_words = proof_words ^ rows[:, 0] ^ rows[:, 1] ^ rows[:, 2]
-    expected: npt.NDArray[np.bool_] = proof_words == np.arange(first + 1, first + 1 + len(rows))
+    expected: npt.NDArray[np.bool_] = sequences(rows, proof) == np.arange(first + 1, first + 1 + len(rows))
     return expected
+
+
+def sequences(rows: Entries, proof: int) -> npt.NDArray[np.int64]:
+    """The sequence that each row claims."""
+    words: npt.NDArray[np.int64] = rows[:, 3]
+    return words ^ rows[:, 0] ^ rows[:, 1] ^ rows[:, 2] if proof == _MIXED else words

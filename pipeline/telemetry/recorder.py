@@ -9,13 +9,12 @@ A recorder belongs to one thread. After a fork the child's copy records nothing;
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -29,10 +28,12 @@ from pipeline.telemetry.layout import (
     Mode,
 )
 from pipeline.telemetry.ring import Now, Ring, create_ring
+from pipeline.telemetry.spans import make_span
 from pipeline.telemetry.writer import Put
 
 if TYPE_CHECKING:  # a recording process need not pay for the configuration's types
     from pipeline.config import Config
+    from pipeline.telemetry._fast import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,10 @@ class Count(Protocol):
     def __call__(self, event_id: int, n: int = 1, correlation: int = 0) -> None: ...
 
 
+class MakeSpan(Protocol):
+    def __call__(self, event_id: int, correlation: int = 0) -> AbstractContextManager[None]: ...
+
+
 class Gauge(Protocol):
     def __call__(self, event_id: int, value: int, correlation: int = 0) -> None: ...
 
@@ -70,7 +75,7 @@ class Recorder:
     `correlation` is 32 bits that tie an entry to something: an ordinal, the low bits of an event id.
     """
 
-    __slots__ = ("__weakref__", "close", "count", "end", "gauge", "heartbeat", "record", "start")
+    __slots__ = ("__weakref__", "close", "count", "end", "gauge", "heartbeat", "record", "span", "start")
 
     record: Record
     """A latency that ends now and lasted `duration_ns`."""
@@ -79,6 +84,8 @@ class Recorder:
     death is reported as what it was doing."""
     end: End
     """A latency that began at `start_ts`, a value `start` returned (0: recording was off; nothing)."""
+    span: MakeSpan
+    """A `with` block that records a latency: made once, used often, by this recorder's thread only."""
     count: Count
     """Add `n` to a counter."""
     gauge: Gauge
@@ -101,14 +108,11 @@ class RingRecorder(Recorder):
 
     def __init__(self, ring: Ring, now: Now = time.monotonic_ns) -> None:
         self.ring = ring
-        _bind(self, ring.put, now)
-        words = ring.words
-
-        def heartbeat() -> None:
-            with suppress(ValueError):  # closed, or left behind by a fork
-                words[HEARTBEAT] = now()
-
-        self.heartbeat = heartbeat
+        if ring.native is not None and now is time.monotonic_ns:  # the clock that the extension reads
+            _bind_native(self, ring.native)
+        else:
+            _bind(self, ring.put, now)
+            self.heartbeat = _heartbeat(ring, now)
         # Also when it is forgotten or the interpreter exits: leaving is not dying.
         self.close = weakref.finalize(self, ring.close)
 
@@ -172,8 +176,26 @@ def telemetry_directory(config: Config) -> Path:
     """Where the rings of the instance with this configuration live."""
     if config.telemetry.directory:
         return Path(config.telemetry.directory)
+    import hashlib
+
     instance = hashlib.sha256(str(Path(config.data_dir).resolve()).encode()).hexdigest()[:8]
     return SHARED_MEMORY / f"ringline-{os.geteuid()}-{instance}"
+
+
+def _heartbeat(ring: Ring, now: Now) -> Callable[[], None]:
+    words = ring.words
+
+    def heartbeat() -> None:
+        with suppress(ValueError):  # closed, or left behind by a fork
+            words[HEARTBEAT] = now()
+
+    return heartbeat
+
+
+def _bind_native(recorder: Recorder, writer: Writer) -> None:
+    recorder.record, recorder.start, recorder.end = writer.record, writer.start, writer.end
+    recorder.count, recorder.gauge, recorder.span = writer.count, writer.gauge, writer.span
+    recorder.heartbeat = writer.heartbeat
 
 
 def _bind(recorder: Recorder, put: Put, now: Now) -> None:
@@ -216,3 +238,4 @@ def _bind(recorder: Recorder, put: Put, now: Now) -> None:
 
     recorder.record, recorder.start, recorder.end = record, start, end
     recorder.count, recorder.gauge = count, gauge
+    recorder.span = make_span(put, now)

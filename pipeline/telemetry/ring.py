@@ -14,21 +14,28 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import secrets
 import stat
 import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import Identity, Mode, Proof
+from pipeline.telemetry.names import on_register, registered
+from pipeline.telemetry.native import extension
 from pipeline.telemetry.writer import Put, make_put
+
+if TYPE_CHECKING:
+    from pipeline.telemetry._fast import Writer
 
 RING_SUFFIX = ".ring"
 DRAFT_SUFFIX = ".draft"
 """A ring that is being made; a collector removes it once nobody holds its lock."""
+FLIGHT_SUFFIX = ".flight"
+"""What a collector keeps of a crashed writer (see `flight`)."""
 COLLECTOR_LOCK = "collector.lock"
 Now = Callable[[], int]
 """Nanoseconds of CLOCK_MONOTONIC."""
@@ -37,7 +44,7 @@ Now = Callable[[], int]
 class Ring:
     """A mapped ring and its writer. One thread writes; see `writer` for what else is survived."""
 
-    __slots__ = ("__weakref__", "_body", "_lock_fd", "identity", "memory", "path", "put", "words")
+    __slots__ = ("__weakref__", "_body", "_lock_fd", "identity", "memory", "native", "path", "put", "words")
 
     def __init__(self, memory: mmap.mmap, identity: Identity, path: Path | None, lock_fd: int) -> None:
         self.memory = memory
@@ -47,7 +54,16 @@ class Ring:
         whole = memoryview(memory)
         self.words = whole.cast("Q")
         self._body = whole[layout.ENTRIES_BYTE :]
-        self.put: Put = make_put(self.words, self._body, identity.capacity, identity.mode, identity.proof)
+        flight, mixed = identity.mode == Mode.FLIGHT_RECORDER, identity.proof == Proof.MIXED
+        self.native: Writer | None = None
+        """The extension's writer of this ring, where it is in use."""
+        if extension is None:
+            self.put: Put = make_put(self.words, self._body, identity.capacity, identity.mode, identity.proof)
+        else:
+            self.native = extension.Writer(memory, identity.capacity, flight, mixed)
+            self.put = self.native.put
+        if path is not None:
+            self._add_names(registered())
         _open_rings.add(self)
 
     @property
@@ -64,6 +80,13 @@ class Ring:
             return self.words[layout.HEAD] - self.words[layout.TAIL]
         return 0
 
+    def _add_names(self, records: bytes) -> None:
+        with suppress(ValueError):  # closed, or left behind by a fork
+            used = self.words[layout.NAMES_USED]
+            first = layout.NAMES_BYTE + used
+            self.memory[first : first + len(records)] = records
+            self.words[layout.NAMES_USED] = used + len(records)
+
     def close(self) -> None:
         """Say that no more will come, let go of the lock, and unlink the file if nobody collects here."""
         if self._lock_fd == -1 and self.path is not None:
@@ -78,6 +101,8 @@ class Ring:
         """Let go without a word: what a forked child does with its parent's rings."""
         _open_rings.discard(self)
         # A released view makes every later put return False; the mapping goes with its last view.
+        if self.native is not None:
+            self.native.close()
         self.words.release()
         self._body.release()
         with suppress(BufferError):
@@ -98,6 +123,15 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
+def _name_in_every_ring(record: bytes) -> None:
+    for ring in list(_open_rings):
+        if ring.path is not None:
+            ring._add_names(record)
+
+
+on_register(_name_in_every_ring)
+
+
 def create_ring(
     directory: Path,
     worker: str,
@@ -115,7 +149,7 @@ def create_ring(
     line = layout.pack_identity(identity)
     if "/" in worker or worker.startswith("."):
         raise ValueError(f"worker name {worker!r}: becomes a file name, no '/' and no leading '.'")
-    name = f"{worker}.{identity.pid}.{secrets.token_hex(4)}"
+    name = f"{worker}.{identity.pid}.{os.urandom(4).hex()}"
     draft = directory / (name + DRAFT_SUFFIX)
     lock_fd = _open_draft(draft)
     try:

@@ -10,7 +10,6 @@ a flag on entries that stand for one more.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 from pipeline import limits
@@ -27,6 +26,12 @@ def check_rate(rate: float) -> float:
     if rate != 0 and not least <= rate <= 1:
         raise ValueError(f"sampling rate {rate}: 0, or {least:.5f} to 1")
     return rate
+
+
+def _randrange(stop: int) -> int:
+    from random import randrange  # loaded by the first who samples
+
+    return randrange(stop)  # noqa: S311 - a sample is no secret
 
 
 class Sampler:
@@ -49,11 +54,11 @@ class Sampler:
         self,
         put: Put,
         rate_now: Callable[[], float],
-        randrange: Callable[[int], int] = random.randrange,
+        randrange: Callable[[int], int] | None = None,
     ) -> None:
         self._put = put
         self._rate_now = rate_now
-        self._randrange = randrange
+        self._randrange = randrange or _randrange
         self._strata: dict[int, tuple[int, int, int]] = {}
         """what → (calls left in the stratum, the one to keep counted likewise, size)."""
         self._rate = 1.0

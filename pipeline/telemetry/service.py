@@ -20,9 +20,10 @@ from pipeline.clock import NS_PER_MS, NS_PER_S, SystemClock
 from pipeline.config import Config
 from pipeline.errors import MissingError
 from pipeline.snapshot import encode_snapshot
-from pipeline.telemetry.collector import TICK_NS, Collector
+from pipeline.telemetry.collector import AFTER_STEP_NS, BUSY_PEEK_NS, PEEK_NS, TICK_NS, Collector
 from pipeline.telemetry.discovery import CollectorLock
 from pipeline.telemetry.exporter import Exporter
+from pipeline.telemetry.flight import remove_flights
 from pipeline.telemetry.prometheus import render
 from pipeline.telemetry.recorder import telemetry_directory
 from pipeline.telemetry.stream import Hub
@@ -86,6 +87,7 @@ def run_collector(config: Config, stop: StopFlag, ready: Callable[[], None] = la
                 asyncio.run(_serve(collector, listener, stop, ready))
             finally:
                 collector.close()
+                remove_flights(lock.path.parent)
     finally:
         lock.release()
     return 0
@@ -134,6 +136,7 @@ async def _drain_until(
     collector: Collector, pages: CollectorPages, hub: Hub, stop: StopFlag, serving: asyncio.Task[None]
 ) -> None:
     stream_due_ns = 0
+    hurried = False
     while not stop.is_set() and not serving.done():
         breaches = collector.tick()
         pages.drained()
@@ -143,7 +146,17 @@ async def _drain_until(
         if hub and (breaches or now_ns >= stream_due_ns):
             stream_due_ns = now_ns + STREAM_EVERY_NS
             hub.give(snapshot=pages.snapshot())
-        await asyncio.sleep(TICK_NS / NS_PER_S)
+        hurried = await _until_due(collector, BUSY_PEEK_NS if hurried else PEEK_NS)
+
+
+async def _until_due(collector: Collector, peek_ns: int) -> bool:
+    """Wait for the end of the step that time is in, or for a ring that fills faster than that (True)."""
+    due_ns = (time.monotonic_ns() // TICK_NS + 1) * TICK_NS + AFTER_STEP_NS
+    while (left_ns := due_ns - time.monotonic_ns()) > 0:
+        await asyncio.sleep(min(peek_ns, left_ns) / NS_PER_S)
+        if collector.filling:
+            return True
+    return False
 
 
 def _listen(host: str, port: int) -> socket.socket:

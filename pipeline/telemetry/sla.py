@@ -114,23 +114,29 @@ def least_count(hundredths: int) -> int:
 
 
 def verdict_of(counts: Ints, threshold: SLAThreshold, lost: int = 0) -> Verdict:
-    """The rule alone: a quarter of the price of `judge`."""
+    """The rule alone."""
     count = int(counts.sum())
     if count < least_count(threshold.hundredths):
         return Verdict.UNKNOWN
-    cut = _bucket_of_limit(threshold.limit_ns)
-    surely_slow = int(counts[cut + 1 :].sum())
-    if EDGES[cut] >= threshold.limit_ns:
-        surely_slow += int(counts[cut])
-        perhaps_slow = surely_slow
-    else:
-        perhaps_slow = surely_slow + int(counts[cut])
-    allowed = (count + lost) * (10_000 - threshold.hundredths) // 10_000
+    surely_slow = int(counts[surely_slow_from(threshold.limit_ns) :].sum())
+    perhaps_slow = int(counts[_bucket_of_limit(threshold.limit_ns) :].sum())
+    allowed = allowed_slow(count + lost, threshold.hundredths)
     if surely_slow > allowed:
         return Verdict.VIOLATED
     if perhaps_slow + lost <= allowed:
         return Verdict.MET
     return Verdict.UNKNOWN
+
+
+def allowed_slow(count: int, hundredths: int) -> int:
+    """How many of so many calls may take the limit or longer: A(N)."""
+    return count * (10_000 - hundredths) // 10_000
+
+
+def surely_slow_from(limit_ns: int) -> int:
+    """The first bucket in which every call took the limit or longer."""
+    cut = _bucket_of_limit(limit_ns)
+    return cut if EDGES[cut] >= limit_ns else cut + 1
 
 
 @functools.cache

@@ -8,8 +8,9 @@ import numpy as np
 
 from pipeline import limits
 from pipeline.clock import NS_PER_S
-from pipeline.telemetry.events import EventID, event_name, split_worker
+from pipeline.telemetry.events import EventID, event_name, name_event, split_worker
 from pipeline.telemetry.layout import (
+    CORRELATION_MASK,
     CORRELATION_SHIFT,
     DURATION,
     EVENT_MASK,
@@ -23,12 +24,30 @@ from pipeline.telemetry.reader import Entries, RingReader
 from pipeline.telemetry.sketch import Ints
 
 _CPU = int(EventID.CPU)
+FIRST_OWN_ID = limits.MAX_EVENT_ID + 1
+LAST_OWN_ID = limits.MAX_EVENT_ID + limits.MAX_NAMED_EVENTS
 CPU_HISTORY = 32
 CPU_SPAN_NS = 1 * NS_PER_S
 """A processor percentage is taken over at least this long, if so much history is there."""
 _SUBJECT_MASK = ~((1 << CORRELATION_SHIFT) - 1) | EVENT_MASK
 _MIX = np.int64(0x9E3779B97F4A7C1)
 """An odd number; spreads event and correlation over the word, so that they rarely cancel times out."""
+
+
+class OwnEvents:
+    """Events of users' own by name, each with one id for all rings of this reader."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+
+    def id_of(self, name: str) -> int:
+        """Beyond the ids that a ring can have; 0, which is refused, when there are too many."""
+        if name not in self._ids:
+            if len(self._ids) >= limits.MAX_NAMED_EVENTS:
+                return 0
+            self._ids[name] = FIRST_OWN_ID + len(self._ids)
+            name_event(self._ids[name], name)
+        return self._ids[name]
 
 
 class Source:
@@ -44,6 +63,8 @@ class Source:
         """(event id, correlation) → (time ns, value)."""
         self.cpu: deque[tuple[int, int]] = deque(maxlen=CPU_HISTORY)
         """(time ns, processor time ns), oldest first."""
+        self.own_ids: Ints | None = None
+        """Event id in this ring → event id in this reader; None while the ring names no events of its own."""
         self._weight = 1
         self._open: dict[int, tuple[int, int]] = {}
         """Open STARTs: key → (time ns, what), oldest first."""
@@ -70,6 +91,14 @@ class Source:
         if newest_ns <= base_ns:
             return None
         return max(0.0, 100.0 * (newest_cpu - base_cpu) / (newest_ns - base_ns))
+
+    def learn_names(self, known: OwnEvents) -> None:
+        """Look whether the ring names more events. Raises RefusedRingError."""
+        if names := self.reader.new_names():
+            own = np.arange(limits.MAX_EVENT_ID + 1, dtype=np.int64)
+            for event_id, name in names.items():
+                own[event_id] = known.id_of(name)
+            self.own_ids = own
 
     @property
     def plain(self) -> bool:
@@ -109,7 +138,14 @@ class Source:
 
     def inside(self) -> tuple[str, ...]:
         """What the writer was doing: names of its open STARTs, the innermost last."""
-        return tuple(event_name(what & EVENT_MASK) for _, what in sorted(self._open.values()))
+        return tuple(self._told(what) for _, what in sorted(self._open.values()))
+
+    def _told(self, what: int) -> str:
+        event_id = what & EVENT_MASK
+        if self.own_ids is not None and event_id < len(self.own_ids):
+            event_id = int(self.own_ids[event_id])
+        correlation = what >> CORRELATION_SHIFT & CORRELATION_MASK
+        return event_name(event_id) + (f" for event {correlation:08x}" if correlation else "")
 
 
 def kinds_of(entries: Entries) -> Ints:

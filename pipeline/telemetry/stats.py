@@ -10,14 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.clock import NS_PER_S
 from pipeline.telemetry.aggregate import Aggregate, Span
 from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey
 from pipeline.telemetry.events import event_name
 from pipeline.telemetry.latencies import WINDOWS_S, Figures
+from pipeline.telemetry.omission import corrected
 from pipeline.telemetry.reader import Drained, Entries
 from pipeline.telemetry.ring import Now
+from pipeline.telemetry.sketch import Sketch
 from pipeline.telemetry.sla import DEFAULT_SLA, SLAResult, SLAThreshold, judge, violated
 from pipeline.telemetry.source import Source
+from pipeline.telemetry.windows import SLOT_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class MetricsStats:
         self.windows_seconds = tuple(sorted(windows_seconds))
         self.thresholds = tuple(thresholds)
         self._aggregate = Aggregate(self.windows_seconds)
+        self._gauges: dict[int, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._now = now
 
@@ -82,12 +87,40 @@ class MetricsStats:
                 self._aggregate.lose(source, drained, now_ns)
             if drained.kept:
                 self._aggregate.fold(entries[: drained.kept], [Span(source, 0, drained.kept)], now_ns)
+                for (event_id, _), newest in source.gauges.items():
+                    self._gauges[event_id] = max(newest, self._gauges.get(event_id, newest))
 
-    def get_stats(self, event_id: int, window_seconds: float = 60) -> PercentileStats:
-        """One event over a window. Raises ValueError when that window is not kept."""
+    def get_stats(
+        self, event_id: int, window_seconds: float = 60, *, expected_interval_ns: int | None = None
+    ) -> PercentileStats:
+        """One event over any window up to the longest that is kept; others than the kept ones move in the
+        slots of the next longer one. `expected_interval_ns`: corrected for coordinated omission (see
+        `omission`).
+
+        Raises ValueError for a window that is too long or shorter than a tenth of a second.
+        """
         with self._lock:
             self._advance()
-            return self._stats(event_id, self._checked(window_seconds))
+            window = self._checked(window_seconds)
+            if expected_interval_ns is None:
+                return self._stats(event_id, window)
+            sketch = self._aggregate.latencies.sketch(self._series(event_id), window)
+            return self._of_sketch(event_id, window, corrected(sketch, expected_interval_ns))
+
+    def get_count(self, event_id: int, window_seconds: float | None = None) -> int:
+        """A counter, over a window or since the beginning."""
+        key = CounterKey(_GROUP, int(event_id))
+        with self._lock:
+            self._advance()
+            if window_seconds is None:
+                return self._aggregate.counters.total(key)
+            return self._aggregate.counters.within(self._checked(window_seconds), [key])
+
+    def get_gauge(self, event_id: int) -> int | None:
+        """The newest value of a gauge; None when it was never set."""
+        with self._lock:
+            found = self._gauges.get(int(event_id))
+            return None if found is None else found[1]
 
     def get_all_stats(self, window_seconds: float = 60) -> dict[int, PercentileStats]:
         """Every event seen so far."""
@@ -121,7 +154,7 @@ class MetricsStats:
         with self._lock:
             self._advance()
             window = self._checked(window_seconds)
-            return int(self._aggregate.latencies.windows[window].counts.running.sum()) / window
+            return int(self._aggregate.latencies.windows[window].calls.running.sum()) / window
 
     def _advance(self) -> int:
         now_ns = self._now()
@@ -129,9 +162,12 @@ class MetricsStats:
         return now_ns
 
     def _checked(self, window_seconds: float) -> float:
-        if window_seconds not in self.windows_seconds:
+        if not SLOT_NS / NS_PER_S <= window_seconds <= self.windows_seconds[-1]:
             kept = ", ".join(f"{window:g}" for window in self.windows_seconds)
-            raise ValueError(f"window_seconds = {window_seconds}: these are kept: {kept}")
+            raise ValueError(
+                f"window_seconds = {window_seconds}: from {SLOT_NS / NS_PER_S:g} to the longest kept; "
+                f"these are kept: {kept}"
+            )
         return window_seconds
 
     def _series(self, event_id: int) -> list[int]:
@@ -155,6 +191,22 @@ class MetricsStats:
             min=found.minimum,
             max=found.maximum,
             mean=found.mean,
+            lost=self._lost(window),
+        )
+
+    def _of_sketch(self, event_id: int, window: float, sketch: Sketch) -> PercentileStats:
+        p50, p95, p99, p99_9 = sketch.quantiles() or (None,) * 4
+        return PercentileStats(
+            event_id=int(event_id),
+            window_seconds=window,
+            p50=p50,
+            p95=p95,
+            p99=p99,
+            p99_9=p99_9,
+            count=sketch.count,
+            min=sketch.minimum if sketch.count else None,
+            max=sketch.maximum if sketch.count else None,
+            mean=sketch.mean,
             lost=self._lost(window),
         )
 

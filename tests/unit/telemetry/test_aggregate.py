@@ -185,7 +185,10 @@ def test_open_starts_are_those_without_their_end(steps: list[tuple[bool, int]], 
     for first in range(0, len(rows), batch):
         entries = np.array(rows[first : first + batch], dtype=np.int64)
         one.note_starts(kinds_of(entries), entries)
-    assert one.inside() == tuple(EventID(9 + which).name for _, which in sorted(open_now))
+    assert one.inside() == tuple(
+        EventID(9 + which).name + (f" for event {which:08x}" if which else "")
+        for _, which in sorted(open_now)
+    )
 
 
 def test_processor_time_is_a_percentage_over_about_a_second() -> None:

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import limits
 from pipeline.clock import FakeClock
 from pipeline.errors import MissingError
 from pipeline.telemetry import EventID, event_name
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.discovery import DRAFT_LIFE_NS, CollectorLock
 from pipeline.telemetry.layout import HEAD_BYTE, Mode
+from pipeline.telemetry.prometheus import render
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.recorder import Recorder, RingRecorder, open_recorder
 from pipeline.telemetry.ring import COLLECTOR_LOCK
@@ -88,7 +90,8 @@ def test_a_dead_writers_ring_is_folded_reported_and_unlinked(
     assert dead.inside == ("AGENT_CONSUME", "AGENT_PUBLISH")
     assert "worker agent-1" in caplog.text
     assert count_of(collector, EventID.AGENT_DECISION) == 1
-    assert not list(tmp_path.iterdir())
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".flight"}
+    assert len(list(tmp_path.iterdir())) <= limits.MAX_FLIGHTS
     assert not collector.sources
 
 
@@ -225,19 +228,23 @@ def test_a_draft_of_a_killed_writer_is_removed_after_a_while(
 def test_churned_rings_leave_no_file_and_no_source_behind(
     tmp_path: Path, clock: FakeClock, collector: Collector
 ) -> None:
-    for round_number in range(20):
-        writers = [opened(tmp_path, clock, f"agent-{ordinal}") for ordinal in range(10)]
+    for round_number in range(100):
+        writers = [opened(tmp_path, clock, f"agent-{ordinal}") for ordinal in range(20)]
         for writer in writers:
             writer.record(15, round_number)
         collector.tick(final=True)
         for writer in writers:
             die(writer)
     collector.tick(final=True)
-    assert count_of(collector, 15) == 200
-    assert not list(tmp_path.iterdir())
+    assert count_of(collector, 15) == 2000
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".flight"}
+    assert len(list(tmp_path.iterdir())) <= limits.MAX_FLIGHTS
     assert not collector.sources
-    assert collector.deaths == 200
+    assert collector.deaths == 2000
     assert len(list(Path("/proc/self/fd").iterdir())) < 100
+    begun = time.perf_counter()
+    render(collector, clock.monotonic_ns())
+    assert time.perf_counter() - begun < 0.1  # prometheus_client's multiprocess mode: 0.7 s for half as many
 
 
 def test_a_batch_larger_than_the_scratch_is_taken_in_parts(
@@ -310,10 +317,16 @@ while True:
 """
 
 
-@pytest.mark.parametrize("mode", list(Mode))
-def test_what_a_killed_writer_published_is_whole(tmp_path: Path, mode: Mode) -> None:
+@pytest.mark.parametrize(
+    ("mode", "kills"),
+    [
+        *((mode, 5) for mode in Mode),
+        *(pytest.param(mode, 150, marks=(pytest.mark.slow, pytest.mark.timeout(600))) for mode in Mode),
+    ],
+)
+def test_what_a_killed_writer_published_is_whole(tmp_path: Path, mode: Mode, kills: int) -> None:
     dice = random.Random(mode)
-    for _ in range(8):
+    for _ in range(kills):
         writer = subprocess.Popen([sys.executable, "-c", KILLED_WRITER, str(tmp_path), str(int(mode))])
         collector = Collector(tmp_path)
         until(lambda collector=collector: bool(collector.tick(final=True) or collector.sources))  # type: ignore[misc]
@@ -330,7 +343,8 @@ def test_what_a_killed_writer_published_is_whole(tmp_path: Path, mode: Mode) -> 
         assert first.kept + first.overwritten == waiting
         collector.tick(final=True)
         assert [dead.name for dead in collector.dead] == ["agent-0"]
-        assert not list(tmp_path.iterdir())
+        assert {path.suffix for path in tmp_path.iterdir()} <= {".flight"}
+        assert len(list(tmp_path.iterdir())) <= limits.MAX_FLIGHTS
 
 
 def test_events_have_names_also_when_unknown() -> None:

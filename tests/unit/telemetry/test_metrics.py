@@ -70,7 +70,40 @@ def test_an_event_never_seen_has_no_figures(metrics: MetricsCollector) -> None:
 
 def test_a_window_that_is_not_kept_is_refused_with_those_that_are(metrics: MetricsCollector) -> None:
     with pytest.raises(ValueError, match="these are kept: 1, 5, 60"):
-        metrics.get_stats(EVENT, 7)
+        metrics.get_stats(EVENT, 61)
+    with pytest.raises(ValueError, match=r"from 0\.1"):
+        metrics.get_stats(EVENT, 0.05)
+
+
+def test_any_shorter_window_can_be_asked_for(metrics: MetricsCollector) -> None:
+    metrics.record(EVENT, 5)
+    metrics.record(EVENT, 50)
+    for window in (0.5, 3, 7.5, 59):
+        found = metrics.get_stats(EVENT, window)
+        assert (found.window_seconds, found.count, found.min, found.max) == (window, 2, 5, 50)
+
+
+def test_counters_gauges_and_backlog_stand_beside_latencies(metrics: MetricsCollector) -> None:
+    metrics.count(EventID.HANDLED, 3)
+    metrics.count(EventID.HANDLED)
+    metrics.record_backlog(7)
+    metrics.record_backlog(2)
+    metrics.gauge("x", 3)  # type: ignore[arg-type]
+    assert (metrics.get_count(EventID.HANDLED), metrics.get_count(EventID.HANDLED, 5)) == (4, 4)
+    assert (metrics.get_gauge(EventID.QUEUE_BACKLOG), metrics.get_gauge(EVENT)) == (2, None)
+    assert metrics.get_stats(EVENT).lost == 1
+
+
+def test_a_stall_counts_for_the_calls_that_it_kept_away(metrics: MetricsCollector) -> None:
+    for _ in range(99):
+        metrics.record(EVENT, 1_000_000)
+    metrics.record(EVENT, 1_000_000_000)
+    plain = metrics.get_stats(EVENT)
+    corrected = metrics.get_stats(EVENT, expected_interval_ns=10_000_000)
+    assert (plain.count, corrected.count) == (100, 199)
+    assert plain.p95 == pytest.approx(1_000_000, rel=0.004)
+    assert corrected.p95 is not None
+    assert corrected.p95 > 800_000_000
 
 
 def test_windows_can_be_chosen(metrics: MetricsCollector) -> None:

@@ -284,7 +284,7 @@ def test_random_bytes_over_every_counter_and_entry_never_crash_the_reader(
 ) -> None:
     ring = memory_ring("w", CAPACITY, mode=mode)
     memory: mmap.mmap = ring.memory
-    memory[layout.HEAD_BYTE : layout.RESERVED_BYTE] = data
+    memory[layout.HEAD_BYTE : layout.NAMES_USED_BYTE] = data
     memory[layout.ENTRIES_BYTE : layout.ENTRIES_BYTE + len(entries)] = entries
     reader = RingReader(memory, ring.identity)
     for final in (False, True):

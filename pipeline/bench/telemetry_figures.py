@@ -1,0 +1,159 @@
+"""Figures of the telemetry bench that one process can take by itself."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import limits
+from pipeline.telemetry import layout
+from pipeline.telemetry.aggregate import Aggregate, Span
+from pipeline.telemetry.layout import ENTRY_WORDS, Identity, Mode, Proof
+from pipeline.telemetry.native import VARIABLE
+from pipeline.telemetry.reader import RingReader
+from pipeline.telemetry.ring import memory_ring
+from pipeline.telemetry.sketch import Sketch
+from pipeline.telemetry.source import Source
+
+REPEATS = 7
+CAPACITY = 1 << 16
+IDLE_RINGS = 32
+
+_ALLOCATIONS = """
+import gc, json, sys, tracemalloc
+from pipeline.telemetry.recorder import RingRecorder
+from pipeline.telemetry.ring import memory_ring
+recorder = RingRecorder(memory_ring("bench", 1 << 16))
+record = recorder.record
+def many(count, record=record):
+    for _ in range(count):
+        record(15, 77)
+def none(count):
+    for _ in range(count):
+        pass
+def left(work):
+    gc.collect()
+    before = sys.getallocatedblocks()
+    work(10_000)
+    return sys.getallocatedblocks() - before
+many(10)
+blocks = min(left(many) - left(none) for _ in range(5))
+tracemalloc.start()
+many(10)
+tracemalloc.reset_peak()
+before = tracemalloc.get_traced_memory()[0]
+many(10_000)
+print(json.dumps([blocks, tracemalloc.get_traced_memory()[1] - before]))
+"""
+_IMPORT = "import sys, pipeline.telemetry; print('zmq' in sys.modules)"
+
+
+def allocations(choice: str) -> tuple[int, int]:
+    """(memory blocks left behind by 10,000 records, highest memory during them in bytes)."""
+    ran = _python(_ALLOCATIONS, {**os.environ, VARIABLE: choice})
+    blocks, peak = json.loads(ran)
+    return blocks, peak
+
+
+def import_ms() -> tuple[float, bool]:
+    """(time that importing the package adds to an interpreter's start, best of several; loads it zmq?)."""
+    bare = min(_start_ms("pass") for _ in range(REPEATS))
+    return min(_start_ms(_IMPORT) for _ in range(REPEATS)) - bare, _python(_IMPORT).strip() == "True"
+
+
+def drain_per_s(batch: int) -> float:
+    """Proven entries a second out of a full ring, on one core."""
+    memory, identity = _full_ring()
+    words = memoryview(memory).cast("Q")
+    into = np.empty((batch, ENTRY_WORDS), dtype=np.int64)
+    best = 0.0
+    for _ in range(REPEATS):
+        words[layout.TAIL] = 0
+        reader, taken = RingReader(memory, identity), 0
+        begun = time.perf_counter()
+        while reader.waiting:
+            taken += reader.drain(into).kept
+        best = max(best, taken / (time.perf_counter() - begun))
+        assert taken == CAPACITY
+    return best
+
+
+def fold_per_s(batch: int) -> float:
+    """The same with all that the collector does with them: windows, totals, counters."""
+    memory, identity = _full_ring()
+    words = memoryview(memory).cast("Q")
+    into = np.empty((batch, ENTRY_WORDS), dtype=np.int64)
+    best, aggregate = 0.0, Aggregate()
+    for _ in range(REPEATS):
+        words[layout.TAIL] = 0
+        source, taken = Source(RingReader(memory, identity)), 0
+        aggregate.advance(time.monotonic_ns())
+        begun = time.perf_counter()
+        while source.reader.waiting:
+            kept = source.reader.drain(into).kept
+            aggregate.fold(into[:kept], [Span(source, 0, kept)], time.monotonic_ns())
+            taken += kept
+        best = max(best, taken / (time.perf_counter() - begun))
+    return best
+
+
+def percentile_speed() -> tuple[float, float]:
+    """(values a second into a sketch and out as four percentiles, times the speed of numpy.percentile)."""
+    values = np.random.default_rng(1).lognormal(12, 1, 1_000_000).astype(np.int64)
+    ours, theirs = 1e9, 1e9
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        sketch = Sketch()
+        sketch.add(values)
+        sketch.quantiles()
+        ours = min(ours, time.perf_counter() - begun)
+        begun = time.perf_counter()
+        np.percentile(values, (50, 95, 99, 99.9))
+        theirs = min(theirs, time.perf_counter() - begun)
+    return len(values) / ours, theirs / ours
+
+
+def idle_ring_bytes() -> float:
+    """Memory that a thread's ring takes which has recorded once."""
+    before = _resident_bytes()
+    rings = [memory_ring("idle", limits.DEFAULT_RING_ENTRIES) for _ in range(IDLE_RINGS)]
+    for ring in rings:
+        ring.put(1, 2, 3)
+    taken = (_resident_bytes() - before) / IDLE_RINGS
+    for ring in rings:
+        ring.close()
+    return taken
+
+
+def _full_ring() -> tuple[mmap.mmap, Identity]:
+    identity = Identity(CAPACITY, Mode.DROP_NEWEST, Proof.SEQUENCE, 1, 1, 1, "bench-0")
+    memory = mmap.mmap(-1, layout.ring_bytes(CAPACITY))
+    entries = np.frombuffer(memory, dtype=np.int64, offset=layout.ENTRIES_BYTE).reshape(CAPACITY, ENTRY_WORDS)
+    entries[:, 0] = time.monotonic_ns()
+    entries[:, 1] = np.random.default_rng(1).lognormal(12, 1, CAPACITY)
+    entries[:, 2] = 9 + np.arange(CAPACITY) % 13
+    entries[:, 3] = np.arange(1, CAPACITY + 1)
+    memoryview(memory).cast("Q")[layout.HEAD] = CAPACITY
+    return memory, identity
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def _start_ms(code: str) -> float:
+    begun = time.perf_counter()
+    _python(code)
+    return (time.perf_counter() - begun) * 1000
+
+
+def _python(code: str, environment: dict[str, str] | None = None) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout

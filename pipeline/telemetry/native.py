@@ -1,0 +1,45 @@
+"""Which writer is in use: the C extension where it was built, else Python. Both write the same bytes.
+
+`RINGLINE_TELEMETRY=python` in the environment chooses Python although the extension is there.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+from pipeline.telemetry import layout
+
+VARIABLE = "RINGLINE_TELEMETRY"
+INTERFACE = 2
+"""Raised with every change of what C and Python expect of each other; a stale build is then not used."""
+LAYOUT = (
+    layout.HEAD,
+    layout.TAIL,
+    layout.DROPPED,
+    layout.HEARTBEAT,
+    layout.ENTRIES,
+    layout.ENTRY_WORDS,
+    INTERFACE,
+)
+
+
+def load(choice: str) -> tuple[ModuleType | None, str]:
+    """The extension, or None and why."""
+    if choice == "python":
+        return None, f"{VARIABLE}=python"
+    try:
+        from pipeline.telemetry import _fast
+    except ImportError as error:
+        return None, f"the C extension is not built ({error})"
+    if _fast.LAYOUT != LAYOUT:
+        return None, "the C extension was built from other sources; build it again"
+    return _fast, ""
+
+
+extension, why_python = load(os.environ.get(VARIABLE, ""))
+
+
+def writer_name() -> str:
+    """`C` or `Python`."""
+    return "C" if extension is not None else "Python"

@@ -1,0 +1,15 @@
+"""What pyproject.toml cannot say: the telemetry writer in C, which is built where a compiler is and left out
+quietly where none is."""
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "pipeline.telemetry._fast",
+            ["pipeline/telemetry/_fast.c"],
+            extra_compile_args=["-O3"],
+            optional=True,
+        )
+    ]
+)

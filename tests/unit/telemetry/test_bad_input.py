@@ -1,0 +1,174 @@
+"""Whatever lies in the telemetry directory: refused by a counted name or survived, the others still read."""
+
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.clock import FakeClock
+from pipeline.telemetry import EventID, layout, open_recorder
+from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.prometheus import as_openmetrics, render
+from pipeline.telemetry.ring import create_ring
+from pipeline.telemetry.view import build_snapshot
+
+FIELDS = {
+    "magic": 0,
+    "version": 8,
+    "capacity": 16,
+    "mode": 24,
+    "proof": 32,
+    "pid": 40,
+    "process start": 48,
+    "generation": 56,
+    "name": 64,
+    "head": layout.HEAD_BYTE,
+    "tail": layout.TAIL_BYTE,
+    "dropped seen": layout.DROPPED_SEEN_BYTE,
+    "dropped": layout.DROPPED_BYTE,
+    "heartbeat": layout.HEARTBEAT_BYTE,
+    "closed": layout.CLOSED_BYTE,
+    "names used": layout.NAMES_USED_BYTE,
+    "names": layout.NAMES_BYTE,
+}
+words = st.one_of(
+    st.binary(min_size=8, max_size=8),
+    st.sampled_from([0, 1, 63, 64, 65, (1 << 31) - 1, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]).map(
+        lambda number: number.to_bytes(8, "little")
+    ),
+)
+
+
+def look(collector: Collector, clock: FakeClock) -> None:
+    """All that a collector does with what it knows."""
+    collector.tick(final=True)
+    collector.tick(final=True)
+    build_snapshot(collector, clock.monotonic_ns(), clock.wall_us())
+    render(collector, clock.monotonic_ns())
+
+
+@settings(max_examples=250)
+@given(changes=st.dictionaries(st.sampled_from(sorted(FIELDS)), words, min_size=1, max_size=3))
+def test_any_bytes_in_any_field_of_a_header(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[str, bytes]
+) -> None:
+    directory = tmp_path_factory.mktemp("rings")
+    clock = FakeClock()
+    good = open_recorder(directory, "agent-0", 64, now=clock.monotonic_ns)
+    good.record(EventID.AGENT_DECISION, 5)
+    ring = create_ring(directory, "agent-1", 64)
+    for number in range(10):
+        ring.put(clock.monotonic_ns(), number, 15)
+    assert ring.path is not None
+    bad = bytearray(ring.path.read_bytes())
+    ring.close()
+    for field, word in changes.items():
+        bad[FIELDS[field] : FIELDS[field] + 8] = word
+    (directory / "agent-1.1.ab.ring").write_bytes(bad)
+    collector = Collector(directory, now=clock.monotonic_ns)
+    look(collector, clock)
+    stages = {group for group, _ in collector.aggregate.latencies.series}
+    assert "agent" in stages  # the good one was read
+    known = {"bad_magic", "other_version", "bad_capacity", "bad_size", "bad_mode", "bad_name", "bad_names"}
+    assert set(collector.folder.refused) <= known | {"absurd_head", "absurd_dropped"}
+    collector.close()
+    good.close()
+    shutil.rmtree(directory)
+
+
+@settings(max_examples=100)
+@given(seed=st.integers(0, 1 << 32), size=st.integers(0, 3 * 4096))
+def test_a_file_of_random_bytes(tmp_path_factory: pytest.TempPathFactory, seed: int, size: int) -> None:
+    directory = tmp_path_factory.mktemp("rings")
+    (directory / "x.1.ab.ring").write_bytes(random.Random(seed).randbytes(size))
+    clock = FakeClock()
+    collector = Collector(directory, now=clock.monotonic_ns)
+    look(collector, clock)
+    assert sum(collector.folder.refused.values()) == 1
+    collector.close()
+    shutil.rmtree(directory)
+
+
+def test_a_clock_that_stands_still(tmp_path: Path) -> None:
+    """Of the writer, of the collector, or both: counts are right, and nothing divides by no time at all."""
+    clock = FakeClock()
+    recorder = open_recorder(tmp_path, "agent-0", 256, now=clock.monotonic_ns)
+    collector = Collector(tmp_path, now=clock.monotonic_ns)
+    for _ in range(5):
+        for _ in range(20):
+            recorder.end(EventID.AGENT_DECISION, recorder.start(EventID.AGENT_DECISION))
+        recorder.gauge(EventID.CPU, 5)
+        look(collector, clock)
+    figures = collector.aggregate.latencies.figures([0], 1)
+    assert (figures.count, figures.p99, figures.maximum) == (100, 0, 0)
+    collector.close()
+    recorder.close()
+
+
+def _page(directory: Path) -> bytes:
+    clock = FakeClock()
+    recorders = [
+        open_recorder(directory, name, 256, now=clock.monotonic_ns)
+        for name in ("gateway-0", "agent-0", "agent-1", 'odd "name"\\-0')
+    ]
+    for number, recorder in enumerate(recorders):
+        for event in (EventID.GATEWAY_RECEIVE, EventID.AGENT_DECISION, EventID.END_TO_END):
+            for step in range(30):
+                recorder.record(event, 1000 * step * (number + 1))
+        for fact in range(32, 45):
+            recorder.gauge(fact, 3)
+            recorder.count(fact, 3)
+    (directory / "foreign").touch()
+    collector = Collector(directory, now=clock.monotonic_ns)
+    collector.tick(final=True)
+    page = render(collector, clock.monotonic_ns())
+    collector.close()
+    for recorder in recorders:
+        recorder.close()
+    return page
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
+def test_promtool_has_nothing_to_say_about_the_metrics(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        ["promtool", "check", "metrics"], input=_page(tmp_path), capture_output=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+
+
+def test_openmetrics_is_the_same_page_by_its_own_rules(tmp_path: Path) -> None:
+    page = _page(tmp_path).decode()
+    lines = as_openmetrics(page.encode()).decode().splitlines()
+    assert lines[-1] == "# EOF"
+    counters = {line.split()[2] for line in lines if line.startswith("# TYPE ") and line.endswith(" counter")}
+    assert counters
+    assert not [name for name in counters if name.endswith("_total")]
+    samples = [line for line in lines if not line.startswith("#")]
+    assert samples == [line for line in page.splitlines() if not line.startswith("#")]
+    for name in counters:
+        assert any(line.startswith(name + "_total") for line in samples)
+
+
+def test_exported_bucket_counts_are_exact(tmp_path: Path) -> None:
+    recorder = open_recorder(tmp_path, "agent-0", 4096)
+    dice = random.Random(1)
+    values = [int(2 ** dice.uniform(5, 30)) for _ in range(1000)] + [1 << k for k in range(10, 30)]
+    for value in values:
+        recorder.record(EventID.AGENT_DECISION, value)
+    collector = Collector(tmp_path)
+    collector.tick(final=True)
+    found = 0
+    for line in render(collector, 0).decode().splitlines():
+        if line.startswith("ringline_latency_seconds_bucket") and "+Inf" not in line:
+            bound = float(line.partition('le="')[2].partition('"')[0])
+            assert int(line.split()[-1]) == sum(value <= round(bound * 1e9) for value in values)
+            found += 1
+    assert found == 28
+    collector.close()
+    recorder.close()
+    assert os.listdir(tmp_path) == []  # noqa: PTH208

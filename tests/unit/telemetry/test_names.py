@@ -1,0 +1,104 @@
+"""Events of one's own: a name for an id, understood by whoever reads the ring."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.telemetry import event_name, names, open_recorder, register_event
+from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.layout import NAMES_BYTE, NAMES_BYTES, NAMES_USED, RefusedRingError
+from pipeline.telemetry.recorder import RingRecorder
+from pipeline.telemetry.ring import create_ring
+
+
+@pytest.fixture(autouse=True)
+def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "_ids", {})
+    monkeypatch.setattr(names, "_records", [])
+
+
+def test_a_name_has_one_id_and_an_id_one_name() -> None:
+    checkout, refund = register_event("checkout"), register_event("refund")
+    assert (checkout, refund) == (1024, 1025)
+    assert register_event("checkout") == checkout
+    assert event_name(refund) == "refund"
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * 65, "a\nb", "GC_PAUSE"])
+def test_a_name_that_cannot_be_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="event"):
+        register_event(wrong)
+
+
+def test_more_names_than_a_header_holds_are_refused() -> None:
+    def too_many() -> None:
+        for number in range(10_000):
+            register_event(f"event number {number}")
+
+    with pytest.raises(ValueError, match="at most"):
+        too_many()
+
+
+def test_two_processes_may_number_their_events_differently(tmp_path: Path) -> None:
+    """What each calls 1024 is another event; what both call `refund` is one."""
+    one = open_recorder(tmp_path, "web-0", 64)
+    one.record(register_event("checkout"), 5)
+    one.record(register_event("refund"), 7)
+    names._ids.clear()
+    names._records.clear()
+    other = open_recorder(tmp_path, "web-1", 64)
+    assert isinstance(one, RingRecorder)
+    one.ring.path = None  # it belongs to another process: what is registered now is not its
+    refund = register_event("refund")
+    assert refund == 1024
+    other.record(refund, 9)
+    other.start(refund, 7)
+    collector = Collector(tmp_path)
+    collector.tick(final=True)
+    latencies = collector.aggregate.latencies
+    counts = {
+        event_name(event): latencies.figures([series], None).count
+        for (_, event), series in latencies.series.items()
+    }
+    assert counts == {"checkout": 1, "refund": 2}
+    assert [source.inside() for source in collector.sources if source.inside()] == [
+        ("refund for event 00000007",)
+    ]
+    collector.close()
+
+
+def test_names_that_come_later_are_learned(tmp_path: Path) -> None:
+    recorder = open_recorder(tmp_path, "web-0", 64)
+    collector = Collector(tmp_path)
+    collector.tick(final=True)
+    recorder.record(register_event("late"), 5)
+    collector.tick(final=True)
+    assert [event_name(event) for _, event in collector.aggregate.latencies.series] == ["late"]
+    collector.close()
+    recorder.close()
+
+
+@given(records=st.binary(max_size=200))
+def test_random_bytes_are_names_or_refused(records: bytes) -> None:
+    with suppress(RefusedRingError):
+        found = names.parse_names(records)
+        again = b"".join(
+            event.to_bytes(2, "little") + bytes([len(name.encode())]) + name.encode()
+            for event, name in found.items()
+        )
+        assert again == records
+
+
+@pytest.mark.parametrize("used", [1, 3, NAMES_BYTES, NAMES_BYTES + 1, 1 << 63])
+def test_a_ring_whose_names_cannot_be_is_refused_by_name(tmp_path: Path, used: int) -> None:
+    ring = create_ring(tmp_path, "web-0", 64)
+    ring.memory[NAMES_BYTE : NAMES_BYTE + 4] = b"\xff" * 4
+    ring.words[NAMES_USED] = used
+    collector = Collector(tmp_path)
+    collector.tick(final=True)
+    assert collector.folder.refused == {"bad_names": 1}
+    collector.close()
+    ring.close()
