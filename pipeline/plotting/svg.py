@@ -11,6 +11,11 @@ from html import escape
 from typing import NamedTuple
 
 SERIES_COLOURS = 8
+TICK_DECIMALS = 12
+SMALLEST_SPAN = 1e-10
+"""Below it five ticks would coincide at TICK_DECIMALS."""
+SMALLEST_SHARE = 1e-14
+"""A span this small beside its values is some tens of steps of a double's 53 bits: not to be divided."""
 _WIDTH, _HEIGHT = 760, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 10, 26
 _ROW = 24
@@ -126,14 +131,19 @@ def _range_row(
 
 
 def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values (1, 2 or 5 times a power of ten apart) that enclose `low` and `high`."""
-    if not high > low:
-        low, high = low - 0.5 * (abs(low) or 1), low + 0.5 * (abs(low) or 1)
+    """Round values (1, 2 or 5 times a power of ten apart) that enclose `low` and `high`.
+
+    A span too small to divide is drawn as a point: its ticks reach half its size to either side.
+    """
+    size = max(abs(low), abs(high))
+    if not high - low > max(SMALLEST_SPAN, SMALLEST_SHARE * size):
+        around = size / 2 if size > SMALLEST_SPAN else 0.5
+        low, high = low - around, low + around
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
     first, last = math.floor(low / step), math.ceil(high / step)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    return [round(index * step, TICK_DECIMALS) for index in range(first, last + 1)]
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:

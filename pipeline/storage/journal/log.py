@@ -99,6 +99,8 @@ class Log:
         """Add a record in memory and return its sequence. `active` is the segment it went to."""
         with self._lock:
             if self._chunk is None:
+                # Both into one file, as `growth` has promised: a group alone must not begin a segment.
+                self._make_room(GROUP_BYTES + RECORD_HEAD_BYTES + len(body))
                 sequence = self._next_sequence
                 chunk = self._put(GROUP, WORD.pack(0))
                 chunk.group = sequence
@@ -143,9 +145,7 @@ class Log:
 
     def _put(self, tag: bytes, body: bytes) -> _Chunk:
         size = RECORD_HEAD_BYTES + len(body)
-        segment = self.active
-        if segment is None or segment.filled + size > segment.size:
-            segment = self._rotate(HEADER_BYTES + size)
+        segment = self._make_room(size)
         chunk = self._chunk
         if chunk is None or chunk.segment is not segment:
             chunk = self._begin_chunk(segment)
@@ -153,6 +153,12 @@ class Log:
         segment.filled += size
         self._next_sequence += 1
         return chunk
+
+    def _make_room(self, size: int) -> Segment:
+        segment = self.active
+        if segment is None or segment.filled + size > segment.size:
+            segment = self._rotate(HEADER_BYTES + size)
+        return segment
 
     def _rotate(self, need: int) -> Segment:
         size = max(self._segment_bytes, need)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.plotting.svg import Line, Range, lines, nice_ticks, ranges
@@ -9,6 +9,10 @@ finite = st.floats(-1e9, 1e9, allow_nan=False)
 
 
 @given(finite, finite)
+@example(0.0, 5e-324)
+@example(5e-324, 5e-324)
+@example(-1e-300, 1e-300)
+@example(1e9, 1e9 + 2e-7)
 def test_ticks_enclose_their_values_in_equal_round_steps(low: float, high: float) -> None:
     ticks = nice_ticks(low, high)
     assert ticks == sorted(ticks)
@@ -17,6 +21,10 @@ def test_ticks_enclose_their_values_in_equal_round_steps(low: float, high: float
     if high > low:
         assert ticks[0] <= low + slack
         assert ticks[-1] >= high - slack
+
+
+def test_a_span_too_small_to_divide_is_drawn_as_a_point() -> None:
+    assert nice_ticks(0.0, 5e-324) == nice_ticks(0.0, 0.0) == [-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6]
 
 
 @given(st.lists(finite, min_size=2, max_size=20))

@@ -3,17 +3,19 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from typing import ClassVar
 
 import msgspec
 import pytest
 from standardwebhooks import Webhook
 
-from pipeline.clock import SystemClock
+from pipeline.clock import NS_PER_MS, SystemClock
 from pipeline.replay.client import Client, brief
 from pipeline.replay.fake_gateway import ACCEPT, Answer, FakeGateway, Request, Script
 from pipeline.replay.history import read_history
-from pipeline.replay.lane import retry_after_s
-from pipeline.replay.posts import webhook_id
+from pipeline.replay.lane import Lane, retry_after_s
+from pipeline.replay.pacer import Pacer
+from pipeline.replay.posts import Post, webhook_id
 from pipeline.replay.spec import Result, Task
 from pipeline.signing import parse_secret, secret_text
 
@@ -178,10 +180,47 @@ def test_a_silent_gateway_is_given_up_and_asked_again(monkeypatch: pytest.Monkey
     assert result.retries == {"connection": 5}
 
 
-def test_a_rate_is_kept_over_all_lanes() -> None:
+class Slots(Pacer):
+    """A pacer that remembers what it gave out."""
+
+    __slots__ = ()
+    given: ClassVar[list[int]] = []
+    start_ns: ClassVar[int] = 0
+
+    def __init__(self, rate: float | None, start_ns: int) -> None:
+        super().__init__(rate, start_ns)
+        Slots.given, Slots.start_ns = [], start_ns
+
+    def slot_ns(self, now_ns: int) -> int:
+        slot = super().slot_ns(now_ns)
+        Slots.given.append(slot)
+        return slot
+
+
+def test_a_rate_is_kept_over_all_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what was planned, asked of the loop and sent: a busy machine delays these, and changes none."""
+    sent_ns: list[int] = []
+    waits_s: list[float] = []
+    request, wait = Client.request, Lane._wait
+
+    def sending(client: Client, post: Post) -> bytes:
+        sent_ns.append(client.now_ns())
+        return request(client, post)
+
+    def waiting(lane: Lane, delay_s: float) -> None:
+        waits_s.append(delay_s)
+        wait(lane, delay_s)
+
+    monkeypatch.setattr("pipeline.replay.client.Pacer", Slots)
+    monkeypatch.setattr(Client, "request", sending)
+    monkeypatch.setattr(Lane, "_wait", waiting)
     result, _ = play(limit=60, rate=200.0)
-    assert result.total == 60
-    assert 0.28 <= result.elapsed_s < 3
+    assert result.accepted == dict.fromkeys(HISTORY, 12)
+    planned = [Slots.start_ns + number * 5 * NS_PER_MS for number in range(60)]
+    assert Slots.given == planned, "one grid for all lanes, none left out"
+    assert len(sent_ns) == 60
+    assert all(sent >= slot for sent, slot in zip(sorted(sent_ns), planned, strict=True)), "sent too early"
+    assert all(0 < delay_s <= 0.295 for delay_s in waits_s), "waited beyond the last slot"
 
 
 def test_time_ends_a_task_that_has_no_other_end() -> None:

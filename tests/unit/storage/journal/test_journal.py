@@ -218,6 +218,30 @@ def test_a_halt_gets_through_when_the_journal_is_full(bench: Bench) -> None:
     assert bench.accept(None, b"halt", births={"trading": b"halt"}).deliveries
 
 
+def test_control_events_cannot_fill_a_journal_beyond_its_bound(bench: Bench) -> None:
+    bench.fill()
+
+    def halt(times: int) -> None:
+        for _ in range(times):
+            bench.accept(None, b"halt", births={"trading": b"halt"})
+
+    with pytest.raises(JournalFullError, match="bytes in use"):
+        halt(10_000)
+    assert SMALL.max_bytes - SMALL.segment_bytes < bench.journal.bytes_used <= SMALL.max_bytes
+
+
+def test_an_event_larger_than_a_segment_takes_one_file_however_little_was_left() -> None:
+    for left in range(0, 200, 3):
+        bench = Bench()
+        bench.accept("A", bytes(SMALL.segment_bytes - 300 + left))
+        bench.journal.sync()
+        bench.accept("B", bytes(100_000))
+        bench.journal.sync()
+        sizes = sorted(bench.disk.size(name) for name in bench.disk.names() if name.endswith(".seg"))
+        assert len(sizes) == 2, f"{sizes}: room for a group and not for the event"
+        assert sum(sizes) == bench.journal.bytes_used
+
+
 # ---- progress and recovery ---------------------------------------------------------------------------------
 
 
