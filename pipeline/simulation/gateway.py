@@ -15,7 +15,7 @@ from pipeline.simulation.story import Story, ViolationError
 from pipeline.stages.gateway.desk import Desk
 from pipeline.storage.journal import Journal, JournalFullError
 from pipeline.storage.journal.memory_disk import MemoryDisk
-from pipeline.transport.dispatcher import Pending
+from pipeline.transport.key_line import Pending
 from pipeline.transport.memory import MemoryNetwork
 
 NAME = "gateway-0"

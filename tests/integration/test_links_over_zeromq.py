@@ -19,8 +19,9 @@ from pipeline.errors import MissingError
 from pipeline.messages import Fate
 from pipeline.transport import wire
 from pipeline.transport.aio import DispatcherLoop
-from pipeline.transport.dispatcher import Dispatcher, Pending
+from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.judge import Judge
+from pipeline.transport.key_line import Pending
 from pipeline.transport.loop import Loop
 from pipeline.transport.members import FixedMembers
 from pipeline.transport.settings import NoMeter, Timing

@@ -23,8 +23,9 @@ from pipeline.delivery import (
     exec_digest,
 )
 from pipeline.messages import Fate
-from pipeline.transport.dispatcher import Dispatcher, Pending
+from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.judge import Judge
+from pipeline.transport.key_line import Pending
 from pipeline.transport.memory import MemoryNetwork, Weather, calm
 from pipeline.transport.settings import Timing
 from pipeline.transport.worker import Worker

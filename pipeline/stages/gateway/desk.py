@@ -12,7 +12,8 @@ from pipeline.clock import NS_PER_US, US_PER_S, Clock
 from pipeline.delivery import Delivery
 from pipeline.messages import Fate, is_control
 from pipeline.storage.journal import Journal
-from pipeline.transport.dispatcher import Dispatcher, Pending
+from pipeline.transport.dispatcher import Dispatcher
+from pipeline.transport.key_line import Pending
 from pipeline.transport.settings import Meter, Timing
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from pipeline.storage.journal import Journal
 from pipeline.telemetry.events import EventID
 from pipeline.trading.instruments import Instruments
 from pipeline.transport.aio import DispatcherLoop
-from pipeline.transport.dispatcher import Pending
+from pipeline.transport.key_line import Pending
 from pipeline.transport.members import local_members
 from pipeline.transport.settings import correlation_of
 from pipeline.transport.sockets import Sockets
