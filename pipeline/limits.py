@@ -132,6 +132,15 @@ MAX_QUERY_ROWS = 10_000
 """Rows one query answers; more come by paging on."""
 VERIFY_PAGE_ROWS = 1_000
 """Rows read at a time: progress is told, and the writer can checkpoint, between pages."""
+POSTGRES_CONNECT_S = 5
+"""A server that does not answer by then is away."""
+POSTGRES_LOCK_S = 10
+"""A batch takes milliseconds: a worker that holds the head of the chain this long is paused or gone."""
+POSTGRES_RETRY_S = 30
+"""A server is waited for this long, as a restart takes seconds; then the worker ends and says so."""
+POSTGRES_PAUSE_MIN_MS = 10
+POSTGRES_PAUSE_MAX_MS = 500
+"""Between two attempts, doubled each time: back at once after a blip, no storm while it is away."""
 
 # ---- telemetry ------------------------------------------------------------------------------------------
 RING_ENTRY_BYTES = 32
@@ -179,6 +188,8 @@ MAX_FAILURE_TEXT_BYTES = 64 * KIB
 """What a child may say about why it cannot start: 64 KiB is one pipe, and 500 configuration faults."""
 
 assert RESTART_PAUSE_MIN_MS <= RESTART_PAUSE_MAX_MS
+assert POSTGRES_PAUSE_MIN_MS <= POSTGRES_PAUSE_MAX_MS
+assert POSTGRES_LOCK_S < POSTGRES_RETRY_S
 assert MAX_BODY_BYTES < MAX_RECORD_BYTES < MAX_FRAME_BYTES
 assert MAX_BODY_BYTES < MAX_DISCARD_BYTES < MAX_PARTIAL_BYTES
 assert MIN_SEGMENT_BYTES <= MAX_SEGMENT_BYTES

@@ -1,21 +1,19 @@
-"""Where the audit of a configuration is."""
+"""The audit of a configuration, opened for as long as a command reads it."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.storage.audit import AuditReader
-
-FILE = "audit.sqlite"
+from pipeline.storage.audit.engines import open_reader
 
 
 @contextlib.contextmanager
 def open_audit(config: Config) -> Iterator[AuditReader]:
     """Opens it read-only, also while the pipeline runs. Raises MissingError when there is none."""
-    reader = AuditReader.open(Path(config.data_dir) / FILE)
+    reader = open_reader(config)
     try:
         yield reader
     finally:

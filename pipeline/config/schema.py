@@ -94,7 +94,14 @@ class Audit(Section, frozen=True):
     host: Host = "127.0.0.1"
     port: Port = 8005
     workers: Workers = 1
-    engine: Literal["sqlite"] = "sqlite"
+    engine: Literal["sqlite", "postgres"] = "sqlite"
+    """`postgres` needs a server and the extra `ringline[postgres]`; then several workers keep one chain."""
+    dsn_file: str = ""
+    """A file with the DSN of the PostgreSQL server, which may hold a password; beats `dsn_env`."""
+    dsn_env: Annotated[str, Meta(min_length=1)] = "RINGLINE_AUDIT_DSN"
+    """The environment variable with the DSN."""
+    postgres_schema: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "ringline"
+    """One pipeline a schema; it is made on the first start."""
     batch: Annotated[int, Meta(ge=1, le=limits.MAX_AUDIT_BATCH)] = 256
     """Rows of one transaction at most; a batch is whatever arrived during the commit before."""
     state_every: Annotated[int, Meta(ge=1, le=4096)] = limits.STATE_EVERY_ROWS

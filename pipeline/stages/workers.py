@@ -10,7 +10,7 @@ from pipeline.stages.appender import Appender
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.meter import LinkMeter
-from pipeline.storage.audit import SqliteAuditStore
+from pipeline.storage.audit.engines import open_store
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.exec import ExecLogic
@@ -79,7 +79,7 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     context = Context("audit", ordinal, config)
     meter = context.link_meter()
     hand = context.in_hand()
-    store = SqliteAuditStore.open(context.data_dir / "audit.sqlite", config.audit.state_every)
+    store = open_store(config)
     appender = Appender(store, hand, context.recorder, context.clock.monotonic_ns)
     judge = Judge(
         context.name, context.boot, appender.append, store.tail, context.timing,

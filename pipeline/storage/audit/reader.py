@@ -1,11 +1,9 @@
-"""Reads an SQLite audit while its writer goes on: queries, verification, digests, counts."""
+"""Reads an audit while its writer goes on: queries, verification, digests, counts."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -14,9 +12,9 @@ from pipeline.delivery import Delivery, decode_delivery
 from pipeline.errors import DamagedError, MissingError
 from pipeline.messages import Outcome
 from pipeline.storage.audit.chain import START, Link
+from pipeline.storage.audit.database import Database, SqliteDatabase
 from pipeline.storage.audit.digest import run_digest
 from pipeline.storage.audit.rows import COLUMNS, AuditRow, StoredRow
-from pipeline.storage.audit.schema import APPLICATION_ID, check_version
 from pipeline.storage.audit.verify import Verifier, VerifyReport
 
 Progress = Callable[[int, int], None]
@@ -31,35 +29,17 @@ _BY_KEY = "SELECT seq, body FROM rows WHERE (key, key_seq) > (?, ?) ORDER BY key
 class AuditReader:
     """A read-only view; every answer is as of its own moment. Belongs to one thread at a time."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._path = path
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._fetch = database.fetch
 
     @classmethod
     def open(cls, path: Path) -> AuditReader:
-        """Raises MissingError when there is no audit of a known version at `path`."""
-        if not path.is_file():
-            raise MissingError(f"audit {path}: there is none")
-        try:
-            connection = sqlite3.connect(
-                f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-            )
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.Error as error:
-            raise MissingError(f"audit {path}: cannot be read: {error}") from None
-        if application != APPLICATION_ID:
-            connection.close()
-            raise MissingError(f"audit {path}: is no audit of Ringline")
-        try:
-            check_version(version, str(path))
-        except MissingError:
-            connection.close()
-            raise
-        return cls(connection, path)
+        """Of an SQLite audit. Raises MissingError when there is no audit of a known version at `path`."""
+        return cls(SqliteDatabase.open(path))
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
 
     def rows(
         self,
@@ -88,7 +68,7 @@ class AuditReader:
 
     def by_webhook_id(self, webhook_id: str, source: str | None = None) -> list[AuditRow]:
         """The rows of a webhook-id, oldest first; reads the whole audit, as it is not indexed."""
-        found = self._select("WHERE instr(body, ?) ORDER BY seq", [webhook_id.encode()])
+        found = self._select(f"WHERE {self._database.contains('body')} ORDER BY seq", [webhook_id.encode()])
         return [
             row
             for row in found
@@ -153,10 +133,4 @@ class AuditReader:
         try:
             return decode_delivery(body)
         except msgspec.MsgspecError as error:
-            raise DamagedError(f"audit {self._path}: row {seq} cannot be read: {error}") from None
-
-    def _fetch(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
-        try:
-            return self._connection.execute(query, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise MissingError(f"audit {self._path}: cannot be read: {error}") from None
+            raise DamagedError(f"audit {self._database.name}: row {seq} cannot be read: {error}") from None
