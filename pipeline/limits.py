@@ -132,6 +132,10 @@ MAX_QUERY_ROWS = 10_000
 """Rows one query answers; more come by paging on."""
 VERIFY_PAGE_ROWS = 1_000
 """Rows read at a time: progress is told, and the writer can checkpoint, between pages."""
+MAX_CHECKPOINTS = 2_000
+"""Signed checkpoints kept in `data_dir/checkpoints`: a day and a half of one a minute, 400 KiB."""
+PRUNE_STEP_ROWS = 10_000
+"""Rows taken out in one transaction: about 100 ms in which the worker waits."""
 POSTGRES_CONNECT_S = 5
 """A server that does not answer by then is away."""
 POSTGRES_LOCK_S = 10

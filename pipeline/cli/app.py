@@ -26,7 +26,7 @@ COMMANDS = {
     "status": "Show what runs, where it listens and how it does.",
     "send": "Send one signed event.",
     "explain": "Tell the whole story of one event.",
-    "audit": "Verify and query the audit.",
+    "audit": "Verify, query, export, back up and prune the audit.",
     "config": "Check and show the configuration.",
     "bench": "Measure, beside the limits of this machine.",
     "simulate": "Run the product's own code under simulated faults.",

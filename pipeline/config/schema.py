@@ -105,6 +105,12 @@ class Audit(Section, frozen=True):
     batch: Annotated[int, Meta(ge=1, le=limits.MAX_AUDIT_BATCH)] = 256
     """Rows of one transaction at most; a batch is whatever arrived during the commit before."""
     state_every: Annotated[int, Meta(ge=1, le=4096)] = limits.STATE_EVERY_ROWS
+    origin: Annotated[str, Meta(pattern=r"^[^\s+]{1,64}$")] = "ringline/audit"
+    """The name in signed checkpoints and of the key that signs them; tells one pipeline's from another's."""
+    checkpoint_every_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
+    """The end of the chain is signed this often, into `data_dir/checkpoints`; 0 switches it off."""
+    checkpoint_file: str = ""
+    """The newest checkpoint is also written here: on a share it outlives whoever rewrites this machine."""
 
 
 class Telemetry(Section, frozen=True):

@@ -10,6 +10,8 @@ from pipeline.stages.appender import Appender
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.meter import LinkMeter
+from pipeline.storage.audit.chain import Link
+from pipeline.storage.audit.checkpoints import CheckpointWriter, load_signing_key
 from pipeline.storage.audit.engines import open_store
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
@@ -80,6 +82,7 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     meter = context.link_meter()
     hand = context.in_hand()
     store = open_store(config)
+    checkpoints = _checkpoints(ordinal, config, lambda: store.chain)
     appender = Appender(store, hand, context.recorder, context.clock.monotonic_ns)
     judge = Judge(
         context.name, context.boot, appender.append, store.tail, context.timing,
@@ -88,16 +91,32 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     sockets = Sockets(
         context.name, context.boot, bind=endpoint(config.audit.host, config.audit.port, ordinal)
     )
+    report = context.reporter(judge, meter)
+
+    def every(now_ns: int) -> None:
+        report(now_ns)
+        if checkpoints is not None:
+            checkpoints.tick(now_ns)
+
     loop = Loop(
         judge, sockets, context.clock, stop, context.timing, meter,
-        drain_s=config.supervisor.drain_s, every=(REPORT_EVERY_NS, context.reporter(judge, meter)),
+        drain_s=config.supervisor.drain_s, every=(REPORT_EVERY_NS, every),
     )  # fmt: skip
     ready()
     try:
         loop.run()
+        if checkpoints is not None:
+            checkpoints.write()
     finally:
         sockets.close()
         store.close()
         hand.close()
         context.recorder.close()
     return 0
+
+
+def _checkpoints(ordinal: int, config: Config, chain: Callable[[], Link]) -> CheckpointWriter | None:
+    """One worker signs, as the workers of an audit share its chain."""
+    if ordinal or not config.audit.checkpoint_every_s:
+        return None
+    return CheckpointWriter(config, load_signing_key(config), chain)

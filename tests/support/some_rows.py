@@ -37,3 +37,17 @@ def lone_row(key: str, key_seq: int = 1, a_prev: bytes = ORIGIN, x_prev: bytes =
         key, key_seq, event_id, "s", f"w{key}", 1, 0, b"payload", "v", b"decision", a_prev, a, b"",
         b"fills", x_prev, x, b"", "held",
     )  # fmt: skip
+
+
+def state_rows(count: int, state_every: int = 4) -> list[Delivery]:
+    """Of the KEYS in turn, a microsecond apart, with states in every `state_every`-th row of a key."""
+    rows: list[Delivery] = []
+    for number in range(count):
+        key, key_seq = KEYS[number % 3], number // 3 + 1
+        before = (rows[number - 3].a, rows[number - 3].x) if key_seq > 1 else ()
+        row = lone_row(key, key_seq, *before)
+        row.accepted_us = 1000 + number
+        if key_seq % state_every == 0:
+            row.agent_state = row.exec_state = f"state {number}".encode()
+        rows.append(row)
+    return rows

@@ -1,4 +1,4 @@
-"""What the PostgreSQL engine adds: several writers of one chain, restarts, versions, secrets that stay secret."""
+"""What the PostgreSQL engine adds: several writers of one chain, restarts, versions, untold secrets."""
 
 from __future__ import annotations
 
