@@ -136,6 +136,10 @@ MAX_CHECKPOINTS = 2_000
 """Signed checkpoints kept in `data_dir/checkpoints`: a day and a half of one a minute, 400 KiB."""
 PRUNE_STEP_ROWS = 10_000
 """Rows taken out in one transaction: about 100 ms in which the worker waits."""
+SPACE_EVERY_S = 5
+"""Free space is looked at this often: at 100 MB/s half a gigabyte goes in between."""
+SPACE_SAY_EVERY_S = 3600
+"""A disk that stays nearly full is reported again after this long."""
 POSTGRES_CONNECT_S = 5
 """A server that does not answer by then is away."""
 POSTGRES_LOCK_S = 10

@@ -113,6 +113,15 @@ class Audit(Section, frozen=True):
     """The newest checkpoint is also written here: on a share it outlives whoever rewrites this machine."""
 
 
+class Space(Section, frozen=True):
+    """Free space where `data_dir` is."""
+
+    warn_bytes: Annotated[int, Meta(ge=0, le=1024 * limits.GIB)] = 1 * limits.GIB
+    """Below this a warning is logged: with the default journal there is room for another one."""
+    floor_bytes: Annotated[int, Meta(ge=0, le=1024 * limits.GIB)] = 64 * limits.MIB
+    """Below this the gateway is unready; 0 switches it off. At most `warn_bytes`."""
+
+
 class Telemetry(Section, frozen=True):
     directory: str = ""
     """Where the rings live; empty: a folder of this instance's own under /dev/shm."""
@@ -216,6 +225,7 @@ class Config(Section, frozen=True):
     agent: Agent = Agent()
     exec: Exec = Exec()
     audit: Audit = Audit()
+    space: Space = Space()
     telemetry: Telemetry = Telemetry()
     supervisor: Supervisor = Supervisor()
     trading: Trading = Trading()

@@ -13,6 +13,7 @@ from pipeline.stages.meter import LinkMeter
 from pipeline.storage.audit.chain import Link
 from pipeline.storage.audit.checkpoints import CheckpointWriter, load_signing_key
 from pipeline.storage.audit.engines import open_store
+from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.exec import ExecLogic
@@ -93,8 +94,11 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     )
     report = context.reporter(judge, meter)
 
+    space = SpaceWatch.of(config, context.clock)
+
     def every(now_ns: int) -> None:
         report(now_ns)
+        space.look()
         if checkpoints is not None:
             checkpoints.tick(now_ns)
 
