@@ -136,6 +136,12 @@ MAX_CHECKPOINTS = 2_000
 """Signed checkpoints kept in `data_dir/checkpoints`: a day and a half of one a minute, 400 KiB."""
 PRUNE_STEP_ROWS = 10_000
 """Rows taken out in one transaction: about 100 ms in which the worker waits."""
+MAX_CLAIMS = 64
+"""Scopes that one entry may claim: more than any configuration has throttles for one symbol."""
+MAX_SCOPE_TIME_US = 31_536_000 * 10**6
+"""Window, spacing and cooldown of a scope: a year, as everywhere."""
+SCOPE_ANSWERS_A_KEY = 1024
+"""Answers remembered of a key: four times the messages of one key that can be in flight."""
 SPACE_EVERY_S = 5
 """Free space is looked at this often: at 100 MB/s half a gigabyte goes in between."""
 SPACE_SAY_EVERY_S = 3600

@@ -1,7 +1,7 @@
 """Warns before a disk is full: free space of the folders that the pipeline writes to, against two marks.
 
-Below `space.warn_bytes` a line is logged, and again about every hour while it lasts; below `space.floor_bytes`
-no new events should be taken, while there is still room to finish those accepted.
+Below `space.warn_bytes` a line is logged, and again about every hour while it lasts; below
+`space.floor_bytes` no new events should be taken, while there is still room to finish those accepted.
 """
 
 from __future__ import annotations

@@ -51,8 +51,10 @@ def test_the_defaults_are_fine() -> None:
         ),
         (
             {"space": {"warn_bytes": 10, "floor_bytes": 11}},
-            "space.floor_bytes = 11: at most space.warn_bytes (10), so that the warning comes before the "
-            "refusal",
+            (
+                "space.floor_bytes = 11: at most space.warn_bytes (10), so that the warning comes before the "
+                "refusal"
+            ),
         ),
         (
             {"agent": {"port": 65_530, "workers": 2}},
