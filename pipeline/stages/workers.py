@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Callable
 
 from pipeline.config import Config
+from pipeline.errors import RinglineError
 from pipeline.stages.agent_steps import AgentSteps
 from pipeline.stages.appender import Appender
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.meter import LinkMeter
 from pipeline.storage.audit.chain import Link
-from pipeline.storage.audit.checkpoints import CheckpointWriter, load_signing_key
-from pipeline.storage.audit.engines import open_store
+from pipeline.storage.audit.checkpoints import (
+    CheckpointWriter,
+    checkpoint_folder,
+    contradiction,
+    load_signing_key,
+)
+from pipeline.storage.audit.engines import open_reader, open_store
 from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
@@ -23,6 +31,8 @@ from pipeline.transport.members import endpoint, local_members
 from pipeline.transport.sockets import Sockets
 from pipeline.transport.steps import Steps
 from pipeline.transport.worker import Worker
+
+log = logging.getLogger(__name__)
 
 Ready = Callable[[], None]
 
@@ -120,7 +130,17 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
 
 
 def _checkpoints(ordinal: int, config: Config, chain: Callable[[], Link]) -> CheckpointWriter | None:
-    """One worker signs, as the workers of an audit share its chain."""
+    """One worker signs, as an audit's workers share its chain; none signs what contradicts the last."""
     if ordinal or not config.audit.checkpoint_every_s:
         return None
-    return CheckpointWriter(config, load_signing_key(config), chain)
+    key = load_signing_key(config)
+    folder = checkpoint_folder(config)
+    try:
+        with contextlib.closing(open_reader(config)) as reader:
+            fault = contradiction(reader, key.verify_key, folder)
+    except RinglineError as error:
+        fault = str(error)
+    if fault:
+        log.error("audit: %s; nothing is signed until %s is moved away: see `audit verify`", fault, folder)
+        return None
+    return CheckpointWriter(config, key, chain)

@@ -18,6 +18,7 @@ from pipeline.storage.atomic import replace_file
 from pipeline.storage.audit.chain import Link
 from pipeline.storage.audit.checkpoint import Checkpoint
 from pipeline.storage.audit.note import MAX_NOTE_BYTES, SigningKey, VerifyKey
+from pipeline.storage.audit.reader import AuditReader
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,23 @@ def read_note(file: Path) -> str:
 def latest(folder: Path) -> Path | None:
     """The newest checkpoint in `folder`."""
     return max(folder.glob(f"*{_SUFFIX}"), default=None)
+
+
+def contradiction(reader: AuditReader, key: VerifyKey, folder: Path) -> str:
+    """How the audit differs from the newest checkpoint in `folder`; empty when it does not, or there is none.
+
+    Raises RinglineError when the checkpoint or the audit cannot be read.
+    """
+    newest = latest(folder)
+    if newest is None:
+        return ""
+    signed, end = key.open(read_note(newest)), reader.head()
+    if end.seq < signed.size:
+        return f"it has {end.seq} rows, and {signed.size} were signed"
+    found, pruned = reader.link(signed.size), reader.pruned(key)
+    if found is None and pruned is not None and pruned.size >= signed.size:
+        return ""
+    return "" if found == (signed.size, signed.h) else f"row {signed.size} is not the one that was signed"
 
 
 class CheckpointWriter:

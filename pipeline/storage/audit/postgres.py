@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 _TYPES = ("int8", "text", "int8", "bytea", "int8", "text", "int4", "bytea", "bytea")
 """Of COLUMNS, for a binary COPY."""
-_INCOMING = "CREATE TEMPORARY TABLE incoming (LIKE rows) ON COMMIT DELETE ROWS"
+_INCOMING = "CREATE TEMPORARY TABLE incoming (LIKE rows INCLUDING STORAGE) ON COMMIT DELETE ROWS"
 _LOCK = "SELECT seq, h FROM head FOR UPDATE"
 _COPY = f"COPY incoming ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _TAKE = f"INSERT INTO rows ({COLUMNS}) SELECT {COLUMNS} FROM incoming ON CONFLICT DO NOTHING"  # noqa: S608

@@ -4,7 +4,7 @@ Lua counts in doubles, exact up to 2^53: times fit, notionals (63 bits) travel a
 
     KEYS  epoch, answers of the key, then for each claim: its window (zset: member by time), its scope (hash)
     ARGV  epoch, field of the answer, key_seq, time, enter | leave, answers to keep, then for each claim:
-          window, room, most notional (two limbs, the first -1: off), own notional (two), spacing, cooldown, member
+          window, room, most notional (two limbs, the first -1: off), own (two), spacing, cooldown, member
 """
 
 from __future__ import annotations

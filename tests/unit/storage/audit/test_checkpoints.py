@@ -19,6 +19,7 @@ from pipeline.storage.audit.checkpoint import Checkpoint, CheckpointError, Kept,
 from pipeline.storage.audit.checkpoints import (
     CheckpointWriter,
     checkpoint_folder,
+    contradiction,
     latest,
     load_public_key,
     load_signing_key,
@@ -189,3 +190,23 @@ def test_a_chain_written_anew_is_found(tmp_path: Path) -> None:
         report = reader.verify(signed=early)
     assert (report.ok, report.first_bad) == (False, 10)
     assert "written anew" in report.detail
+
+
+def test_an_audit_that_contradicts_the_last_checkpoint_is_noticed_at_a_start(
+    tmp_path: Path, config: Config, key: SigningKey
+) -> None:
+    folder = checkpoint_folder(config)
+    path = audit(tmp_path / "audit.db", 30)
+
+    def found(file: Path) -> str:
+        with contextlib.closing(AuditReader.open(file)) as reader:
+            return contradiction(reader, key.verify_key, folder)
+
+    assert found(path) == ""
+    with contextlib.closing(AuditReader.open(path)) as reader:
+        CheckpointWriter(config, key, lambda: reader.link(20) or Link(0, b"")).write()
+    assert found(path) == ""
+    assert found(audit(tmp_path / "restored.db", 10)) == "it has 10 rows, and 20 were signed"
+    with contextlib.closing(SqliteAuditStore.open(tmp_path / "forged.db")) as store:
+        store.append([lone_row(f"K{number}") for number in range(25)])
+    assert found(tmp_path / "forged.db") == "row 20 is not the one that was signed"
