@@ -12,12 +12,16 @@ which state is one tamper-evident record.
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from pipeline import limits
 from pipeline.messages import Fate
 
+KeyText = Annotated[str, Meta(min_length=1, max_length=limits.MAX_SYMBOL_CHARS)]
+"""Checked where bytes come in: a longer one is no message of ours."""
 DIGEST_BYTES = 32
 ORIGIN = bytes(DIGEST_BYTES)
 """The digest before a key's first event."""
@@ -32,7 +36,7 @@ class Delivery(Struct, array_like=True, gc=False):
     but a signal's clock (`accepted_us`, microseconds, never falling within a key).
     """
 
-    key: str
+    key: KeyText
     key_seq: int
     event_id: bytes
     source: str

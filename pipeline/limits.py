@@ -71,10 +71,22 @@ MAX_WINDOW_TRADES = 1000
 state that is stored and moved with its key."""
 MAX_STRATEGIES_A_KEY = 64
 """Strategies with a position or a throttle's memory in one symbol; each is part of the key's state."""
+MAX_SCOPE_ANSWERS = 65_536
+"""Answers of wide throttles that are remembered, so that an event decided again is answered the same: every
+event in flight on 16 full links, each with four legs."""
 MAX_RESTING_ORDERS = 256
 """Entries of one key that may wait for the next candle; exits may be as many again. All are in its state."""
+MAX_PARTIAL_ORDERS = 2 * MAX_RESTING_ORDERS
+"""Orders of one key that wait for volume; older ones fill whole, so that a state stays small on a symbol that
+hardly trades."""
+MAX_STRATEGY_INSTRUCTIONS = 300_000
+"""Bytecode instructions that one step of a user's strategy may take: about 50 ms under the guard that counts
+them, a hundred times what a slow one takes."""
 MAX_MEMORY_BYTES = 64 * KIB
 """What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
+
+MAX_SWEEP_RUNS = 100_000
+"""Combinations of one parameter sweep: a day's work of one core on a year of minutes."""
 
 # ---- links ----------------------------------------------------------------------------------------------
 MAX_FRAME_BYTES = 8 * MIB
@@ -181,6 +193,24 @@ MAX_REMEMBERED_DEAD = 64
 """Dead writers a snapshot still names."""
 MAX_STREAMS = 64
 """Clients of /v1/stream at one time; each costs a socket and a copy of the newest snapshot's reference."""
+
+# ---- performance ----------------------------------------------------------------------------------------
+MAX_THROUGHPUT_SAMPLES = 65_536
+"""Samples that a throughput monitor or a backlog tracker keeps: a minute at 1,000 events/s, about 8 MiB."""
+MAX_BASELINE_TRADES = 100_000
+"""Trades of one baseline: each is an event with an audit row, and nobody waits an hour for a baseline."""
+MAX_BASELINE_RATE = 10_000
+"""Trades per second: above it one sender that waits for each answer measures itself."""
+MAX_BASELINE_MS = 86_400_000
+"""A limit of a day: longer is a mistake in the unit."""
+MAX_BASELINE_CPU_PERCENT = 102_400
+"""Of one CPU: 1,024 of them."""
+MAX_BASELINE_MEMORY_MB = 1 << 30
+"""1 PiB."""
+MAX_BASELINE_ROUNDS = 1000
+MAX_BASELINE_CALLS = 100_000
+MAX_BASELINE_BYTES = 16 * MIB
+"""A baseline file: 1,000 rounds and 64 throttle scopes take 0.2 MiB."""
 
 # ---- processes ------------------------------------------------------------------------------------------
 IN_HAND_BYTES = 256

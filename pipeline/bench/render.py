@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
 
 from pipeline.bench.shape import Bench, Result
-from pipeline.replay.render_text import rich_table
-from pipeline.replay.tables import Table
+from pipeline.plotting.tables import Table
+from pipeline.plotting.text import rich_table
+from pipeline.replay.report import Machine
 
 _COLUMNS = ("", "value", "unit", "target", "met", "ratio", "to")
 
 
 def print_bench(bench: Bench, console: Console) -> None:
-    machine = bench.machine
-    rows = tuple(map(_row, bench.results))
+    print_results(bench.machine, bench.results, console)
+
+
+def print_results(machine: Machine, results: Iterable[Result], console: Console) -> None:
+    rows = tuple(map(_row, results))
     console.print(rich_table(Table(f"{machine.cpus} × {machine.cpu}", _COLUMNS, rows)))
 
 

@@ -28,6 +28,8 @@ COMMANDS = {
     "explain": "Tell the whole story of one event.",
     "audit": "Verify, query, export, back up and prune the audit.",
     "config": "Check and show the configuration.",
+    "backtest": "Run strategies over a file of candles, by the code that runs live.",
+    "baseline": "Is it healthy, and is it slower than it was?",
     "bench": "Measure, beside the limits of this machine.",
     "simulate": "Run the product's own code under simulated faults.",
     "worker": "Run one worker of a stage (what a container runs).",

@@ -60,3 +60,61 @@ def pipeline(config: Config, seconds: float, rate: float, keys: int, as_json: bo
         # A pipe has no width of its own; 80 columns would cut the names.
         print_bench(bench, Console(highlight=False, width=None if sys.stdout.isatty() else 140))
     return EXIT_OK if bench.met else EXIT_NO
+
+
+@command.command("backtest")
+@click.option("--candles", type=click.IntRange(min=1), default=200_000, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1337, show_default=True)
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="After a warm-up."
+)
+@click.option("--symbol", default="BTCUSDT", show_default=True)
+@click.option("--peers/--no-peers", default=True, help="Also measure other backtesters that are installed.")
+@json_option
+def backtest(candles: int, seed: int, repeats: int, symbol: str, peers: bool, as_json: bool) -> int:
+    """Measure the backtester: fast path, live path, start and memory.
+
+    JSON goes to stdout always; without --json a table for people goes to stderr. Exit code 1 when a target is
+    missed.
+
+    \b
+    Example:
+      ringline bench backtest --candles 200000 --repeats 5 --json
+    """
+    from pipeline.bench.backtest import Options, encode, run
+    from pipeline.bench.render import print_results
+
+    options = Options(candles=candles, seed=seed, repeats=repeats, symbol=symbol, peers=peers)
+    bench = run(options, lambda line: click.echo(line, err=True))
+    if not as_json:
+        from rich.console import Console
+
+        console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
+        print_results(bench.machine, bench.results, console)
+    sys.stdout.write(encode(bench).decode())
+    return EXIT_OK if bench.met else EXIT_NO
+
+
+@command.command("throttle")
+@click.option("--decisions", type=click.IntRange(min=1000), default=200_000, show_default=True)
+@click.option("--repeats", type=click.IntRange(1, 1000), default=3, show_default=True)
+@json_option
+def throttle(decisions: int, repeats: int, as_json: bool) -> int:
+    """Measure one decision of the trade throttle. Exit code 1 when the target is missed.
+
+    \b
+    Example:
+      ringline bench throttle --json
+    """
+    from pipeline.bench.render import print_bench
+    from pipeline.bench.shape import encode_bench
+    from pipeline.bench.throttle import Options, run
+
+    bench = run(Options(decisions=decisions, repeats=repeats), lambda line: click.echo(line, err=True))
+    if as_json:
+        sys.stdout.write(encode_bench(bench).decode())
+    else:
+        from rich.console import Console
+
+        print_bench(bench, Console(highlight=False, width=None if sys.stdout.isatty() else 140))
+    return EXIT_OK if bench.met else EXIT_NO

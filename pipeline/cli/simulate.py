@@ -54,7 +54,7 @@ def links(
       ringline simulate links --hard --without digests
     """
     from pipeline.simulation.rules import RULES
-    from pipeline.simulation.run import run_seeds
+    from pipeline.simulation.run import quiet, run_seeds
 
     if rules:
         for name, (meaning, _) in RULES.items():
@@ -62,6 +62,7 @@ def links(
         return EXIT_OK
     if rule is not None and rule not in RULES:
         raise click.BadParameter(f"{rule!r}: expected one of {', '.join(RULES)}", param_hint="--without")
+    quiet()
     counts: Counter[str] = Counter()
     failed: list[dict[str, Any]] = []
     began = shown = time.monotonic()

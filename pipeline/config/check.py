@@ -8,6 +8,8 @@ from decimal import Decimal
 from pipeline import limits
 from pipeline.config.schema import Config, Instrument, Strategy, Trading
 
+MAX_DEVIATIONS = 100
+"""A close is never further from its mean than √(n − 1) deviations, 31.6 of 1,000 bars."""
 PORT_STRIDE = 10
 """The k-th worker of a stage listens on its port + 10·k."""
 
@@ -57,6 +59,12 @@ def _journal(config: Config) -> Iterator[str]:
 
 
 def _stages(config: Config) -> Iterator[str]:
+    wide = [one.name for one in config.trading.throttles if one.per in ("strategy", "global")]
+    if wide and config.agent.workers > 1:
+        yield (
+            f"agent.workers = {config.agent.workers}: throttle {wide[0]} counts over all symbols, in the "
+            "memory of one agent; allowed: 1"
+        )
     if config.audit.workers > 1 and config.audit.engine == "sqlite":
         yield (
             f"audit.workers = {config.audit.workers}: SQLite allows one writer, and one writer keeps the "
@@ -106,7 +114,7 @@ def _trading(config: Config) -> Iterator[str]:
     if len(trading.strategies) > limits.MAX_STRATEGIES_A_KEY:
         yield f"trading.strategies: {len(trading.strategies)}; the limit is {limits.MAX_STRATEGIES_A_KEY}"
     for name, strategy in trading.strategies.items():
-        yield from _strategy(f"trading.strategies.{name}", strategy)
+        yield from _strategy(f"trading.strategies.{name}", strategy, trading)
         yield from _quantity(
             f"trading.strategies.{name}.quantity", strategy.quantity, trading, strategy.symbols
         )
@@ -114,6 +122,9 @@ def _trading(config: Config) -> Iterator[str]:
     if Decimal(trading.max_signal_quantity) <= 0:
         yield f"trading.max_signal_quantity = {trading.max_signal_quantity!r}: must be positive"
     yield from _throttles(trading)
+    for field in trading.risk.__struct_fields__:
+        if Decimal(getattr(trading.risk, field)) < 0:
+            yield f"trading.risk.{field} = {getattr(trading.risk, field)!r}: must not be negative"
     yield from _costs(config)
 
 
@@ -141,6 +152,16 @@ def _throttles(trading: Trading) -> Iterator[str]:
             yield f"{path}.multiplier = {throttle.multiplier!r}: allowed: 0 to 1"
         if Decimal(throttle.max_notional) < 0:
             yield f"{path}.max_notional = {throttle.max_notional!r}: must not be negative"
+        for place, other in enumerate(throttle.overrides):
+            where = f"{path}.overrides[{place}]"
+            if other.multiplier is not None and not 0 <= Decimal(other.multiplier) <= 1:
+                yield f"{where}.multiplier = {other.multiplier!r}: allowed: 0 to 1"
+            if other.max_notional is not None and Decimal(other.max_notional) < 0:
+                yield f"{where}.max_notional = {other.max_notional!r}: must not be negative"
+            if throttle.per in ("symbol", "global") and other.scope.strategy_id is not None:
+                yield f"{where}.scope.strategy_id: a count per {throttle.per} knows no strategies"
+            if throttle.per in ("strategy", "global") and other.scope.symbol is not None:
+                yield f"{where}.scope.symbol: a count per {throttle.per} knows no symbols"
 
 
 def _costs(config: Config) -> Iterator[str]:
@@ -150,9 +171,44 @@ def _costs(config: Config) -> Iterator[str]:
     ):
         if not 0 <= Decimal(text) <= limits.MAX_BPS:
             yield f"exec.{name} = {text!r}: allowed: 0 to {limits.MAX_BPS}"
+    share = config.exec.volume_limit_percent
+    if not 0 <= Decimal(share) <= 100:
+        yield f"exec.volume_limit_percent = {share!r}: allowed: 0 to 100"
+    elif Decimal(share) and config.exec.fill_policy == "signal_price":
+        yield (
+            f"exec.volume_limit_percent = {share!r}: orders never rest under fill_policy signal_price; "
+            "use next_open or worst_of_bar"
+        )
 
 
-def _strategy(path: str, strategy: Strategy) -> Iterator[str]:
+def _members(path: str, strategy: Strategy, trading: Trading) -> Iterator[str]:
+    if not strategy.members:
+        yield f"{path}.members: an ensemble needs at least one"
+    for name, weight in strategy.members.items():
+        member = trading.strategies.get(name)
+        if member is None:
+            known = ", ".join(sorted(trading.strategies))
+            yield f"{path}.members.{name}: no such strategy; there are {known}"
+        elif member.kind == "ensemble":
+            yield f"{path}.members.{name}: is an ensemble itself; an ensemble is made of strategies"
+        if Decimal(weight) <= 0:
+            yield f"{path}.members.{name} = {weight!r}: a weight must be positive"
+
+
+def _strategy(path: str, strategy: Strategy, trading: Trading) -> Iterator[str]:
+    if strategy.kind == "ensemble":
+        yield from _members(path, strategy, trading)
+    if strategy.kind == "custom" and not strategy.source:
+        yield f"{path}.source: missing; FILE.py:CLASS or the name of an entry point"
+    if strategy.kind == "mean_reversion" and not 0 < Decimal(strategy.deviations) <= MAX_DEVIATIONS:
+        yield f"{path}.deviations = {strategy.deviations!r}: above 0, at most {MAX_DEVIATIONS}"
+    if strategy.kind == "volatility_target":
+        if not 0 < Decimal(strategy.target_bps) <= limits.MAX_BPS:
+            yield f"{path}.target_bps = {strategy.target_bps!r}: above 0, at most {limits.MAX_BPS}"
+        if not 0 <= Decimal(strategy.rebalance_percent) <= 100:
+            yield f"{path}.rebalance_percent = {strategy.rebalance_percent!r}: allowed: 0 to 100"
+    if strategy.kind in ("mean_reversion", "volatility_target") and strategy.lookback < 2:
+        yield f"{path}.lookback = {strategy.lookback}: at least 2 for {strategy.kind}"
     if strategy.kind == "sma_cross" and strategy.fast >= strategy.slow:
         yield f"{path}.fast = {strategy.fast}: must be below slow ({strategy.slow})"
 

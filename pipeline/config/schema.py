@@ -20,6 +20,11 @@ Workers = Annotated[int, Meta(ge=1, le=limits.MAX_WORKERS)]
 PositiveSeconds = Annotated[int, Meta(ge=1, le=31_536_000)]
 
 
+_DAY = "(mon|tue|wed|thu|fri|sat|sun)"
+_CLOCK = "(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)"
+SESSION = rf"^(({_DAY}-{_DAY} )?{_CLOCK}-{_CLOCK})?(?!\n)$"
+
+
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every section."""
 
@@ -83,11 +88,13 @@ class Exec(Section, frozen=True):
     port: Port = 8004
     workers: Workers = 1
     max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
-    fill_policy: Literal["next_open", "signal_price"] = "next_open"
+    fill_policy: Literal["next_open", "signal_price", "worst_of_bar"] = "next_open"
     commission_bps: DecimalText = "1"
     """Commission in basis points of a fill's notional."""
     slippage_bps: DecimalText = "0"
     """Every fill is this much worse than its reference price."""
+    volume_limit_percent: DecimalText = "0"
+    """Of a candle's volume, what all orders of its symbol that rest may fill of it; 0: orders fill whole."""
 
 
 class Audit(Section, frozen=True):
@@ -147,12 +154,16 @@ class Instrument(Section, frozen=True):
     quantity_scale: Annotated[int, Meta(ge=0, le=limits.MAX_SCALE)] = 4
     tick: DecimalText = "0.0001"
     lot: DecimalText = "0.0001"
+    session: Annotated[str, Meta(pattern=SESSION)] = ""
+    """When entries may be made, in UTC, such as `mon-fri 14:30-21:00`; empty: always."""
 
 
 class Strategy(Section, frozen=True):
-    """One strategy; `fast` and `slow` (bars) for sma_cross, `lookback` and `exit_lookback` for breakout."""
+    """One strategy; `fast` and `slow` (bars) for sma_cross, `lookback` and `exit_lookback` for breakout,
+    `lookback` and `deviations` for mean_reversion, `lookback`, `target_bps` and `rebalance_percent` for
+    volatility_target, `members` for ensemble, `source` and `parameters` for custom."""
 
-    kind: Literal["sma_cross", "breakout"]
+    kind: Literal["sma_cross", "breakout", "mean_reversion", "volatility_target", "ensemble", "custom"]
     quantity: DecimalText = "100"
     symbols: tuple[SymbolText, ...] = ()
     """Symbols that it trades; empty: all."""
@@ -160,6 +171,18 @@ class Strategy(Section, frozen=True):
     slow: Annotated[int, Meta(ge=2, le=1000)] = 30
     lookback: Annotated[int, Meta(ge=1, le=1000)] = 20
     exit_lookback: Annotated[int, Meta(ge=1, le=1000)] = 10
+    deviations: DecimalText = "2"
+    """Standard deviations from the mean that are far."""
+    target_bps: DecimalText = "100"
+    """The volatility aimed at: standard deviation of a bar's return."""
+    rebalance_percent: DecimalText = "10"
+    """Of `quantity`: a size that is off by less stays."""
+    members: dict[NameText, DecimalText] = {}
+    """Strategies by name that vote, each with its weight. A member only votes: it trades nothing itself."""
+    source: Annotated[str, Meta(max_length=1024)] = ""
+    """`FILE.py:CLASS`, or the name of an entry point in the group `ringline.strategies`."""
+    parameters: dict[str, str | int | bool] = {}
+    """Given to a custom strategy when it is made."""
     short: bool = False
     """Also sell short; otherwise long or flat."""
 
@@ -171,9 +194,22 @@ class Scope(Section, frozen=True):
     symbol: SymbolText | None = None
 
 
+class Override(Section, frozen=True):
+    """Other limits of a throttle where `scope` matches; what is left out stays. The most specific one
+    applies: strategy and symbol, then strategy, then symbol; of equals the last."""
+
+    scope: Scope
+    max_trades: Annotated[int, Meta(ge=0, le=limits.MAX_WINDOW_TRADES)] | None = None
+    window_seconds: PositiveSeconds | None = None
+    cooldown_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] | None = None
+    min_spacing_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] | None = None
+    max_notional: DecimalText | None = None
+    multiplier: DecimalText | None = None
+
+
 class Throttle(Section, frozen=True):
-    """A trade throttle, counted for each (strategy, symbol) that its scope matches. 0 switches a rule off,
-    but `multiplier` 0 halts."""
+    """A trade throttle, counted for each (strategy, symbol) that its scope matches, unless `per` says
+    otherwise. 0 switches a rule off, but `multiplier` 0 halts."""
 
     name: NameText
     max_trades: Annotated[int, Meta(ge=0, le=limits.MAX_WINDOW_TRADES)] = 0
@@ -188,6 +224,24 @@ class Throttle(Section, frozen=True):
     multiplier: DecimalText = "1"
     """0 to 1: scales `max_notional`, and `max_trades` rounded down."""
     scope: Scope = Scope()
+    per: Literal["strategy_and_symbol", "symbol", "strategy", "global"] = "strategy_and_symbol"
+    """What shares one count: all strategies of a symbol, a strategy in all symbols, or everything. Notionals
+    of symbols with other scales are counted as they are written, so they should be in one currency."""
+    overrides: tuple[Override, ...] = ()
+
+
+class Risk(Section, frozen=True):
+    """Limits on what is entered, for each strategy and symbol; 0 switches one off. Exits always pass."""
+
+    max_order: DecimalText = "0"
+    """Quantity of one entry."""
+    max_position: DecimalText = "0"
+    """Quantity held, long or short."""
+    max_daily_loss: DecimalText = "0"
+    """Of a symbol's strategies together, in its money, since midnight UTC: intended positions at closes,
+    before costs. Entries are refused from then on until the next day."""
+    price_collar_percent: DecimalText = "0"
+    """How far an entry's price may be from the last close before it."""
 
 
 def _default_instruments() -> dict[str, Instrument]:
@@ -208,6 +262,7 @@ class Trading(Section, frozen=True):
     throttles: tuple[Throttle, ...] = (
         Throttle(name="monthly", max_trades=1, window_seconds=30 * 86_400, cooldown_seconds=5 * 86_400),
     )
+    risk: Risk = Risk()
     max_signal_quantity: DecimalText = "1000000"
     """A signal that asks for more enters nothing."""
     signal_quantity: DecimalText = "100"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import date
 from itertools import pairwise
 
-from pipeline.replay import svg
+from pipeline.plotting import svg
+from pipeline.plotting.tables import milliseconds, rate
 from pipeline.replay.report import Equity, GoldenStep, Moment, Report
-from pipeline.replay.tables import milliseconds, rate
 
 STAGE_ORDER = ("gateway", "agent", "exec", "audit")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.plotting.tables import Table
 from pipeline.replay.report import Report
-from pipeline.replay.tables import Table, headline, tables
+from pipeline.replay.tables import headline, tables
 
 
 def render_markdown(report: Report) -> str:

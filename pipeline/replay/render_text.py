@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
+from pipeline.plotting.text import rich_table
 from pipeline.replay.report import Report
-from pipeline.replay.tables import Table, headline, tables
+from pipeline.replay.tables import headline, tables
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -19,23 +18,3 @@ def print_report(report: Report, console: Console) -> None:
             console.print(Text(table.note, style="dim"))
         console.print()
     console.print(Text(headline(report), style="bold green" if report.ok else "bold red"))
-
-
-def rich_table(table: Table) -> RichTable:
-    """One table, with cells as they are: nothing in them is markup."""
-    drawn = RichTable(
-        title=table.title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_header=any(table.columns),
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    for index, name in enumerate(table.columns):
-        words = index < table.words
-        drawn.add_column(Text(name), justify="left" if words else "right", no_wrap=True)
-    for index, row in enumerate(table.rows):
-        last = table.total and index == len(table.rows) - 1
-        drawn.add_row(*map(Text, row), style="bold" if last else "")
-    return drawn

@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import NamedTuple
 
-from pipeline.limits import MIB
+from pipeline.plotting.tables import Table, count, mebibytes, milliseconds, money, number, rate
 from pipeline.replay.golden_path import REFERENCE_MS
 from pipeline.replay.report import GoldenStep, PnlLine, Report
-
-
-class Table(NamedTuple):
-    """One table. The first `words` columns are words (left), the others figures (right). `note` explains."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: int = 1
-    note: str = ""
-    total: bool = False
-    """The last row sums up those above it."""
 
 
 def headline(report: Report) -> str:
@@ -184,39 +171,3 @@ def wall(report: Report) -> Table:
         ("all", f"{times.total_s:.2f}"),
     )
     return Table("Time, s", ("", "s"), rows, total=True)
-
-
-# ---- cells ----------------------------------------------------------------------------------------------
-
-
-def count(value: int) -> str:
-    return f"{value:,}"
-
-
-def rate(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
-
-
-def milliseconds(value: float | None) -> str:
-    """Three significant digits, no exponent: 0.0123, 1.23, 123."""
-    if value is None:
-        return "–"
-    if value >= 100:
-        return f"{value:,.0f}"
-    if value >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
-
-
-def mebibytes(value: int) -> str:
-    return f"{value / MIB:.1f}"
-
-
-def money(text: str) -> str:
-    return f"{Decimal(text):,.2f}"
-
-
-def number(text: str) -> str:
-    """A quantity without trailing zeros."""
-    value = Decimal(text)
-    return f"{value.normalize():,f}" if value else "0"

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from pipeline.clock import NS_PER_MS
 from pipeline.limits import MIB
+from pipeline.plotting.tables import count, milliseconds, rate
 from pipeline.replay.golden_path import STEPS
-from pipeline.replay.tables import count, milliseconds, rate
 from pipeline.snapshot import Counts, Latency, Snapshot, Stage
 
 WINDOW_S = 5.0

@@ -54,7 +54,7 @@ def run_seeds(
     chunks = [
         (start, min(CHUNK, first + count - start), hard, rule) for start in range(first, first + count, CHUNK)
     ]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_quiet) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=quiet) as pool:
         for results in pool.map(_run_chunk, chunks):
             yield from results
 
@@ -64,6 +64,6 @@ def _run_chunk(chunk: tuple[int, int, bool, str | None]) -> list[Result]:
     return [run_seed(seed, hard=hard, rule=rule) for seed in range(first, first + count)]
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Deaths and dead letters are what this is about: not worth a line each."""
     logging.disable(logging.CRITICAL)

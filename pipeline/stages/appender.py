@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from pipeline.delivery import Delivery
@@ -12,6 +13,9 @@ from pipeline.telemetry.recorder import Recorder
 from pipeline.trading.outcome import outcome
 from pipeline.transport.steps import Hand
 
+log = logging.getLogger(__name__)
+
+UNREADABLE = Judged(False, 0, b"", unreadable=True)
 # Plain ints: looking a member up in an enumeration costs more than the entry.
 AUDIT_WRITE = int(EventID.AUDIT_WRITE)
 OUTCOME = int(EventID.OUTCOME)
@@ -31,12 +35,13 @@ class Appender:
 
     def append(self, batch: Sequence[Delivery]) -> Sequence[Judged]:
         started_ns = self._clock_ns()
-        for delivery in batch:
-            # Only here are an event's own bytes touched one by one: the note names the culprit.
-            self._hand.note(delivery.key, delivery.key_seq)
-            delivery.outcome = _outcome(delivery)
+        readable = [delivery for delivery in batch if self._complete(delivery)]
         self._hand.clear()
-        judged = self._store.append(batch)
+        judged: Sequence[Judged] = self._store.append(readable)
+        if len(readable) < len(batch):
+            answers = iter(judged)
+            known = set(map(id, readable))
+            judged = [next(answers) if id(delivery) in known else UNREADABLE for delivery in batch]
         duration_ns = self._clock_ns() - started_ns
         record, count = self._recorder.record, self._recorder.count
         for delivery, word in zip(batch, judged, strict=True):
@@ -44,6 +49,20 @@ class Appender:
                 record(AUDIT_WRITE, duration_ns, int.from_bytes(delivery.event_id[:4]))
                 count(OUTCOME, 1, OUTCOME_INDEX[Outcome(delivery.outcome)])
         return judged
+
+    def _complete(self, delivery: Delivery) -> bool:
+        """Fills in the outcome. Only here are an event's own bytes touched one by one: the note names the
+        culprit should they kill this process; where they cannot be read, the row alone is refused."""
+        try:
+            self._hand.note(delivery.key, delivery.key_seq)
+            delivery.outcome = _outcome(delivery)
+        except Exception as error:
+            log.error(
+                "row %.40s:%d cannot be read: %s: %s",
+                delivery.key, delivery.key_seq, type(error).__name__, error,
+            )  # fmt: skip
+            return False
+        return True
 
 
 def _outcome(delivery: Delivery) -> str:

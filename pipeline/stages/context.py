@@ -64,6 +64,8 @@ class Context:
 
         def report(now_ns: int) -> None:
             links: tuple[DownlinkStatistics, ...] = ()
+            if isinstance(node, Dispatcher):
+                node.count_waiting()
             if not isinstance(node, Judge):
                 links = node.statistics().downlinks
             free = {link.ordinal: link.free for link in links if link.up}

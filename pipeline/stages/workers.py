@@ -24,7 +24,7 @@ from pipeline.storage.audit.engines import open_reader, open_store
 from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
-from pipeline.trading.exec import ExecLogic
+from pipeline.trading.exec import ExecLogic, partial_fills
 from pipeline.transport.judge import Judge
 from pipeline.transport.loop import Loop
 from pipeline.transport.members import endpoint, local_members
@@ -41,7 +41,11 @@ def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     """An agent until it is asked to leave. Raises MissingError when its port cannot be had."""
     context = Context("agent", ordinal, config)
     meter = context.link_meter(EventID.AGENT_CONSUME, EventID.AGENT_PUBLISH)
-    logic = AgentLogic(config.trading, config.exec.fill_policy)
+    logic = AgentLogic(
+        config.trading,
+        config.exec.fill_policy,
+        partial_fills=partial_fills(config.exec),
+    )
     steps = AgentSteps(logic, config.audit.state_every, context.recorder, meter)
     return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
 

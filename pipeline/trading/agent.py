@@ -18,17 +18,19 @@ from pipeline.messages import BUY, SELL, Action, Candle, Control, Decision, Even
 from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan, Plans
 from pipeline.trading.reasons import Reason, describe
+from pipeline.trading.scopes import MemoryScopes, Scopes
 from pipeline.trading.state import Slot, State, decode_state, encode_state
 from pipeline.trading.strategies import KINDS, Factory
 from pipeline.trading.strategies.protocol import advance
 from pipeline.trading.throttle_view import throttle_snapshot
-from pipeline.trading.turn import EXIT, Turn
+from pipeline.trading.turn import EXIT, Turn, quiet_bar
 
-LOGIC_VERSION = 1
+LOGIC_VERSION = 2
 """Rises whenever the same events could be decided otherwise or a state's bytes change."""
 
 _ORDERED = int(Verdict.ORDERED)
 _FAILED = int(Verdict.FAILED)
+_EXPOSURE = limits.MAX_EXPOSURE
 _NOTHING = Decision()
 _RESUME, _FLATTEN = Action.RESUME.value, Action.FLATTEN.value
 _ACTIONS = frozenset(action.value for action in Action)
@@ -37,23 +39,38 @@ _ACTIONS = frozenset(action.value for action in Action)
 class AgentLogic:
     """Strategies, throttles and risk limits of one configuration.
 
-    `fill_policy` must be the exec's: under `next_open` orders rest until the next candle, and how many of
-    a key may is limited. `kinds` are the strategies that a configuration can ask for. `code` names the
-    version of the logic and of its configuration. Raises ConfigError with every fault.
+    `fill_policy` must be the exec's: under all but `signal_price` orders rest until the next candle, and
+    how many of a key may is limited; `partial_fills` says whether it fills by volume. `kinds` are the
+    strategies that a configuration can ask for. `scopes` answers for throttles wider than a strategy in a
+    symbol (default: in this process). `code` names the version of the logic and of its configuration. Raises
+    ConfigError with every fault.
     """
 
-    __slots__ = ("_plans", "_rests", "code")
+    __slots__ = ("_partial", "_plans", "_rests", "_scopes", "code")
 
     def __init__(
         self,
         trading: schema.Trading,
         fill_policy: str = "next_open",
         kinds: Mapping[str, Factory] = KINDS,
+        *,
+        partial_fills: bool = False,
+        scopes: Scopes | None = None,
     ) -> None:
         self._plans = Plans(trading, kinds)
-        self._rests = fill_policy == "next_open"
-        settings = msgspec.json.encode((trading, self._rests), order="deterministic")
+        self._rests = fill_policy != "signal_price"
+        self._partial = partial_fills
+        self._scopes: Scopes = MemoryScopes() if scopes is None else scopes
+        settings = msgspec.json.encode((trading, self._rests, partial_fills), order="deterministic")
         self.code = f"{LOGIC_VERSION}-{hashlib.sha256(settings).hexdigest()[:8]}"
+
+    @property
+    def partial_fills(self) -> bool:
+        return self._partial
+
+    def plan_of(self, key: str) -> Plan:
+        """What of the configuration applies to `key`."""
+        return self._plans.of(key)
 
     def origin(self, key: str) -> State:
         """The state of `key` before its first event."""
@@ -64,14 +81,14 @@ class AgentLogic:
         state: State,
         event: Event,
         *,
-        key_seq: int,  # noqa: ARG002 - a throttle scope wider than a key is asked under (key, key_seq)
+        key_seq: int,
         at_us: int,
     ) -> tuple[State, Decision]:
         """Decide `event`, accepted at `at_us`; a rejected one leaves the state as it was."""
         if type(event) is Candle:
-            return self._candle(state, event)
+            return self._candle(state, event, key_seq)
         if type(event) is Signal:
-            return self._signal(state, event, at_us)
+            return self._signal(state, event, key_seq, at_us)
         assert type(event) is Control
         return self._control(state, event)
 
@@ -116,28 +133,29 @@ class AgentLogic:
 
     # ---- candles
 
-    def _candle(self, state: State, candle: Candle) -> tuple[State, Decision]:
-        if rejected := self._unusable(state, candle):
+    def _candle(self, state: State, candle: Candle, key_seq: int) -> tuple[State, Decision]:
+        suspect = candle.time_us <= state.candle_us or max(state.peak, candle.high) * state.reach > _EXPOSURE
+        if suspect and (rejected := self._unusable(state, candle)):
             return state, Decision(rejected=rejected)
         plan = self._plans.of(state.symbol)
-        turn = self._bar(plan, state, candle)
-        slots, legs, close = turn.slots, turn.legs, candle.close
-        eventful = False
+        slots, answers = list(state.slots), []
+        quiet = True
         for index, seat in enumerate(plan.seats):
             slot = slots[index]
             memory, intent, fault = advance(seat.strategy, slot.memory, candle)
-            if fault:
-                eventful = True
-                legs.append(Leg(seat.name, _FAILED, reasons=(fault,)))
-                continue
-            slot = slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scopes)
-            if intent is None:
-                legs.append(seat.held)
-            else:
-                eventful = True
-                turn.aim(index, slot, seat.sized(intent), close)
-        after = turn.state(candle.time_us, close, state.halted)
-        return after, Decision(tuple(legs)) if eventful else plan.held
+            slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scopes)
+            answers.append((intent, fault))
+            if intent is not None or fault:
+                quiet = False
+        if quiet and not self._partial and not plan.risk.max_daily_loss:
+            return quiet_bar(state, candle, slots), plan.held
+        turn = self._bar(plan, state, candle, key_seq)
+        turn.slots = slots
+        if quiet:
+            return turn.state(candle.time_us, candle.close, state.halted), plan.held
+        turn.answer(answers, candle.close)
+        after = turn.state(candle.time_us, candle.close, state.halted)
+        return after, Decision(tuple(turn.legs), "", tuple(turn.inputs))
 
     def _apply_candle(self, plan: Plan, state: State, candle: Candle, decision: Decision) -> State:
         turn = self._bar(plan, state, candle)
@@ -150,9 +168,17 @@ class AgentLogic:
         _take_all(plan, turn, decision)
         return turn.state(candle.time_us, candle.close, state.halted)
 
-    def _bar(self, plan: Plan, state: State, candle: Candle) -> Turn:
-        now_us = max(state.clock_us, candle.time_us)
-        return Turn(plan, state, now_us, rests=self._rests, high=candle.high)
+    def _bar(self, plan: Plan, state: State, candle: Candle, key_seq: int = 0) -> Turn:
+        return Turn(
+            plan,
+            state,
+            max(state.clock_us, candle.time_us),
+            rests=self._rests,
+            partial=self._partial,
+            candle=candle,
+            key_seq=key_seq,
+            scopes=self._scopes,
+        )
 
     def _unusable(self, state: State, candle: Candle) -> str:
         """Why this candle cannot be decided on; "" when it can."""
@@ -174,12 +200,12 @@ class AgentLogic:
 
     # ---- signals
 
-    def _signal(self, state: State, signal: Signal, at_us: int) -> tuple[State, Decision]:
+    def _signal(self, state: State, signal: Signal, key_seq: int, at_us: int) -> tuple[State, Decision]:
         price = signal.price or state.close
         if not price:
             return state, Decision(rejected=describe(Reason.SIGNAL_UNPRICED, strategy=signal.strategy))
         plan = self._plans.of(state.symbol)
-        turn = self._turn(plan, state, at_us)
+        turn = self._turn(plan, state, at_us, key_seq)
         index = turn.find(signal.strategy)
         slot = turn.slots[index] if index >= 0 else plan.fresh(signal.strategy)
         if signal.side:
@@ -187,10 +213,12 @@ class AgentLogic:
             turn.aim(index, slot, slot.position + signal.side * quantity, price, quantity)
         else:
             turn.aim(index, slot, _closed(slot.position, signal.quantity), price)
-        return turn.state(state.candle_us, state.close, state.halted), Decision(tuple(turn.legs))
+        after = turn.state(state.candle_us, state.close, state.halted)
+        return after, Decision(tuple(turn.legs), "", tuple(turn.inputs))
 
-    def _turn(self, plan: Plan, state: State, at_us: int) -> Turn:
-        return Turn(plan, state, max(state.clock_us, at_us), rests=self._rests)
+    def _turn(self, plan: Plan, state: State, at_us: int, key_seq: int = 0) -> Turn:
+        now_us = max(state.clock_us, at_us)
+        return Turn(plan, state, now_us, rests=self._rests, key_seq=key_seq, scopes=self._scopes)
 
     # ---- controls
 

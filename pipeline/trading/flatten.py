@@ -14,6 +14,30 @@ from pipeline.trading.exec_state import Order
 from pipeline.trading.turn import ENTRY
 
 
+def netted(resting: Iterable[Order], placed: Iterable[Order]) -> tuple[list[Order], list[Cancel]]:
+    """(what rests then, what is taken back) when `placed` orders meet the resting rest of orders of their
+    own strategy on the other side: both give up what they have in common, the newest of the resting first."""
+    stay = list(resting)
+    cancels: list[Cancel] = []
+    for order in placed:
+        left = order.quantity
+        for index in range(len(stay) - 1, -1, -1):
+            other = stay[index]
+            if other.strategy != order.strategy or other.side == order.side or not left:
+                continue
+            common = min(left, other.quantity)
+            left -= common
+            cancels.append(Cancel(other.seq, other.leg, other.strategy, common))
+            cancels.append(Cancel(order.seq, order.leg, order.strategy, common))
+            rest = other.quantity - common
+            stay[index : index + 1] = (
+                [Order(other.seq, other.leg, other.strategy, other.side, rest, other.intent)] if rest else []
+            )
+        if left:
+            stay.append(Order(order.seq, order.leg, order.strategy, order.side, left, order.intent))
+    return stay, cancels
+
+
 def flattened(orders: Iterable[Order], held: dict[str, int]) -> tuple[list[Order], list[Cancel]]:
     """(orders that stay, what is taken back) of `orders`, all that rest and the flatten's own exits, in
     order; `held` are the filled positions by strategy."""

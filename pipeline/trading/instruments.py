@@ -29,6 +29,7 @@ class Instrument(Struct, frozen=True):
     quantity_scale: int
     tick: int
     lot: int
+    session: str = ""
 
     @property
     def money_scale(self) -> int:
@@ -169,4 +170,5 @@ def _instrument(name: str, section: schema.Instrument, faults: list[str]) -> Ins
                 "the scale of this instrument"
             )
         steps.append(configured(text, scale))
-    return Instrument(section.price_scale, section.quantity_scale, *steps)
+    tick, lot = steps
+    return Instrument(section.price_scale, section.quantity_scale, tick, lot, section.session)

@@ -15,11 +15,15 @@ from pipeline import limits
 from pipeline.config import schema
 from pipeline.errors import ConfigError
 from pipeline.messages import Decision, Leg, Verdict
-from pipeline.trading.decimals import configured
+from pipeline.trading.decimals import configured, fraction
 from pipeline.trading.instruments import Instrument, Instruments
+from pipeline.trading.risk import compile_limits
+from pipeline.trading.scopes import Scope
 from pipeline.trading.state import Slot, State
-from pipeline.trading.strategies import FULL, Factory, Strategy
+from pipeline.trading.strategies import ENSEMBLE, FULL, Ensemble, Factory, Strategy
 from pipeline.trading.throttle import Rule, compile_rule, origin
+
+_NARROW = "strategy_and_symbol"
 
 
 class Seat:
@@ -52,7 +56,18 @@ class Seat:
 class Plan:
     """What applies to one symbol. `seats` are sorted by name, so that no order of a file decides."""
 
-    __slots__ = ("_rules", "_rules_default", "held", "instrument", "max_quantity", "order_quantity", "seats")
+    __slots__ = (
+        "_rules",
+        "_rules_default",
+        "_symbol",
+        "_wide",
+        "held",
+        "instrument",
+        "max_quantity",
+        "order_quantity",
+        "risk",
+        "seats",
+    )
 
     def __init__(
         self,
@@ -64,21 +79,44 @@ class Plan:
         self.instrument = instrument
         scale = instrument.quantity_scale
         self.max_quantity = configured(trading.max_signal_quantity, scale)
+        self.risk = compile_limits(trading.risk, instrument.session, instrument)
         self.order_quantity = _lots(trading.signal_quantity, instrument)
-        throttles = [throttle for throttle in trading.throttles if throttle.scope.symbol in (None, symbol)]
+        matching = [throttle for throttle in trading.throttles if throttle.scope.symbol in (None, symbol)]
+        throttles = [throttle for throttle in matching if throttle.per == _NARROW]
+        self._wide = [throttle for throttle in matching if throttle.per != _NARROW]
+        self._symbol = symbol
         named = {*strategies, *(t.scope.strategy_id for t in throttles if t.scope.strategy_id)}
-        self._rules = {name: _rules(throttles, name, instrument) for name in named}
-        self._rules_default = _rules(throttles, None, instrument)
+        named |= {o.scope.strategy_id for t in throttles for o in t.overrides if o.scope.strategy_id}
+        self._rules = {name: _rules(throttles, name, instrument, symbol) for name in named}
+        self._rules_default = _rules(throttles, None, instrument, symbol)
+        members = {member for section in trading.strategies.values() for member in section.members}
         self.seats = tuple(
             Seat(name, strategies[name], _lots(section.quantity, instrument), instrument, self._rules[name])
             for name, section in sorted(trading.strategies.items())
-            if not section.symbols or symbol in section.symbols
+            if name not in members and (not section.symbols or symbol in section.symbols)
         )
         self.held = Decision(tuple(seat.held for seat in self.seats))
 
     def rules_of(self, strategy: str) -> tuple[Rule, ...]:
         """The throttles that count `strategy` in this symbol."""
         return self._rules.get(strategy, self._rules_default)
+
+    @property
+    def wide(self) -> bool:
+        """Whether any throttle counts more than a strategy in a symbol."""
+        return bool(self._wide)
+
+    def wide_of(self, strategy: str, symbol: str) -> tuple[tuple[Scope, ...], tuple[Rule, ...]]:
+        """The wide scopes that an entry of `strategy` in `symbol` counts in, and their rules."""
+        scopes, rules = [], []
+        for throttle in self._wide:
+            if throttle.scope.strategy_id not in (None, strategy):
+                continue
+            counted = {"symbol": symbol, "strategy": strategy}.get(throttle.per, "")
+            scopes.append((throttle.name, counted))
+            effective = overridden(throttle, strategy, symbol)
+            rules.append(compile_rule(effective, self.instrument.money_scale))
+        return tuple(scopes), tuple(rules)
 
     def quantity_of(self, strategy: str) -> int:
         """The order size of a signal that names none."""
@@ -133,6 +171,8 @@ def _named_symbols(trading: schema.Trading, instruments: Instruments) -> Iterabl
     for section in trading.strategies.values():
         symbols.update(section.symbols)
     symbols.update(t.scope.symbol for t in trading.throttles if t.scope.symbol is not None)
+    for throttle in trading.throttles:
+        symbols.update(o.scope.symbol for o in throttle.overrides if o.scope.symbol is not None)
     return sorted(symbols)
 
 
@@ -140,11 +180,12 @@ def _strategies(trading: schema.Trading, kinds: Mapping[str, Factory]) -> dict[s
     faults: list[str] = []
     made: dict[str, Strategy] = {}
     for name, section in trading.strategies.items():
+        if section.kind == ENSEMBLE:
+            continue
         factory = kinds.get(section.kind)
         if factory is None:
-            faults.append(
-                f"trading.strategies.{name}.kind = {section.kind!r}: expected {', '.join(sorted(kinds))}"
-            )
+            known = ", ".join(sorted([*kinds, ENSEMBLE]))
+            faults.append(f"trading.strategies.{name}.kind = {section.kind!r}: expected {known}")
             continue
         try:
             made[name] = factory(section)
@@ -152,14 +193,46 @@ def _strategies(trading: schema.Trading, kinds: Mapping[str, Factory]) -> dict[s
             faults.append(f"trading.strategies.{name}: {error}")
     if faults:
         raise ConfigError(faults)
+    for name, section in trading.strategies.items():
+        if section.kind != ENSEMBLE:
+            continue
+        missing = [member for member in section.members if member not in made]
+        try:
+            if missing:
+                raise ValueError(f"ensemble: members: {', '.join(missing)}: no such strategy")
+            members = [(member, made[member], fraction(w)) for member, w in section.members.items()]
+            made[name] = Ensemble(members)
+        except ValueError as error:
+            faults.append(f"trading.strategies.{name}: {error}")
+    if faults:
+        raise ConfigError(faults)
     return made
 
 
+def overridden(throttle: schema.Throttle, strategy: str | None, symbol: str | None) -> schema.Throttle:
+    """`throttle` with the limits of its most specific override for this strategy and symbol."""
+    best, most = None, -1
+    for override in throttle.overrides:
+        scope = override.scope
+        if scope.strategy_id not in (None, strategy) or scope.symbol not in (None, symbol):
+            continue
+        rank = 2 * (scope.strategy_id is not None) + (scope.symbol is not None)
+        if rank >= most:
+            best, most = override, rank
+    if best is None:
+        return throttle
+    names = [name for name in best.__struct_fields__ if name != "scope" and getattr(best, name) is not None]
+    return msgspec.structs.replace(throttle, **{name: getattr(best, name) for name in names})
+
+
 def _rules(
-    throttles: Iterable[schema.Throttle], strategy: str | None, instrument: Instrument
+    throttles: Iterable[schema.Throttle],
+    strategy: str | None,
+    instrument: Instrument,
+    symbol: str | None,
 ) -> tuple[Rule, ...]:
     return tuple(
-        compile_rule(throttle, instrument.money_scale)
+        compile_rule(overridden(throttle, strategy, symbol), instrument.money_scale)
         for throttle in throttles
         if throttle.scope.strategy_id in (None, strategy)
     )

@@ -20,6 +20,10 @@ class Reason(StrEnum):
     RISK_MAX_NOTIONAL = "RISK_MAX_NOTIONAL"
     RISK_MAX_POSITION = "RISK_MAX_POSITION"
     RISK_MAX_QUANTITY = "RISK_MAX_QUANTITY"
+    RISK_MAX_ORDER = "RISK_MAX_ORDER"
+    RISK_PRICE_COLLAR = "RISK_PRICE_COLLAR"
+    RISK_DAILY_LOSS = "RISK_DAILY_LOSS"
+    RISK_SESSION = "RISK_SESSION"
     RISK_MAX_ORDERS = "RISK_MAX_ORDERS"
     RISK_MAX_STRATEGIES = "RISK_MAX_STRATEGIES"
     THROTTLE_HALTED = "THROTTLE_HALTED"
@@ -29,6 +33,7 @@ class Reason(StrEnum):
     THROTTLE_COOLDOWN = "THROTTLE_COOLDOWN"
     STRATEGY_RAISED = "STRATEGY_RAISED"
     STRATEGY_NONSENSE = "STRATEGY_NONSENSE"
+    STRATEGY_OVERLONG = "STRATEGY_OVERLONG"
 
 
 MEANINGS: dict[Reason, str] = {
@@ -38,7 +43,11 @@ MEANINGS: dict[Reason, str] = {
     Reason.CONTROL_UNKNOWN: "this version does not know the control's action",
     Reason.RISK_HALTED: "trading is halted; exits pass",
     Reason.RISK_MAX_NOTIONAL: "highest price × largest quantity would exceed the limit of exact amounts",
-    Reason.RISK_MAX_POSITION: "the position would exceed the limit of exact quantities",
+    Reason.RISK_MAX_POSITION: "the position would exceed risk.max_position or the limit of exact quantities",
+    Reason.RISK_MAX_ORDER: "the entry is larger than risk.max_order",
+    Reason.RISK_PRICE_COLLAR: "the price is further from the last close than risk.price_collar_percent",
+    Reason.RISK_DAILY_LOSS: "the symbol has lost risk.max_daily_loss or more today (UTC)",
+    Reason.RISK_SESSION: "the instrument's session is not open",
     Reason.RISK_MAX_QUANTITY: "the signal asks for more than trading.max_signal_quantity",
     Reason.RISK_MAX_ORDERS: "too many orders of this symbol wait for its next candle",
     Reason.RISK_MAX_STRATEGIES: "too many strategies have a position or a throttle's memory in this symbol",
@@ -49,6 +58,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.THROTTLE_COOLDOWN: "the last exit is less than cooldown_seconds ago",
     Reason.STRATEGY_RAISED: "the strategy raised; its memory stays as it was",
     Reason.STRATEGY_NONSENSE: "the strategy answered what is no memory and intent; its memory stays",
+    Reason.STRATEGY_OVERLONG: "the strategy's step took more instructions than it may; its memory stays",
 }
 
 

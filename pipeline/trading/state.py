@@ -38,7 +38,8 @@ class State(Struct, frozen=True, array_like=True, gc=False):
     price of the last order. `halted` is the control that halted trading, "" while it may enter. `peak` and
     `reach` are the highest price and the largest quantity since all was last flat, so that every amount's
     size is bounded by their product (`limits.MAX_EXPOSURE`). `orders` counts those made since the last
-    candle, where orders rest.
+    candle, where orders rest. `day_profit` is that of `day` (days since the epoch, UTC), kept only where a
+    daily loss is limited; see `risk`.
     """
 
     symbol: str
@@ -51,6 +52,8 @@ class State(Struct, frozen=True, array_like=True, gc=False):
     reach: int = 0
     orders: int = 0
     slots: tuple[Slot, ...] = ()
+    day: int = 0
+    day_profit: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode

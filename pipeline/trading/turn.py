@@ -6,41 +6,77 @@ rebuilding is take alone, so both end in the same state by construction.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pipeline import limits
-from pipeline.messages import BUY, SELL, Leg, Verdict
+from pipeline.messages import BUY, SELL, Candle, Leg, Verdict
 from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan
 from pipeline.trading.reasons import Reason, describe
+from pipeline.trading.risk import DAY_US
+from pipeline.trading.scopes import Ask, RecordedScopes, Scopes, grant_text
 from pipeline.trading.state import Slot, State
 from pipeline.trading.throttle import enter, idle, judge, leave
 
 ENTRY = "entry"
 EXIT = "exit"
 
+_NO_SCOPES: Scopes = RecordedScopes()
+"""For turns that only book what was decided."""
 _HELD = int(Verdict.HELD)
 _ORDERED = int(Verdict.ORDERED)
 _DENIED = int(Verdict.DENIED)
+_FAILED = int(Verdict.FAILED)
 
 
 class Turn:
     """Mutable for the length of one event, never kept. `rests`: orders wait for the next candle."""
 
     __slots__ = (
+        "_close",
+        "_day",
+        "_day_profit",
+        "_key_seq",
         "_mark",
         "_orders",
         "_peak",
         "_plan",
         "_reach",
         "_rests",
+        "_scopes",
         "_state",
+        "inputs",
         "legs",
         "now_us",
         "slots",
     )
 
-    def __init__(self, plan: Plan, state: State, now_us: int, *, rests: bool, high: int = 0) -> None:
-        """`high` is that of the candle whose turn it is: what rested before it has filled then."""
+    def __init__(
+        self,
+        plan: Plan,
+        state: State,
+        now_us: int,
+        *,
+        rests: bool,
+        partial: bool = False,
+        candle: Candle | None = None,
+        key_seq: int = 0,
+        scopes: Scopes = _NO_SCOPES,
+    ) -> None:
+        """`candle` is the one whose turn it is: what rested before it has filled then, unless fills may be
+        `partial`."""
+        high = candle.high if candle is not None else 0
+        self._close = candle.close if candle is not None else state.close
+        self._day = self._day_profit = 0
+        if plan.risk.max_daily_loss:
+            self._day = now_us // DAY_US
+            self._day_profit = state.day_profit if self._day == state.day else 0
+            if candle is not None and state.close:
+                self._earn(sum(slot.position for slot in state.slots) * (candle.close - state.close))
         self._plan = plan
+        self._key_seq = key_seq
+        self._scopes = scopes
+        self.inputs: list[str] = []
         self._state = state
         self._rests = rests
         self.now_us = now_us
@@ -53,6 +89,11 @@ class Turn:
             self._peak = state.peak
             return
         self._orders = 0
+        if partial:
+            # Nobody knows here when an order has filled, so the bounds of all amounts never shrink.
+            self._reach = state.reach
+            self._peak = max(state.peak, high)
+            return
         reach = 0
         for slot in state.slots:
             reach = max(reach, abs(slot.position))
@@ -66,6 +107,16 @@ class Turn:
                 return index
         return -1
 
+    def answer(self, answers: Iterable[tuple[int | None, str]], price: int) -> None:
+        """The legs of all seats on one candle: (intent, why the strategy failed) of each, in their order."""
+        for index, (seat, (intent, fault)) in enumerate(zip(self._plan.seats, answers, strict=True)):
+            if fault:
+                self.legs.append(Leg(seat.name, _FAILED, reasons=(fault,)))
+            elif intent is None:
+                self.legs.append(seat.held)
+            else:
+                self.aim(index, self.slots[index], seat.sized(intent), price)
+
     def aim(self, index: int, slot: Slot, target: int, price: int, wanted: int = 0) -> None:
         """Bring `slot` to `target` at `price`: an exit leg for what is too much, then an entry leg for what
         is missing, each ordered or denied. `wanted` is the quantity a signal asked for."""
@@ -74,12 +125,15 @@ class Turn:
             self.legs.append(Leg(slot.name, _HELD))
             return
         side = BUY if target > position else SELL
-        closing = _closing(position, target)
+        closing = closing_quantity(position, target)
         if closing:
             reasons = self._exit_reasons(closing, price)
             self._answer(slot.name, side, closing, price, EXIT, reasons)
             if reasons:
                 return
+            if self._plan.wide:
+                scopes, rules = self._plan.wide_of(slot.name, self._state.symbol)
+                self._scopes.left(self.now_us, scopes, rules)
             slot = self.take(index, slot, self.legs[-1])
         opening = abs(target - slot.position)
         if not opening:
@@ -88,6 +142,8 @@ class Turn:
         answer = judge(self._plan.rules_of(slot.name), slot.scopes, self.now_us, opening * price)
         retry_at_us = 0 if reasons else answer.retry_at_us
         reasons.extend(answer.reasons)
+        if self._plan.wide:
+            retry_at_us = self._ask(slot.name, opening * price, reasons, retry_at_us)
         self._answer(slot.name, side, opening, price, ENTRY, reasons, retry_at_us)
         if not reasons:
             self.take(index, slot, self.legs[-1])
@@ -96,6 +152,7 @@ class Turn:
         """Book an ordered leg of the strategy in `slot`, which is not in the state yet when `index` < 0."""
         position = slot.position + leg.side * leg.quantity
         rules = self._plan.rules_of(slot.name)
+        plan_loss = self._plan.risk.max_daily_loss
         if leg.intent == ENTRY:
             scopes = enter(rules, slot.scopes, self.now_us, leg.quantity * leg.price)
         else:
@@ -106,6 +163,8 @@ class Turn:
         else:
             self.slots[index] = slot
         self._mark = leg.price
+        if plan_loss and self._close:
+            self._earn(leg.side * leg.quantity * (self._close - leg.price))
         self._peak = max(self._peak, leg.price)
         self._reach = max(self._reach, leg.quantity, abs(position))
         if self._rests:
@@ -125,6 +184,8 @@ class Turn:
             self._reach,
             self._orders,
             tuple(self.slots),
+            self._day,
+            self._day_profit,
         )
 
     def _answer(
@@ -139,6 +200,30 @@ class Turn:
     ) -> None:
         verdict = _DENIED if reasons else _ORDERED
         self.legs.append(Leg(name, verdict, side, quantity, price, tuple(reasons), retry_at_us, intent))
+
+    def _ask(self, strategy: str, notional: int, reasons: list[str], retry_at_us: int) -> int:
+        """Asks what counts more than this key; adds to `reasons`, returns the later `retry_at_us`. An entry
+        that is refused already is only judged, so that its answer has every rule."""
+        scopes, rules = self._plan.wide_of(strategy, self._state.symbol)
+        if not scopes:
+            return retry_at_us
+        refused, unknown = bool(reasons), bool(reasons) and not retry_at_us
+        grant = self._scopes.ask(
+            Ask(
+                self._state.symbol, self._key_seq, len(self.legs), self.now_us, notional, scopes, rules,
+                take=not refused,
+            )
+        )  # fmt: skip
+        self.inputs.append(grant_text(grant))
+        reasons.extend(grant.reasons)
+        if unknown or (grant.reasons and not grant.retry_at_us):
+            return 0
+        return max(retry_at_us, grant.retry_at_us)
+
+    def _earn(self, amount: int) -> None:
+        """Within what a 64-bit word holds: a loss beyond that is past every limit."""
+        most = limits.MAX_NOTIONAL
+        self._day_profit = max(-most, min(self._day_profit + amount, most))
 
     def _exit_reasons(self, quantity: int, price: int) -> list[str]:
         """Exits always pass, but for a price or a number of orders that could not be represented."""
@@ -161,6 +246,15 @@ class Turn:
             text = instrument.quantity_text
             reasons.append(
                 describe(Reason.RISK_MAX_POSITION, wanted=text(target), limit=text(limits.MAX_SCALED))
+            )
+        if self._plan.risk.active:
+            reasons += self._plan.risk.refusals(
+                now_us=self.now_us,
+                quantity=quantity,
+                target=target,
+                price=price,
+                close=self._state.close,
+                day_profit=self._day_profit,
             )
         reasons.extend(self._exposure_reasons(max(quantity, abs(target)), price))
         if self._orders >= limits.MAX_RESTING_ORDERS:
@@ -188,7 +282,28 @@ class Turn:
         ]
 
 
-def _closing(position: int, target: int) -> int:
+def quiet_bar(state: State, candle: Candle, slots: list[Slot]) -> State:
+    """The state after a candle on which nobody wants anything: what `Turn` would leave, for less."""
+    time_us, high, reach = candle.time_us, candle.high, 0
+    for slot in slots:
+        position = slot.position
+        if position:
+            reach = max(reach, position if position > 0 else -position)
+    return State(
+        state.symbol,
+        max(state.clock_us, time_us),
+        time_us,
+        candle.close,
+        state.mark,
+        state.halted,
+        max(state.peak, high) if reach else high,
+        reach,
+        0,
+        tuple(slots),
+    )
+
+
+def closing_quantity(position: int, target: int) -> int:
     """How much of `position` must go on the way to `target`."""
     if position > 0:
         return max(position - max(target, 0), 0)

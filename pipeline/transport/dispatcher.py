@@ -31,16 +31,27 @@ class Pending(Struct, gc=False):
 
     delivery: Delivery
     accepted_ns: int
+    enqueued_ns: int
+    """When it was synced and could have been sent."""
     published: bool = False
     """Sent at least once; whatever survived a restart counts as sent."""
-    throttled: bool = False
     control: bool = False
 
 
 class KeyLine:
     """One key's line of unsettled events: key_seqs `first` … `first + len(line) − 1`."""
 
-    __slots__ = ("awaiting_fate", "first", "hold_until_ns", "line", "mark", "next", "queued", "tries")
+    __slots__ = (
+        "awaiting_fate",
+        "first",
+        "hold_until_ns",
+        "line",
+        "mark",
+        "next",
+        "queued",
+        "throttled",
+        "tries",
+    )
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -50,6 +61,8 @@ class KeyLine:
         self.tries = 0
         self.mark = 0
         self.queued = False
+        self.throttled = 0
+        """Up to this key_seq events have waited for credit and were counted for it."""
         self.awaiting_fate = 0
         """The key_seq whose fate is on its way to the journal; nothing is sent meanwhile."""
 
@@ -129,7 +142,13 @@ class Dispatcher:
         self._down.receive(ordinal, frame, now_ns)
 
     def enqueue(
-        self, delivery: Delivery, accepted_ns: int, *, control: bool = False, dispatched: bool = False
+        self,
+        delivery: Delivery,
+        accepted_ns: int,
+        *,
+        enqueued_ns: int = 0,
+        control: bool = False,
+        dispatched: bool = False,
     ) -> None:
         """Takes over one synced event; those of a key must come in order, without a gap."""
         line = self._lines.get(delivery.key)
@@ -139,7 +158,7 @@ class Dispatcher:
             raise ValueError(
                 f"{delivery.key}: key_seq {delivery.key_seq} enqueued after {line.last}: a gap in the journal"
             )
-        line.line.append(Pending(delivery, accepted_ns, dispatched, False, control))
+        line.line.append(Pending(delivery, accepted_ns, enqueued_ns, dispatched, control))
         self._unsettled += 1
         self._queue(delivery.key, line)
 
@@ -241,9 +260,6 @@ class Dispatcher:
             return False
         self._moving.discard(key)
         if link.free <= 0:
-            if not pending.throttled:
-                pending.throttled = True
-                self._meter.throttled(link.ordinal)
             return False
         if before is not None and before is not link and line.next != line.first:
             line.next = line.first  # moved: from the oldest unsettled again
@@ -255,7 +271,7 @@ class Dispatcher:
         if not pending.published:
             pending.published = True
             correlation = correlation_of(pending.delivery.event_id)
-            self._meter.published(max(0, now_ns - pending.accepted_ns), correlation)
+            self._meter.published(max(0, now_ns - pending.enqueued_ns), correlation)
         line.next += 1
         self._down.transmit(link, pending.delivery, pending.accepted_ns)
         return True
@@ -358,9 +374,7 @@ class Dispatcher:
 
     def lags_ns(self, now_ns: int) -> dict[int, int]:
         """Age of the oldest event destined for each agent and not `done` there, by ordinal."""
-        oldest: dict[int, int] = {}
-        for entry in self._down.statistics():
-            oldest[entry.ordinal] = entry.oldest_ns or now_ns
+        oldest = {ordinal: since or now_ns for ordinal, since in self._down.oldest_ns().items()}
         for key, line in self._lines.items():
             if line.next > line.last:
                 continue
@@ -369,6 +383,19 @@ class Dispatcher:
                 since_ns = line.line[line.next - line.first].accepted_ns
                 oldest[link.ordinal] = min(oldest.get(link.ordinal, now_ns), since_ns)
         return {ordinal: max(0, now_ns - since_ns) for ordinal, since_ns in oldest.items()}
+
+    def count_waiting(self) -> None:
+        """Counts, once each, the events that wait for the credit of a link. Call a few times a second:
+        counting at each attempt to send would cost a pass over all keys for every message."""
+        for link in self._down:
+            if not link.up or link.free > 0:
+                continue
+            for key in self._runnable.get(link.ordinal, ()):
+                if line := self._lines.get(key):
+                    counted = max(line.throttled, line.next - 1)
+                    for _ in range(line.last - counted):
+                        self._meter.throttled(link.ordinal)
+                    line.throttled = max(line.throttled, line.last)
 
     def _route_of(self, key: str) -> Downlink | None:
         return self._down.routed(key) or self._down.route(key)

@@ -125,6 +125,8 @@ class Downlinks:
         self._links: dict[int, Downlink] = {}
         self._routes: dict[str, Downlink] = {}
         self._best: dict[str, Downlink | None] = {}
+        self._orphaned: dict[int, int] = {}
+        """Ordinals whose link died with work not done: since when its oldest message waited, ns."""
         self.links_lost = 0
 
     # ---- membership and time
@@ -132,6 +134,8 @@ class Downlinks:
     def set_members(self, ordinals: Iterable[int]) -> None:
         """The ordinals to connect to. Absence never closes a link: only GOODBYE and silence do."""
         self._members = tuple(sorted(ordinals))
+        for gone in self._orphaned.keys() - set(self._members):
+            del self._orphaned[gone]
 
     def tick(self, now_ns: int) -> None:
         """Opens what is missing, pings what is up, buries what is silent. Call once a heartbeat."""
@@ -156,6 +160,9 @@ class Downlinks:
         if self._links.get(link.ordinal) is link:
             del self._links[link.ordinal]
         self.links_lost += 1
+        since_ns = link.oldest_ns()
+        if since_ns is not None:
+            self._orphaned.setdefault(link.ordinal, since_ns)
         self._outbox.close(link.target)
         self._changed()
         for key in sorted(link.by_key):
@@ -236,6 +243,7 @@ class Downlinks:
         link.credit = max(1, min(message.credit, limits.MAX_CREDIT))
         link.leaving = message.leaving
         link.pong_ns = now_ns
+        self._orphaned.pop(link.ordinal, None)
         self._changed()
         if message.died is not None:
             key, key_seq = message.died
@@ -276,6 +284,20 @@ class Downlinks:
 
     def __iter__(self) -> Iterator[Downlink]:
         return iter(list(self._links.values()))
+
+    @property
+    def clogged(self) -> bool:
+        """No link could take a message now: none is up, or none has credit."""
+        return not any(link.up and link.free > 0 for link in self._links.values())
+
+    def oldest_ns(self) -> dict[int, int | None]:
+        """By ordinal, since when the oldest message waits that is not `done` there. Where a link died, what
+        it had not done still counts until the worker is back: it is destined for nobody else yet."""
+        oldest: dict[int, int | None] = {link.ordinal: link.oldest_ns() for link in self._links.values()}
+        for ordinal, since_ns in self._orphaned.items():
+            known = oldest.get(ordinal)
+            oldest[ordinal] = since_ns if known is None else min(known, since_ns)
+        return oldest
 
     @property
     def in_flight(self) -> int:

@@ -26,6 +26,10 @@ class Judged(Protocol):
     @property
     def event_id(self) -> bytes: ...
 
+    @property
+    def unreadable(self) -> bool:
+        """Refused because its bytes make no sense: as if this worker had died on it."""
+
 
 Append = Callable[[Sequence[Delivery]], Sequence[Judged]]
 """Judges and durably appends a batch, in order, in one transaction."""
@@ -59,6 +63,8 @@ class Judge:
         meter: Meter | None = None,
     ) -> None:
         self.name = name
+        self._boot = boot
+        self._unreadable = 0
         self._append = append
         self._tail = tail
         self._batch = batch
@@ -95,19 +101,23 @@ class Judge:
     def _answer(self, batch: list[Waiting], results: Sequence[Judged]) -> None:
         """Settles before it refuses: a refusal covers all that its key sent before it."""
         settled: dict[str, Judged] = {}
-        refused: list[Waiting] = []
+        refused: list[tuple[Waiting, bool]] = []
         for entry, judged in zip(batch, results, strict=True):
             link, link_seq, delivery, _ = entry
             link.done(link_seq)
             if not judged.settled:
-                refused.append(entry)
+                refused.append((entry, judged.unreadable))
             elif (best := settled.get(delivery.key)) is None or judged.last > best.last:
                 settled[delivery.key] = judged
         for key, judged in settled.items():
             for link in self._up:
                 link.settle(key, judged.last, judged.event_id)
-        for link, link_seq, delivery, _ in refused:
+        for (link, link_seq, delivery, _), unreadable in refused:
             if link.holds(delivery.key, link_seq):
+                if unreadable:
+                    self._unreadable += 1
+                    for other in self._up:
+                        other.died(delivery.key, delivery.key_seq, self.name, self._boot + self._unreadable)
                 link.refuse(delivery.key, link_seq)
         self._settled += len(batch) - len(refused)
         self._refused += len(refused)

@@ -209,12 +209,15 @@ class Worker:
         delivery = work.delivery
         correlation = correlation_of(delivery.event_id)
         self._meter.consumed(self._clock_ns() - work.since_ns, correlation)
-        self._hand.note(delivery.key, delivery.key_seq)
         try:
+            self._hand.note(delivery.key, delivery.key_seq)
             held.state = self._steps.step(held.state, delivery)
-        except Exception:
+        except Exception as error:
             # As if this worker had died on the event, without taking the other keys with it.
-            log.exception("step failed", extra={"key": delivery.key, "key_seq": delivery.key_seq})
+            log.error(
+                "step of %s:%d failed: %s: %s", delivery.key, delivery.key_seq, type(error).__name__, error
+            )
+            log.debug("step failed", exc_info=True)
             self._failures += 1
             for link in self._up:
                 link.died(delivery.key, delivery.key_seq, self.name, self._boot + self._failures)
@@ -331,16 +334,23 @@ class Worker:
                 link = self._down.route(key)
                 if link is None or link.free <= 0:
                     blocked = True
-                    if link is not None and not work.throttled:
-                        work.throttled = True
-                        self._meter.throttled(link.ordinal)
+                    if link is not None:
+                        self._throttled(outputs, link.ordinal)
                     break
                 outputs.popleft()
                 self._down.transmit(link, work.delivery, work.since_ns)
                 self._meter.published(max(0, now_ns - work.since_ns), correlation_of(work.delivery.event_id))
             if not outputs:
                 del self._outputs[key]
-        self._account(now_ns, blocked)
+        # Also without output at hand: upstream's credit may be all that keeps it from piling up here.
+        self._account(now_ns, blocked or self._down.clogged or bool(self._questions))
+
+    def _throttled(self, outputs: deque[Work], ordinal: int) -> None:
+        """All of these wait for credit; each is counted once."""
+        for work in outputs:
+            if not work.throttled:
+                work.throttled = True
+                self._meter.throttled(ordinal)
 
     def _account(self, now_ns: int, blocked: bool) -> None:
         since_ns = self._blocked_since_ns
@@ -357,7 +367,7 @@ class Worker:
 
     def lags_ns(self, now_ns: int) -> dict[int, int]:
         """Age of the oldest message destined for each downstream worker and not `done`, by ordinal."""
-        oldest = {entry.ordinal: entry.oldest_ns for entry in self._down.statistics()}
+        oldest = self._down.oldest_ns()
         for key, outputs in self._outputs.items():
             link = self._down.route(key) or self._down.routed(key)
             if link is not None:

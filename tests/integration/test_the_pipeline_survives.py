@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
+import time
+import urllib.request
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import zmq
 from real_pipeline import Client, Running, candle, make_config, wait_for
 from servers import running_postgres
 
 from pipeline.config import Config
+from pipeline.delivery import Delivery
+from pipeline.snapshot import Snapshot, decode_snapshot
 from pipeline.storage.audit import AuditReader
 from pipeline.storage.audit.checkpoints import (
     checkpoint_folder,
@@ -21,6 +28,7 @@ from pipeline.storage.audit.checkpoints import (
     read_note,
 )
 from pipeline.storage.audit.engines import open_reader
+from pipeline.transport import wire
 
 SYMBOLS = [f"S{n}" for n in range(6)]
 DAYS = 60
@@ -212,3 +220,83 @@ def test_trading_is_halted_for_all_keys_also_for_those_seen_later_and_resumed(tm
     assert rows["S9", "c"] == "rejected"
     assert rows["S9", "d"] in {"filled", "placed"}
     assert ("S9", "halt") in rows
+
+
+def test_an_idle_pipeline_stops_at_once(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    with Running(config):
+        client = Client(config)
+        client.post_until_taken("a", candle("S0", 1))
+        client.close()
+        wait_until_audited(config, 1)
+        # Long enough for the journal to note, on its own account, that this is settled.
+        journal = Path(config.data_dir) / "journal"
+        noted = max(file.stat().st_mtime_ns for file in journal.iterdir())
+        wait_for(
+            lambda: max(file.stat().st_mtime_ns for file in journal.iterdir()) > noted, "a journalled mark"
+        )
+        began = time.monotonic()
+    assert time.monotonic() - began < config.supervisor.drain_s / 2
+
+
+def snapshot(config: Config) -> Snapshot:
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{config.telemetry.port}/v1/snapshot", timeout=10
+    ) as answer:
+        return decode_snapshot(answer.read())
+
+
+def test_a_stage_that_hangs_is_the_one_that_lags_and_those_before_it_say_they_are_blocked(
+    tmp_path: Path,
+) -> None:
+    config = make_config(
+        tmp_path, links={"credit": 16, "depth": 4, "heartbeat_ms": 50, "dead_after_ms": 1000}
+    )
+    answers: dict[str, str] = {}
+    with Running(config) as running:
+        posting = threading.Thread(target=post_history, args=(config, answers), daemon=True)
+        posting.start()
+        wait_for(lambda: len(answers) > 30, "some events")
+        pid = running.pid("audit-0")
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: audit_alone_lags(config), "the audit's lag and the others' blocked time")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        posting.join(120)
+        wait_until_audited(config, len(answers))
+    assert len(answers) == DAYS * len(SYMBOLS)
+
+
+def audit_alone_lags(config: Config) -> bool:
+    """The hung audit lags by seconds, also once its links are dead; exec, agent and gateway are blocked
+    nearly all the time, and messages are counted that wait for credit."""
+    stages = {stage.stage: stage for stage in snapshot(config).stages}
+    recent = {name: stage.counts[0] for name, stage in stages.items() if stage.counts}
+    waited = sum(stage.counts[-1].flow_throttled for stage in stages.values() if stage.counts)
+    return (
+        (stages["audit"].lag_ms or 0) > 2_000
+        and all(recent[name].blocked_ms > 700 * recent[name].window_s for name in ("agent", "exec"))
+        and waited >= 10
+    )
+
+
+def test_rows_that_make_no_sense_are_refused_and_harm_no_worker(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    with Running(config) as running:
+        before = {process.name: process.pid for process in running.supervisor.processes()}
+        for stage, port in (("audit", config.audit.port), ("agent", config.agent.port)):
+            stranger: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+            stranger.setsockopt(zmq.LINGER, 1000)
+            stranger.connect(f"tcp://127.0.0.1:{port}")
+            junk = Delivery("JUNK", 1, b"id", "s", "w", 0, 0, b"\xc1junk", decision=b"\xc1", fills=b"\xc1")
+            hello, message = wire.Hello(f"stranger-of-{stage}"), wire.Msg(1, junk)
+            stranger.send(wire.encode_frame((1, 1), [hello, message]))
+            assert stranger.poll(10_000), f"{stage} answers"
+            stranger.close()
+        client = Client(config)
+        client.post_until_taken("a", candle("S0", 1))
+        client.close()
+        wait_until_audited(config, 1)
+        assert {process.name: process.pid for process in running.supervisor.processes()} == before

@@ -106,6 +106,7 @@ class ToyJudged:
     settled: bool
     last: int
     event_id: bytes
+    unreadable: bool = False
 
 
 @dataclass

@@ -57,10 +57,11 @@ class Desk:
     def _enqueue(self, delivery: Delivery, *, dispatched: bool) -> None:
         """Lag counts from the accept time, also across a restart."""
         age_us = max(0, self._clock.wall_us() - delivery.accepted_us)
-        accepted_ns = self._clock.monotonic_ns() - age_us * NS_PER_US
+        now_ns = self._clock.monotonic_ns()
         self.dispatcher.enqueue(
-            delivery, accepted_ns, control=is_control(delivery.payload), dispatched=dispatched
-        )
+            delivery, now_ns - age_us * NS_PER_US,
+            enqueued_ns=now_ns, control=is_control(delivery.payload), dispatched=dispatched,
+        )  # fmt: skip
 
     def _settled(self, pending: Pending) -> None:
         self._journal.settled(pending.delivery.key, pending.delivery.key_seq)

@@ -68,6 +68,10 @@ def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
     return 0
 
 
+def _nothing() -> None:
+    """What there is to do once marks are on disk."""
+
+
 class Gateway:
     """Joins the application, the journal and the dispatcher."""
 
@@ -172,6 +176,8 @@ class Gateway:
         assert self._app is not None
         try:
             self._journal.maintain()
+            if self._journal.unsynced and not self._app.committer.pending:
+                self._when_synced(_nothing)  # marks, with no event coming whose sync would take them along
         except Exception as error:  # whatever the disk did, no more events are taken
             self._app.health.fail(f"journal: {error}")
             log.exception("journal maintenance failed")
@@ -181,7 +187,7 @@ class Gateway:
         limit_ns = self._context.config.supervisor.drain_s * NS_PER_S * 8 // 10
         give_up_ns = self._clock.monotonic_ns() + max(limit_ns, 100 * NS_PER_MS)
         while self._clock.monotonic_ns() < give_up_ns:
-            if not self._dispatcher.unsettled and not self._journal.unsynced:
+            if not self._dispatcher.unsettled:  # what is not synced yet, the committer's end syncs
                 return
             await asyncio.sleep(DRAIN_LOOK_S)
         log.warning("left with %d unsettled events; they are in the journal", self._dispatcher.unsettled)

@@ -18,6 +18,8 @@ class Judged(NamedTuple):
     last: int
     event_id: bytes
     appended: bool = False
+    unreadable: bool = False
+    """Refused before the store saw it: its own bytes are no event, decision or fills."""
 
 
 class Head(NamedTuple):

@@ -43,6 +43,18 @@ class Breakout:
         self._low_bars = max(lookback, exit_lookback) if short else exit_lookback
         self.tag = f"breakout({lookback},{exit_lookback},{int(short)})"
 
+    @property
+    def lookback(self) -> int:
+        return self._look
+
+    @property
+    def exit_lookback(self) -> int:
+        return self._exit
+
+    @property
+    def short(self) -> bool:
+        return self._short
+
     def origin(self) -> BreakoutMemory:
         return BreakoutMemory()
 

@@ -10,6 +10,7 @@ import msgspec
 from pipeline import limits
 from pipeline.messages import Candle
 from pipeline.trading.reasons import Reason, describe
+from pipeline.trading.strategies.custom import OverlongError
 
 FULL = 10_000
 """An intent of the strategy's whole configured quantity; smaller ones are parts of it."""
@@ -44,6 +45,10 @@ class Strategy(Protocol):
         """The memory after `candle`, and the intent."""
 
 
+class StrategyFaultError(Exception):
+    """Carries the reason of a strategy inside another one."""
+
+
 def advance(strategy: Strategy, memory: Any, candle: Candle) -> tuple[Any, int | None, str]:
     """One guarded step: (new memory, intent, ""), or (old memory, None, why it failed)."""
     try:
@@ -59,8 +64,15 @@ def advance(strategy: Strategy, memory: Any, candle: Candle) -> tuple[Any, int |
 
 
 def _raised(error: Exception) -> str:
-    """The error's type, file and function, without its text (which may hold addresses or a set's order) and
-    line (which Python versions count differently): a decision must be the same in every process."""
+    """Why a step failed.
+
+    The error's type, file and function, without its text (which may hold addresses or a set's order) and
+    line (which Python versions count differently): a decision must be the same in every process.
+    """
+    if isinstance(error, StrategyFaultError):
+        return str(error)
+    if isinstance(error, OverlongError):
+        return describe(Reason.STRATEGY_OVERLONG, limit_instructions=limits.MAX_STRATEGY_INSTRUCTIONS)
     place, trace = "", error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code

@@ -9,12 +9,13 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from pipeline.plotting.tables import milliseconds
 from pipeline.replay.plots import plots
 from pipeline.replay.render_html import render_html
 from pipeline.replay.render_markdown import render_markdown
 from pipeline.replay.render_text import print_report
 from pipeline.replay.report import Report, decode_report, encode_report
-from pipeline.replay.tables import headline, milliseconds, tables
+from pipeline.replay.tables import headline, tables
 
 
 class Balance(HTMLParser):

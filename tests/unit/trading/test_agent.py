@@ -13,7 +13,7 @@ from pipeline.messages import BUY, SELL, Candle, Control, Decision, Event, Leg, 
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.reasons import code_of
 from pipeline.trading.state import State
-from pipeline.trading.strategies import FULL
+from pipeline.trading.strategies import FULL, KINDS
 
 DAY_US = 86_400 * US_PER_S
 LOT = 10_000
@@ -362,6 +362,6 @@ def test_every_impossible_strategy_is_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         AgentLogic(schema.Trading(strategies=strategies))
     assert caught.value.faults == [
-        "trading.strategies.a.kind = 'scripted': expected breakout, sma_cross",
+        f"trading.strategies.a.kind = 'scripted': expected {', '.join(sorted([*KINDS, 'ensemble']))}",
         "trading.strategies.b: sma_cross: fast = 9 must be positive and below slow = 9",
     ]

@@ -77,6 +77,10 @@ TRADING = schema.Trading(
     ),
     max_signal_quantity="100000000000000",
 )
+LIMITED = msgspec.structs.replace(
+    TRADING,
+    risk=schema.Risk(max_position="9", max_order="5", max_daily_loss="50", price_collar_percent="40"),
+)
 
 PRICES = st.one_of(st.integers(1, 12), st.integers(1, limits.MAX_SCALED))
 QUANTITIES = st.one_of(st.just(0), st.integers(1, 30), st.integers(1, limits.MAX_SCALED))
@@ -86,14 +90,16 @@ QUANTITIES = st.one_of(st.just(0), st.integers(1, 30), st.integers(1, limits.MAX
 def candles(draw: st.DrawFn) -> Candle:
     prices = sorted(draw(st.lists(PRICES, min_size=4, max_size=4)))
     opened, close = (prices[1], prices[2]) if draw(st.booleans()) else (prices[2], prices[1])
-    return Candle("K", draw(st.integers(0, 40)) * DAY_US, opened, prices[3], prices[0], close, 0)
+    volume = draw(st.integers(0, 300))
+    return Candle("K", draw(st.integers(0, 40)) * DAY_US, opened, prices[3], prices[0], close, volume)
 
 
 def small_candles() -> st.SearchStrategy[Candle]:
     return st.builds(
-        lambda day, price: Candle("K", day * DAY_US, price, price + 1, price, price, 0),
+        lambda day, price, volume: Candle("K", day * DAY_US, price, price + 1, price, price, volume),
         st.integers(0, 60),
         st.integers(1, 12),
+        st.integers(0, 2_000),
     )
 
 
@@ -136,9 +142,21 @@ class Row(Struct, frozen=True):
     exec: ExecState
 
 
+def logics(trading: schema.Trading, policy: Any) -> tuple[AgentLogic, ExecLogic]:
+    """`partial` is next_open with a limit on a candle's volume."""
+    share = "12.5" if policy == "partial" else "0"
+    execs = schema.Exec(
+        fill_policy="next_open" if policy == "partial" else policy,
+        slippage_bps="9999.5",
+        commission_bps="10000",
+        volume_limit_percent=share,
+    )
+    agent = AgentLogic(trading, execs.fill_policy, KINDS_HERE, partial_fills=policy == "partial")
+    return agent, ExecLogic(trading, execs)
+
+
 def run(history: list[tuple[Event, int]], policy: Any, trading: schema.Trading = TRADING) -> Iterator[Row]:
-    agent = AgentLogic(trading, policy, KINDS_HERE)
-    floor = ExecLogic(trading, schema.Exec(fill_policy=policy, slippage_bps="9999.5", commission_bps="10000"))
+    agent, floor = logics(trading, policy)
     a, x = agent.origin("K"), floor.origin("K")
     for seq, (event, at_us) in enumerate(history, 1):
         a_next, decision = agent.step(a, event, key_seq=seq, at_us=at_us)
@@ -157,7 +175,7 @@ def whole_numbers(value: Any) -> Iterator[int]:
             yield from whole_numbers(item)
 
 
-POLICIES = pytest.mark.parametrize("policy", ["next_open", "signal_price"])
+POLICIES = pytest.mark.parametrize("policy", ["next_open", "signal_price", "worst_of_bar", "partial"])
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -187,7 +205,7 @@ def test_intended_and_filled_positions_differ_by_what_rests_only(
 def test_every_state_survives_its_bytes_and_goes_on_the_same(
     policy: Any, history: list[tuple[Event, int]]
 ) -> None:
-    agent, floor = AgentLogic(TRADING, policy, KINDS_HERE), ExecLogic(TRADING, schema.Exec())
+    agent, floor = logics(TRADING, policy)
     previous = agent.origin("K")
     for row in run(history, policy):
         data = agent.encode(row.agent)
@@ -203,7 +221,7 @@ def test_every_state_survives_its_bytes_and_goes_on_the_same(
 @LAW
 @given(histories())
 def test_no_number_ever_leaves_64_bits(policy: Any, history: list[tuple[Event, int]]) -> None:
-    for row in run(history, policy):
+    for row in (*run(history, policy), *run(history, policy, LIMITED)):
         for message in (row.decision, row.fills, row.agent, row.exec):
             plain = msgspec.msgpack.decode(msgspec.msgpack.encode(message))
             assert all(-(2**63) <= number < 2**63 for number in whole_numbers(plain))
@@ -319,6 +337,34 @@ def test_the_order_of_the_configuration_decides_nothing(history: list[tuple[Even
     turned = msgspec.structs.replace(TRADING, strategies=dict(reversed(TRADING.strategies.items())))
     first = [(row.decision, row.fills) for row in run(history, "next_open")]
     assert first == [(row.decision, row.fills) for row in run(history, "next_open", turned)]
+
+
+@LAW
+@given(histories())
+def test_under_a_volume_limit_no_candle_fills_more_than_its_share(history: list[tuple[Event, int]]) -> None:
+    for row in run(history, "partial"):
+        filled = sum(fill.quantity for fill in row.fills.fills)
+        share = row.event.volume // 8 if type(row.event) is Candle else 0
+        assert filled <= share
+        sides = {(order.strategy, order.side) for order in row.exec.orders}
+        assert len(sides) == len({name for name, _ in sides}), "orders of one strategy rest on one side"
+
+
+@POLICIES
+@LAW
+@given(histories())
+def test_no_entry_passes_a_risk_limit(policy: Any, history: list[tuple[Event, int]]) -> None:
+    close = 0
+    for row in run(history, policy, LIMITED):
+        for leg in row.decision.legs:
+            if leg.verdict == Verdict.ORDERED and leg.intent == "entry":
+                assert leg.quantity <= 50
+                assert not close or abs(leg.price - close) * 10 <= close * 4
+        if type(row.event) is not Control:
+            for slot in row.agent.slots:
+                assert abs(slot.position) <= 90
+        if type(row.event) is Candle and not row.decision.rejected:
+            close = row.event.close
 
 
 def test_a_leg_that_is_held_says_nothing_more() -> None:

@@ -12,7 +12,16 @@ from msgspec import Struct
 
 from pipeline import limits
 from pipeline.messages import Candle
-from pipeline.trading.strategies import FULL, KINDS, Breakout, SmaCross, Strategy
+from pipeline.trading.strategies import (
+    FULL,
+    KINDS,
+    Breakout,
+    Ensemble,
+    MeanReversion,
+    SmaCross,
+    Strategy,
+    VolatilityTarget,
+)
 from pipeline.trading.strategies.protocol import advance
 
 PRICES = st.lists(st.integers(1, 9), max_size=60)
@@ -113,7 +122,18 @@ def test_the_largest_windows_fit_in_64_bits_and_in_their_limit() -> None:
 def test_every_kind_has_a_tag_of_its_own_for_every_parameter() -> None:
     tags = {SmaCross(2, 4).tag, SmaCross(2, 5).tag, SmaCross(2, 4, short=True).tag}
     assert len(tags | {Breakout(2, 4).tag, Breakout(4, 2).tag, Breakout(2, 4, short=True).tag}) == 6
-    assert sorted(KINDS) == ["breakout", "sma_cross"]
+    reversions = [MeanReversion(3, Fraction(2)), MeanReversion(4, Fraction(2)), MeanReversion(3, Fraction(1))]
+    assert len({one.tag for one in reversions} | {MeanReversion(3, Fraction(2), short=True).tag}) == 4
+    half = Fraction(1, 2)
+    targets = [
+        VolatilityTarget(3, half, half),
+        VolatilityTarget(4, half, half),
+        VolatilityTarget(3, half, 0 * half),
+    ]
+    assert len({one.tag for one in targets}) == 3
+    votes = [Ensemble([("a", SmaCross(2, 4), Fraction(1))]), Ensemble([("a", SmaCross(2, 5), Fraction(1))])]
+    assert len({one.tag for one in votes}) == 2
+    assert sorted(KINDS) == ["breakout", "custom", "mean_reversion", "sma_cross", "volatility_target"]
 
 
 class Note(Struct, frozen=True, array_like=True):

@@ -13,7 +13,15 @@ from pipeline.transport import wire
 NUMBER = st.integers(0, 2**62)
 KEY = st.text(max_size=limits.MAX_SYMBOL_CHARS)
 DELIVERY = st.builds(
-    Delivery, KEY, NUMBER, st.binary(max_size=16), KEY, KEY, NUMBER, st.integers(0, 2), st.binary(max_size=99)
+    Delivery,
+    KEY.filter(bool),
+    NUMBER,
+    st.binary(max_size=16),
+    KEY,
+    KEY,
+    NUMBER,
+    st.integers(0, 2),
+    st.binary(max_size=99),
 )
 MESSAGE = st.one_of(
     st.builds(wire.Hello, KEY),
@@ -71,3 +79,9 @@ def test_a_field_that_an_earlier_version_lacks_has_its_default() -> None:
         wire.Hello("agent-0", 1),
         wire.Welcome(5, 6, False, None, 1),
     ]
+
+
+def test_a_key_longer_than_any_symbol_is_no_message_of_ours() -> None:
+    delivery = Delivery("K" * (limits.MAX_SYMBOL_CHARS + 1), 1, b"id", "s", "w", 0, 0, b"")
+    with pytest.raises(FrameError, match="length <= 32"):
+        wire.decode_frame(wire.encode_frame((1, 1), [wire.Msg(1, delivery)]))

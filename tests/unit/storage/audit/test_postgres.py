@@ -18,6 +18,7 @@ from pipeline import limits
 from pipeline.clock import FakeClock
 from pipeline.delivery import Delivery
 from pipeline.errors import MissingError
+from pipeline.storage.audit import Judged
 from pipeline.storage.audit.postgres import PostgresAuditStore
 from pipeline.storage.audit.postgres_connection import Target
 from pipeline.storage.audit.postgres_database import PostgresAuditReader
@@ -82,7 +83,7 @@ def test_a_writer_notices_what_another_appended_to_its_key(postgres_dsn: str, sc
     with open_store(postgres_dsn, schema) as one, open_store(postgres_dsn, schema) as other:
         assert one.append(rows[:1])[0].appended
         assert other.append(rows[1:2])[0].appended
-        assert one.append(rows[1:2])[0] == (True, 2, rows[1].event_id, False)
+        assert one.append(rows[1:2])[0] == Judged(True, 2, rows[1].event_id)
         assert one.append(rows[2:])[0].appended
         assert other.tail("K").last == 3
         assert one.chain == other.chain

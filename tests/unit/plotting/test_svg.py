@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.replay.svg import Line, Range, lines, nice_ticks, ranges
+from pipeline.plotting.svg import Line, Range, lines, nice_ticks, ranges
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)
 

@@ -33,15 +33,31 @@ class Range(NamedTuple):
     reference: float | None = None
 
 
+class Mark(NamedTuple):
+    """A triangle on a plot of lines, pointing up or down."""
+
+    x: float
+    y: float
+    up: bool
+    tip: str
+
+
 def lines(
-    series: Sequence[Line], *, x_text: Callable[[float], str], y_text: Callable[[float], str], title: str
+    series: Sequence[Line],
+    *,
+    x_text: Callable[[float], str],
+    y_text: Callable[[float], str],
+    title: str,
+    marks: Sequence[Mark] = (),
 ) -> str:
     """A plot with a line for each series and its legend below; "" when nothing is to be drawn."""
     drawn = [line for line in series if len(line.x) > 1]
     if not drawn:
         return ""
     x_low, x_high = min(line.x[0] for line in drawn), max(line.x[-1] for line in drawn)
-    ticks = nice_ticks(min(min(line.y) for line in drawn), max(max(line.y) for line in drawn))
+    values = [value for line in drawn for value in (min(line.y), max(line.y))]
+    values += [mark.y for mark in marks]
+    ticks = nice_ticks(min(values), max(values))
     x_of = _scale(x_low, x_high, _LEFT, _WIDTH - _RIGHT)
     y_of = _scale(ticks[0], ticks[-1], _HEIGHT - _BOTTOM, _TOP)
     parts = [_open(_WIDTH, _HEIGHT, title)]
@@ -59,6 +75,10 @@ def lines(
         parts.append(
             f'<polyline class="line s{index % SERIES_COLOURS}" points="{points}">{_tip(line.name)}</polyline>'
         )
+    for mark in marks:
+        x, y = x_of(mark.x), y_of(mark.y)
+        shape = f"M{x - 4:.1f} {y + 9:.1f}h8l-4 -7z" if mark.up else f"M{x - 4:.1f} {y - 9:.1f}h8l-4 7z"
+        parts.append(f'<path class="{"buy" if mark.up else "sell"}" d="{shape}">{_tip(mark.tip)}</path>')
     parts.append("</svg>")
     return "".join(parts) + _legend([line.name for line in drawn])
 

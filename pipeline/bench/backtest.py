@@ -1,0 +1,223 @@
+"""`ringline bench backtest`: how fast the backtester is, beside what else is installed.
+
+The work is that of every figure: `candles` one-minute candles, a 10/30 moving-average cross, one unit long or
+flat, 1 bp commission, fills at the next open. Nothing is read from files or the network.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from pipeline.backtest.columns import from_floats
+from pipeline.backtest.engine import Engine
+from pipeline.backtest.series import Series
+from pipeline.backtest.synthetic import synthetic
+from pipeline.bench.peers import PEERS, Peer, measured
+from pipeline.bench.shape import Result, at_least, at_most, shown
+from pipeline.clock import NS_PER_MS
+from pipeline.config import schema
+from pipeline.limits import KIB, MIB
+from pipeline.replay.machine import machine, versions
+from pipeline.replay.report import Machine
+from pipeline.trading.instruments import Instruments
+
+FAST_PER_S = 2_000_000.0
+LIVE_PER_S = 150_000.0
+PREPARED_PER_S = 900_000.0
+FIRST_RESULT_S = 1.0
+PEAK_MIB = 120.0
+PEER_PER_S = 1_856_000.0
+"""vectorbt 1.2.0 with vectorbt-rust, the fastest peer known, on a comparable machine (2 × Xeon 2.5 GHz)."""
+PEER_PREPARED_PER_S = 835_000.0
+"""The same with its data preparation."""
+REFERENCE_PER_S = 1_048.0
+"""What the reference's backtester reaches."""
+_MOST_LIVE = 50_000
+"""Candles of the live path: a quarter second of them tells as much as more."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The flags of the bench; `peers` also runs what else is installed."""
+
+    candles: int = 200_000
+    seed: int = 1337
+    repeats: int = 3
+    symbol: str = "BTCUSDT"
+    peers: bool = True
+
+
+class PerSecond(Struct, frozen=True):
+    min: float
+    median: float
+    p95: float
+
+
+class Bench(Struct, frozen=True, kw_only=True):
+    """The shape that those who watch this figure read, and after it what every bench prints."""
+
+    candles: int
+    repeats: int
+    seed: int
+    candles_per_sec: PerSecond
+    p95_stage_latency_ms: float | None
+    peak_rss_mb: float | None
+    symbol: str
+    digest: str
+    machine: Machine
+    versions: dict[str, str]
+    results: tuple[Result, ...]
+
+    @property
+    def met(self) -> bool:
+        return all(result.met is not False for result in self.results)
+
+
+def trading() -> schema.Trading:
+    """The bench's configuration: no throttle, as peers have none."""
+    strategy = schema.Strategy(kind="sma_cross", fast=10, slow=30, quantity="1")
+    return schema.Trading(strategies={"sma": strategy}, throttles=())
+
+
+def run(options: Options, say: Callable[[str], None]) -> Bench:
+    """Measures everything; `say` is told what is under way."""
+    engine = Engine(trading(), schema.Exec())
+    series = {options.symbol: synthetic(options.symbol, options.candles, options.seed)}
+    say(f"fast path, {options.repeats} × {options.candles:,} candles after a warm-up")
+    digest = engine.run(series).digest
+    speeds = [options.candles / _timed(lambda: engine.run(series)) for _ in range(options.repeats)]
+    per_second = PerSecond(min(speeds), float(np.median(speeds)), float(np.percentile(speeds, 95)))
+    peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB / MIB
+    say("with data preparation")
+    prepared = _prepared(engine, options)
+    say("live path")
+    part = {options.symbol: series[options.symbol].part(0, _MOST_LIVE)}
+    engine.run(part, "live")
+    seconds = min(_timed(lambda: engine.run(part, "live")) for _ in range(options.repeats))
+    live = len(part[options.symbol]) / seconds
+    latency_ms = _p95_ms(engine, part[options.symbol])
+    say("first result of a new process")
+    first_s = first_result_s(options)
+    peers = _peers(options, say) if options.peers else {}
+    best = max(peers.values(), default=PEER_PER_S)
+    against = "best installed peer" if peers else "vectorbt-rust as published"
+    results = [
+        at_least("backtest.fast", per_second.median, "candles/s", FAST_PER_S, against, best),
+        at_least(
+            "backtest.with_preparation",
+            prepared,
+            "candles/s",
+            PREPARED_PER_S,
+            "vectorbt-rust with preparation as published",
+            PEER_PREPARED_PER_S,
+        ),
+        at_least(
+            "backtest.live_path", live, "candles/s", LIVE_PER_S, "reference backtester", REFERENCE_PER_S
+        ),
+        at_most("backtest.first_result", first_s, "s", FIRST_RESULT_S, "target", FIRST_RESULT_S),
+        at_most("backtest.peak_rss", peak_rss_mb, "MiB", PEAK_MIB, "target", PEAK_MIB),
+        shown("backtest.stage_latency_p95", latency_ms, "ms", "target 50 ms", 50.0),
+    ]
+    results += [
+        shown(f"peer.{name}", speed, "candles/s", "backtest.fast", per_second.median)
+        for name, speed in peers.items()
+    ]
+    return Bench(
+        candles=options.candles,
+        repeats=options.repeats,
+        seed=options.seed,
+        candles_per_sec=per_second,
+        p95_stage_latency_ms=latency_ms,
+        peak_rss_mb=peak_rss_mb,
+        symbol=options.symbol,
+        digest=digest,
+        machine=machine(),
+        versions=versions(),
+        results=tuple(results),
+    )
+
+
+def encode(bench: Bench) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(bench), indent=2) + b"\n"
+
+
+def first_result_s(options: Options) -> float | None:
+    """From the start of a process until it has made, run and digested its candles; None when it failed."""
+    code = (
+        "from pipeline.backtest.engine import Engine\n"
+        "from pipeline.backtest.synthetic import synthetic\n"
+        "from pipeline.config import schema\n"
+        "strategy = schema.Strategy(kind='sma_cross', fast=10, slow=30, quantity='1')\n"
+        "engine = Engine(schema.Trading(strategies={'sma': strategy}, throttles=()), schema.Exec())\n"
+        f"print(engine.run({{'B': synthetic('B', {options.candles}, {options.seed})}}).digest)\n"
+    )
+    started = time.perf_counter()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        seconds = time.perf_counter() - started
+    return seconds if line and child.returncode == 0 else None
+
+
+def _prepared(engine: Engine, options: Options) -> float:
+    """Candles a second from columns of floats, as a data frame has them, to the digest."""
+    instrument = Instruments(engine.trading).of(options.symbol)
+    made = synthetic(options.symbol, options.candles, options.seed)
+    unit = 10.0**-instrument.price_scale
+    opened, high, low, close = (
+        np.asarray(column * unit, dtype=np.float64) for column in (made.open, made.high, made.low, made.close)
+    )
+    volume = np.asarray(made.volume * 10.0**-instrument.quantity_scale, dtype=np.float64)
+
+    def prepare_and_run() -> None:
+        series: Series = from_floats(
+            options.symbol, instrument, made.time_us, opened, high, low, close, volume
+        )
+        engine.run({options.symbol: series})
+
+    prepare_and_run()
+    speeds = [options.candles / _timed(prepare_and_run) for _ in range(options.repeats)]
+    return float(np.median(speeds))
+
+
+def _p95_ms(engine: Engine, series: Series) -> float:
+    """The 95th percentile of one candle's way through agent and exec."""
+    agent, floor = engine.agent, engine.floor
+    a, x = agent.origin(series.symbol), floor.origin(series.symbol)
+    spans = []
+    for key_seq, candle in enumerate(series.candles(), 1):
+        started_ns = time.perf_counter_ns()
+        a, decision = agent.step(a, candle, key_seq=key_seq, at_us=candle.time_us)
+        x, _ = floor.step(x, candle, decision, key_seq=key_seq)
+        spans.append(time.perf_counter_ns() - started_ns)
+    return float(np.percentile(spans, 95)) / NS_PER_MS
+
+
+def _peers(options: Options, say: Callable[[str], None]) -> dict[str, float]:
+    found = {}
+    for peer in PEERS:
+        speed = _measured(peer, options, say)
+        if speed is not None:
+            found[peer.name] = speed
+    return found
+
+
+def _measured(peer: Peer, options: Options, say: Callable[[str], None]) -> float | None:
+    if not peer.installed():
+        say(f"{peer.name}: not installed")
+        return None
+    say(f"{peer.name}, in a process of its own")
+    return measured(peer, options.candles, options.seed, options.repeats)
+
+
+def _timed(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started

@@ -1,0 +1,119 @@
+"""Throttles wider than a strategy in a symbol: one count for a symbol, a strategy or everything.
+
+Such a count is nobody's state alone, so it is asked of a store under (key, key_seq, leg), where the first
+answer stands, and the answer is recorded in the decision's inputs: a replay is given the same ones.
+`MemoryScopes` serves one agent process; it knows what happened since that process began.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from pipeline import limits
+from pipeline.trading.throttle import Rule, ScopeState, enter, judge, leave, origin
+
+Scope = tuple[str, str]
+"""(throttle, what it counts: a symbol, a strategy or "" for everything)."""
+
+
+class Ask(Struct, frozen=True):
+    """An entry that wants to pass `rules`, each counted in its scope. Unless `take`, it is only judged."""
+
+    key: str
+    key_seq: int
+    leg: int
+    now_us: int
+    notional: int
+    scopes: tuple[Scope, ...]
+    rules: tuple[Rule, ...]
+    take: bool = True
+
+
+class Grant(Struct, frozen=True, array_like=True):
+    """The answer, as it is recorded: granted when no rule objects."""
+
+    leg: int
+    reasons: tuple[str, ...] = ()
+    retry_at_us: int = 0
+
+
+class Scopes(Protocol):
+    """All or nothing: an entry counts in every scope or in none. Answers never change once given."""
+
+    def ask(self, ask: Ask) -> Grant: ...
+
+    def left(self, now_us: int, scopes: Sequence[Scope], rules: Sequence[Rule]) -> None:
+        """An exit, from which cooldowns run."""
+
+
+class MemoryScopes:
+    """In this process. A scope's clock is the latest time it was asked at: keys' clocks differ, and time
+    never falls within a count."""
+
+    def __init__(self) -> None:
+        self._states: dict[Scope, ScopeState] = {}
+        self._clocks: dict[Scope, int] = {}
+        self._given: OrderedDict[tuple[str, int, int], Grant] = OrderedDict()
+
+    def ask(self, ask: Ask) -> Grant:
+        name = (ask.key, ask.key_seq, ask.leg)
+        given = self._given.get(name)
+        if given is not None:
+            return given
+        now_us = self._now(ask.now_us, ask.scopes)
+        states = [self._state(scope, rule) for scope, rule in zip(ask.scopes, ask.rules, strict=True)]
+        answer = judge(ask.rules, states, now_us, ask.notional)
+        if answer.allowed and ask.take:
+            entered = enter(ask.rules, states, now_us, ask.notional)
+            self._states.update(zip(ask.scopes, entered, strict=True))
+        grant = Grant(ask.leg, answer.reasons, answer.retry_at_us)
+        self._given[name] = grant
+        if len(self._given) > limits.MAX_SCOPE_ANSWERS:
+            self._given.popitem(last=False)
+        return grant
+
+    def left(self, now_us: int, scopes: Sequence[Scope], rules: Sequence[Rule]) -> None:
+        now_us = self._now(now_us, scopes)
+        for scope, rule in zip(scopes, rules, strict=True):
+            (self._states[scope],) = leave((rule,), (self._state(scope, rule),), now_us)
+
+    def _state(self, scope: Scope, rule: Rule) -> ScopeState:
+        return self._states.get(scope) or origin((rule,))[0]
+
+    def _now(self, now_us: int, scopes: Iterable[Scope]) -> int:
+        for scope in scopes:
+            now_us = max(now_us, self._clocks.get(scope, 0))
+        for scope in scopes:
+            self._clocks[scope] = now_us
+        return now_us
+
+
+class RecordedScopes:
+    """Gives the answers that decisions recorded. Raises KeyError for one that was never asked."""
+
+    def __init__(self) -> None:
+        self._given: dict[tuple[str, int, int], Grant] = {}
+
+    def add(self, key: str, key_seq: int, inputs: Iterable[str]) -> None:
+        for text in inputs:
+            grant = _grant.decode(text)
+            self._given[key, key_seq, grant.leg] = grant
+
+    def ask(self, ask: Ask) -> Grant:
+        return self._given[ask.key, ask.key_seq, ask.leg]
+
+    def left(self, now_us: int, scopes: Sequence[Scope], rules: Sequence[Rule]) -> None:
+        """Nothing to do: whatever followed from it is recorded."""
+
+
+_grant = msgspec.json.Decoder(Grant)
+
+
+def grant_text(grant: Grant) -> str:
+    """A grant as a decision's input."""
+    return msgspec.json.encode(grant).decode()

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import gzip
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from pipeline.backtest.readers import read_candles
+from pipeline.config.schema import Instrument, Trading
+from pipeline.errors import MissingError, RinglineError, UsageError
+from pipeline.trading.instruments import Instruments
+
+HEAD = "time,open,high,low,close,volume\n"
+INSTRUMENTS = Instruments(Trading())
+CENTS = Instruments(Trading(instruments={"default": Instrument(price_scale=2, tick="0.05")}))
+
+
+def row(minute: int, prices: str = "10,11,9,10.5", volume: str = "3") -> str:
+    return f"2024-01-01T00:{minute:02d}:00Z,{prices},{volume}\n"
+
+
+def write(folder: Path, text: str, name: str = "BTCUSDT-1m.csv") -> Path:
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_csv_becomes_exact_integers_named_after_its_file(tmp_path: Path) -> None:
+    series, findings = read_candles(write(tmp_path, HEAD + row(1) + row(2)), INSTRUMENTS)
+    assert list(series) == ["BTCUSDT"]
+    first = next(series["BTCUSDT"].candles())
+    assert (first.open, first.high, first.low, first.close, first.volume) == (
+        100_000, 110_000, 90_000, 105_000, 30_000,
+    )  # fmt: skip
+    assert first.time_us == int(datetime(2024, 1, 1, 0, 1, tzinfo=UTC).timestamp()) * 1_000_000
+    assert (findings.candles, findings.gaps, findings.duplicates, findings.notes) == (2, 0, 0, ())
+
+
+def test_a_compressed_csv_is_read_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv.gz"
+    file.write_bytes(gzip.compress((HEAD + row(1)).encode()))
+    assert read_candles(file, INSTRUMENTS)[1].candles == 1
+
+
+@pytest.mark.parametrize(
+    ("heading", "line"),
+    [
+        ("Date,Open,High,Low,Close,Adj Close,Volume", "2024-01-01,10,11,9,10.5,9.9,3"),
+        ("timestamp;o;h;l;c;v", "1704067200;10;11;9;10.5;3"),
+        ("timestamp\to\th\tl\tc\tv", "1704067200000\t10\t11\t9\t10.5\t3"),
+        ("ts,open,high,low,close", "1704067200000000000,10,11,9,10.5"),
+        ("unix,open,high,low,close,Vol", "1704067200000000,10,11,9,1.05e1,3"),
+        ("<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>", "2024.01.01,00:00:00,10,11,9,10.5,3"),
+        ("Gmt time,Open,High,Low,Close,Volume", "01.01.2024 00:00:00.000,10,11,9,10.5,3"),
+        ("date,open,high,low,close", "20240101,10,11,9,10.5"),
+        ("\ufeffDatetime,Open,High,Low,Close", "2023-12-31T19:00:00-05:00,10,11,9,10.5"),
+    ],
+)
+def test_common_headings_and_time_formats_mean_the_same(tmp_path: Path, heading: str, line: str) -> None:
+    series, _ = read_candles(write(tmp_path, f"{heading}\n{line}\n"), INSTRUMENTS, "X")
+    candle = next(series["X"].candles())
+    assert candle.time_us == 1_704_067_200_000_000
+    assert (candle.open, candle.close) == (100_000, 105_000)
+
+
+def test_a_symbol_column_makes_a_series_of_each(tmp_path: Path) -> None:
+    text = "ticker," + HEAD + "B," + row(1) + "A," + row(1) + "B," + row(2)
+    series, findings = read_candles(write(tmp_path, text), INSTRUMENTS)
+    assert findings.symbols == {"A": 1, "B": 2}
+    assert list(series) == ["A", "B"]
+
+
+def test_gaps_duplicates_and_missing_offsets_are_told(tmp_path: Path) -> None:
+    lines = [row(minute) for minute in (1, 2, 3, 3, 9)]
+    text = (HEAD + "".join(lines)).replace("Z,", ",")
+    _, findings = read_candles(write(tmp_path, text), INSTRUMENTS)
+    assert (findings.candles, findings.duplicates, findings.gaps) == (4, 1, 1)
+    assert findings.longest == ("BTCUSDT 2024-01-01 00:03 → 2024-01-01 00:09 (5 candles)",)
+    assert findings.notes == ("times have no offset from UTC and were taken for UTC",)
+
+
+def test_newest_first_is_turned_round(tmp_path: Path) -> None:
+    series, findings = read_candles(write(tmp_path, HEAD + row(3) + row(2) + row(1)), INSTRUMENTS)
+    assert series["BTCUSDT"].time_us.tolist() == sorted(series["BTCUSDT"].time_us.tolist())
+    assert findings.notes == ("BTCUSDT: newest first; turned round",)
+
+
+def test_rounding_takes_the_nearest_tick(tmp_path: Path) -> None:
+    file = write(tmp_path, HEAD + row(1, "10.014,10.126,9.99,10.05001"))
+    candle = next(read_candles(file, CENTS, rounded=True)[0]["BTCUSDT"].candles())
+    assert (candle.open, candle.high, candle.low, candle.close) == (1000, 1015, 1000, 1005)
+
+
+BAD = [
+    ("", "is empty"),
+    (HEAD, "has a heading and no candles"),
+    ("time,open,high,close\n" + "1,1,1,1\n", "column low: missing; the file has time, open, high, close"),
+    (HEAD + row(1) + "2024-01-01T00:02:00Z,1,1\n", "line 3: 3 columns; the heading has 6"),
+    (HEAD + row(1, "10,11,9,0"), "line 2: close: '0' must be positive"),
+    (HEAD + row(1, "-1,11,9,10"), "line 2: open: '-1' must be positive"),
+    (HEAD + row(1, "10,11,9,NaN"), "line 2: close: 'NaN' is not a decimal number"),
+    (HEAD + row(1, "10,x,9,10"), "line 2: high: 'x' is not a decimal number"),
+    (HEAD + row(1, "10,11,9,10.00001"), "line 2: close: '10.00001' has more than 4 decimals (--round"),
+    (HEAD + row(1, "12,11,9,10"), "line 2: open, high, low, close: 12, 11, 9, 10: open and close must be"),
+    (HEAD + row(1, "10,11,9,10", "-3"), "line 2: volume: '-3' is negative"),
+    (HEAD + row(1, "10,11,9,10", "999999999999"), "line 2: volume: '999999999999' is beyond the limit"),
+    (HEAD + row(1, "10,999999999999,9,10"), "line 2: high: '999999999999' is beyond the limit"),
+    (HEAD + "yesterday,10,11,9,10,1\n", "line 2: time: 'yesterday' is no time such as"),
+    (HEAD + "1969-01-01,10,11,9,10,1\n", "line 2: time: '1969-01-01' is not between"),
+    (HEAD + row(1) + "2024-01-01T00:02:00,10,11,9,10,1\n", "line 3: time: some times have an offset"),
+    (HEAD + row(1) + row(3) + row(2) + row(4), "line 4: time: 2024-01-01 00:02 of BTCUSDT is before line 3"),
+    (HEAD + row(1) + row(1, "10,11,9,9"), "line 3: time: BTCUSDT has another candle at 2024-01-01 00:01 on"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_every_malformed_row_is_named_by_its_line(tmp_path: Path, text: str, message: str) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(UsageError) as caught:
+        read_candles(file, INSTRUMENTS)
+    assert str(caught.value).startswith(f"{file}: {message}")
+
+
+def test_a_price_off_the_tick_says_how_to_round_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"line 2: open: '10.01' is not a multiple of the tick 0.05 \(--round"
+    ):
+        read_candles(write(tmp_path, HEAD + row(1, "10.01,11,9,10")), CENTS)
+
+
+def test_a_missing_file_and_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="No such file"):
+        read_candles(tmp_path / "none.csv", INSTRUMENTS)
+    (tmp_path / "b.csv").write_bytes(b"time,\xff\xfe\n")
+    with pytest.raises(UsageError, match="no text in UTF-8"):
+        read_candles(tmp_path / "b.csv", INSTRUMENTS)
+
+
+def test_parquet_without_pyarrow_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingError, match=r"needs pyarrow, which is not installed: pip install"):
+        read_candles(tmp_path / "x.parquet", INSTRUMENTS)
+
+
+def test_parquet_gives_the_same_candles_as_csv(tmp_path: Path) -> None:
+    times = [datetime(2024, 1, 1, 0, minute, tzinfo=UTC) for minute in (1, 2)]
+    table = pyarrow.table(
+        {"time": times, "open": [10.0, 10.1], "high": [11.0, 11.0], "low": [9.0, 9.0], "close": [10.5, 10.3]}
+    )
+    file = tmp_path / "BTCUSDT.parquet"
+    parquet.write_table(table, file)
+    lines = [row(1, "10,11,9,10.5", "0"), row(2, "10.1,11,9,10.3", "0")]
+    expected, _ = read_candles(write(tmp_path, HEAD + "".join(lines)), INSTRUMENTS)
+    found, findings = read_candles(file, INSTRUMENTS)
+    assert list(found["BTCUSDT"].candles()) == list(expected["BTCUSDT"].candles())
+    assert findings.notes == ("there is no volume column; every volume is 0",)
+    (tmp_path / "no.parquet").write_bytes(b"PAR?")
+    with pytest.raises(RinglineError, match="is no Parquet file"):
+        read_candles(tmp_path / "no.parquet", INSTRUMENTS)

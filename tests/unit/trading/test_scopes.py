@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import limits
+from pipeline.backtest.engine import Engine
+from pipeline.backtest.synthetic import synthetic
+from pipeline.config import resolve, schema
+from pipeline.errors import ConfigError
+from pipeline.messages import BUY, Signal, Verdict, decode_decision, encode
+from pipeline.trading.agent import AgentLogic
+from pipeline.trading.plan import overridden
+from pipeline.trading.reasons import code_of
+from pipeline.trading.scopes import Ask, MemoryScopes, RecordedScopes
+from pipeline.trading.throttle import compile_rule
+
+MINUTE_US = 60_000_000
+RULE = compile_rule(schema.Throttle(name="all", max_trades=2, window_seconds=60), 8)
+
+
+def wide(per: Any, **rules: Any) -> schema.Trading:
+    throttle = schema.Throttle(name="wide", per=per, **{"max_trades": 1, "window_seconds": 60, **rules})
+    return schema.Trading(strategies={}, throttles=(throttle,))
+
+
+def entries(trading: schema.Trading, *wishes: tuple[str, str, int]) -> list[list[str]]:
+    """Each wish (strategy, symbol, time) to one agent; the codes that refuse it."""
+    agent = AgentLogic(trading, "signal_price")
+    states: dict[str, Any] = {}
+    found = []
+    for seq, (strategy, symbol, at_us) in enumerate(wishes, 1):
+        state = states.get(symbol) or agent.origin(symbol)
+        event = Signal(symbol, strategy, BUY, 10_000, 10_000)
+        states[symbol], decision = agent.step(state, event, key_seq=seq, at_us=at_us)
+        (leg,) = decision.legs
+        assert len(decision.inputs) == 1, "every answer from outside is recorded"
+        assert (leg.verdict == Verdict.ORDERED) == (not leg.reasons)
+        found.append([code_of(reason) for reason in leg.reasons])
+    return found
+
+
+FULL = ["THROTTLE_WINDOW"]
+
+
+@pytest.mark.parametrize(
+    ("per", "expected"),
+    [
+        ("symbol", [[], FULL, [], FULL]),
+        ("strategy", [[], [], FULL, FULL]),
+        ("global", [[], FULL, FULL, FULL]),
+    ],
+)
+def test_a_count_is_shared_as_wide_as_its_throttle_says(per: str, expected: list[list[str]]) -> None:
+    wishes = [("a", "K", 1), ("b", "K", 2), ("a", "L", 3), ("b", "L", 4)]
+    assert entries(wide(per), *wishes) == expected
+
+
+def test_a_window_opens_again_for_everybody() -> None:
+    assert entries(wide("global"), ("a", "K", 0), ("b", "L", MINUTE_US - 1), ("b", "M", MINUTE_US)) == [
+        [],
+        FULL,
+        [],
+    ]
+
+
+def test_the_most_specific_override_applies() -> None:
+    both, strategy, symbol = (
+        schema.Scope(strategy_id="s", symbol="K"), schema.Scope(strategy_id="s"), schema.Scope(symbol="K"),
+    )  # fmt: skip
+    throttle = schema.Throttle(
+        name="t",
+        max_trades=1,
+        cooldown_seconds=9,
+        overrides=tuple(
+            schema.Override(scope=scope, max_trades=trades)
+            for scope, trades in ((both, 5), (strategy, 4), (symbol, 3), (schema.Scope(), 2))
+        ),
+    )
+    found = [overridden(throttle, name, key).max_trades for name in ("s", "x") for key in ("K", "L")]
+    assert found == [5, 4, 3, 2]
+    assert overridden(throttle, "s", "K").cooldown_seconds == 9
+
+
+def test_an_override_of_a_symbol_reaches_its_key() -> None:
+    override = schema.Override(scope=schema.Scope(symbol="L"), max_trades=2)
+    trading = wide("symbol", overrides=(override,))
+    assert entries(trading, ("a", "K", 1), ("b", "K", 2), ("a", "L", 3), ("b", "L", 4)) == [[], FULL, [], []]
+
+
+def ask(seq: int, now_us: int, take: bool = True, leg: int = 0) -> Ask:
+    return Ask("K", seq, leg, now_us, 0, (("all", ""),), (RULE,), take)
+
+
+@given(st.lists(st.integers(0, 45), max_size=40))
+def test_no_window_ever_holds_more_than_it_may_and_answers_stand(steps: list[int]) -> None:
+    scopes, now_us = MemoryScopes(), 0
+    granted: list[int] = []
+    for seq, forward_s in enumerate(steps):
+        now_us += forward_s * 1_000_000
+        inside = sum(time_us > now_us - MINUTE_US for time_us in granted)
+        grant = scopes.ask(ask(seq, now_us))
+        assert (not grant.reasons) == (inside < 2)
+        assert scopes.ask(ask(seq, now_us + MINUTE_US)) == grant, "the first answer stands"
+        if grant.reasons:
+            assert grant.retry_at_us == granted[-2] + MINUTE_US
+        else:
+            granted.append(now_us)
+
+
+def test_what_is_only_judged_takes_nothing() -> None:
+    scopes = MemoryScopes()
+    for seq in range(5):
+        assert not scopes.ask(ask(seq, 0, take=False)).reasons
+    assert not scopes.ask(ask(9, 0)).reasons
+
+
+def test_all_scopes_or_none_are_taken() -> None:
+    scopes = MemoryScopes()
+    other = (("all", ""), ("one", "K"))
+    tight = compile_rule(schema.Throttle(name="one", max_trades=1, window_seconds=60), 8)
+    assert not scopes.ask(Ask("K", 1, 0, 0, 0, other, (RULE, tight))).reasons
+    assert scopes.ask(Ask("K", 2, 0, 0, 0, other, (RULE, tight))).reasons
+    assert not scopes.ask(ask(3, 0)).reasons, "the refused one took nothing of the wide window"
+
+
+def test_exits_start_a_wide_cooldown() -> None:
+    scopes = MemoryScopes()
+    cool = compile_rule(schema.Throttle(name="c", cooldown_seconds=60), 8)
+    scopes.left(0, [("c", "")], [cool])
+    refused = scopes.ask(Ask("K", 1, 0, MINUTE_US - 1, 0, (("c", ""),), (cool,)))
+    assert (len(refused.reasons), refused.retry_at_us) == (1, MINUTE_US)
+    assert not scopes.ask(Ask("K", 2, 0, MINUTE_US, 0, (("c", ""),), (cool,))).reasons
+
+
+def test_answers_are_remembered_up_to_a_bound() -> None:
+    scopes = MemoryScopes()
+    for seq in range(limits.MAX_SCOPE_ANSWERS + 1):
+        scopes.ask(ask(seq, 0, take=False))
+    assert len(scopes._given) == limits.MAX_SCOPE_ANSWERS
+
+
+def test_a_replay_with_the_recorded_answers_decides_the_same() -> None:
+    trading = wide("global")
+    live = AgentLogic(trading, "signal_price")
+    recorded = RecordedScopes()
+    rows = []
+    for seq, symbol in enumerate(["K", "L"], 1):
+        event = Signal(symbol, "s", BUY, 10_000, 10_000)
+        _, decision = live.step(live.origin(symbol), event, key_seq=seq, at_us=seq)
+        assert decode_decision(encode(decision)) == decision
+        recorded.add(symbol, seq, decision.inputs)
+        rows.append((symbol, seq, event, decision))
+    again = AgentLogic(trading, "signal_price", scopes=recorded)
+    for symbol, seq, event, decision in reversed(rows):
+        assert again.step(again.origin(symbol), event, key_seq=seq, at_us=seq)[1] == decision
+
+
+def test_a_backtest_with_a_count_over_all_symbols_takes_candles_in_the_order_of_time() -> None:
+    throttle = schema.Throttle(name="g", per="global", max_trades=1, window_seconds=86_400)
+    trading = schema.Trading(throttles=(throttle,))
+    engine = Engine(trading, schema.Exec())
+    series = {symbol: synthetic(symbol, 3_000, seed) for seed, symbol in enumerate("AB")}
+    first = engine.run(series)
+    entered = sorted(
+        int(series[symbol].time_us[fill.order_seq - 1])
+        for symbol, record in first.records.items()
+        for _, fill in record.fills
+        if fill.side > 0
+    )
+    assert len(entered) >= 2
+    assert all(later - earlier >= 86_400_000_000 for earlier, later in pairwise(entered))
+    assert engine.run(series).digest == first.digest
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"per": "everyone"}, "per"),
+        ({"window_seconds": 0}, "window_seconds"),
+        ({"max_trades": -1}, "max_trades"),
+        ({"max_notional": "NaN"}, "max_notional"),
+        ({"overrides": [{"scope": {}, "multiplier": "2"}]}, "overrides[0].multiplier = '2': allowed: 0 to 1"),
+        ({"overrides": [{"scope": {}, "max_notional": "-1"}]}, "overrides[0].max_notional = '-1': must not"),
+        ({"per": "global", "overrides": [{"scope": {"symbol": "K"}}]}, "a count per global knows no symbols"),
+        ({"per": "symbol", "overrides": [{"scope": {"strategy_id": "s"}}]}, "per symbol knows no strategies"),
+    ],
+)
+def test_impossible_throttles_are_refused_by_name(tree: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve({"trading": {"throttles": [{"name": "t", **tree}]}})
+    assert message in str(caught.value)
+
+
+def test_a_count_over_all_symbols_needs_one_agent() -> None:
+    throttles = [{"name": "g", "per": "global", "max_trades": 1}]
+    with pytest.raises(ConfigError, match=r"agent\.workers = 2: throttle g counts over all symbols"):
+        resolve({"trading": {"throttles": throttles}, "agent": {"workers": 2}})
