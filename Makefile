@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean
+.PHONY: help run test test-slow lint bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,8 +21,11 @@ $(VENV)/.dev: pyproject.toml setup.py pipeline/telemetry/_fast.c
 run: $(VENV)/.run  ## Replay 12,154 real candles through the whole pipeline and report
 	$(BIN)/ringline run
 
-test: $(VENV)/.dev  ## Run all tests
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+test: $(VENV)/.dev  ## Run the tests, all but those that take long
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m 'not slow'
+
+test-slow: $(VENV)/.dev  ## Run the tests that take long
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow
 
 lint: $(VENV)/.dev  ## Ruff, mypy strict and the layer contracts
 	$(BIN)/ruff check .

@@ -101,13 +101,17 @@ def test_each_row_is_noted_and_none_is_in_hand_while_the_store_works(tmp_path: P
     assert bench.store.in_hand == [None], "a failing store is no row's fault"
 
 
-def test_a_row_that_cannot_be_read_stays_in_hand(tmp_path: Path) -> None:
+def test_a_row_that_cannot_be_read_is_refused_alone(tmp_path: Path) -> None:
     bench, rows = Bench(), complete(3, tmp_path)
     rows[2].decision = b"\xc1"
-    with pytest.raises(ValueError, match=r"."):
-        bench.appender.append(rows)
-    assert bench.hand.noted[-1] == (KEY, 3)
-    assert bench.store.rows == []
+    judged = bench.appender.append(rows)
+    assert [(word.settled, word.unreadable) for word in judged] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ]
+    assert (KEY, 3) in bench.hand.noted
+    assert len(bench.store.rows) == 2
 
 
 def test_each_appended_row_is_measured_once(tmp_path: Path) -> None:
