@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
 from steps_bench import KEY, StepsBench, deliveries
 
 from pipeline.clock import FakeClock
