@@ -159,6 +159,29 @@ MAX_QUERY_ROWS = 10_000
 """Rows one query answers; more come by paging on."""
 VERIFY_PAGE_ROWS = 1_000
 """Rows read at a time: progress is told, and the writer can checkpoint, between pages."""
+MAX_CHECKPOINTS = 2_000
+"""Signed checkpoints kept in `data_dir/checkpoints`: a day and a half of one a minute, 400 KiB."""
+PRUNE_STEP_ROWS = 10_000
+"""Rows taken out in one transaction: about 100 ms in which the worker waits."""
+MAX_CLAIMS = 64
+"""Scopes that one entry may claim: more than any configuration has throttles for one symbol."""
+MAX_SCOPE_TIME_US = 31_536_000 * 10**6
+"""Window, spacing and cooldown of a scope: a year, as everywhere."""
+SCOPE_ANSWERS_A_KEY = 1024
+"""Answers remembered of a key: four times the messages of one key that can be in flight."""
+SPACE_EVERY_S = 5
+"""Free space is looked at this often: at 100 MB/s half a gigabyte goes in between."""
+SPACE_SAY_EVERY_S = 3600
+"""A disk that stays nearly full is reported again after this long."""
+POSTGRES_CONNECT_S = 5
+"""A server that does not answer by then is away."""
+POSTGRES_LOCK_S = 10
+"""A batch takes milliseconds: a worker that holds the head of the chain this long is paused or gone."""
+POSTGRES_RETRY_S = 30
+"""A server is waited for this long, as a restart takes seconds; then the worker ends and says so."""
+POSTGRES_PAUSE_MIN_MS = 10
+POSTGRES_PAUSE_MAX_MS = 500
+"""Between two attempts, doubled each time: back at once after a blip, no storm while it is away."""
 
 # ---- telemetry ------------------------------------------------------------------------------------------
 RING_ENTRY_BYTES = 32
@@ -229,6 +252,8 @@ MAX_FAILURE_TEXT_BYTES = 64 * KIB
 """What a child may say about why it cannot start: 64 KiB is one pipe, and 500 configuration faults."""
 
 assert RESTART_PAUSE_MIN_MS <= RESTART_PAUSE_MAX_MS
+assert POSTGRES_PAUSE_MIN_MS <= POSTGRES_PAUSE_MAX_MS
+assert POSTGRES_LOCK_S < POSTGRES_RETRY_S
 assert MAX_BODY_BYTES < MAX_RECORD_BYTES < MAX_FRAME_BYTES
 assert MAX_BODY_BYTES < MAX_DISCARD_BYTES < MAX_PARTIAL_BYTES
 assert MIN_SEGMENT_BYTES <= MAX_SEGMENT_BYTES

@@ -43,6 +43,7 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
         *_links(config),
         *_journal(config),
         *_stages(config),
+        *map(Fault, _space(config)),
         *_ports(config),
         *_telemetry(config),
         *_trading(config),
@@ -102,6 +103,15 @@ def _stages(config: Config) -> Iterator[Fault]:
             f"audit.workers = {config.audit.workers}: SQLite allows one writer, and one writer keeps the "
             "chain; allowed: 1",
             ("audit.workers", "audit.engine"),
+        )
+
+
+def _space(config: Config) -> Iterator[str]:
+    space = config.space
+    if space.floor_bytes > space.warn_bytes:
+        yield (
+            f"space.floor_bytes = {space.floor_bytes}: at most space.warn_bytes ({space.warn_bytes}), "
+            "so that the warning comes before the refusal"
         )
 
 

@@ -173,10 +173,32 @@ class Audit(Section, frozen=True):
     host: Host = "127.0.0.1"
     port: Port = 8005
     workers: Workers = 1
-    engine: Literal["sqlite"] = "sqlite"
+    engine: Literal["sqlite", "postgres"] = "sqlite"
+    """`postgres` needs a server and the extra `ringline[postgres]`; then several workers keep one chain."""
+    dsn_file: str = ""
+    """A file with the DSN of the PostgreSQL server, which may hold a password; beats `dsn_env`."""
+    dsn_env: Annotated[str, Meta(min_length=1)] = "RINGLINE_AUDIT_DSN"
+    """The environment variable with the DSN."""
+    postgres_schema: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "ringline"
+    """One pipeline a schema; it is made on the first start."""
     batch: Annotated[int, Meta(ge=1, le=limits.MAX_AUDIT_BATCH)] = 256
     """Rows of one transaction at most; a batch is whatever arrived during the commit before."""
     state_every: Annotated[int, Meta(ge=1, le=4096)] = limits.STATE_EVERY_ROWS
+    origin: Annotated[str, Meta(pattern=r"^[^\s+]{1,64}$")] = "ringline/audit"
+    """The name in signed checkpoints and of the key that signs them; tells one pipeline's from another's."""
+    checkpoint_every_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
+    """The end of the chain is signed this often, into `data_dir/checkpoints`; 0 switches it off."""
+    checkpoint_file: str = ""
+    """The newest checkpoint is also written here: on a share it outlives whoever rewrites this machine."""
+
+
+class Space(Section, frozen=True):
+    """Free space where `data_dir` is."""
+
+    warn_bytes: Annotated[int, Meta(ge=0, le=1024 * limits.GIB)] = 1 * limits.GIB
+    """Below this a warning is logged: with the default journal there is room for another one."""
+    floor_bytes: Annotated[int, Meta(ge=0, le=1024 * limits.GIB)] = 64 * limits.MIB
+    """Below this the gateway is unready; 0 switches it off. At most `warn_bytes`."""
 
 
 class Telemetry(Section, frozen=True):
@@ -340,6 +362,7 @@ class Config(Section, frozen=True):
     agent: Agent = Agent()
     exec: Exec = Exec()
     audit: Audit = Audit()
+    space: Space = Space()
     telemetry: Telemetry = Telemetry()
     supervisor: Supervisor = Supervisor()
     trading: Trading = Trading()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.config import Config
 from pipeline.delivery import Delivery
 from pipeline.errors import MissingError
 from pipeline.storage.audit import AuditReader
-
-AUDIT_FILE = "audit.sqlite"
+from pipeline.storage.audit.engines import open_reader
 
 
 class Verified(NamedTuple):
@@ -22,10 +21,10 @@ class Verified(NamedTuple):
 
 
 class AuditView:
-    """Reads the audit of a data folder while its writer runs, and after. Opens it when first asked."""
+    """Reads the audit of a configuration while its writer runs, and after. Opens it when first asked."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / AUDIT_FILE
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self._reader: AuditReader | None = None
 
     def length(self) -> int:
@@ -53,5 +52,5 @@ class AuditView:
 
     def _open(self) -> AuditReader:
         if self._reader is None:
-            self._reader = AuditReader.open(self._path)
+            self._reader = open_reader(self._config)
         return self._reader

@@ -61,6 +61,7 @@ def run(config: Config, options: RunOptions) -> int:
     data_dir = options.data_dir if options.data_dir is not None else folder / "data"
     check_empty(data_dir)
     config = msgspec.structs.replace(config, data_dir=str(data_dir))
+    check_new_audit(config)
     planned = first(read_history(), options.limit)
     stop = StopFlag()
     stop.listen()
@@ -152,7 +153,7 @@ def judged(config: Config, planned: History, course: Course) -> Report:
     """Verifies what the run left and makes the report of it."""
     started_s = time.monotonic()
     facts = Facts(config.trading, max(map(len, planned.values()), default=1))
-    view = AuditView(Path(config.data_dir))
+    view = AuditView(config)
     try:
         for row in view.rows():
             facts.add(row)
@@ -190,6 +191,18 @@ def new_folder(runs_dir: Path, now: datetime) -> Path:
             raise MissingError(f"runs folder {runs_dir}: {error}") from None
         return folder
     raise MissingError(f"runs folder {runs_dir}: holds 99 runs of {name}")
+
+
+def check_new_audit(config: Config) -> None:
+    """Refuses an audit with rows in it, which one on a server may have though the data folder is new."""
+    view = AuditView(config)
+    rows = view.length()
+    view.close()
+    if rows:
+        raise UsageError(
+            f"audit.postgres_schema {config.audit.postgres_schema}: has {rows} rows; a run starts "
+            "from nothing, so that its digest can be compared: name a new one"
+        )
 
 
 def check_empty(data_dir: Path) -> None:

@@ -38,7 +38,7 @@ class Running:
     def __init__(self, config: Config, say: Callable[[str], None]) -> None:
         self.config = config
         self.supervisor = Supervisor(config, report=say)
-        self.audit = AuditView(Path(config.data_dir))
+        self.audit = AuditView(config)
         self._highest: tuple[ProcessMemory, ...] = ()
 
     def __enter__(self) -> Self:

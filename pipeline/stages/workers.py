@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Callable
 
 from pipeline.config import Config
+from pipeline.errors import RinglineError
 from pipeline.stages.agent_steps import AgentSteps
 from pipeline.stages.appender import Appender
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.meter import LinkMeter
-from pipeline.storage.audit import SqliteAuditStore
+from pipeline.storage.audit.chain import Link
+from pipeline.storage.audit.checkpoints import (
+    CheckpointWriter,
+    checkpoint_folder,
+    contradiction,
+    load_signing_key,
+)
+from pipeline.storage.audit.engines import open_reader, open_store
+from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.exec import ExecLogic, partial_fills
@@ -20,6 +31,8 @@ from pipeline.transport.members import endpoint, local_members
 from pipeline.transport.sockets import Sockets
 from pipeline.transport.steps import Steps
 from pipeline.transport.worker import Worker
+
+log = logging.getLogger(__name__)
 
 Ready = Callable[[], None]
 
@@ -83,7 +96,8 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     context = Context("audit", ordinal, config)
     meter = context.link_meter()
     hand = context.in_hand()
-    store = SqliteAuditStore.open(context.data_dir / "audit.sqlite", config.audit.state_every)
+    store = open_store(config)
+    checkpoints = _checkpoints(ordinal, config, lambda: store.chain)
     appender = Appender(store, hand, context.recorder, context.clock.monotonic_ns)
     judge = Judge(
         context.name, context.boot, appender.append, store.tail, context.timing,
@@ -92,16 +106,45 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     sockets = Sockets(
         context.name, context.boot, bind=endpoint(config.audit.host, config.audit.port, ordinal)
     )
+    report = context.reporter(judge, meter)
+
+    space = SpaceWatch.of(config, context.clock)
+
+    def every(now_ns: int) -> None:
+        report(now_ns)
+        space.look()
+        if checkpoints is not None:
+            checkpoints.tick(now_ns)
+
     loop = Loop(
         judge, sockets, context.clock, stop, context.timing, meter,
-        drain_s=config.supervisor.drain_s, every=(REPORT_EVERY_NS, context.reporter(judge, meter)),
+        drain_s=config.supervisor.drain_s, every=(REPORT_EVERY_NS, every),
     )  # fmt: skip
     ready()
     try:
         loop.run()
+        if checkpoints is not None:
+            checkpoints.write()
     finally:
         sockets.close()
         store.close()
         hand.close()
         context.recorder.close()
     return 0
+
+
+def _checkpoints(ordinal: int, config: Config, chain: Callable[[], Link]) -> CheckpointWriter | None:
+    """One worker signs, as an audit's workers share its chain; none signs what contradicts the last."""
+    if ordinal or not config.audit.checkpoint_every_s:
+        return None
+    key = load_signing_key(config)
+    folder = checkpoint_folder(config)
+    try:
+        with contextlib.closing(open_reader(config)) as reader:
+            fault = contradiction(reader, key.verify_key, folder)
+    except RinglineError as error:
+        fault = str(error)
+    if fault:
+        log.error("audit: %s; nothing is signed until %s is moved away: see `audit verify`", fault, folder)
+        return None
+    return CheckpointWriter(config, key, chain)

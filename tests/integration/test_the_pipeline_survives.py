@@ -14,11 +14,20 @@ from pathlib import Path
 import pytest
 import zmq
 from real_pipeline import Client, Running, candle, make_config, wait_for
+from servers import running_postgres
 
 from pipeline.config import Config
 from pipeline.delivery import Delivery
 from pipeline.snapshot import Snapshot, decode_snapshot
 from pipeline.storage.audit import AuditReader
+from pipeline.storage.audit.checkpoints import (
+    checkpoint_folder,
+    latest,
+    load_public_key,
+    public_key_file,
+    read_note,
+)
+from pipeline.storage.audit.engines import open_reader
 from pipeline.transport import wire
 
 SYMBOLS = [f"S{n}" for n in range(6)]
@@ -55,7 +64,7 @@ def post_history(config: Config, answers: dict[str, str]) -> None:
 
 
 def reader(config: Config) -> contextlib.closing[AuditReader]:
-    return contextlib.closing(AuditReader.open(Path(config.data_dir) / "audit.sqlite"))
+    return contextlib.closing(open_reader(config))
 
 
 def audited(config: Config) -> int:
@@ -126,6 +135,33 @@ def test_several_workers_a_stage_share_the_keys_and_change_nothing(tmp_path: Pat
         posting.join(120)
         wait_until_audited(config, len(answers))
     assert check_rows(config, answers) == undisturbed
+
+
+def test_two_audits_in_postgresql_keep_one_chain_through_a_kill_and_a_server_restart(
+    tmp_path: Path, undisturbed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: dict[str, str] = {}
+    with running_postgres() as server:
+        monkeypatch.setenv("RINGLINE_AUDIT_DSN", server.dsn)
+        config = make_config(tmp_path, audit={"engine": "postgres", "workers": 2})
+        with Running(config) as running:
+            posting = threading.Thread(target=post_history, args=(config, answers), daemon=True)
+            posting.start()
+            wait_for(lambda: len(answers) >= 100, "the first hundred")
+            running.kill("audit-1")
+            wait_for(lambda: len(answers) >= 200, "two hundred")
+            server.stop()
+            server.start()
+            posting.join(120)
+            wait_until_audited(config, len(answers))
+        assert check_rows(config, answers) == undisturbed
+        newest = latest(checkpoint_folder(config))
+        assert newest is not None
+        key = load_public_key(public_key_file(config))
+        with reader(config) as audit:
+            signed = key.open(read_note(newest))
+            assert (signed.size, signed.h) == audit.head()
+            assert audit.verify(signed=signed).ok
 
 
 def test_a_pipeline_stopped_and_started_again_goes_on_where_it_was(tmp_path: Path, undisturbed: str) -> None:

@@ -46,16 +46,18 @@ class WallWatch:
 class Health:
     """`refusal` is what every new event is answered with, None while they are taken."""
 
-    __slots__ = ("_reason", "_watch", "refusal")
+    __slots__ = ("_passing", "_reason", "_watch", "refusal")
 
     def __init__(self, clock: Clock) -> None:
         self._watch = WallWatch(clock)
         self._reason = ""
+        self._passing = False
         self.refusal: Answer | None = None
 
     def drain(self) -> None:
         """No more events: the gateway leaves."""
-        if self.refusal is None:
+        if self.refusal is None or self._passing:
+            self._passing = False
             detail = "no more events are taken here"
             self.refusal = problem(Problem.DRAINING, detail, retry_after_s=_DRAIN_RETRY_S).closing()
             self._reason = "draining"
@@ -65,7 +67,17 @@ class Health:
         detail = "no more events are taken until the gateway is started again"
         self.refusal = problem(Problem.JOURNAL_FAILED, detail, retry_after_s=_FAILED_RETRY_S)
         self._reason = reason
+        self._passing = False
         return self.refusal
+
+    def crowd(self, reason: str) -> None:
+        """No new events for as long as `reason` lasts (a disk nearly full); empty: they are taken again."""
+        if self.refusal is not None and not self._passing:
+            return
+        self._passing = bool(reason)
+        self._reason = reason
+        full = Problem.JOURNAL_FULL
+        self.refusal = problem(full, reason, retry_after_s=_FAILED_RETRY_S) if reason else None
 
     def unready(self) -> str:
         """Why nothing should be sent here; empty when all is well."""

@@ -19,6 +19,7 @@ from pipeline.stages.gateway.desk import Desk
 from pipeline.stages.gateway.secrets import load_secrets
 from pipeline.stages.gateway.server import GatewayServer, bind, tls_files
 from pipeline.storage.journal import Journal
+from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.instruments import Instruments
 from pipeline.transport.aio import DispatcherLoop
@@ -83,6 +84,7 @@ class Gateway:
         self._app: GatewayApp | None = None
         members = local_members(context.config.agent)
         meter = self._meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
+        self._space = SpaceWatch.of(context.config, self._clock)
         self._told = {EventID.DUPLICATE: 0, EventID.SHED: 0}
         """How much of the application's counters is in the ring already."""
         self._desk = Desk(
@@ -179,6 +181,7 @@ class Gateway:
         assert self._app is not None
         try:
             self._journal.maintain()
+            self._app.health.crowd(self._space.unready())
             if self._journal.unsynced and not self._app.committer.pending:
                 self._when_synced(_nothing)  # marks, with no event coming whose sync would take them along
         except Exception as error:  # whatever the disk did, no more events are taken

@@ -39,7 +39,7 @@ class MemoryAuditStore:
         """See `AuditStore.tail`."""
         rows = [decode_delivery(body) for body in self._bodies.get(key, ())]
         stored = next((row.key_seq for row in reversed(rows) if has_states(row)), 0)
-        return tail_of(key, rows[max(0, stored - 1) :], stored)
+        return tail_of(key, rows[max(0, stored - 1) :])
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -1,11 +1,10 @@
-"""Reads an SQLite audit while its writer goes on: queries, verification, digests, counts."""
+"""Reads an audit while its writer goes on: queries, verification, digests, counts."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,10 +13,14 @@ from pipeline.delivery import Delivery, decode_delivery
 from pipeline.errors import DamagedError, MissingError
 from pipeline.messages import Outcome
 from pipeline.storage.audit.chain import START, Link
+from pipeline.storage.audit.checkpoint import Checkpoint, CheckpointError
+from pipeline.storage.audit.database import Database, SqliteDatabase
 from pipeline.storage.audit.digest import run_digest
 from pipeline.storage.audit.rows import COLUMNS, AuditRow, StoredRow
-from pipeline.storage.audit.schema import APPLICATION_ID, check_version
 from pipeline.storage.audit.verify import Verifier, VerifyReport
+
+if TYPE_CHECKING:  # loading cryptography takes 30 ms, which only signed notes need
+    from pipeline.storage.audit.note import VerifyKey
 
 Progress = Callable[[int, int], None]
 """Called with rows checked so far and rows in all."""
@@ -31,35 +34,17 @@ _BY_KEY = "SELECT seq, body FROM rows WHERE (key, key_seq) > (?, ?) ORDER BY key
 class AuditReader:
     """A read-only view; every answer is as of its own moment. Belongs to one thread at a time."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._path = path
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._fetch = database.fetch
 
     @classmethod
     def open(cls, path: Path) -> AuditReader:
-        """Raises MissingError when there is no audit of a known version at `path`."""
-        if not path.is_file():
-            raise MissingError(f"audit {path}: there is none")
-        try:
-            connection = sqlite3.connect(
-                f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-            )
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.Error as error:
-            raise MissingError(f"audit {path}: cannot be read: {error}") from None
-        if application != APPLICATION_ID:
-            connection.close()
-            raise MissingError(f"audit {path}: is no audit of Ringline")
-        try:
-            check_version(version, str(path))
-        except MissingError:
-            connection.close()
-            raise
-        return cls(connection, path)
+        """Of an SQLite audit. Raises MissingError when there is no audit of a known version at `path`."""
+        return cls(SqliteDatabase.open(path))
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
 
     def rows(
         self,
@@ -88,7 +73,7 @@ class AuditReader:
 
     def by_webhook_id(self, webhook_id: str, source: str | None = None) -> list[AuditRow]:
         """The rows of a webhook-id, oldest first; reads the whole audit, as it is not indexed."""
-        found = self._select("WHERE instr(body, ?) ORDER BY seq", [webhook_id.encode()])
+        found = self._select(f"WHERE {self._database.contains('body')} ORDER BY seq", [webhook_id.encode()])
         return [
             row
             for row in found
@@ -109,20 +94,57 @@ class AuditReader:
         rows = self._fetch("SELECT seq, h FROM rows ORDER BY seq DESC LIMIT 1")
         return Link(*rows[0]) if rows else START
 
-    def verify(self, progress: Progress | None = None) -> VerifyReport:
-        """Check every row that is there when it begins: chain, columns, order, digests."""
-        verifier = Verifier()
+    def pruned(self, key: VerifyKey | None) -> Checkpoint | None:
+        """The checkpoint up to which rows were taken out; None when none were.
+
+        Raises CheckpointError when it is not signed by `key`, and MissingError when that is None.
+        """
+        note = self.prune_note()
+        return self._open_note(note, key) if note else None
+
+    def prune_note(self) -> str:
+        """The signed note of the last prune; empty when nothing was ever pruned."""
+        if not self._database.has_prunes:
+            return ""
+        notes = self._fetch("SELECT note FROM pruned ORDER BY seq DESC LIMIT 1")
+        return str(notes[0][0]) if notes else ""
+
+    def link(self, seq: int) -> Link | None:
+        """Row `seq`'s end of the chain; None when there is no such row."""
+        rows = self._fetch("SELECT seq, h FROM rows WHERE seq = ?", [seq])
+        return Link(*rows[0]) if rows else None
+
+    def verify(
+        self,
+        progress: Progress | None = None,
+        *,
+        key: VerifyKey | None = None,
+        signed: Checkpoint | None = None,
+    ) -> VerifyReport:
+        """Check every row that is there when it begins: chain, columns, order, digests.
+
+        `key` opens the checkpoint of a pruned audit. With `signed` also that the chain passes through it:
+        then rows cut off its end and a chain that was written anew are found too.
+        """
+        verifier = Verifier(None, signed)
         try:
-            upto = self.head().seq
-            for page in self._pages(upto):
+            upto, note = self.head().seq, self.prune_note()
+        except MissingError as error:
+            return verifier.fail(str(error))
+        if note:
+            try:
+                verifier = Verifier(self._open_note(note, key), signed)
+            except CheckpointError as error:
+                return VerifyReport(0, False, 1, f"rows were pruned, but {error}")
+        try:
+            for page in self.pages(0, upto):
                 if fault := verifier.first_fault(page):
                     return fault
                 if progress is not None:
-                    progress(verifier.link.seq, upto)
+                    progress(page[-1].seq, upto)
         except MissingError as error:
-            checked = verifier.link.seq
-            return VerifyReport(checked, False, checked + 1, f"row {checked + 1} cannot be read: {error}")
-        return VerifyReport(verifier.link.seq, True)
+            return verifier.fail(str(error))
+        return verifier.result()
 
     def run_digest(self) -> str:
         """The digest of everything in the audit (see `digest`)."""
@@ -138,12 +160,19 @@ class AuditReader:
         rows, keys, events = self._fetch(_COUNTS)[0]
         return {"rows": rows, "keys": keys, "events": events}
 
-    def _pages(self, upto: int) -> Iterator[list[StoredRow]]:
-        """All rows in pages, so that no long read keeps the writer from checkpointing."""
-        after = -1
+    def pages(self, after: int, upto: int) -> Iterator[list[StoredRow]]:
+        """Rows after `after` up to `upto` as stored; in pages, so that no long read keeps the writer from
+        checkpointing."""
+        if not after:
+            after = -1
         while page := self._fetch(_PAGE, [after, upto, limits.VERIFY_PAGE_ROWS]):
             yield [StoredRow(*row) for row in page]
             after = page[-1][0]
+
+    def _open_note(self, note: str, key: VerifyKey | None) -> Checkpoint:
+        if key is None:
+            raise MissingError(f"audit {self._database.name}: was pruned: verifying it takes its public key")
+        return key.open(note)
 
     def _select(self, condition: str, parameters: list[object]) -> list[AuditRow]:
         found = self._fetch(_SELECT + condition, parameters)
@@ -153,10 +182,4 @@ class AuditReader:
         try:
             return decode_delivery(body)
         except msgspec.MsgspecError as error:
-            raise DamagedError(f"audit {self._path}: row {seq} cannot be read: {error}") from None
-
-    def _fetch(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
-        try:
-            return self._connection.execute(query, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise MissingError(f"audit {self._path}: cannot be read: {error}") from None
+            raise DamagedError(f"audit {self._database.name}: row {seq} cannot be read: {error}") from None

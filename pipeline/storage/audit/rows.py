@@ -49,14 +49,14 @@ class AuditRow(Struct, frozen=True):
     delivery: Delivery
 
 
-def tail_of(key: str, rows: list[Delivery], stored_seq: int) -> Tail:
-    """The tail from the rows of `key` since its stored states, that row included (all, if none)."""
+def tail_of(key: str, rows: list[Delivery]) -> Tail:
+    """The tail from the rows of `key` since its last stored states, that row included (all, if none)."""
     if not rows:
         return Tail(key, 0)
     last, base = rows[-1], rows[0]
-    if not stored_seq:
+    if not has_states(base):
         return Tail(key, last.key_seq, last.a, last.x, rows=tuple(rows), event_id=last.event_id)
     return Tail(
-        key, last.key_seq, last.a, last.x, stored_seq, base.agent_state, base.exec_state,
+        key, last.key_seq, last.a, last.x, base.key_seq, base.agent_state, base.exec_state,
         tuple(rows[1:]), last.event_id,
     )  # fmt: skip

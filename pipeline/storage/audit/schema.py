@@ -27,6 +27,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX rows_event ON rows (event_id, key)",
         "CREATE INDEX rows_stored ON rows (key, key_seq) WHERE stored",
     ),
+    (
+        # What was taken out, up to which row: one signed note (see `prunes`).
+        "CREATE TABLE pruned (seq INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT",
+    ),
 )
 """One tuple of statements a version, the first making version 1."""
 

@@ -8,25 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import limits
-from pipeline.delivery import Delivery, Tail, decode_delivery, encode_delivery
+from pipeline.delivery import Delivery, Tail, decode_delivery
 from pipeline.errors import MissingError
-from pipeline.storage.audit.chain import START, Link, link_hash
+from pipeline.storage.audit.chain import START, Link
+from pipeline.storage.audit.judging import Recorded, judge
 from pipeline.storage.audit.rows import COLUMNS, StoredRow, tail_of
 from pipeline.storage.audit.schema import migrate
-from pipeline.storage.audit.store import (
-    NO_ROWS,
-    Head,
-    Judged,
-    fits,
-    head_of,
-    without_surplus_states,
-)
+from pipeline.storage.audit.store import NO_ROWS, Head, Judged, head_of
 from pipeline.storage.lock import lock_file
 
 _INSERT = f"INSERT INTO rows ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _LAST_ROW = "SELECT body FROM rows WHERE key = ? ORDER BY key_seq DESC LIMIT 1"
-_STORED = "SELECT max(key_seq) FROM rows WHERE key = ? AND stored"
-_SINCE = "SELECT body FROM rows WHERE key = ? AND key_seq >= ? ORDER BY key_seq"
+_SINCE = """SELECT body FROM rows WHERE key = ? AND key_seq >=
+    coalesce((SELECT max(key_seq) FROM rows WHERE key = ? AND stored), 0) ORDER BY key_seq"""
 _HEAD = "SELECT seq, h FROM rows ORDER BY seq DESC LIMIT 1"
 _BY_EVENT = "SELECT 1 FROM rows WHERE event_id = ? AND key = ?"
 
@@ -94,46 +88,22 @@ class SqliteAuditStore:
     def tail(self, key: str) -> Tail:
         """See `AuditStore.tail`."""
         try:
-            (stored,) = self._reading.execute(_STORED, (key,)).fetchone()
-            bodies = self._reading.execute(_SINCE, (key, stored or 0)).fetchall()
+            bodies = self._reading.execute(_SINCE, (key, key)).fetchall()
         except sqlite3.Error as error:
             raise MissingError(f"audit {self._path}: {error}") from None
-        rows = [decode_delivery(body) for (body,) in bodies]
-        return tail_of(key, rows, stored or 0)
+        return tail_of(key, [decode_delivery(body) for (body,) in bodies])
 
     def close(self) -> None:
         self._reading.close()
         self._connection.close()
         os.close(self._lock)
 
-    def _append(self, batch: Sequence[Delivery], recorded: set[tuple[bytes, str]] | None) -> list[Judged]:
-        """Judge and commit. `recorded` are (event_id, key) that have a row and must get no second one.
-
-        None leaves that to the unique index, which says only that some row of the batch is one.
-        """
-        heads, state_every = self._heads, self._state_every
-        seq, h = self._chain
-        values: list[StoredRow] = []
-        answers: list[Judged] = []
-        for delivery in batch:
-            key = delivery.key
-            head = heads.get(key) or self._load_head(key)
-            if delivery.key_seq <= head.last:
-                answers.append(Judged(True, head.last, head.event_id))
-            elif fits(delivery, head) and (recorded is None or _first_time(delivery, recorded)):
-                kept = without_surplus_states(delivery, state_every)
-                body = encode_delivery(kept)
-                seq += 1
-                h = link_hash(seq, h, body)
-                values.append(StoredRow.of(seq, h, kept, body))
-                heads[key] = head_of(delivery)
-                answers.append(Judged(True, delivery.key_seq, delivery.event_id, True))
-            else:
-                answers.append(Judged(False, head.last, head.event_id))
-        if values:
-            self._commit(values)
-            self._chain = Link(seq, h)
-        return answers
+    def _append(self, batch: Sequence[Delivery], recorded: Recorded | None) -> list[Judged]:
+        verdict = judge(batch, self._heads, self._load_head, self._chain, self._state_every, recorded)
+        if verdict.rows:
+            self._commit(verdict.rows)
+            self._chain = verdict.chain
+        return verdict.answers
 
     def _commit(self, values: list[StoredRow]) -> None:
         connection = self._connection
@@ -152,8 +122,8 @@ class SqliteAuditStore:
         head = self._heads[key] = head_of(decode_delivery(row[0])) if row else NO_ROWS
         return head
 
-    def _recorded_events(self, batch: Sequence[Delivery]) -> set[tuple[bytes, str]]:
-        found = set()
+    def _recorded_events(self, batch: Sequence[Delivery]) -> Recorded:
+        found: Recorded = set()
         for delivery in batch:
             if self._connection.execute(_BY_EVENT, (delivery.event_id, delivery.key)).fetchone():
                 found.add((delivery.event_id, delivery.key))
@@ -171,14 +141,6 @@ class SqliteAuditStore:
         self._broken = not full
         self._abandon(batch)
         raise MissingError(f"audit {self._path}: cannot commit: {error}") from error
-
-
-def _first_time(delivery: Delivery, recorded: set[tuple[bytes, str]]) -> bool:
-    event = (delivery.event_id, delivery.key)
-    if event in recorded:
-        return False
-    recorded.add(event)
-    return True
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -16,7 +17,9 @@ from pipeline.cli.story import story_of, utc
 from pipeline.config import Config, load
 from pipeline.delivery import Delivery
 from pipeline.messages import Fate, SignalIn
-from pipeline.storage.audit import AuditRow
+from pipeline.storage.audit import AuditReader, AuditRow, verify_rows
+from pipeline.storage.audit.archive import parse_row
+from pipeline.storage.audit.checkpoints import CheckpointWriter, load_signing_key
 from pipeline.trading.instruments import Instruments
 
 Output = pytest.CaptureFixture[str]
@@ -157,6 +160,42 @@ def test_a_changed_byte_is_found_and_its_row_named(capfd: Output, words: list[st
     assert err.startswith("The audit does not verify: row 4")
     found = json.loads(told(capfd, "audit", "verify", "--json", *words, code=1))
     assert (found["ok"], found["rows"], found["first_bad"]) == (False, 3, 4)
+
+
+def test_a_checkpoint_shows_that_rows_were_cut_off(capfd: Output, words: list[str], tmp_path: Path) -> None:
+    file = Path(words[1].removeprefix("data_dir=")) / "audit.sqlite"
+    config = load(assignments=words[1::2])
+    assert run(["audit", "verify", "--checkpoint", "latest", *words]) == 3
+    assert "audit.vkey: No such file" in capfd.readouterr().err
+    key = load_signing_key(config)
+    assert run(["audit", "verify", "--checkpoint", "latest", *words]) == 3
+    assert "there are none yet" in capfd.readouterr().err
+    with contextlib.closing(AuditReader.open(file)) as reader:
+        CheckpointWriter(config, key, reader.head).write()
+    assert "row 8 is the one that was signed" in told(
+        capfd, "audit", "verify", "--checkpoint", "latest", *words
+    )
+    with sqlite3.connect(file) as connection:
+        connection.execute("DELETE FROM rows WHERE seq = 8")
+    connection.close()
+    assert run(["audit", "verify", *words]) == 0
+    assert run(["audit", "verify", "--checkpoint", "latest", *words]) == 1
+    assert "row 8 is missing: the checkpoint has 8 rows" in capfd.readouterr().err
+    (tmp_path / "none").write_text("no checkpoint")
+    assert run(["audit", "verify", "--checkpoint", str(tmp_path / "none"), *words]) == 2
+
+
+def test_rows_are_exported_backed_up_and_pruned(capfd: Output, words: list[str], tmp_path: Path) -> None:
+    lines = told(capfd, "audit", "export", *words).encode().splitlines()
+    assert verify_rows(map(parse_row, lines)).rows == 8
+    assert told(capfd, "audit", "backup", f"{tmp_path}/copy", *words) == f"8 rows in {tmp_path}/copy\n"
+    prune = ["audit", "prune", "--before", "2023-11-14T22:13:24Z", "--archive", f"{tmp_path}/archive", *words]
+    assert told(capfd, *prune).startswith("3 rows archived in ")
+    assert "Pruned      rows up to 3" in told(capfd, "audit", "verify", *words)
+    archive = ["audit", "verify", "--archive", f"{tmp_path}/archive", *words]
+    assert told(capfd, *archive).startswith("All 3 rows of the archive")
+    assert json.loads(told(capfd, *archive, "--json"))["ok"]
+    assert "nothing was done" in told(capfd, *prune)
 
 
 # ---- audit query ----------------------------------------------------------------------------------------

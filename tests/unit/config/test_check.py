@@ -50,6 +50,13 @@ def test_the_defaults_are_fine() -> None:
             "audit.workers = 2: SQLite allows one writer, and one writer keeps the chain; allowed: 1",
         ),
         (
+            {"space": {"warn_bytes": 10, "floor_bytes": 11}},
+            (
+                "space.floor_bytes = 11: at most space.warn_bytes (10), so that the warning comes before the "
+                "refusal"
+            ),
+        ),
+        (
             {"agent": {"port": 65_530, "workers": 2}},
             "agent.port = 65530: worker 1 would listen on 65540; the limit is 65535",
         ),

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.config import Config
+from pipeline.config import Config, load
 from pipeline.config.schema import Source
 from pipeline.errors import MissingError, UsageError
 from pipeline.replay.audit_view import AuditView
@@ -64,7 +64,7 @@ def test_a_report_that_cannot_be_written_is_one_clear_line(tmp_path: Path, repor
 
 
 def test_an_audit_that_is_not_there_yet_has_no_rows(tmp_path: Path) -> None:
-    view = AuditView(tmp_path)
+    view = AuditView(load(assignments=[f"data_dir={tmp_path}"]))
     assert view.length() == 0
     view.close()
 

@@ -61,3 +61,26 @@ def test_a_pause_between_two_readings_is_no_step() -> None:
     clock = Pausing()
     watch = WallWatch(clock)
     assert watch.look() == 0
+
+
+def test_a_passing_lack_of_room_refuses_events_while_it_lasts_and_no_longer() -> None:
+    health = Health(FakeClock())
+    health.crowd("disk: 3 MiB free, below 64 MiB")
+    assert health.refusal is not None
+    assert health.refusal.status == 503
+    assert "3 MiB free" in health.unready()
+    health.crowd("")
+    assert health.refusal is None
+    assert not health.unready()
+
+
+def test_room_again_ends_neither_a_failure_nor_a_drain() -> None:
+    health = Health(FakeClock())
+    health.fail("the disk said no")
+    health.crowd("")
+    assert health.unready() == "the disk said no"
+    leaving = Health(FakeClock())
+    leaving.crowd("disk: full")
+    leaving.drain()
+    leaving.crowd("")
+    assert leaving.unready() == "draining"

@@ -7,37 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from some_rows import ROWS, some_rows
 
 from pipeline import limits
-from pipeline.delivery import ORIGIN, Delivery, agent_digest, decode_delivery, encode_delivery, exec_digest
+from pipeline.delivery import decode_delivery, encode_delivery
 from pipeline.errors import DamagedError, MissingError
 from pipeline.storage.audit import AuditReader, MemoryAuditStore, SqliteAuditStore, verify_rows
 from pipeline.storage.audit.chain import link_hash
 from pipeline.storage.audit.digest import run_digest
-
-KEYS = ("A", "B", "C")
-ROWS = 30
-OUTCOMES = ("filled", "held", "rejected")
-
-
-def some_rows(run: str = "1", delay_us: int = 0) -> list[Delivery]:
-    rows: list[Delivery] = []
-    digests = dict.fromkeys(KEYS, (ORIGIN, ORIGIN))
-    for number in range(ROWS):
-        key, key_seq = KEYS[number % 3], number // 3 + 1
-        a_prev, x_prev = digests[key]
-        payload = f"event {number}".encode()
-        a = agent_digest(a_prev, key_seq, 0, payload, b"decision")
-        x = exec_digest(x_prev, key_seq, a, b"fills")
-        digests[key] = (a, x)
-        event_id = f"{run}-{number}".encode().ljust(16, b"\0")
-        rows.append(
-            Delivery(
-                key, key_seq, event_id, "s", f"w{run}-{number}", 1000 + number + delay_us, 0, payload, "v",
-                b"decision", a_prev, a, b"", b"fills", x_prev, x, b"", OUTCOMES[number % 2],
-            )
-        )  # fmt: skip
-    return rows
 
 
 @pytest.fixture

@@ -6,21 +6,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from some_rows import lone_row
 
 from pipeline import limits
-from pipeline.delivery import ORIGIN, Delivery, agent_digest, exec_digest
 from pipeline.errors import MissingError
 from pipeline.storage.audit import AuditReader, SqliteAuditStore
-
-
-def lone_row(key: str, key_seq: int = 1, a_prev: bytes = ORIGIN, x_prev: bytes = ORIGIN) -> Delivery:
-    a = agent_digest(a_prev, key_seq, 0, b"payload", b"decision")
-    x = exec_digest(x_prev, key_seq, a, b"fills")
-    event_id = f"{key}/{key_seq}".encode().ljust(16, b"\0")
-    return Delivery(
-        key, key_seq, event_id, "s", f"w{key}", 1, 0, b"payload", "v", b"decision", a_prev, a, b"",
-        b"fills", x_prev, x, b"", "held",
-    )  # fmt: skip
 
 
 def test_rows_survive_and_the_chain_goes_on(tmp_path: Path) -> None:
@@ -56,7 +46,7 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     for opener in (SqliteAuditStore.open, AuditReader.open):
-        with pytest.raises(MissingError, match="schema version 99, this program knows up to 1"):
+        with pytest.raises(MissingError, match="schema version 99, this program knows up to 2"):
             opener(path)
 
 

@@ -1,0 +1,40 @@
+"""Servers that tests share: started when first asked for, one a process."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+from servers import running_postgres
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn() -> Iterator[str]:
+    """A PostgreSQL server: RINGLINE_TEST_POSTGRES, else one of our own."""
+    if given := os.environ.get("RINGLINE_TEST_POSTGRES"):
+        yield given
+        return
+    with running_postgres() as server:
+        yield server.dsn
+
+
+@pytest.fixture
+def new_schema(postgres_dsn: str) -> Iterator[Callable[[], str]]:
+    """Names of schemas that nobody else uses; they are dropped after the test."""
+    given: list[str] = []
+
+    def make() -> str:
+        given.append(f"ringline_test_{os.getpid()}_{next(_numbers)}")
+        return given[-1]
+
+    yield make
+    if given:
+        with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+            for schema in given:
+                connection.execute(SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(Identifier(schema)))
