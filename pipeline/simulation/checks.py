@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.delivery import ORIGIN, Delivery, agent_digest, decode_delivery, exec_digest
+from pipeline.delivery import ORIGIN, Delivery, agent_digest, exec_digest
 from pipeline.messages import (
     Action,
     Control,
@@ -44,7 +44,7 @@ class WatchedStore(MemoryAuditStore):
                     raise ViolationError(
                         f"{delivery.key}: row {len(rows) + 1} has key_seq {delivery.key_seq}"
                     )
-                rows.append(decode_delivery(self.rows[-1].body) if len(batch) == 1 else _copy(delivery))
+                rows.append(_copy(delivery))
         return judged
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from pipeline.clock import NS_PER_S, Clock
-from pipeline.errors import FrameError
-from pipeline.transport import wire
 from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.members import Members
 from pipeline.transport.settings import Meter, Timing
-from pipeline.transport.sockets import Sockets
-
-log = logging.getLogger(__name__)
+from pipeline.transport.sockets import Sockets, frame_of
 
 
 class DispatcherLoop:
@@ -75,11 +70,8 @@ class DispatcherLoop:
         now_ns = self._clock.monotonic_ns()
         for _, ordinal, data in self._sockets.receive():
             received = True
-            try:
-                frame = wire.decode_frame(data)
-            except FrameError as error:
-                self._meter.malformed(data)
-                log.warning("%s", error)
+            frame = frame_of(data, self._meter)
+            if frame is None:
                 continue
             self._dispatcher.from_down(ordinal, frame, now_ns)  # type: ignore[arg-type]
         return received

@@ -5,19 +5,15 @@ Heartbeats come from this loop, which also does the work: a worker that is stuck
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
-from pipeline.errors import FrameError
 from pipeline.transport import wire
 from pipeline.transport.members import Members
 from pipeline.transport.outbox import Act
 from pipeline.transport.settings import Meter, Timing
-from pipeline.transport.sockets import FROM_DOWN, FROM_UP, Sockets
-
-log = logging.getLogger(__name__)
+from pipeline.transport.sockets import FROM_DOWN, FROM_UP, Sockets, frame_of
 
 WORK_A_TURN = 64
 """Messages handled between two looks at the network: keeps acknowledgements flowing under load."""
@@ -130,11 +126,8 @@ class Loop:
     def _receive(self) -> None:
         now_ns = self._clock.monotonic_ns()
         for source, origin, data in self._sockets.receive():
-            try:
-                frame = wire.decode_frame(data)
-            except FrameError as error:
-                self._meter.malformed(data)
-                log.warning("%s", error)
+            frame = frame_of(data, self._meter)
+            if frame is None:
                 continue
             if source == FROM_UP:
                 self._node.from_up(origin, frame, now_ns)  # type: ignore[arg-type]

@@ -6,14 +6,19 @@ reconnect of ZeroMQ can never continue a session that the protocol has ended.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 
 import zmq
 
 from pipeline import limits
-from pipeline.errors import MissingError
+from pipeline.errors import FrameError, MissingError
+from pipeline.transport import wire
 from pipeline.transport.members import FixedMembers, Members
 from pipeline.transport.outbox import Act, Closed, Opened, Sent, ToAsk, ToDown, ToUp
+from pipeline.transport.settings import Meter
+
+log = logging.getLogger(__name__)
 
 FROM_UP = 0
 FROM_DOWN = 1
@@ -23,6 +28,16 @@ Received = tuple[int, bytes | int, bytes]
 """(one of FROM_…, address or ordinal, frame)"""
 
 _NOBODY = FixedMembers({})
+
+
+def frame_of(data: bytes, meter: Meter) -> wire.Frame | None:
+    """The frame in `data`; None, counted and logged, where it is none: a stranger's bytes end nothing."""
+    try:
+        return wire.decode_frame(data)
+    except FrameError as error:
+        meter.malformed(data)
+        log.warning("%s", error)
+        return None
 
 
 class Sockets:

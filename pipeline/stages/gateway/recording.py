@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-GATEWAY_RECEIVE = 9
+from pipeline.telemetry.events import EventID
+
+GATEWAY_RECEIVE = int(EventID.GATEWAY_RECEIVE)
 """A request that ends in 202, from its first look to its answer."""
-SIGNATURE_CHECK = 10
-IDEMPOTENCY_CHECK = 11
+SIGNATURE_CHECK = int(EventID.SIGNATURE_CHECK)
+IDEMPOTENCY_CHECK = int(EventID.IDEMPOTENCY_CHECK)
 """Fingerprint and lookup."""
-JOURNAL_WRITE = 12
+JOURNAL_WRITE = int(EventID.JOURNAL_WRITE)
 """Appended to synced."""
 
 
