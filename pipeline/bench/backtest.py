@@ -20,7 +20,7 @@ from pipeline.backtest.columns import from_floats
 from pipeline.backtest.engine import Engine
 from pipeline.backtest.series import Series
 from pipeline.backtest.synthetic import synthetic
-from pipeline.bench.peers import PEERS, Peer, measured
+from pipeline.bench.peers import PEERS, installed, measured
 from pipeline.bench.shape import Result, at_least, at_most, shown
 from pipeline.clock import NS_PER_MS
 from pipeline.config import schema
@@ -52,6 +52,8 @@ class Options(Struct, frozen=True, kw_only=True):
     repeats: int = 3
     symbol: str = "BTCUSDT"
     peers: bool = True
+    peers_python: str = ""
+    """The interpreter that has them; empty: our own."""
 
 
 class PerSecond(Struct, frozen=True):
@@ -105,7 +107,7 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
     latency_ms = _p95_ms(engine, part[options.symbol])
     say("first result of a new process")
     first_s = first_result_s(options)
-    peers = _peers(options, say) if options.peers else {}
+    peers, peer_versions = _peers(options, say) if options.peers else ({}, {})
     best = max(peers.values(), default=PEER_PER_S)
     against = "best installed peer" if peers else "vectorbt-rust as published"
     results = [
@@ -139,7 +141,7 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
         symbol=options.symbol,
         digest=digest,
         machine=machine(),
-        versions=versions(),
+        versions=versions() | peer_versions,
         results=tuple(results),
     )
 
@@ -200,21 +202,21 @@ def _p95_ms(engine: Engine, series: Series) -> float:
     return float(np.percentile(spans, 95)) / NS_PER_MS
 
 
-def _peers(options: Options, say: Callable[[str], None]) -> dict[str, float]:
-    found = {}
+def _peers(options: Options, say: Callable[[str], None]) -> tuple[dict[str, float], dict[str, str]]:
+    """(candles a second, version) of each peer that is installed and runs."""
+    python = options.peers_python or sys.executable
+    found, there = {}, installed(python)
     for peer in PEERS:
-        speed = _measured(peer, options, say)
-        if speed is not None:
+        if peer.name not in there:
+            say(f"{peer.name}: not installed")
+            continue
+        say(f"{peer.name} {there[peer.name]}, in a process of its own")
+        speed = measured(peer, python, options.candles, options.seed, options.repeats)
+        if speed is None:
+            say(f"{peer.name}: failed")
+        else:
             found[peer.name] = speed
-    return found
-
-
-def _measured(peer: Peer, options: Options, say: Callable[[str], None]) -> float | None:
-    if not peer.installed():
-        say(f"{peer.name}: not installed")
-        return None
-    say(f"{peer.name}, in a process of its own")
-    return measured(peer, options.candles, options.seed, options.repeats)
+    return found, {name: version for name, version in there.items() if name in found}
 
 
 def _timed(action: Callable[[], object]) -> float:

@@ -128,7 +128,9 @@ def _dead(config: Config, event_id: str) -> Story:
     except ValueError:
         raw = b""
     if not raw:
-        raise UsageError(f"{event_id!r}: an event id has {EVENT_ID_CHARS} hexadecimal digits; see `ringline dlq list`")
+        raise UsageError(
+            f"{event_id!r}: an event id has {EVENT_ID_CHARS} hexadecimal digits; see `ringline dlq list`"
+        )
     with open_audit(config) as reader:
         rows = reader.by_event_id(raw)
     if not rows:

@@ -96,7 +96,12 @@ def _stages(config: Config) -> Iterator[Fault]:
         yield Fault(
             f"agent.workers = {config.agent.workers}: throttle {name} counts over all symbols, in the "
             "memory of one agent; allowed: 1, or agent.scopes = redis",
-            ("agent.workers", "agent.scopes", f"trading.throttles[{index}].per", f"trading.throttles[{index}].name"),
+            (
+                "agent.workers",
+                "agent.scopes",
+                f"trading.throttles[{index}].per",
+                f"trading.throttles[{index}].name",
+            ),
         )
     counted = [one.name for one in config.trading.throttles if one.per != "strategy_and_symbol"]
     if len(counted) > limits.MAX_CLAIMS:

@@ -38,7 +38,9 @@ class SharedScopes:
     def ask(self, ask: Ask) -> Grant:
         """The store's answer, or a refusal that says that there is none."""
         halted = any(rule.halted for rule in ask.rules)
-        claims = [_claim(scope, rule, ask.notional) for scope, rule in zip(ask.scopes, ask.rules, strict=True)]
+        claims = [
+            _claim(scope, rule, ask.notional) for scope, rule in zip(ask.scopes, ask.rules, strict=True)
+        ]
         try:
             store = self._reached()
             answer = store.enter(_question(ask), claims, take=ask.take and not halted)

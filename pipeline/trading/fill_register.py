@@ -63,7 +63,9 @@ class FillRegister:
         if known is not None:
             if known == done:
                 return False
-            raise FillConflictError(f"{self._words(key_seq, done)} came again as another: {_apart(known, done)}")
+            raise FillConflictError(
+                f"{self._words(key_seq, done)} came again as another: {_apart(known, done)}"
+            )
         if key_seq <= self._forgotten_seq:
             raise ForgottenFillError(
                 f"{self._words(key_seq, done)} is older than the {self._keep} that are remembered "

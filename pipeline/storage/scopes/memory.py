@@ -79,7 +79,9 @@ class MemoryScopeStore:
             raise ScopeStoreError("scope store in memory: is down")
         known = self._answers.get(ask.key, {}).get((ask.key_seq, ask.part))
         if known is None and ask.key_seq + limits.SCOPE_ANSWERS_A_KEY <= self._newest.get(ask.key, 0):
-            raise ForgottenAnswerError(f"scope store: the answer to event {ask.key_seq} of {ask.key} is forgotten")
+            raise ForgottenAnswerError(
+                f"scope store: the answer to event {ask.key_seq} of {ask.key} is forgotten"
+            )
         return known
 
     def _answered(self, ask: Ask, answer: Answer) -> Answer:

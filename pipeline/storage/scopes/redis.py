@@ -119,7 +119,9 @@ def _decoded(text: str, ask: Ask) -> Answer:
     if text == "epoch":
         raise ScopeStoreError("scope store in Redis: it has lost its memory since this process was started")
     if text == "forgotten":
-        raise ForgottenAnswerError(f"scope store: the answer to event {ask.key_seq} of {ask.key} is forgotten")
+        raise ForgottenAnswerError(
+            f"scope store: the answer to event {ask.key_seq} of {ask.key} is forgotten"
+        )
     refusals = []
     for part in text.split(";")[1:]:
         claim, rule, retry_at_us, high, low = map(int, part.split(","))

@@ -148,7 +148,9 @@ def test_ids_that_lead_nowhere_are_named(
     assert said in capfd.readouterr().err
 
 
-def test_an_event_that_was_not_given_up_is_not_sent(gateway: Gateway, words: list[str], capfd: Output) -> None:
+def test_an_event_that_was_not_given_up_is_not_sent(
+    gateway: Gateway, words: list[str], capfd: Output
+) -> None:
     assert run(["dlq", "retry", IDS["alive"], *words]) == 2
     assert "was not given up, it ended as" in capfd.readouterr().err
     assert gateway.taken == []
