@@ -31,7 +31,16 @@ _TENS = np.array([10**power for power in range(1, 19)], dtype=np.int64)
 class Block:
     """Rows `start` to `stop` (exclusive) of a series as if all were quiet; row i has key_seq i + 1."""
 
-    __slots__ = ("_head_tail_bytes", "_mid", "_offsets", "_quiet_bytes", "_start", "_stride", "_text", "_view")
+    __slots__ = (
+        "_head_tail_bytes",
+        "_mid",
+        "_offsets",
+        "_quiet_bytes",
+        "_start",
+        "_stride",
+        "_text",
+        "_view",
+    )
 
     def __init__(self, series: Series, start: int, stop: int, quiet: bytes, head_tail: bytes) -> None:
         """`quiet` is what was decided and filled, `head_tail` the end of the head: both lengths."""

@@ -23,7 +23,7 @@ class RowStream:
         self._quiet = quiet_decision + quiet_fills
         self._head_tail = HEAD_TAIL % (len(quiet_decision), len(quiet_fills))
         self._pieces: list[bytes | memoryview] = []
-        self._stop = 0
+        self._at = self._stop = 0
         self._block = self._turned(0)
 
     def row(self, row: int, decision: bytes, fills: bytes) -> None:

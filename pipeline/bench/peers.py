@@ -1,6 +1,6 @@
 """Other backtesters on the same candles, where somebody has installed them; each in a process of its own.
 
-Each program prints seconds of its run, one line a repeat, after a warm-up. None of them is needed, and they may
+Each program prints seconds of its run and of processor time, one line a repeat, after a warm-up. None of them is needed, and they may
 be installed in another environment than ours: what they pin need not agree with what we need.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -39,7 +40,9 @@ frame = pd.DataFrame({"Open": made[1] / 1e4, "High": made[2] / 1e4, "Low": made[
 def timed(action):
     action()
     for _ in range(repeats):
-        started = time.perf_counter(); action(); print(time.perf_counter() - started, flush=True)
+        wall, cpu = time.perf_counter(), time.process_time()
+        action()
+        print(time.perf_counter() - wall, time.process_time() - cpu, flush=True)
 """
 
 _BACKTESTING = """
@@ -119,8 +122,15 @@ def installed(python: str) -> dict[str, str]:
     return versions
 
 
-def measured(peer: Peer, python: str, candles: int, seed: int, repeats: int) -> float | None:
-    """Candles per second, the best repeat; None when it fails or takes too long."""
+class Speed(NamedTuple):
+    """Candles a second by the clock (median of the repeats) and of processor time (the best)."""
+
+    wall: float
+    cpu: float
+
+
+def measured(peer: Peer, python: str, candles: int, seed: int, repeats: int) -> Speed | None:
+    """The speed of one peer; None when it fails or takes too long."""
     count = min(candles, peer.candles)
     data = io.BytesIO()
     np.save(data, np.stack(synthetic("B", count, seed).columns))
@@ -132,6 +142,7 @@ def measured(peer: Peer, python: str, candles: int, seed: int, repeats: int) -> 
             timeout=TIMEOUT_S,
             check=True,
         )
-        return count / min(float(line) for line in done.stdout.split())
+        seconds = np.array(done.stdout.split(), dtype=np.float64).reshape(-1, 2)
+        return Speed(count / float(np.median(seconds[:, 0])), count / float(seconds[:, 1].min()))
     except (subprocess.SubprocessError, ValueError):
         return None

@@ -68,7 +68,8 @@ class MemoryScopes:
         if given is not None:
             return given
         reasons: list[str] = []
-        latest_us, never, entered = 0, False, []
+        entered: list[ScopeState] = []
+        latest_us, never = 0, False
         for scope, rule in zip(ask.scopes, ask.rules, strict=True):
             state, now_us = (self._state(scope, rule),), self._now(ask.now_us, scope)
             answer = judge((rule,), state, now_us, ask.notional)
