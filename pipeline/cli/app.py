@@ -99,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
         )
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit) as error:  # click turns the first into the second
-        if not _output_is_closed():
+        if not (_output_is_closed() or _rich_has_closed_it(error)):
             return explain_failure(error, session)
         _discard_output()
         return EXIT_CLOSED
@@ -115,6 +115,11 @@ def _output_is_closed() -> bool:
     poller = select.poll()
     poller.register(1, 0)
     return any(events & (select.POLLERR | select.POLLNVAL) for _, events in poller.poll(0))
+
+
+def _rich_has_closed_it(error: BaseException) -> bool:
+    """rich puts /dev/null in the place of an output that is closed, and leaves."""
+    return isinstance(error.__context__, BrokenPipeError) and os.path.samestat(os.fstat(1), os.stat(os.devnull))
 
 
 def _discard_output() -> None:
