@@ -1,6 +1,7 @@
-"""A strategy of one's own: buys after three higher closes in a row, sells after two lower ones.
+r"""A strategy of one's own: buys after three higher closes in a row, sells after two lower ones.
 
-    ringline backtest --history --set 'trading.strategies={"streak": {"kind": "custom", "source": "examples/strategy.py:Streak"}}'
+    ringline backtest --history \
+      --set 'trading.strategies={"streak": {"kind": "custom", "source": "examples/strategy.py:Streak"}}'
 """
 
 from __future__ import annotations

@@ -95,8 +95,8 @@ MAX_PARTIAL_ORDERS = 2 * MAX_RESTING_ORDERS
 """Orders of one key that wait for volume; older ones fill whole, so that a state stays small on a symbol that
 hardly trades."""
 MAX_REGISTERED_FILLS = 16_384
-"""Fills of one key that are told from replays while its state is rebuilt: those of all rows between two stored
-states, where most orders fill on each; older ones are refused, not guessed at."""
+"""Fills of one key that are told from replays while its state is rebuilt: those of all rows between two
+stored states, where most orders fill on each; older ones are refused, not guessed at."""
 MAX_STRATEGY_INSTRUCTIONS = 300_000
 """Bytecode instructions that one step of a user's strategy may take: about 50 ms under the guard that counts
 them, a hundred times what a slow one takes."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from pipeline import limits
+from pipeline.backtest.plain_path import run_plain, turns
 from pipeline.backtest.record import Record
 from pipeline.backtest.series import Series
 from pipeline.backtest.stream import RowStream
@@ -73,8 +74,13 @@ def run_fast(
     if any(wish.fault for wish in wanted):
         return None
     digest.key(series.symbol)
-    desk = _Desk(plan, floor, series, RowStream(series, digest, encode(plan.held)))
-    record = desk.run(wanted)
+    stream = RowStream(series, digest, encode(plan.held))
+    rows = turns(plan, wanted)
+    if rows is not None:
+        record = Record(series.symbol, len(series), NAME)
+        run_plain(plan, floor, series, stream, rows, record)
+    else:
+        record = _Desk(plan, floor, series, stream).run(wanted)
     if progress is not None:
         progress(len(series))
     return record

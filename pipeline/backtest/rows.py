@@ -68,8 +68,8 @@ class Block:
         return self._view[at : self._row(stop)]
 
     def around(self, at: int, row: int) -> tuple[memoryview, memoryview, int]:
-        """What replaces the quiet end of `row`: (the bytes from offset `at` to where its head names the lengths
-        of what was decided and filled, its payload, the offset of the next row)."""
+        """What stands around another end of `row` than the quiet one: (the bytes from offset `at` to where
+        its head names the lengths of what was decided and filled, its payload, the offset of the next row)."""
         stride, view = self._stride, self._view
         if stride:
             first = (row - self._start) * stride

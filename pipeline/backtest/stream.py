@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pipeline.backtest.rows import Block
 from pipeline.backtest.series import Series
 from pipeline.messages import Fills, encode
@@ -28,10 +30,20 @@ class RowStream:
 
     def row(self, row: int, decision: bytes, fills: bytes) -> None:
         """Adds all quiet rows before `row`, then `row`. Rows come in their order."""
-        while row >= self._stop:
-            self._finish_block()
-        before, payload, self._at = self._block.around(self._at, row)
-        self._pieces += (before, HEAD_TAIL % (len(decision), len(fills)), payload, decision, fills)
+        self.rows(((row, decision, fills),))
+
+    def rows(self, named: Iterable[tuple[int, bytes, bytes]]) -> None:
+        """As `row` for each (row, decision, fills)."""
+        around, pieces, at, stop = self._block.around, self._pieces, self._at, self._stop
+        for row, decision, fills in named:
+            if row >= stop:
+                self._at = at
+                while row >= self._stop:
+                    self._finish_block()
+                around, pieces, at, stop = self._block.around, self._pieces, self._at, self._stop
+            before, payload, at = around(at, row)
+            pieces += (before, HEAD_TAIL % (len(decision), len(fills)), payload, decision, fills)
+        self._at = at
 
     def finish(self) -> None:
         """Adds the quiet rows after the last named one."""

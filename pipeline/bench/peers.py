@@ -1,7 +1,7 @@
 """Other backtesters on the same candles, where somebody has installed them; each in a process of its own.
 
-Each program prints seconds of its run and of processor time, one line a repeat, after a warm-up. None of them is needed, and they may
-be installed in another environment than ours: what they pin need not agree with what we need.
+Each program prints seconds of its run and of processor time, one line a repeat, after a warm-up. None of them
+is needed, and they may be installed in another environment: what they pin need not agree with what we need.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ import io, sys, time
 import numpy as np, pandas as pd
 repeats = int(sys.argv[1])
 made = np.load(io.BytesIO(sys.stdin.buffer.read()))
-frame = pd.DataFrame({"Open": made[1] / 1e4, "High": made[2] / 1e4, "Low": made[3] / 1e4, "Close": made[4] / 1e4,
-                      "Volume": made[5] / 1e4}, index=pd.to_datetime(made[0], unit="us"))
+names = ("Open", "High", "Low", "Close", "Volume")
+frame = pd.DataFrame({name: made[at] / 1e4 for at, name in enumerate(names, 1)},
+                     index=pd.to_datetime(made[0], unit="us"))
 def timed(action):
     action()
     for _ in range(repeats):
@@ -90,8 +91,8 @@ timed(once)
 
 
 class Peer(Struct, frozen=True):
-    """`distribution` names its package, `modules` what must be there; `candles` bounds the work of a slow one,
-    whose speed does not depend on it."""
+    """`distribution` names its package, `modules` what must be there; `candles` bounds the work of a slow
+    one, whose speed does not depend on it."""
 
     name: str
     distribution: str

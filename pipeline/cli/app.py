@@ -8,6 +8,7 @@ import os
 import select
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -119,7 +120,9 @@ def _output_is_closed() -> bool:
 
 def _rich_has_closed_it(error: BaseException) -> bool:
     """rich puts /dev/null in the place of an output that is closed, and leaves."""
-    return isinstance(error.__context__, BrokenPipeError) and os.path.samestat(os.fstat(1), os.stat(os.devnull))
+    if not isinstance(error.__context__, BrokenPipeError):
+        return False
+    return os.path.samestat(os.fstat(1), Path(os.devnull).stat())
 
 
 def _discard_output() -> None:

@@ -1,4 +1,4 @@
-"""Halt, resume and flatten as commands: one signed control event, sent until it is accepted and then awaited."""
+"""Halt, resume and flatten as commands: a signed control event, sent until accepted, then awaited."""
 
 from __future__ import annotations
 

@@ -91,8 +91,9 @@ def retry(
 ) -> int:
     """Send an event that was given up as a new one, and say how it ends.
 
-    Its id is made of the old one, so asking twice sends it once. It takes its turn now: a candle older than the
-    last one of its symbol is refused. Exit code 1 when it is refused, given up again or not audited in time.
+    Its id is made of the old one, so asking twice sends it once. It takes its turn now: a candle older than
+    the last one of its symbol is refused. Exit code 1 when it is refused, given up again or not audited in
+    time.
 
     \b
     Example:

@@ -9,8 +9,8 @@ command = control_command(
     Action.RESUME,
     """Allow entries again after a halt or a flatten.
 
-    Sent and awaited as `ringline halt`. Exit code 1 when it is refused or not audited in time, 3 when the gateway
-    cannot be reached.
+    Sent and awaited as `ringline halt`. Exit code 1 when it is refused or not audited in time, 3 when the
+    gateway cannot be reached.
 
     \b
     Example:

@@ -1,8 +1,8 @@
 """Wide throttles of several agents: `pipeline.trading`'s questions asked of a scope store.
 
-A store that gives no answer refuses: the leg is denied, the reason is in the row. After that it is left alone for
-a moment, so that an agent with a full inbox does not wait for a timeout on each entry. An exit is never refused;
-one that the store could not be told of is told before the next question, or nothing is entered.
+A store that gives no answer refuses: the leg is denied, the reason is in the row. After that it is left alone
+for a moment, so that an agent with a full inbox does not wait for a timeout on each entry. An exit is never
+refused; one that the store could not be told of is told before the next question, or nothing is entered.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class SharedScopes:
         if self._store is None:
             self._store = self._open_store()
         while self._untold:
-            name, question = next(iter(self._untold.items()))
+            question = next(iter(self._untold.values()))
             together = [other for other, same in self._untold.items() if same == question]
             # A key that went on far elsewhere has exits later than this one.
             with contextlib.suppress(ForgottenAnswerError):

@@ -1,7 +1,7 @@
 """Which fills of one key have happened: an exact replay is skipped, one that contradicts is refused.
 
-A fill's id is made of nothing but its place: the event on which it happened, and its order's event and leg. So
-whoever derives or receives it, and however often, it is the same id. Amounts that an order takes back
+A fill's id is made of nothing but its place: the event on which it happened, and its order's event and leg.
+So whoever derives or receives it, and however often, it is the same id. Amounts that an order takes back
 (`Cancel`) have ids of the same kind.
 """
 
@@ -83,7 +83,7 @@ class FillRegister:
         return True
 
     def applied(self, key_seq: int) -> bool:
-        """Notes that event `key_seq` is applied; False when it was already, so that it orders nothing more."""
+        """Notes that event `key_seq` is applied; False when it was already: it orders no more."""
         if key_seq <= self.last_seq:
             return False
         self.last_seq = key_seq

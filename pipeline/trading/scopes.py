@@ -2,8 +2,8 @@
 
 Such a count is nobody's state alone, so it is asked of a store under (key, key_seq, leg), where the first
 answer stands, and the answer is recorded in the decision's inputs: a replay is given the same ones.
-`MemoryScopes` serves one agent process; it knows what happened since that process began. Several agents share a
-store: `pipeline.stages.shared_scopes`.
+`MemoryScopes` serves one agent process; it knows what happened since that process began. Several agents share
+a store: `pipeline.stages.shared_scopes`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Scope = tuple[str, str]
 
 
 class Ask(Struct, frozen=True):
-    """An entry that wants to pass `rules`, each counted in its scope; or an exit (`notional` 0). Unless `take`,
-    an entry is only judged."""
+    """An entry that wants to pass `rules`, each counted in its scope; or an exit (`notional` 0). Unless
+    `take`, an entry is only judged."""
 
     key: str
     key_seq: int

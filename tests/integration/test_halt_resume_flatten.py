@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,12 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def words(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def words(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The options by which a command finds this pipeline."""
     monkeypatch.delenv("RINGLINE_CONFIG", raising=False)
     file = tmp_path / "ringline.json"
     file.write_bytes(msgspec.json.encode(config))
-    yield ["--config", str(file)]
+    return ["--config", str(file)]
 
 
 def signal(config: Config, name: str, symbol: str, side: str = "buy") -> str:

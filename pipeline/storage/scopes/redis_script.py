@@ -3,8 +3,9 @@
 Lua counts in doubles, exact up to 2^53: times fit, notionals (63 bits) travel and add up as two limbs.
 
     KEYS  epoch, answers of the key, then for each claim: its window (zset: member by time), its scope (hash)
-    ARGV  epoch, field of the answer, key_seq, time, enter | judge | leave, answers to keep, then for each claim:
-          window, room, most notional (two limbs, the first -1: off), own (two), spacing, cooldown, member
+    ARGV  epoch, field of the answer, key_seq, time, enter | judge | leave, answers to keep, then for each
+          claim: window, room, most notional (two limbs, the first -1: off), own (two), spacing, cooldown,
+          member
 """
 
 from __future__ import annotations

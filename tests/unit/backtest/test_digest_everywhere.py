@@ -1,6 +1,6 @@
 """One digest for one history: in every process, under every hash seed, on every version of Python.
 
-The digest is written down here, so that whoever runs the tests on another version or machine compares theirs with it.
+The digest is written down here, so that whoever runs the tests on another version or machine compares theirs.
 `RINGLINE_TEST_PYTHONS` names more interpreters that have our dependencies, separated by colons.
 """
 

@@ -1,4 +1,4 @@
-"""Wide throttles of several agents: the same answers as one agent's memory gives, and closed when in doubt."""
+"""Wide throttles of several agents: the same answers as one agent's memory, closed in doubt."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ QUESTIONS = st.lists(
 
 @given(st.tuples(rules_named("a"), rules_named("b")), QUESTIONS)
 def test_a_store_and_one_agents_memory_answer_every_question_alike(
-    rules: tuple[Rule, Rule], questions: list[Any]
+    rules: tuple[Rule, ...], questions: list[Any]
 ) -> None:
     memory, store = MemoryScopes(), shared(MemoryScopeStore())
     for seq, (part, key, now_s, notional, what) in enumerate(questions, 1):

@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 def test_the_examples_run_one_after_the_other() -> None:
     names: dict[str, Any] = {}
     for block in blocks("python"):
-        exec(block, names)  # noqa: S102 - our own page
+        exec(block, names)
     assert len(blocks("python")) >= 4
 
 

@@ -87,7 +87,8 @@ def test_a_replay_with_other_content_is_always_refused(
 
 @given(st.integers(1, 100), st.lists(st.tuples(st.integers(1, 12), st.integers(-5, 60)), max_size=40))
 def test_an_order_never_fills_more_than_it_asked_for(ordered: int, arriving: list[tuple[int, int]]) -> None:
-    register, done = FillRegister("K"), {}
+    register = FillRegister("K")
+    done: dict[int, int] = {}
     for seq, quantity in arriving:
         left = ordered - sum(done.values())
         try:
