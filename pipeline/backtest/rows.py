@@ -69,7 +69,7 @@ class Block:
 
     def around(self, at: int, row: int) -> tuple[memoryview, memoryview, int]:
         """What stands around another end of `row` than the quiet one: (the bytes from offset `at` to where
-        its head names the lengths of what was decided and filled, its payload, the offset of the next row)."""
+        its head names the lengths of what was decided and filled, its payload, where the next row begins)."""
         stride, view = self._stride, self._view
         if stride:
             first = (row - self._start) * stride
