@@ -213,6 +213,8 @@ MAX_FLIGHTS = 8
 """Crashed writers whose last moments a collector keeps: 1 MiB of /dev/shm."""
 MAX_STREAMS = 64
 """Clients of /v1/stream at one time; each costs a socket and a copy of the newest snapshot's reference."""
+MAX_SKETCHES = 24
+"""Events whose buckets one snapshot hands out: the golden path has 13, users add their own; 60 KiB each."""
 
 # ---- performance ----------------------------------------------------------------------------------------
 MAX_THROUGHPUT_SAMPLES = 65_536
