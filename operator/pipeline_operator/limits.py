@@ -122,3 +122,23 @@ MAX_MEMORY_CHARS = 256 * KIB
 """The policy's memory of 32 stages takes 80 KiB; an object may have 1.5 MiB."""
 MEMORY_EVERY_S = 60.0
 """What the policy has learned is written this often, and at each change of replicas."""
+MAX_START_MS = 1_800_000
+"""A pod that took longer to become ready tells of an outage, not of its start."""
+MIN_PUSHED_TICK_MS = 50
+"""Between two decisions on one Pipeline that pushed breaches ask for."""
+RECORD_EVERY_S = 60.0
+"""A decision that changes nothing is recorded this often, so that a replay has what it needs."""
+MAX_RECORD_FILE_BYTES = 256 * MIB
+"""A file of decision records; one more is kept beside it."""
+STATUS_AT_LEAST_APART_S = 1.0
+"""Between two writes of one status, whatever happens."""
+FAILED_TICK_APART_S = 1.0
+"""A Pipeline whose tick failed for a reason of ours is tried again after this."""
+SYNC_AT_LEAST_APART_MS = 20
+"""Between two looks at which pods and Pipelines there are: a rollout brings events by the hundred."""
+PATIENCE_FOR_CRD_S = 2.0
+"""Between two looks whether the CustomResourceDefinition is there yet."""
+MAX_NAMESPACES = 64
+"""Each has five watches and a Lease."""
+FAILED_WRITE_APART_S = 0.25
+"""Between two tries to write what was decided: a version that was too old is read again by then."""

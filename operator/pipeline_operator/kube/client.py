@@ -6,7 +6,6 @@ After 429, or no answer at all, everything waits; after a 5xx only the object th
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -45,7 +44,7 @@ class Api:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=limits.API_CONNECTIONS, ssl=self._access.tls()),
             timeout=aiohttp.ClientTimeout(total=limits.API_TIMEOUT_S),
-            headers={"User-Agent": FIELD_MANAGER, "Accept": "application/json"},
+            headers={"User-Agent": FIELD_MANAGER},
             auto_decompress=True,
         )
         return self
@@ -54,8 +53,8 @@ class Api:
         if self._session is not None:
             await self._session.close()
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
-        return await self.request("get", path, params=params)
+    async def get(self, path: str, *, accept: str = "application/json") -> Any:
+        return await self.request("get", path, accept=accept)
 
     async def create(self, path: str, body: object) -> Any:
         return await self.request("create", path, body=body)
@@ -82,6 +81,7 @@ class Api:
         *,
         body: object = None,
         kind: str = "application/json",
+        accept: str = "application/json",
         params: Mapping[str, str] | None = None,
     ) -> Any:
         """One call. Raises ApiError for an answer that says no, ApiAwayError without any answer."""
@@ -94,7 +94,9 @@ class Api:
                 self._access.server + path,
                 params=params,
                 data=None if body is None else msgspec.json.encode(body),
-                headers={**self._credentials(), **({"Content-Type": kind} if body is not None else {})},
+                headers=self._credentials()
+                | {"Accept": accept}
+                | ({"Content-Type": kind} if body is not None else {}),
             ) as answer:
                 data = await _read(answer)
                 status, headers = answer.status, answer.headers
@@ -147,5 +149,4 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
         if size > limits.MAX_API_ANSWER_BYTES:
             raise aiohttp.ClientPayloadError(f"an answer of more than {limits.MAX_API_ANSWER_BYTES} bytes")
         pieces.append(piece)
-        await asyncio.sleep(0)
     return b"".join(pieces)

@@ -172,9 +172,17 @@ def ordinal_of(pod: str) -> int:
     return int(number) if number.isdigit() and int(number) < product_limits.MAX_ORDINAL else -1
 
 
+def _owner(entry: Raw) -> str:
+    """Of our name only what was applied is ours: an update by that name is another owner to the API server."""
+    manager = str(entry.get("manager") or "unknown")
+    if manager == FIELD_MANAGER and entry.get("operation") != "Apply":
+        return f"{manager} (not applied)"
+    return manager
+
+
 def _replica_owners(meta: Raw) -> tuple[tuple[str, int], ...]:
     return tuple(
-        (str(entry.get("manager") or "unknown"), us_of(entry.get("time")) or 0)
+        (_owner(entry), us_of(entry.get("time")) or 0)
         for entry in meta.get("managedFields") or ()
         if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
     )

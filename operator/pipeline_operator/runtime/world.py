@@ -37,10 +37,19 @@ class Shelf(Generic[Thing]):
         key = (meta["namespace"], meta["name"])
         thing = None if gone else self._reads(raw)
         if thing is None:
-            self.things.pop(key, None)
+            self.keep_without(*key)
         else:
-            self.things[key] = thing
+            self.put(*key, thing)
         return thing
+
+    def put(self, namespace: str, name: str, thing: Thing) -> None:
+        """Keep it, unless something newer is kept already: what a watch tells may be late."""
+        old = self.things.get((namespace, name))
+        if old is None or _version(thing) >= _version(old):
+            self.things[namespace, name] = thing
+
+    def keep_without(self, namespace: str, name: str) -> None:
+        self.things.pop((namespace, name), None)
 
     def get(self, namespace: str, name: str) -> Thing | None:
         return self.things.get((namespace, name))
@@ -48,13 +57,19 @@ class Shelf(Generic[Thing]):
     def within(self, namespace: str) -> list[Thing]:
         return [thing for key, thing in self.things.items() if key[0] == namespace]
 
-    def keep_only(self, namespace: str, names: Iterable[str]) -> list[Key]:
-        """Drop those of a namespace that a listing did not name: their deletion was missed."""
+    def drop_missed(self, before: Iterable[Key], names: Iterable[str]) -> list[Key]:
+        """Drop those of `before` (kept when a listing began) that it did not name: their deletion was missed."""
         there = set(names)
-        gone = [key for key in self.things if key[0] == namespace and key[1] not in there]
+        gone = [key for key in before if key[1] not in there and key in self.things]
         for key in gone:
             del self.things[key]
         return gone
+
+
+def _version(thing: object) -> int:
+    """The resourceVersion as a number, where one is kept; they grow (KEP-5504)."""
+    version = getattr(thing, "version", "")
+    return int(version) if version.isdigit() else 0
 
 
 class World:

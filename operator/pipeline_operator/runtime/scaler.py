@@ -1,0 +1,85 @@
+"""Writes `/scale`, and nothing else of a StatefulSet."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from pipeline.clock import Clock
+from pipeline_operator.kube import paths
+from pipeline_operator.kube.client import FIELD_MANAGER, Api
+from pipeline_operator.kube.errors import ApiAwayError, ApiError
+from pipeline_operator.record import Write
+from pipeline_operator.runtime.seen import SeenSet, set_of
+from pipeline_operator.runtime.world import World
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a write. `seen` is the StatefulSet after it; `fault` is empty when it was done."""
+
+    write: Write
+    seen: SeenSet | None
+    fault: str = ""
+
+
+class Scaler:
+    """Server-side apply on the very version that the decision saw: anything newer makes it a 409, and the
+    target is read again and decided on anew.
+
+    It is applied without force while the field is ours. Whoever creates a StatefulSet owns its replicas, even
+    the default (and so does who scaled it by hand, after the ten minutes for which that is respected): then
+    the field has to be taken over, which the API calls force. The version makes that safe: what is overruled
+    is what the decision knew.
+    """
+
+    def __init__(self, api: Api, world: World, clock: Clock) -> None:
+        self._api = api
+        self._world = world
+        self._clock = clock
+
+    async def scale(self, namespace: str, write: Write) -> Written:
+        """Never raises for what an API server may answer."""
+        seen = self._world.sets.get(namespace, write.target)
+        if seen is None:
+            return Written(write, None, f"StatefulSet {write.target} is gone")
+        body = {
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {"name": write.target, "namespace": namespace, "resourceVersion": seen.version},
+            "spec": {"replicas": write.replicas},
+        }
+        if seen.is_shared:
+            others = ", ".join(manager for manager, _ in seen.owners if manager != FIELD_MANAGER)
+            logger.info("%s/%s: taking spec.replicas over from %s", namespace, write.target, others)
+        try:
+            scaled = await self._api.apply(paths.scale(namespace, write.target), body, force=seen.is_shared)
+        except ApiError as error:
+            if error.status == 404:
+                self._world.sets.keep_without(namespace, write.target)
+                return Written(write, None, f"StatefulSet {write.target} is gone")
+            if error.status == 409:
+                return Written(write, await self._read_again(namespace, write.target), error.message)
+            return Written(write, None, str(error))
+        except ApiAwayError as error:
+            return Written(write, None, str(error))
+        owner = ((FIELD_MANAGER, self._clock.wall_us()),)
+        after = replace(
+            seen,
+            version=str(scaled["metadata"]["resourceVersion"]),
+            replicas=int(scaled["spec"]["replicas"]),
+            owners=owner,
+        )
+        self._world.sets.put(namespace, write.target, after)
+        return Written(write, after)
+
+    async def _read_again(self, namespace: str, name: str) -> SeenSet | None:
+        try:
+            raw = await self._api.get(paths.stateful_sets(namespace, name))
+        except (ApiError, ApiAwayError):
+            return None  # the watch will tell
+        seen = set_of(raw)
+        self._world.sets.put(namespace, name, seen)
+        return seen
