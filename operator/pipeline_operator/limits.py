@@ -45,6 +45,38 @@ MAX_STARTS = 50
 """Start times remembered for each stage: the p99 of so few is their maximum, which errs on the safe side."""
 MAX_RATE_MILLI = MAX_RATE_A_SECOND * 1000 * MAX_REPLICAS
 
+LEARN_WINDOW_US = 1_200_000
+"""A sample of capacity wants the same replicas and waiting input for all of its second, and a bit for the
+way."""
+SAMPLE_EVERY_US = 900_000
+"""Samples a second apart are independent; ticks come more often."""
+SHOWN_WINDOW_US = 5_500_000
+"""What unsaturated replicas have shown is taken over five seconds with the same replicas."""
+LEAST_FOR_RATIO = 600
+"""Messages of a minute from which the ratio between two stages is told: 4 % of noise."""
+MOST_RATIO_PER_MILLE = 100_000
+"""A stage that sends on a hundred messages for one."""
+MIN_STARTS = 3
+"""Start times seen before they are believed instead of `startMs`."""
+WAITING_MS = 200
+"""Lag from which input waits, for a stage without a lag SLA: well above a message's way through a stage."""
+LEAST_WAITING_MS, MOST_WAITING_MS = 50, 500
+"""A quarter of the lag SLA otherwise, within these."""
+LOW_COUNT_S = 5
+"""Seconds that a lag must last to be believed when too few messages pass for one second to prove it."""
+SLOPE_PER_MILLE = 800
+"""The steepest rise of a lag (ms a second) from which a load is derived: at 1000 nothing is handled and the
+load cannot be told."""
+NOISE_SIGMAS = 2
+"""Standard deviations of a Poisson count by which the load must exceed the capacity to raise ahead of a
+breach."""
+
+# ---- the simulation -------------------------------------------------------------------------------------
+MAX_TRACE_MINUTES = 44_640
+"""A month: a simulated day takes about a minute for each autoscaler."""
+MAX_TRACE_COUNT = 600_000_000
+"""Messages a minute."""
+
 # ---- what the policy says -------------------------------------------------------------------------------
 MAX_IGNORED_NAMES = 10
 """Pods named in a condition: a message of conditions has at most 32,768 bytes."""

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from pipeline_operator.errors import RecordError
+from pipeline_operator.memory import Memory
 from pipeline_operator.observation import Observation, SlaVerdict
-from pipeline_operator.policy.memory import Memory
 from pipeline_operator.spec import PipelineSpec
 
 SCHEMA_VERSION = 1

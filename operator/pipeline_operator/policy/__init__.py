@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline_operator.policy.memory import Memory, decode_memory, encode_memory
+from pipeline_operator.memory import Memory, decode_memory, encode_memory
+from pipeline_operator.policy.decide import decide
 
-__all__ = ["Memory", "decode_memory", "encode_memory"]
+__all__ = ["Memory", "decide", "decode_memory", "encode_memory"]

@@ -54,7 +54,11 @@ class StageMemory(Struct, frozen=True, kw_only=True):
     seconds: tuple[Second, ...] = ()
     """Oldest first, at most a minute."""
     capacity: Capacity = Capacity()
+    ratio_per_mille: int = 1000
+    """Messages that reach it for each thousand that leave the stages upstream."""
     starts_ms: tuple[int, ...] = ()
+    started_us: int = 0
+    """When a pod last became ready."""
     ready: int = 0
     ready_since_us: int = 0
     """Since when `ready` has not changed."""
@@ -64,7 +68,6 @@ class StageMemory(Struct, frozen=True, kw_only=True):
     """When an SLA was last violated."""
     raised_us: int = 0
     lowered_us: int = 0
-    trial_us: int = 0
     foreign_us: int = 0
     stale_raise_us: int = 0
     """When a stale signal last raised it: such a raise happens once until signals are back."""

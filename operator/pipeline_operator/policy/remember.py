@@ -1,0 +1,135 @@
+"""What is kept of a tick for the next ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import structs
+
+from pipeline_operator import limits
+from pipeline_operator.memory import Capacity, Raise, Second, StageMemory
+from pipeline_operator.policy.capacity import sample, shown
+from pipeline_operator.policy.facts import Facts
+from pipeline_operator.policy.limiters import foreign_us
+from pipeline_operator.policy.lowering import US_PER_MS
+from pipeline_operator.policy.solve import Choice
+from pipeline_operator.spec import PipelineSpec, Tuning
+
+
+def remembered(
+    choice: Choice, choices: Mapping[str, Choice], spec: PipelineSpec, written: int | None, now_us: int
+) -> StageMemory:
+    """The stage's next memory; `written` are the replicas that were written, None when none were."""
+    facts, past, seen = choice.facts, choice.facts.past, choice.facts.seen
+    saturated = facts.fresh and facts.waiting and not facts.blocked
+    waiting_since_us = (past.waiting_since_us or now_us) if saturated else 0
+    ready_since_us = past.ready_since_us if past.ready == seen.ready and past.ready_since_us else now_us
+    raised = written is not None and written > seen.replicas
+    changed = structs.replace(
+        past,
+        seconds=_seconds(facts, choice, now_us),
+        capacity=_capacity(choice, min(now_us - waiting_since_us, now_us - ready_since_us), now_us),
+        ratio_per_mille=_ratio(choice, choices, now_us),
+        starts_ms=(*past.starts_ms, *seen.started_ms)[-limits.MAX_STARTS :],
+        started_us=now_us if seen.started_ms else past.started_us,
+        ready=seen.ready,
+        ready_since_us=ready_since_us,
+        waiting_since_us=waiting_since_us,
+        violated_us=now_us if facts.violated else past.violated_us,
+        raised_us=now_us if raised else past.raised_us,
+        lowered_us=now_us if written is not None and written < seen.replicas else past.lowered_us,
+        foreign_us=foreign_us(facts),
+        stale_raise_us=0 if facts.fresh else now_us if raised else past.stale_raise_us,
+    )
+    return _judged(changed, choice, written if raised else None, spec.tuning, now_us)
+
+
+def _seconds(facts: Facts, choice: Choice, now_us: int) -> tuple[Second, ...]:
+    """The history with this tick. Nothing is added without signals: a minute with gaps is no minute."""
+    now_s = now_us // 1_000_000
+    kept = facts.past.seconds
+    if kept and (kept[0].at_s <= now_s - limits.HISTORY_S or kept[-1].at_s > now_s):
+        kept = tuple(second for second in kept if now_s - limits.HISTORY_S < second.at_s <= now_s)
+    if not facts.fresh:
+        return kept
+    # Five seconds, where they say more: one second's noise would keep replicas for a whole minute.
+    load_milli = facts.steady_milli if not facts.waiting else max(facts.steady_milli, choice.load_milli)
+    lag_ms = facts.seen.signals.lag_ms or 0
+    if kept and kept[-1].at_s == now_s:
+        last = kept[-1]
+        if load_milli <= last.load_milli and lag_ms <= last.lag_ms:
+            return kept
+        last = Second(now_s, max(load_milli, last.load_milli), max(lag_ms, last.lag_ms))
+        return (*kept[:-1], last)
+    return (*kept, Second(now_s, load_milli, lag_ms))
+
+
+def _capacity(choice: Choice, settled_us: int, now_us: int) -> Capacity:
+    """`settled_us`: since when the stage has been saturated with the same replicas."""
+    facts = choice.facts
+    capacity = facts.past.capacity
+    if capacity.revision != facts.seen.revision:
+        capacity = Capacity(revision=facts.seen.revision)
+    if not facts.fresh or facts.blocked or not facts.seen.ready or not facts.enough:
+        return capacity
+    saturated = facts.waiting and settled_us >= limits.LEARN_WINDOW_US
+    if saturated and now_us - capacity.sampled_us >= limits.SAMPLE_EVERY_US:
+        return sample(capacity, facts.handled_milli // facts.seen.ready, now_us)
+    if not facts.waiting and now_us - facts.past.ready_since_us >= limits.SHOWN_WINDOW_US:
+        return shown(capacity, facts.steady_milli // facts.seen.ready)
+    return capacity
+
+
+def _ratio(choice: Choice, choices: Mapping[str, Choice], now_us: int) -> int:
+    """Learned over quiet minutes only: what waits between two stages would be missing."""
+    facts, past = choice.facts, choice.facts.past
+    upstream = [choices[name].facts for name in facts.spec.upstream if name in choices]
+    if not upstream or facts.waiting or facts.blocked or not facts.fresh:
+        return past.ratio_per_mille
+    if len(past.seconds) < limits.HISTORY_S - 2 or now_us - past.violated_us < limits.HISTORY_S * 1_000_000:
+        return past.ratio_per_mille
+    sent = sum(stage.seen.signals.window(60_000).handled for stage in upstream)
+    if sent < limits.LEAST_FOR_RATIO:
+        return past.ratio_per_mille
+    return min(facts.seen.signals.window(60_000).handled * 1000 // sent, limits.MOST_RATIO_PER_MILLE)
+
+
+def _judged(
+    memory: StageMemory, choice: Choice, raised_to: int | None, tuning: Tuning, now_us: int
+) -> StageMemory:
+    """Judges the last raise: has it brought what its replicas promised?"""
+    facts, judged = choice.facts, memory.judged
+    if raised_to is not None:
+        base = judged or Raise(
+            at_us=now_us,
+            from_replicas=max(1, facts.seen.ready),
+            to_replicas=raised_to,
+            handled_milli=facts.steady_milli,
+            lag_ms=facts.seen.signals.lag_ms,
+        )
+        return structs.replace(memory, judged=structs.replace(base, to_replicas=raised_to, ready_us=None))
+    if judged is None or not facts.fresh:
+        return memory
+    if judged.ready_us is None:
+        if facts.seen.ready >= judged.to_replicas:
+            return structs.replace(memory, judged=structs.replace(judged, ready_us=now_us))
+        # What never gets ready is PodsStuck's to tell; a raise that was taken back is none.
+        return memory if facts.seen.replicas >= judged.to_replicas else structs.replace(memory, judged=None)
+    if now_us - judged.ready_us < tuning.ineffective_after_ms * US_PER_MS:
+        return memory
+    if not facts.violated or facts.blocked or choice.starved:
+        return structs.replace(memory, judged=None)
+    return _verdict(memory, judged, facts, tuning, now_us)
+
+
+def _verdict(memory: StageMemory, judged: Raise, facts: Facts, tuning: Tuning, now_us: int) -> StageMemory:
+    promised = judged.handled_milli * (facts.seen.ready - judged.from_replicas) // judged.from_replicas
+    gained = facts.steady_milli - judged.handled_milli
+    falling = judged.lag_ms is not None and (facts.seen.signals.lag_ms or 0) < judged.lag_ms
+    if falling or gained * 1000 >= promised * tuning.ineffective_gain_per_mille:
+        return structs.replace(memory, judged=None)
+    why = (
+        f"from {judged.from_replicas} to {facts.seen.ready} replicas brought "
+        f"{max(0, gained) // 1000:,}/s of {promised // 1000:,}/s expected"
+    )
+    return structs.replace(memory, judged=None, ineffective_us=now_us, ineffective_why=why)
