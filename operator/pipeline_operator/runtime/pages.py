@@ -32,8 +32,8 @@ class Pages:
         app = web.Application()
         app.add_routes(
             [
-                web.get("/healthz", lambda _: self._answer(self._healthy)),
-                web.get("/readyz", lambda _: self._answer(self._ready)),
+                web.get("/healthz", self._health),
+                web.get("/readyz", self._readiness),
                 web.get("/metrics", self._metrics),
             ]
         )
@@ -54,12 +54,18 @@ class Pages:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _answer(self, asks: Callable[[], tuple[bool, str]]) -> web.Response:
-        well, text = asks()
-        return web.Response(status=200 if well else 500, text=text + "\n")
+    async def _health(self, _: web.Request) -> web.Response:
+        return _answer(*self._healthy())
+
+    async def _readiness(self, _: web.Request) -> web.Response:
+        return _answer(*self._ready())
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(
             body=self._gauges.page().encode(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
+
+
+def _answer(well: bool, text: str) -> web.Response:
+    return web.Response(status=200 if well else 500, text=text + "\n")
