@@ -174,3 +174,7 @@ MAX_NAMESPACES = 64
 """Each has five watches and a Lease."""
 FAILED_WRITE_APART_S = 0.25
 """Between two tries to write what was decided: a version that was too old is read again by then."""
+FIRST_SWEEP_AFTER_S = 5.0
+"""The watches have begun by then."""
+SCALE_TRIES = 4
+"""Versions of a StatefulSet that one write is tried on: a rollout changes it with each pod."""

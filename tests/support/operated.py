@@ -11,18 +11,21 @@ from typing import Any
 from pipelines import two_stages
 
 from pipeline_operator.collectors.fake import FakeCollector, told_stage, told_worker
+from pipeline_operator.kube.access import Access
 from pipeline_operator.runtime.service import Service
 from pipeline_operator.runtime.settings import RunSettings, own_identity
 from pipeline_operator.trial.stand import Stand, until
 
 
 @contextlib.asynccontextmanager
-async def operating(stand: Stand, records: str = "") -> AsyncIterator[Service]:
-    """An operator on the stand's namespace, for as long as the context lasts."""
+async def operating(
+    stand: Stand, records: str = "", access: Access | None = None
+) -> AsyncIterator[Service]:
+    """An operator on the stand's namespace, for as long as the context lasts; `access`: another way there."""
     settings = RunSettings(
         (stand.namespace,), host="127.0.0.1", port=0, records=records, identity=own_identity()
     )
-    service, stop = Service(settings, stand.access), asyncio.Event()
+    service, stop = Service(settings, access or stand.access), asyncio.Event()
     running = asyncio.create_task(service.run(stop))
     try:
         yield service

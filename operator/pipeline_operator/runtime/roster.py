@@ -65,12 +65,14 @@ class Roster:
             keeper.news(breach=breach)
         return keeper
 
-    def drop_gone(self) -> None:
-        """Pipelines whose deletion the watch has not told yet, but a write has."""
+    def drop_gone(self) -> bool:
+        """Drop Pipelines whose deletion the watch has not told, but a write has; True when there were any."""
+        before = len(self.keepers)
         for key, keeper in list(self.keepers.items()):
             if keeper.teller.gone:
                 self._tools.world.pipelines.keep_without(*key)
                 self._close(self.keepers.pop(key))
+        return len(self.keepers) < before
 
     async def close(self) -> None:
         for key in list(self.keepers):

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from pipeline.clock import Clock
+from pipeline_operator import limits
 from pipeline_operator.kube import paths
 from pipeline_operator.kube.client import FIELD_MANAGER, Api
 from pipeline_operator.kube.errors import ApiAwayError, ApiError
@@ -41,10 +42,35 @@ class Scaler:
         self._clock = clock
 
     async def scale(self, namespace: str, write: Write) -> Written:
-        """Never raises for what an API server may answer."""
+        """Never raises for what an API server may answer.
+
+        A version changes with every pod that comes or goes. When nothing but that has changed, the replicas
+        and whose they are being what the decision saw, the newer version is tried at once.
+        """
         seen = self._world.sets.get(namespace, write.target)
-        if seen is None:
-            return Written(write, None, f"StatefulSet {write.target} is gone")
+        for _ in range(limits.SCALE_TRIES):
+            if seen is None:
+                self._world.sets.keep_without(namespace, write.target)
+                return Written(write, None, f"StatefulSet {write.target} is gone")
+            try:
+                return Written(write, await self._apply(namespace, write, seen))
+            except ApiError as error:
+                fault = error.message or str(error)
+                if error.status not in (404, 409):
+                    return Written(write, None, fault)
+            except ApiAwayError as error:
+                return Written(write, None, str(error))
+            before = seen
+            try:
+                seen = await self._read_again(namespace, write.target)
+            except (ApiError, ApiAwayError):
+                return Written(write, None, fault)
+            if seen is not None and _changed_hands(before, seen):
+                return Written(write, seen, fault)
+        return Written(write, seen, fault)
+
+    async def _apply(self, namespace: str, write: Write, seen: SeenSet) -> SeenSet:
+        """The StatefulSet after it. Raises ApiError and ApiAwayError."""
         body = {
             "apiVersion": "autoscaling/v1",
             "kind": "Scale",
@@ -54,32 +80,29 @@ class Scaler:
         if seen.is_shared:
             others = ", ".join(manager for manager, _ in seen.owners if manager != FIELD_MANAGER)
             logger.info("%s/%s: taking spec.replicas over from %s", namespace, write.target, others)
-        try:
-            scaled = await self._api.apply(paths.scale(namespace, write.target), body, force=seen.is_shared)
-        except ApiError as error:
-            if error.status == 404:
-                self._world.sets.keep_without(namespace, write.target)
-                return Written(write, None, f"StatefulSet {write.target} is gone")
-            if error.status == 409:
-                return Written(write, await self._read_again(namespace, write.target), error.message)
-            return Written(write, None, str(error))
-        except ApiAwayError as error:
-            return Written(write, None, str(error))
-        owner = ((FIELD_MANAGER, self._clock.wall_us()),)
+        scaled = await self._api.apply(paths.scale(namespace, write.target), body, force=seen.is_shared)
         after = replace(
             seen,
             version=str(scaled["metadata"]["resourceVersion"]),
             replicas=int(scaled["spec"]["replicas"]),
-            owners=owner,
+            owners=((FIELD_MANAGER, self._clock.wall_us()),),
         )
         self._world.sets.put(namespace, write.target, after)
-        return Written(write, after)
+        return after
 
     async def _read_again(self, namespace: str, name: str) -> SeenSet | None:
+        """As it is now; None when it is gone. Raises ApiError and ApiAwayError."""
         try:
-            raw = await self._api.get(paths.stateful_sets(namespace, name))
-        except (ApiError, ApiAwayError):
-            return None  # the watch will tell
-        seen = set_of(raw)
+            seen = set_of(await self._api.get(paths.stateful_sets(namespace, name)))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
         self._world.sets.put(namespace, name, seen)
         return seen
+
+
+def _changed_hands(before: SeenSet, after: SeenSet) -> bool:
+    """Somebody wrote the replicas: what was decided is to be decided anew."""
+    owners = [{manager for manager, _ in seen.owners} for seen in (before, after)]
+    return before.uid != after.uid or before.replicas != after.replicas or owners[0] != owners[1]

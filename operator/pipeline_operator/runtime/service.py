@@ -63,6 +63,7 @@ class Service:
         self._changed = True
         self._synced_ns = 0
         self._ticked_ns = self._clock.monotonic_ns()
+        self._sweeps = 0
         self._ready = False
         self.pages = Pages(settings.host, settings.port, self.gauges, self._healthy, self._is_ready)
 
@@ -123,7 +124,7 @@ class Service:
             if self._changed and synced_ms >= limits.SYNC_AT_LEAST_APART_MS:
                 self._changed, self._synced_ns = False, now_ns
                 self._guarded("sync", self._roster.sync)
-            self._roster.drop_gone()
+            self._changed |= self._roster.drop_gone()
             for keeper in list(self._roster.keepers.values()):
                 if keeper.due_ns <= now_ns and self._held(keeper.pipeline.namespace):
                     self._tick(keeper)
@@ -190,6 +191,9 @@ class Service:
             self._wake.set()
 
     async def _sweep(self) -> None:
+        if self._sweeps == 0:  # what went between our listing and that of the watches
+            await asyncio.sleep(limits.FIRST_SWEEP_AFTER_S)
+        self._sweeps += 1
         for namespace in self._settings.namespaces:
             if await sweep(self._api, self._world, namespace):
                 self._changed = True

@@ -29,6 +29,8 @@ RESOURCES = (
 )
 AGAIN_AFTER_S = 1.0
 STOP_WITHIN_S = 8.0
+TLS_GOODBYE_S = 0.1
+"""Closing a TLS connection takes a few turns of the loop, which kopf does not wait for."""
 
 Note = Callable[[str, Any, bool], None]
 """(plural, object, gone); called on kopf's thread."""
@@ -86,13 +88,16 @@ class Watch:
         self._loop, self._stop_flag = asyncio.get_running_loop(), asyncio.Event()
         if self._stopping.is_set():
             return
-        await kopf.operator(
-            registry=self._registry(),
-            settings=watch_settings(),
-            namespaces=self._namespaces,
-            standalone=True,
-            stop_flag=self._stop_flag,
-        )
+        try:
+            await kopf.operator(
+                registry=self._registry(),
+                settings=watch_settings(),
+                namespaces=self._namespaces,
+                standalone=True,
+                stop_flag=self._stop_flag,
+            )
+        finally:
+            await asyncio.sleep(TLS_GOODBYE_S)
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
