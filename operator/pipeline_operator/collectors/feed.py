@@ -92,10 +92,7 @@ class Feed:
         while True:
             heard = self.received
             try:
-                await self._stream()
-                self.fault = "ended the stream"
-            except NoStreamError:
-                await self._poll()
+                await self._listen()
             except _FAULTS as error:
                 self.fault = _told(error)
             except Exception as error:
@@ -106,7 +103,15 @@ class Feed:
             top_s = min(limits.FEED_MAX_RETRY_S, limits.FEED_FIRST_RETRY_S * 2 ** min(failures, 10))
             await asyncio.sleep(top_s * (0.5 + random.random() / 2))  # noqa: S311 - spreads clients in time
 
+    async def _listen(self) -> None:
+        try:
+            await self._stream()
+            self.fault = "ended the stream"
+        except NoStreamError:
+            await self._poll()
+
     async def _stream(self) -> None:
+        """Until it ends, or no whole event came for a while: a byte now and then keeps no stream alive."""
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=limits.POLL_TIMEOUT_S, sock_read=limits.STREAM_SILENT_S
         )
@@ -115,10 +120,12 @@ class Feed:
             if answer.status != 200 or answer.content_type != "text/event-stream":
                 raise NoStreamError(f"answered {answer.status} to /v1/stream")
             self.streaming = True
-            parser = SseParser()
-            async for piece in answer.content.iter_any():
-                for sent in parser.feed(piece):
-                    self._take(sent.event, sent.data)
+            parser, loop = SseParser(), asyncio.get_running_loop()
+            async with asyncio.timeout(limits.STREAM_SILENT_S) as patience:
+                async for piece in answer.content.iter_any():
+                    for sent in parser.feed(piece):
+                        self._take(sent.event, sent.data)
+                        patience.reschedule(loop.time() + limits.STREAM_SILENT_S)
 
     async def _poll(self) -> None:
         """For a while: then the stream is asked for again."""
