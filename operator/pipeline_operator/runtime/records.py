@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pipeline.errors import MissingError
 from pipeline_operator import limits
@@ -18,6 +18,8 @@ class RecordLog:
         self._path = Path(where) if where not in ("", "-") else None
         self._out: BinaryIO | None = sys.stdout.buffer if where == "-" else None
         self._size = 0
+        self._torn = False
+        """The last line is not whole: the next one begins anew."""
         self.fault = ""
         """Why the last record was not written."""
         if self._path is not None:
@@ -27,11 +29,12 @@ class RecordLog:
         """Never raises: a full disk must not stop the scaling."""
         if self._out is None:
             return
-        line = encode_record(record)
+        line = (b"\n" if self._torn else b"") + encode_record(record)
         try:
-            self._out.write(line)
+            written = self._out.write(line)
             self._out.flush()
-            self._size += len(line)
+            self._torn = written < len(line)
+            self._size += written
             if self._path is not None and self._size >= limits.MAX_RECORD_FILE_BYTES:
                 self._out.close()
                 self._path.replace(f"{self._path}.1")
@@ -46,7 +49,7 @@ class RecordLog:
 
     def _open(self, path: Path) -> None:
         try:
-            self._out = open(path, "ab")
+            self._out = cast(BinaryIO, open(path, "ab", buffering=0))  # what failed is not tried again later
             self._size = path.stat().st_size
         except OSError as error:
             raise MissingError(f"--records {path}: {error.strerror}") from None

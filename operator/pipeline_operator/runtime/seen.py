@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import limits as product_limits
 from pipeline_operator.kube.client import FIELD_MANAGER
 from pipeline_operator.kube.times import us_of
 
@@ -166,10 +165,6 @@ def autoscaler_of(raw: Raw) -> SeenAutoscaler:
     return SeenAutoscaler(meta["namespace"], meta["name"], name)
 
 
-def ordinal_of(pod: str) -> int:
-    """The number at the end of a StatefulSet's pod's name; -1 without one."""
-    number = pod.rpartition("-")[2]
-    return int(number) if number.isdigit() and int(number) < product_limits.MAX_ORDINAL else -1
 
 
 def _owner(entry: Raw) -> str:
