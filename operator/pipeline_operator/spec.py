@@ -81,16 +81,18 @@ class Tuning(Section, frozen=True, kw_only=True):
     """Signals older than this are stale: they may raise by one step and never lower."""
     raise_min_count: Annotated[int, Meta(ge=1, le=100_000)] = 20
     """Messages within a second below which that second proves nothing."""
-    raise_use_per_mille: Share = 900
+    raise_use_per_mille: Share = 950
     """Raise when the load exceeds this share of the learned capacity, to where it does not."""
-    lower_use_per_mille: Share = 800
+    lower_use_per_mille: Share = 850
     """Lower only to where the highest load of the last minute stays below this share of the learned
     capacity's lower bound."""
-    unlearned_raise_per_mille: Annotated[int, Meta(ge=1001, le=10_000)] = 2_000
+    unlearned_raise_per_mille: Annotated[int, Meta(ge=1001, le=10_000)] = 4_000
     """The most that one raise may multiply replicas by while the capacity of a replica is not known."""
-    drain_ms: Annotated[int, Meta(ge=1_000, le=600_000)] = 15_000
+    settling_per_mille: Annotated[int, Meta(ge=0, le=1000)] = 150
+    """While pods are starting, a further raise by no more than this share (or one) waits for them."""
+    drain_ms: Annotated[int, Meta(ge=1_000, le=600_000)] = 10_000
     """A backlog should be gone this long after the new replicas are there."""
-    lower_hold_ms: HoldMs = 60_000
+    lower_hold_ms: HoldMs = 30_000
     """Nothing is lowered for so long after a change of the stage."""
     trial_hold_ms: HoldMs = 120_000
     """Time between two trial reductions by one replica while the capacity of a replica is not known."""

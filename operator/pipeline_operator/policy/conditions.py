@@ -119,11 +119,11 @@ def _stuck(choices: Sequence[Choice]) -> list[str]:
     found = []
     for choice in choices:
         if choice.facts.counted.stuck:
-            nodes = choice.facts.seen.unschedulable
-            found.append(
-                f"{choice.facts.counted.stuck} pods of {choice.facts.spec.name} take longer to start than is known"
-                + (f", {nodes} of them find no node" if nodes else "")
+            name, nodes = choice.facts.spec.name, choice.facts.seen.unschedulable
+            text = (
+                f"{choice.facts.counted.stuck} pods of {name} take longer to start than starts are known to"
             )
+            found.append(text + (f"; {nodes} find no node" if nodes else ""))
     return found
 
 

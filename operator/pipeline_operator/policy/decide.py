@@ -85,7 +85,7 @@ def _result(choice: Choice) -> StageResult:
         counted=facts.counted.replicas,
         wanted=choice.wanted,
         after=choice.after,
-        demand_milli=choice.load_milli,
+        demand_milli=choice.load.base_milli,
         capacity_milli=facts.capacity_milli,
         capacity_low_milli=facts.capacity_low_milli,
         slas=facts.slas,

@@ -73,6 +73,16 @@ def _low_count(facts: Facts, wanted: int, context: Context) -> tuple[int, str] |
     return (most, "too few messages within a second: one step") if wanted > most else None
 
 
+def _settling(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
+    """While pods start, a little more is not asked for: most of it is noise, and would never be taken
+    back."""
+    replicas = facts.seen.replicas
+    most = replicas + max(1, replicas * context.spec.tuning.settling_per_mille // 1000)
+    if not facts.counted.starting or not replicas < wanted <= most:
+        return None
+    return replicas, f"{facts.counted.starting} pods are starting"
+
+
 def _ineffective(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
     held_us = context.spec.tuning.ineffective_hold_ms * US_PER_MS
     if not facts.past.ineffective_us or context.now_us - facts.past.ineffective_us >= held_us:
@@ -130,9 +140,8 @@ def _stale(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | Non
 def _contested(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
     if not is_contested(facts, context.spec, context.now_us):
         return None
-    return facts.seen.replicas, "somebody else changed the replicas less than " + (
-        f"{context.spec.tuning.contested_hold_ms // 60_000} minutes ago"
-    )
+    minutes = context.spec.tuning.contested_hold_ms // 60_000
+    return facts.seen.replicas, f"somebody else changed the replicas less than {minutes} minutes ago"
 
 
 def _target_fault(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
@@ -156,6 +165,7 @@ def is_contested(facts: Facts, spec: PipelineSpec, now_us: int) -> bool:
 LIMITERS: dict[str, Limiter] = {
     "Unlearned": _unlearned,
     "LowCount": _low_count,
+    "Settling": _settling,
     "Ineffective": _ineffective,
     "PodsStuck": _pods_stuck,
     "SlaViolated": _sla_violated,

@@ -37,13 +37,17 @@ def lower(facts: Facts, tuning: Tuning, now_us: int) -> Proposal | None:
             )
     if facts.capacity_low_milli is not None:
         return None
-    return _trial(facts, tuning, now_us) if _comfortable(facts) else None
+    return _trial(facts, tuning, now_us) if _comfortable(facts, tuning) else None
 
 
-def _comfortable(facts: Facts) -> bool:
+def _comfortable(facts: Facts, tuning: Tuning) -> bool:
     """Every SLA that says anything is met at half its limit."""
     states = minute_states(facts.spec, facts.seen.signals, facts.past.seconds, 1)
-    return all(state.value is None or state.value * MARGIN <= state.limit for state in states)
+    if any(state.value is not None and state.value * MARGIN > state.limit for state in states):
+        return False
+    # Busy workers are no reason to try with fewer; idle ones prove nothing, as they may wait for others.
+    cpu, now = facts.seen.signals.cpu_per_mille, facts.counted.replicas
+    return cpu is None or cpu * now <= tuning.lower_use_per_mille * (now - 1)
 
 
 def _trial(facts: Facts, tuning: Tuning, now_us: int) -> Proposal | None:

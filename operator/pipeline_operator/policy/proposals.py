@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from pipeline_operator import limits
 from pipeline_operator.observation import SlaVerdict
 from pipeline_operator.policy.facts import Facts
-from pipeline_operator.policy.starts import start_limit_ms
+from pipeline_operator.policy.starts import start_limit_ms, typical_ms
 from pipeline_operator.record import Proposal, SlaState
 from pipeline_operator.spec import Tuning
 
-LOW_COUNT = "few messages"
+
+class Load(NamedTuple):
+    """What a stage is to bear: what comes in at the beginning of the pipeline, and what stages before it will
+    send on top until their backlog is gone."""
+
+    base_milli: int
+    extra_milli: int = 0
 
 
-def raises(facts: Facts, load_milli: int, tuning: Tuning) -> Iterator[Proposal]:
+def raises(facts: Facts, load: Load, tuning: Tuning) -> Iterator[Proposal]:
     """Proposals above what is counted on: one an SLA that is violated or about to be, one for the load to
     come.
 
@@ -28,8 +35,8 @@ def raises(facts: Facts, load_milli: int, tuning: Tuning) -> Iterator[Proposal]:
         return
     for state in facts.slas:
         if state.verdict is SlaVerdict.VIOLATED or (state.name == "lag" and _soon(facts, state, tuning)):
-            yield _for_sla(facts, state, load_milli, tuning)
-    ahead = _ahead(facts, load_milli, tuning)
+            yield _for_sla(facts, state, load, tuning)
+    ahead = _ahead(facts, load, tuning)
     if ahead is not None:
         yield ahead
 
@@ -48,16 +55,16 @@ def _soon(facts: Facts, state: SlaState, tuning: Tuning) -> bool:
     return state.value + facts.lag_slope_per_mille * start_ms // 1000 > state.limit
 
 
-def _for_sla(facts: Facts, state: SlaState, load_milli: int, tuning: Tuning) -> Proposal:
+def _for_sla(facts: Facts, state: SlaState, load: Load, tuning: Tuning) -> Proposal:
     if not facts.waiting:
         return _without_queue(facts, state)
     each = facts.capacity_milli or capacity_at_hand(facts)
     if each is None:
         return _blind(facts, state)
-    drained_milli = drain_milli(facts, load_milli, each, tuning)
-    replicas = -(-(load_milli + drained_milli) // each)
+    drained_milli = load.extra_milli + drain_milli(facts, load.base_milli, each, tuning)
+    replicas = -(-(load.base_milli + drained_milli) // each)
     why = (
-        f"{said(state)}; a load of {rate_text(load_milli)} and {rate_text(drained_milli)} of backlog "
+        f"{said(state)}; a load of {rate_text(load.base_milli)} and {rate_text(drained_milli)} of backlog "
         f"at {rate_text(each)} a replica"
     )
     return Proposal(name=state.name, replicas=max(1, replicas), why=why)
@@ -69,9 +76,11 @@ def drain_milli(facts: Facts, load_milli: int, each_milli: int, tuning: Tuning) 
     A lag of L seconds under a load of r is a backlog of r·L.
     """
     backlog_milli = load_milli * (facts.seen.signals.lag_ms or 0) // 1000
-    if facts.seen.ready * each_milli < load_milli:
-        start_ms = min(start_limit_ms(facts.past.starts_ms, tuning), tuning.drain_ms)
-        backlog_milli += (load_milli - facts.seen.ready * each_milli) * start_ms // 1000
+    lacking_milli = load_milli - facts.seen.ready * each_milli
+    if lacking_milli > 0:
+        started_ms = max((*facts.seen.starting_ms, 0))
+        left_ms = max(0, typical_ms(facts.past.starts_ms, tuning) - started_ms)
+        backlog_milli += lacking_milli * min(left_ms, tuning.drain_ms) // 1000
     return backlog_milli * 1000 // tuning.drain_ms
 
 
@@ -104,21 +113,20 @@ def _without_queue(facts: Facts, state: SlaState) -> Proposal:
     return Proposal(name=state.name, replicas=max(facts.counted.replicas + 1, replicas), why=why)
 
 
-def _ahead(facts: Facts, load_milli: int, tuning: Tuning) -> Proposal | None:
+def _ahead(facts: Facts, load: Load, tuning: Tuning) -> Proposal | None:
     """For a load above the learned capacity, before any SLA is violated; noise is taken off first."""
     each = facts.capacity_milli
     if each is None or not (facts.enough or facts.waiting):
         return None
-    noise_milli = limits.NOISE_SIGMAS * math.isqrt(load_milli * 1000)
-    sure_milli = max(0, load_milli - noise_milli)
+    noise_milli = limits.NOISE_SIGMAS * math.isqrt(load.base_milli * 1000)
+    sure_milli = max(0, load.base_milli - noise_milli)
     most_milli = each * tuning.raise_use_per_mille // 1000
-    if sure_milli <= facts.counted.replicas * most_milli:
+    replicas = max(-(-sure_milli // most_milli), -(-(sure_milli + load.extra_milli) // each))
+    if replicas <= facts.counted.replicas:
         return None
-    return Proposal(
-        name="flow",
-        replicas=-(-sure_milli // most_milli),
-        why=f"a load of {rate_text(load_milli)} at {rate_text(each)} a replica",
-    )
+    extra = f" and {rate_text(load.extra_milli)} of backlog from upstream" if load.extra_milli else ""
+    why = f"a load of {rate_text(load.base_milli)}{extra} at {rate_text(each)} a replica"
+    return Proposal(name="flow", replicas=replicas, why=why)
 
 
 def said(state: SlaState) -> str:

@@ -52,8 +52,7 @@ def _seconds(facts: Facts, choice: Choice, now_us: int) -> tuple[Second, ...]:
         kept = tuple(second for second in kept if now_s - limits.HISTORY_S < second.at_s <= now_s)
     if not facts.fresh:
         return kept
-    # Five seconds, where they say more: one second's noise would keep replicas for a whole minute.
-    load_milli = facts.steady_milli if not facts.waiting else max(facts.steady_milli, choice.load_milli)
+    load_milli = choice.steady_milli
     lag_ms = facts.seen.signals.lag_ms or 0
     if kept and kept[-1].at_s == now_s:
         last = kept[-1]

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline_operator.policy.budget import Claim, share
-from pipeline_operator.policy.facts import Facts, bottlenecks, own_load
+from pipeline_operator.policy.facts import Facts, bottlenecks, load_of
 from pipeline_operator.policy.limiters import Context, limited
 from pipeline_operator.policy.lowering import lower
-from pipeline_operator.policy.proposals import capacity_at_hand, drain_milli, raises
+from pipeline_operator.policy.proposals import Load, capacity_at_hand, drain_milli, raises
 from pipeline_operator.record import Effect, Proposal
 from pipeline_operator.spec import PipelineSpec
 
@@ -22,7 +22,9 @@ class Choice:
     """What became of one stage."""
 
     facts: Facts
-    load_milli: int
+    load: Load
+    steady_milli: int
+    """The load over five seconds, by which it may be lowered: a second's noise would count for a minute."""
     starved: bool
     """Stages before it hold messages up: what it sees is not the load."""
     proposals: tuple[Proposal, ...]
@@ -41,33 +43,45 @@ def solve(ordered: Sequence[Facts], spec: PipelineSpec, now_us: int) -> dict[str
         bottlenecks=bottlenecks(facts_by_name),
     )
     choices: dict[str, Choice] = {}
-    outflows: dict[str, int] = {}
+    outflows: dict[str, Load] = {}
     for facts in ordered:
         name = facts.spec.name
-        sent = sum(outflows.get(upstream, 0) for upstream in facts.spec.upstream)
-        load_milli = max(own_load(facts), sent * facts.past.ratio_per_mille // 1000)
-        starved = not facts.waiting and _held_up(facts, facts_by_name)
-        choices[name] = _choose(facts, load_milli, starved, context)
+        sent = [outflows[upstream] for upstream in facts.spec.upstream if upstream in outflows]
+        ratio = facts.past.ratio_per_mille
+        held_up = _held_up(facts, facts_by_name)
+        load = Load(
+            load_of(facts, sum(each.base_milli for each in sent) * ratio // 1000, held_up),
+            sum(each.extra_milli for each in sent) * ratio // 1000,
+        )
+        steady = [choices[upstream].steady_milli for upstream in facts.spec.upstream if upstream in choices]
+        steady_milli = load_of(facts, sum(steady) * ratio // 1000, held_up, steady=True)
+        trying = any(p.name == "trial" for choice in choices.values() for p in choice.proposals)
+        starved = held_up and not facts.waiting
+        choices[name] = _choose(facts, load, steady_milli, starved, trying, context)
         outflows[name] = _outflow(choices[name], spec)
     return _within_budget(choices, spec)
 
 
-def _choose(facts: Facts, load_milli: int, starved: bool, context: Context) -> Choice:
+def _choose(
+    facts: Facts, load: Load, steady_milli: int, starved: bool, trying: bool, context: Context
+) -> Choice:
     tuning = context.spec.tuning
     replicas, stuck = facts.seen.replicas, facts.counted.stuck
     proposals: tuple[Proposal, ...] = ()
     if not facts.blocked:
-        proposals = tuple(raises(facts, load_milli, tuning))
+        proposals = tuple(raises(facts, load, tuning))
         if starved:
             proposals = tuple(proposal for proposal in proposals if proposal.name == "flow")
         elif not proposals and (less := lower(facts, tuning, context.now_us)) is not None:
-            proposals = (less,)
+            # One trial at a time, or what it teaches is no stage's.
+            proposals = () if trying and less.name == "trial" else (less,)
     most = max((proposal.replicas for proposal in proposals), default=replicas)
     falls = bool(proposals) and proposals[0].name in ("lower", "trial")
     # Stuck pods serve nothing: what is wanted is wanted besides them.
-    wanted = most + stuck if falls or most > facts.counted.replicas else replicas
+    asked = falls or (bool(proposals) and most > facts.counted.replicas)
+    wanted = most + stuck if asked else replicas
     after, effects = limited(facts, wanted, context)
-    return Choice(facts, load_milli, starved, proposals, wanted, after, effects)
+    return Choice(facts, load, steady_milli, starved, proposals, wanted, after, effects)
 
 
 def _held_up(facts: Facts, all_facts: Mapping[str, Facts]) -> bool:
@@ -86,18 +100,19 @@ def _held_up(facts: Facts, all_facts: Mapping[str, Facts]) -> bool:
     return False
 
 
-def _outflow(choice: Choice, spec: PipelineSpec) -> int:
+def _outflow(choice: Choice, spec: PipelineSpec) -> Load:
     """What the stage will send once this decision is carried out: its load and its backlog, as far as its
     replicas can."""
-    facts = choice.facts
-    if not facts.waiting:
-        return choice.load_milli
+    facts, load = choice.facts, choice.load
     each = facts.capacity_milli or capacity_at_hand(facts)
-    if each is None:
-        return facts.handled_milli
-    replicas = max(choice.after - facts.counted.stuck, facts.seen.ready)
-    wished = choice.load_milli + drain_milli(facts, choice.load_milli, each, spec.tuning)
-    return min(wished, replicas * each)
+    if not facts.spec.upstream or each is None:
+        return load
+    most_milli = max(choice.after - facts.counted.stuck, facts.seen.ready) * each
+    base_milli = min(load.base_milli, most_milli)
+    extra_milli = load.extra_milli
+    if facts.waiting:
+        extra_milli += drain_milli(facts, load.base_milli, each, spec.tuning)
+    return Load(base_milli, min(extra_milli, most_milli - base_milli))
 
 
 def _within_budget(choices: dict[str, Choice], spec: PipelineSpec) -> dict[str, Choice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from pipeline.clock import NS_PER_MS, NS_PER_US
@@ -22,10 +23,24 @@ class Counted(NamedTuple):
 
 
 def start_limit_ms(starts_ms: tuple[int, ...], tuning: Tuning) -> int:
-    """The p99 (nearest rank) of the start times seen; what the spec says until there are some."""
+    """The p99 of the start times seen; what the spec says until there are some.
+
+    The largest of n is exceeded once in n + 1 times, so a p99 is not read off some dozens: it is the mean and
+    three standard deviations, and more while there are few, but never below the longest seen.
+    """
+    count = len(starts_ms)
+    if count < limits.MIN_STARTS:
+        return tuning.start_ms
+    mean = sum(starts_ms) // count
+    deviation = math.isqrt(sum((start - mean) ** 2 for start in starts_ms) // (count - 1))
+    return max(max(starts_ms), mean + deviation * 3 + deviation * 9 // count)
+
+
+def typical_ms(starts_ms: tuple[int, ...], tuning: Tuning) -> int:
+    """The mean start time; what the spec says until there are some."""
     if len(starts_ms) < limits.MIN_STARTS:
         return tuning.start_ms
-    return sorted(starts_ms)[-(-len(starts_ms) * 99 // 100) - 1]
+    return sum(starts_ms) // len(starts_ms)
 
 
 def counted(seen: StageObservation, past: StageMemory, tuning: Tuning, now_us: int) -> Counted:

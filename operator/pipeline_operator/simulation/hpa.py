@@ -1,8 +1,9 @@
 """HPA v2 of Kubernetes, after its documentation and `pkg/controller/podautoscaler` (kubernetes/kubernetes).
 
-Every 15 s: desired = ceil(ready · value / target), nothing within a tolerance of 10 %; up by at most 4 pods or 100 %
-in 15 s, whichever is more; down to the highest recommendation of the last 300 s. CPU comes from metrics-server,
-whose figures are averages of 15 s and up to 15 s old; pods that are not ready count as 0 % when scaling up.
+Every 15 s: desired = ceil(ready · value / target), nothing within a tolerance of 10 %; up by at most 4 pods
+or 100 % in 15 s, whichever is more; down to the highest recommendation of the last 300 s. CPU comes from
+metrics-server, whose figures are averages of 15 s and up to 15 s old; pods that are not ready count as 0 %
+when scaling up.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def resource_desired(values: list[float], unready: int, replicas: int, target: f
 
 
 def average_value_desired(total: float, replicas: int, target: float) -> int:
-    """An external metric with a target of type AverageValue: ceil(total / target), with the same tolerance."""
+    """An external metric with a target of type AverageValue: ceil(total / target), with the same
+    tolerance."""
     if replicas and abs(total / (target * replicas) - 1) <= TOLERANCE:
         return replicas
     return math.ceil(total / target)
@@ -96,8 +98,6 @@ class Hpa:
         share = self._scraped.get(stage.model.name)
         if share is None:
             return stage.replicas
-        desired = resource_desired(
-            [share] * stage.ready, len(stage.starting), stage.replicas, self._target
-        )
+        desired = resource_desired([share] * stage.ready, len(stage.starting), stage.replicas, self._target)
         behavior = self._behaviors.setdefault(stage.model.name, Behavior(1, stage.model.most))
         return behavior.limited(desired, stage.replicas, now_s)

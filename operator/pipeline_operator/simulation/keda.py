@@ -1,8 +1,9 @@
-"""KEDA: an HPA on external metrics of type AverageValue, read afresh at each sync (kedacore/keda, `pkg/scaling`).
+"""KEDA: an HPA on external metrics of type AverageValue, read afresh at each sync (kedacore/keda,
+`pkg/scaling`).
 
-Two triggers a stage, of which HPA takes the larger: messages a second (as by the Prometheus scaler) and backlog (as
-by a queue's). KEDA is told what a replica can do, which users have to measure; between 0 and 1 replica, its own
-poll of 30 s does not matter here, where one is the least.
+Two triggers a stage, of which HPA takes the larger: messages a second (as by the Prometheus scaler) and
+backlog (as by a queue's). KEDA is told what a replica can do, which users have to measure; between 0 and 1
+replica, its own poll of 30 s does not matter here, where one is the least.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ RATE_WINDOW_S = 30.0
 
 
 class Keda:
-    """`target` is the wanted share of a replica's rate; `backlog_s` the backlog allowed, in seconds of its rate."""
+    """`target` is the wanted share of a replica's rate; `backlog_s` the backlog allowed, in seconds of its
+    rate."""
 
     def __init__(self, target: float = 0.8, backlog_s: float = 1.0, name: str = "keda") -> None:
         self.name = name

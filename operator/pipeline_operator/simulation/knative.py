@@ -1,8 +1,9 @@
 """Knative's pod autoscaler, after knative/serving `pkg/autoscaler/scaling/autoscaler.go` and its README.
 
-Every 2 s, on concurrency scraped each second: desired = ceil(mean over 60 s / target) in stable mode. When the mean
-over 6 s wants twice the ready pods or more, it panics: it takes the 6 s figure, never goes down, and leaves when that
-has not been so for 60 s. Up at most a thousandfold, down at most to a half. The target is 70 % of what a pod can hold.
+Every 2 s, on concurrency scraped each second: desired = ceil(mean over 60 s / target) in stable mode. When
+the mean over 6 s wants twice the ready pods or more, it panics: it takes the 6 s figure, never goes down,
+and leaves when that has not been so for 60 s. Up at most a thousandfold, down at most to a half. The target
+is 70 % of what a pod can hold.
 """
 
 from __future__ import annotations
@@ -27,9 +28,7 @@ class Panic:
     most: int = 0
 
 
-def desired(
-    stable: float, panicked: float, ready: int, target: float, panic: Panic, now_s: float
-) -> int:
+def desired(stable: float, panicked: float, ready: int, target: float, panic: Panic, now_s: float) -> int:
     """Pods for the mean concurrencies of the whole stage over 60 s and 6 s; changes `panic`."""
     ready = max(1, ready)
     most, least = math.ceil(MOST_UP * ready), math.floor(ready / MOST_DOWN)

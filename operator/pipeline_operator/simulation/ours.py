@@ -87,9 +87,16 @@ class Ours:
                 lag_ms=round(stage.lag_s(now_s) * 1000),
                 depth=round(min(stage.queued, stage.credit())),
                 workers=stage.ready,
+                cpu_per_mille=_busy_per_mille(stage),
                 windows=tuple(windows),
             ),
         )
+
+
+def _busy_per_mille(stage: PlantStage) -> int:
+    """As HPA sees it too, over five seconds."""
+    sums = stage.window(5)
+    return round(1000 * sums.busy_s / sums.ready_s) if sums.ready_s else 0
 
 
 def spec_for(plant: Plant, lag_ms: int, tuning: Tuning | None = None) -> PipelineSpec:

@@ -1,8 +1,9 @@
-"""The plant: a chain of stages with queues, credit, service times with noise and pods that take time to start.
+"""The plant: a chain of stages with queues, credit, service times with noise and pods that take time to
+start.
 
-Discrete time, fluid messages, FIFO queues by time of arrival. A stage's lag is the age of the oldest message that
-is destined for it and not done, so what its sender could not send for want of credit counts as well. One seed is
-one run.
+Discrete time, fluid messages, FIFO queues by time of arrival. A stage's lag is the age of the oldest
+message that is destined for it and not done, so what its sender could not send for want of credit counts as
+well. One seed is one run.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ STEP_S = STEP_MS / 1000
 class StageModel(NamedTuple):
     """One stage of the plant.
 
-    `rate` messages a second a replica, ± `noise` (a share, one standard deviation, anew every second); `workers`
-    messages a replica works on at once, `credit` messages a replica may hold; a pod is ready after `start_s` ±
-    `start_noise`.
+    `rate` messages a second a replica, ± `noise` (a share, one standard deviation, anew every second);
+    `workers` messages a replica works on at once, `credit` messages a replica may hold; a pod is ready
+    after `start_s` ± `start_noise`.
     """
 
     name: str
@@ -43,7 +44,8 @@ class Totals(NamedTuple):
     busy_s: float = 0.0
     """Replica seconds at work."""
     in_hand: float = 0.0
-    """Message seconds: what is queued and worked on, integrated; its mean over a window is the concurrency."""
+    """Message seconds: what is queued and worked on, integrated; its mean over a window is the
+    concurrency."""
     arrived: float = 0.0
     ready_s: float = 0.0
     """Replica seconds ready."""
@@ -139,9 +141,7 @@ class PlantStage:
         waited = min(count, max(0.0, self.queued + count - self.credit()))
         self.take(count, now_s)
         last = self.history[-1]
-        self.history[-1] = last._replace(
-            throttled=last.throttled + waited, arrived=last.arrived + count
-        )
+        self.history[-1] = last._replace(throttled=last.throttled + waited, arrived=last.arrived + count)
 
     def window(self, seconds: float) -> Totals:
         """What was summed up within the last so many seconds."""

@@ -13,10 +13,10 @@ SERIES_S = 5.0
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """`sla_minutes` is the time in which the lag of any stage was above its SLA, `replica_minutes` the replicas
-    of all stages over time, `changes` the writes of replicas. `reaction_s` is the mean time from the beginning of a
-    breach to a raise, 0 where pods were starting already; None without a breach. `unmet` counts breaches during
-    which nothing was raised: they are not in the mean."""
+    """`sla_minutes` is the time in which the lag of any stage was above its SLA, `replica_minutes` the
+    replicas of all stages over time, `changes` the writes of replicas. `reaction_s` is the mean time from
+    the beginning of a breach to a raise, 0 where pods were starting already; None without a breach. `unmet`
+    counts breaches during which nothing was raised: they are not in the mean."""
 
     trace: str
     autoscaler: str
