@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline import limits as product
 from pipeline.limits import KIB, MIB
 
 # ---- what a Pipeline may ask for ------------------------------------------------------------------------
@@ -93,8 +94,8 @@ MAX_RETRY_AFTER_S = 120.0
 """What an API server asks for at most is believed up to here; it sends 1 s in practice."""
 API_TIMEOUT_S = 10.0
 """For one request: an API server that needs longer is as good as away, and the next tick asks again."""
-API_CONNECTIONS = 64
-"""At once: 50 Pipelines of two stages each are patched in two rounds."""
+API_CONNECTIONS = 24
+"""At once: 50 Pipelines are patched in three rounds; each costs a TLS handshake of milliseconds."""
 MAX_API_ANSWER_BYTES = 64 * MIB
 """A list of everything in a namespace: 10,000 pods with their managed fields."""
 SWEEP_EVERY_S = 60.0
@@ -123,7 +124,6 @@ MAX_EVENT_NOTE_CHARS = 1024
 # ---- collectors -----------------------------------------------------------------------------------------
 MAX_SNAPSHOT_BYTES = 2 * MIB
 """One snapshot: 64 workers with all windows take 200 KiB, and 24 sketches 300 KiB more."""
-MAX_BREACH_BYTES = 4 * KIB
 STREAM_SILENT_S = 3.0
 """A stream sends twice a second; one that says nothing for six times that is dead."""
 POLL_EVERY_S = 0.5
@@ -134,14 +134,10 @@ POLLS_BEFORE_STREAM = 20
 FEED_FIRST_RETRY_S = 0.2
 FEED_MAX_RETRY_S = 3.0
 """A collector that starts should be heard soon: its pod waits to be counted."""
-MAX_SKETCHES = 24
-"""Events whose sketches a Pipeline asks each collector for: as many as there are in the golden path, twice."""
 
 # ---- the tick -------------------------------------------------------------------------------------------
 TICK_EVERY_S = 1.0
 """Without any news a Pipeline is decided about once a second."""
-TICK_AT_LEAST_APART_S = 0.1
-"""With news it is decided about at most ten times a second."""
 TICK_OVERDUE_S = 15.0
 """The liveness probe fails when no tick has ended for this long."""
 STATUS_EVERY_S = 10.0
@@ -156,7 +152,7 @@ MEMORY_EVERY_S = 60.0
 """What the policy has learned is written this often, and at each change of replicas."""
 MAX_START_MS = 1_800_000
 """A pod that took longer to become ready tells of an outage, not of its start."""
-MIN_PUSHED_TICK_MS = 50
+MIN_PUSHED_TICK_MS = 100
 """Between two decisions on one Pipeline that pushed breaches ask for."""
 RECORD_EVERY_S = 60.0
 """A decision that changes nothing is recorded this often, so that a replay has what it needs."""
@@ -178,3 +174,9 @@ FIRST_SWEEP_AFTER_S = 5.0
 """The watches have begun by then."""
 SCALE_TRIES = 4
 """Versions of a StatefulSet that one write is tried on: a rollout changes it with each pod."""
+API_KEEP_ALIVE_S = 75.0
+"""An idle connection is kept for the next breach: a handshake then would cost it milliseconds."""
+
+assert MAX_LATENCY_SLAS <= product.MAX_SKETCHES
+assert LEASE_RENEW_EVERY_S < LEASE_DEADLINE_S < LEASE_DURATION_S
+assert WATCH_INACTIVITY_S < WATCH_SERVER_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""What the operator writes into a Pipeline's `status`, typed; its schema in the CRD is made from these types."""
+"""What the operator writes into a Pipeline's `status`, typed; its schema in the CRD is made from this."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class StatusCondition(Part, frozen=True, kw_only=True):
     status: Literal["True", "False", "Unknown"]
     observed_generation: Count = 0
     last_transition_time: TimeText
-    reason: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
+    reason: Annotated[
+        str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+    ]
     message: Text = ""
 
 

@@ -71,9 +71,7 @@ class Exporter:
         well, body = self._pages.health()
         return 200 if well else 503, JSON, body
 
-    async def _stream(
-        self, method: str, sketches: frozenset[str], receive: Receive, send: Send
-    ) -> None:
+    async def _stream(self, method: str, sketches: frozenset[str], receive: Receive, send: Send) -> None:
         subscriber = self._hub.join(sketches)
         if subscriber is None:
             await _answer(send, 503, TEXT, b"too many streams\n", (b"retry-after", b"5"))

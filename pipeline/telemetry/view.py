@@ -54,7 +54,7 @@ class Worker:
 def build_snapshot(
     collector: Collector, now_ns: int, wall_us: int, sketches: Collection[str] = ()
 ) -> Snapshot:
-    """Everything `collector` knows at `now_ns`; with the buckets of the stages' events named in `sketches`."""
+    """Everything `collector` knows at `now_ns`, with the buckets of the events named in `sketches`."""
     workers = workers_of(collector, now_ns)
     uptime_s = (now_ns - collector.started_ns) / NS_PER_S
     latencies = _LatencyView(collector, sketches)

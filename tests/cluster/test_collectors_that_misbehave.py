@@ -16,7 +16,9 @@ Runs = Callable[[Callable[[Stand], Coroutine[Any, Any, None]]], None]
 
 
 @pytest.mark.parametrize("manner", [one for one in Manner if one not in (Manner.WELL, Manner.POLL_ONLY)])
-def test_a_collector_without_a_sound_word_is_named_and_lowers_nothing(on_a_stand: Runs, manner: Manner) -> None:
+def test_a_collector_without_a_sound_word_is_named_and_lowers_nothing(
+    on_a_stand: Runs, manner: Manner
+) -> None:
     async def work(stand: Stand) -> None:
         gateway, agents = await a_pipeline(stand, agents=2)
         tuning = {"lowerHoldMs": 0, "trialHoldMs": 0, "staleAfterMs": 1_500}

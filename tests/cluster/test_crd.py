@@ -69,7 +69,11 @@ TUNING_OF_EACH = {
 }
 
 WRONG: list[tuple[str, Spec, str]] = [
-    ("min above max", {"stages": with_field(GOOD, 1, minReplicas=9)}, "minReplicas must be at most maxReplicas"),
+    (
+        "min above max",
+        {"stages": with_field(GOOD, 1, minReplicas=9)},
+        "minReplicas must be at most maxReplicas",
+    ),
     ("unknown upstream", {"stages": with_field(GOOD, 1, upstream=["nobody"])}, "upstream must name stages"),
     (
         "upstream itself",
@@ -143,12 +147,21 @@ def test_tuning_has_ranges(access: Access, field: str, span: tuple[int, int]) ->
     others = {"lowerUsePerMille": 100}
     for value in span:
         stored(access, {"stages": GOOD, "tuning": {**others, field: value}})
-    assert f"less than or equal to {highest}" in refusal(access, {"stages": GOOD, "tuning": {field: highest + 1}})
-    assert f"greater than or equal to {lowest}" in refusal(access, {"stages": GOOD, "tuning": {field: lowest - 1}})
+    assert f"less than or equal to {highest}" in refusal(
+        access, {"stages": GOOD, "tuning": {field: highest + 1}}
+    )
+    assert f"greater than or equal to {lowest}" in refusal(
+        access, {"stages": GOOD, "tuning": {field: lowest - 1}}
+    )
 
 
 def test_the_api_server_fills_in_the_defaults_that_the_operator_has(access: Access) -> None:
-    short = {"stages": [{"name": "gateway", "target": "gw"}, {"name": "agent", "target": "a", "upstream": ["gateway"]}]}
+    short = {
+        "stages": [
+            {"name": "gateway", "target": "gw"},
+            {"name": "agent", "target": "a", "upstream": ["gateway"]},
+        ]
+    }
     found = stored(access, short)
     assert found["spec"]["mode"] == "active"
     assert found["spec"]["tuning"]["contestedHoldMs"] == 600_000
@@ -191,7 +204,9 @@ def test_status_and_spec_are_written_apart(access: Access) -> None:
             try:
                 made = await api.get(path)
                 assert "status" not in made
-                told = await api.merge(path + "/status", {"status": {"replicas": 3}, "spec": {"mode": "paused"}})
+                told = await api.merge(
+                    path + "/status", {"status": {"replicas": 3}, "spec": {"mode": "paused"}}
+                )
                 assert (told["status"]["replicas"], told["spec"]["mode"]) == (3, "active")
                 assert told["metadata"]["generation"] == made["metadata"]["generation"]
                 changed = await api.merge(path, {"spec": {"mode": "paused"}, "status": {"replicas": 9}})

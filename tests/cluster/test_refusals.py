@@ -52,7 +52,7 @@ def test_a_change_by_hand_is_respected_and_told(on_a_stand: Runs) -> None:
 
 def test_a_change_by_hand_is_taken_over_when_its_time_is_over(on_a_stand: Runs) -> None:
     async def work(stand: Stand) -> None:
-        gateway, agents = await a_pipeline(stand, maxReplicas=4)
+        await a_pipeline(stand, maxReplicas=4)
         path = paths.pipelines(stand.namespace, "p")
         await stand.api.merge(path, {"spec": {"tuning": {"contestedHoldMs": 3_000}}})
         async with operating(stand):

@@ -18,9 +18,7 @@ from pipeline_operator.trial.stand import Stand, until
 
 
 @contextlib.asynccontextmanager
-async def operating(
-    stand: Stand, records: str = "", access: Access | None = None
-) -> AsyncIterator[Service]:
+async def operating(stand: Stand, records: str = "", access: Access | None = None) -> AsyncIterator[Service]:
     """An operator on the stand's namespace, for as long as the context lasts; `access`: another way there."""
     settings = RunSettings(
         (stand.namespace,), host="127.0.0.1", port=0, records=records, identity=own_identity()
@@ -58,7 +56,9 @@ def say_load(
         )
 
 
-async def a_pipeline(stand: Stand, agents: int = 1, **agent: Any) -> tuple[FakeCollector, list[FakeCollector]]:
+async def a_pipeline(
+    stand: Stand, agents: int = 1, **agent: Any
+) -> tuple[FakeCollector, list[FakeCollector]]:
     """Gateway and agent, their pods ready, all well, and a Pipeline `p`."""
     [gateway] = await stand.running("gateway")
     collectors = await stand.running("agent", agents)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 
@@ -59,6 +60,9 @@ def command(namespaces: str, host: str, port: int, records: str, log_level: str)
       ringline-operator run --namespaces trading --records decisions.jsonl
       curl localhost:8080/metrics
     """
+    # Matrices are never multiplied here: threads for it would only cost memory. Before numpy is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
     from pipeline_operator.kube.access import find_access
     from pipeline_operator.runtime.service import Service
     from pipeline_operator.runtime.settings import run_settings

@@ -45,7 +45,9 @@ class Manner(StrEnum):
     """Repeats its last words."""
 
 
-def told_worker(stage: str, ordinal: int, *, lag_ms: float | None = None, handled: int = 0, depth: int = 0) -> Replica:
+def told_worker(
+    stage: str, ordinal: int, *, lag_ms: float | None = None, handled: int = 0, depth: int = 0
+) -> Replica:
     """A worker as a snapshot tells it: with a lag it is one of the next stage, told by its sender."""
     return Replica(
         stage=stage,
@@ -58,7 +60,9 @@ def told_worker(stage: str, ordinal: int, *, lag_ms: float | None = None, handle
     )
 
 
-def told_stage(stage: str, *, handled: int = 0, flow_throttled: int = 0, lag_ms: float | None = None) -> Stage:
+def told_stage(
+    stage: str, *, handled: int = 0, flow_throttled: int = 0, lag_ms: float | None = None
+) -> Stage:
     """A stage; `handled` and `flow_throttled` are a second's."""
     counts = tuple(
         Counts(

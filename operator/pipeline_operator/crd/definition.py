@@ -81,4 +81,5 @@ def _schema() -> Schema:
 
 def as_yaml() -> str:
     """What `charts/ringline/crds/pipelines.yaml` holds."""
-    return HEAD + yaml.safe_dump(definition(), sort_keys=False, width=100, allow_unicode=True)
+    text: str = yaml.safe_dump(definition(), sort_keys=False, width=100, allow_unicode=True)
+    return HEAD + text

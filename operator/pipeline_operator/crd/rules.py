@@ -1,17 +1,15 @@
 """What must hold between fields, in CEL, each with the sentence that a wrong Pipeline is refused with.
 
-CEL cannot follow a circle of any length, and the API server allows a rule only so much cost: a circle of two
-stages is refused by it, a longer one by the operator, in the status. The same faults are in `parse_spec.cross_faults`.
+CEL cannot follow a circle of any length, and the API server allows a rule only so much cost: a circle of
+two stages is refused by it, a longer one by the operator, in the status. `parse_spec.cross_faults` finds
+the same faults.
 """
 
 from __future__ import annotations
 
-
-
 from pipeline_operator.crd.schema import Extras, Schema
 from pipeline_operator.spec import PipelineSpec, Slas, StageSpec, Tuning
 from pipeline_operator.status import PipelineStatus
-
 
 
 def _rule(rule: str, message: str, expression: str | None = None) -> Schema:
@@ -29,8 +27,8 @@ STAGE = [
     _rule(
         "!has(self.slas.lagMs) || size(self.upstream) > 0",
         "slas.lagMs: a stage without upstream has no lag, which its senders measure; leave it out",
-        "'stage ' + self.name + ': slas.lagMs: a stage without upstream has no lag, which its senders measure; "
-        "leave it out'",
+        "'stage ' + self.name + ': slas.lagMs: a stage without upstream has no lag, which its senders "
+        "measure; leave it out'",
     ),
     _rule(
         "!(self.name in self.upstream)",

@@ -11,6 +11,7 @@ import inspect
 import textwrap
 import types
 import typing
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from msgspec import Meta, Struct
 
 Schema = dict[str, Any]
 Extras = dict[tuple[type[Struct], str], Schema]
-"""What annotations cannot say, by type and attribute: list types, wider bounds. An attribute "" is the type."""
+"""What annotations cannot say, by type and attribute (""  is the type itself): list types, rules."""
 
 _INT32 = 2**31
 
@@ -107,10 +108,10 @@ def _documents(kind: type[Struct]) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
     [body] = [node.body for node in tree.body if isinstance(node, ast.ClassDef)]
     found = {}
-    for before, after in zip(body, body[1:], strict=False):
-        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name):
-            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                found[before.target.id] = _one_line(str(after.value.value))
+    for before, after in pairwise(body):
+        match before, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = _one_line(text)
     return found
 
 

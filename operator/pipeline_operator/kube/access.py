@@ -14,7 +14,7 @@ from pipeline.errors import MissingError
 
 TOKEN_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 TOKEN_READ_EVERY_NS = 30 * 10**9
-"""A bound service account token is renewed in its file long before it ends: reading it now and then is enough."""
+"""A bound service account token is renewed in its file long before it ends: now and then is enough."""
 
 
 @dataclasses.dataclass(frozen=True)

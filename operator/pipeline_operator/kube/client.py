@@ -1,7 +1,7 @@
 """A small client of the Kubernetes API: JSON in and out, back-off, and nothing cached.
 
 A call is tried once: the tick comes back soon with newer facts, which is better than repeating old words.
-After 429, or no answer at all, everything waits; after a 5xx only the object that it was about.
+After 429, 502 to 504, or no answer at all, everything waits; after a 500 only the object that it was about.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ APPLY = "application/apply-patch+yaml"
 """Server-side apply; JSON is YAML."""
 MERGE = "application/merge-patch+json"
 FIELD_MANAGER = "ringline-operator"
+_SERVER_WIDE = (429, 502, 503, 504)
+"""Answers that are about the API server, not about the object that was asked for."""
 _MANY_SICK = 10_000
 
 
@@ -42,7 +44,11 @@ class Api:
 
     async def __aenter__(self) -> Api:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=limits.API_CONNECTIONS, ssl=self._access.tls()),
+            connector=aiohttp.TCPConnector(
+                limit=limits.API_CONNECTIONS,
+                keepalive_timeout=limits.API_KEEP_ALIVE_S,
+                ssl=self._access.tls(),
+            ),
             timeout=aiohttp.ClientTimeout(total=limits.API_TIMEOUT_S),
             headers={"User-Agent": FIELD_MANAGER},
             auto_decompress=True,
@@ -64,7 +70,9 @@ class Api:
         return await self.request("update", path, body=body)
 
     async def merge(self, path: str, body: object) -> Any:
-        return await self.request("patch", path, body=body, kind=MERGE, params={"fieldManager": FIELD_MANAGER})
+        return await self.request(
+            "patch", path, body=body, kind=MERGE, params={"fieldManager": FIELD_MANAGER}
+        )
 
     async def apply(self, path: str, body: object, *, force: bool = False) -> Any:
         """Server-side apply as `ringline-operator`."""
@@ -119,7 +127,7 @@ class Api:
 
     def _note(self, path: str, status: int, retry_after: str | None) -> None:
         now_ns = self._clock.monotonic_ns()
-        if status == 429:
+        if status in _SERVER_WIDE:
             self._all.failed(now_ns, retry_after_s(retry_after, time.time()))
             return
         self._all.worked()

@@ -82,7 +82,9 @@ class Events:
         except (ApiError, ApiAwayError) as error:
             self.dropped += 1
             self._said.pop(key, None)
-            logger.info("Event %s of %s/%s was not posted: %s", reason, subject.namespace, subject.name, error)
+            logger.info(
+                "Event %s of %s/%s was not posted: %s", reason, subject.namespace, subject.name, error
+            )
 
     def forget(self, uid: str) -> None:
         """The Pipeline is gone."""

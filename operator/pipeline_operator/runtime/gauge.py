@@ -65,14 +65,18 @@ class Gauges:
         return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterable[str]:
-        yield from _head("reaction_seconds", "histogram", "From the news that a raise follows to its patch answered")
+        yield from _head(
+            "reaction_seconds", "histogram", "From the news that a raise follows to its patch answered"
+        )
         yield from self.reaction.lines("ringline_operator_reaction_seconds")
         yield from _head("decision_seconds", "histogram", "One decision on one Pipeline, all stages")
         yield from self.decision.lines("ringline_operator_decision_seconds")
         yield from _head("api_calls_total", "counter", "Calls to the API server; code 0: no answer")
         for (verb, code), count in sorted(self.api.calls.items()):
             yield f'ringline_operator_api_calls_total{{verb="{verb}",code="{code}"}} {count}'
-        yield from _one("api_calls_held_back_total", "counter", "Calls not made while it recovers", self.api.held_back)
+        yield from _one(
+            "api_calls_held_back_total", "counter", "Calls not made while it recovers", self.api.held_back
+        )
         yield from _head("errors_total", "counter", "What went wrong, by where")
         for where, count in sorted(self.errors.items()):
             yield f'ringline_operator_errors_total{{where="{where}"}} {count}'
@@ -86,8 +90,12 @@ class Gauges:
         yield from _head("lease_held", "gauge", "Whether this operator writes in the namespace")
         for namespace, held in sorted(self.leases.items()):
             yield f'ringline_operator_lease_held{{namespace="{namespace}"}} {int(held)}'
-        yield from _one("watch_restarts_total", "counter", "Times that all watches were begun anew", self.watch_restarts)
-        yield from _one("events_dropped_total", "counter", "Kubernetes Events not posted", self.events_dropped)
+        yield from _one(
+            "watch_restarts_total", "counter", "Times that all watches were begun anew", self.watch_restarts
+        )
+        yield from _one(
+            "events_dropped_total", "counter", "Kubernetes Events not posted", self.events_dropped
+        )
 
     def _by_pipeline(self) -> Iterable[str]:
         yield from _head("replicas", "gauge", "Replicas that a StatefulSet asks for")

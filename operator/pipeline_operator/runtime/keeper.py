@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
+from pipeline.snapshot import Snapshot
 from pipeline_operator import limits
 from pipeline_operator.collectors.feeds import Feeds
 from pipeline_operator.errors import SpecError
@@ -85,13 +86,19 @@ class Keeper:
             self._parse()
             self._due_ns = 0
 
-    def news(self, *, breach: bool) -> None:
-        """A collector said something; a breach is decided on at once."""
+    def news(self, snapshot: Snapshot | None, *, breach: bool) -> bool:
+        """A collector said something. A breach is decided on at once, one that was pushed as well as one that
+        the figures show; True when it is one.
+        """
         now_ns = self._tools.clock.monotonic_ns()
         if self._news_ns is None:
             self._news_ns = now_ns
-        if breach:
+        urgent = breach or (
+            snapshot is not None and self.spec is not None and shows_breach(self.spec, snapshot)
+        )
+        if urgent:
             self._due_ns = min(self._due_ns, self._last_ns + limits.MIN_PUSHED_TICK_MS * NS_PER_MS)
+        return urgent
 
     def postpone(self, by_ns: int) -> None:
         """Not before then, whatever comes."""
@@ -143,9 +150,7 @@ class Keeper:
                 self._known[stage.name] = known
             known.look(seen, now_us)
         faults = faults_of(self.pipeline, spec, tools.world, claims)
-        return observe(
-            namespace, spec, tools.world, tools.feeds, faults, self._known, self._starts, now_us
-        )
+        return observe(namespace, spec, tools.world, tools.feeds, faults, self._known, self._starts, now_us)
 
     def _note(self, record: Record, observation: Observation, now_ns: int) -> None:
         gauges = self._tools.gauges
@@ -187,7 +192,13 @@ class Keeper:
         write, gauges = result.write, self._tools.gauges
         if result.fault:
             gauges.errors["scale"] += 1
-            logger.warning("%s/%s: %s was not scaled: %s", *self.key, write.target, result.fault)
+            logger.log(
+                logging.DEBUG if result.away else logging.WARNING,
+                "%s/%s: %s was not scaled: %s",
+                *self.key,
+                write.target,
+                result.fault,
+            )
             return
         if (known := self._known.get(write.stage)) is not None:
             known.wrote(write.replicas)
@@ -197,11 +208,19 @@ class Keeper:
             gauges.reaction.observe((self._tools.clock.monotonic_ns() - news_ns) / NS_PER_S)
 
 
+def shows_breach(spec: PipelineSpec, snapshot: Snapshot) -> bool:
+    """A first look, cheap and one-sided: a lag above its limit, or messages refused. The policy judges."""
+    limit_ms = {stage.name: stage.slas.lag_ms for stage in spec.stages if stage.slas.lag_ms is not None}
+    late = any(
+        one.lag_ms is not None and one.lag_ms > limit_ms.get(one.stage, one.lag_ms)
+        for one in snapshot.replicas
+    )
+    return late or any(counts.shed for stage in snapshot.stages for counts in stage.counts[:1])
+
+
 def _forget_writes(after: Memory, before: Memory, failed: set[str]) -> Memory:
     if not failed:
         return after
     old = {stage.stage: stage for stage in before.stages}
     stages = (old.get(one.stage, one) if one.stage in failed else one for one in after.stages)
     return structs.replace(after, stages=tuple(stages))
-
-

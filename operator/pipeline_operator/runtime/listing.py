@@ -33,7 +33,11 @@ async def wait_for_crd(api: Api) -> None:
             await api.get(f"/apis/{paths.API_VERSION}")
             return
         except ApiError as error:
-            why = f"no CustomResourceDefinition of {paths.API_VERSION} yet" if error.status == 404 else str(error)
+            why = (
+                f"no CustomResourceDefinition of {paths.API_VERSION} yet"
+                if error.status == 404
+                else str(error)
+            )
         except ApiAwayError as error:
             why = f"the API server does not answer: {error}"
         if why != told:
@@ -51,7 +55,9 @@ async def list_all(api: Api, world: World, namespace: str) -> None:
                 break
             except ApiError as error:
                 if error.status == 403:
-                    raise MissingError(f"namespace {namespace}: may not list {plural}: {error.message}") from None
+                    raise MissingError(
+                        f"namespace {namespace}: may not list {plural}: {error.message}"
+                    ) from None
                 logger.warning("listing %s in %s: %s", plural, namespace, error)
             except ApiAwayError as error:
                 logger.warning("listing %s in %s: %s", plural, namespace, error)

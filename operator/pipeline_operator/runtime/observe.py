@@ -89,9 +89,7 @@ def _signals(
                         fault=feed.fault,
                     )
                 )
-    return merge(
-        spec.stages, expected, answers, stale_after_ms=spec.tuning.stale_after_ms, now_us=now_us
-    )
+    return merge(spec.stages, expected, answers, stale_after_ms=spec.tuning.stale_after_ms, now_us=now_us)
 
 
 def _stage(

@@ -49,7 +49,8 @@ class RecordLog:
 
     def _open(self, path: Path) -> None:
         try:
-            self._out = cast(BinaryIO, open(path, "ab", buffering=0))  # what failed is not tried again later
+            # Unbuffered: what could not be written is not tried again with the next line.
+            self._out = cast(BinaryIO, open(path, "ab", buffering=0))  # noqa: SIM115 - closed by `close`
             self._size = path.stat().st_size
         except OSError as error:
             raise MissingError(f"--records {path}: {error.strerror}") from None

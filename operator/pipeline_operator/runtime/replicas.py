@@ -25,9 +25,9 @@ class KnownReplicas:
 
     def look(self, seen: SeenSet, now_us: int) -> None:
         """Compare with what is there now."""
-        if self.known is not None and seen.replicas != self.known:
-            if seen.is_shared or not seen.is_ours:
-                self.foreign_us = now_us if self._live else _last_write_us(seen, now_us)
+        theirs = seen.is_shared or not seen.is_ours
+        if self.known is not None and seen.replicas != self.known and theirs:
+            self.foreign_us = now_us if self._live else _last_write_us(seen, now_us)
         self.known = seen.replicas
         self._live = True
 

@@ -58,12 +58,13 @@ class Roster:
         self.claims = claims_of(there, lambda pipeline: specs.get(pipeline.uid))
         self._listen()
 
-    def heard(self, namespace: str, pod: str, breach: bool) -> Keeper | None:
-        """The keeper that the news of a pod's collector is for."""
+    def heard(self, namespace: str, pod: str, breach: bool) -> bool:
+        """Pass the news of a pod's collector on; True when something is to be decided at once."""
         keeper = self.keepers.get(self._by_pod.get((namespace, pod), ("", "")))
-        if keeper is not None:
-            keeper.news(breach=breach)
-        return keeper
+        feed = self._tools.feeds.of(namespace, pod)
+        if keeper is None or feed is None:
+            return False
+        return keeper.news(feed.snapshot, breach=breach)
 
     def drop_gone(self) -> bool:
         """Drop Pipelines whose deletion the watch has not told, but a write has; True when there were any."""

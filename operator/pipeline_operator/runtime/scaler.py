@@ -19,11 +19,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a write. `seen` is the StatefulSet after it; `fault` is empty when it was done."""
+    """What became of a write. `seen` is the StatefulSet after it; `fault` is empty when it was done.
+
+    `away`: the API server did not take it because of its own troubles; it is written again soon.
+    """
 
     write: Write
     seen: SeenSet | None
     fault: str = ""
+    away: bool = False
 
 
 class Scaler:
@@ -57,14 +61,14 @@ class Scaler:
             except ApiError as error:
                 fault = error.message or str(error)
                 if error.status not in (404, 409):
-                    return Written(write, None, fault)
+                    return Written(write, None, fault, away=error.status == 429 or error.status >= 500)
             except ApiAwayError as error:
-                return Written(write, None, str(error))
+                return Written(write, None, str(error), away=True)
             before = seen
             try:
                 seen = await self._read_again(namespace, write.target)
             except (ApiError, ApiAwayError):
-                return Written(write, None, fault)
+                return Written(write, None, fault, away=True)
             if seen is not None and _changed_hands(before, seen):
                 return Written(write, seen, fault)
         return Written(write, seen, fault)

@@ -35,7 +35,7 @@ class SeenPipeline:
 
 @dataclass(frozen=True, slots=True)
 class SeenSet:
-    """A StatefulSet. `owners` are the field managers of `spec.replicas` with the times of their last writes."""
+    """A StatefulSet. `owners` are the managers of the field `spec.replicas`, and when each wrote last."""
 
     namespace: str
     name: str
@@ -165,10 +165,8 @@ def autoscaler_of(raw: Raw) -> SeenAutoscaler:
     return SeenAutoscaler(meta["namespace"], meta["name"], name)
 
 
-
-
 def _owner(entry: Raw) -> str:
-    """Of our name only what was applied is ours: an update by that name is another owner to the API server."""
+    """Only what was applied is ours: an update by our name is another owner to the API server."""
     manager = str(entry.get("manager") or "unknown")
     if manager == FIELD_MANAGER and entry.get("operation") != "Apply":
         return f"{manager} (not applied)"

@@ -168,8 +168,7 @@ class Service:
         self._wake.set()
 
     def _heard(self, namespace: str, pod: str, breach: bool) -> None:
-        self._roster.heard(namespace, pod, breach)
-        if breach:
+        if self._roster.heard(namespace, pod, breach):
             self._wake.set()
 
     def _held(self, namespace: str) -> bool:
@@ -178,9 +177,7 @@ class Service:
 
     def _new_teller(self, pipeline: SeenPipeline) -> Teller:
         lease = self._leases[pipeline.namespace]
-        return Teller(
-            pipeline, self._api, self._events, self.gauges, self._clock, lambda: lease.transitions
-        )
+        return Teller(pipeline, self._api, self._events, self.gauges, self._clock, lambda: lease.transitions)
 
     async def _renew(self) -> None:
         before = {name: lease.held for name, lease in self._leases.items()}

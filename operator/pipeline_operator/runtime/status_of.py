@@ -135,7 +135,9 @@ def _stage(result: StageResult) -> StageStatus:
 
 def cut(text: str) -> str:
     """As long as a status may hold."""
-    return text if len(text) <= limits.MAX_STATUS_TEXT_CHARS else text[: limits.MAX_STATUS_TEXT_CHARS - 1] + "…"
+    return (
+        text if len(text) <= limits.MAX_STATUS_TEXT_CHARS else text[: limits.MAX_STATUS_TEXT_CHARS - 1] + "…"
+    )
 
 
 def _without_none(value: Any) -> Any:

@@ -68,9 +68,7 @@ class Teller:
         """A decision was made."""
         before = self._status
         now_ns = self._clock.monotonic_ns()
-        with_memory = (
-            self._memory_due or now_ns - self._memory_ns >= limits.MEMORY_EVERY_S * NS_PER_S
-        )
+        with_memory = self._memory_due or now_ns - self._memory_ns >= limits.MEMORY_EVERY_S * NS_PER_S
         kept = encode_memory(memory).decode() if with_memory else before.memory
         self._status = status_of(
             record,
@@ -91,7 +89,7 @@ class Teller:
             self._done = Decision(at=text_of(record.at_us), sentence=cut(record.sentence))
             raised = any(write.replicas > write.before for write in done)
             self._say(pipeline, "Raised" if raised else "Lowered", record.sentence)
-        if failed := [result for result in results if result.fault]:
+        if failed := [result for result in results if result.fault and not result.away]:
             told = "; ".join(f"{one.write.target}: {one.fault}" for one in failed)
             self._say(pipeline, "ScaleFailed", told, warning=True)
 

@@ -86,6 +86,7 @@ class Watch:
 
     async def _watch(self) -> None:
         self._loop, self._stop_flag = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(_note_leftovers)
         if self._stopping.is_set():
             return
         try:
@@ -134,6 +135,11 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = _EndlessBackoffs()
     settings.process.ultimate_exiting_timeout = None
     return settings
+
+
+def _note_leftovers(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What kopf's generators say while its loop is closed under them is of no consequence."""
+    logger.debug("%s", context.get("message"), exc_info=context.get("exception"))
 
 
 def _not_about_signals(record: logging.LogRecord) -> bool:

@@ -58,7 +58,7 @@ class Shelf(Generic[Thing]):
         return [thing for key, thing in self.things.items() if key[0] == namespace]
 
     def drop_missed(self, before: Iterable[Key], names: Iterable[str]) -> list[Key]:
-        """Drop those of `before` (kept when a listing began) that it did not name: their deletion was missed."""
+        """Drop those of `before`, kept when a listing began, that it did not name: they were missed."""
         there = set(names)
         gone = [key for key in before if key[1] not in there and key in self.things]
         for key in gone:

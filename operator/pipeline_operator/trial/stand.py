@@ -1,4 +1,4 @@
-"""A namespace with StatefulSets whose pods only look as if they ran, each with a fake collector on this machine.
+"""A namespace with StatefulSets whose pods only look as if they ran, each with a fake collector here.
 
 The pods select a node that does not exist, so no kubelet touches them; their status is what we write.
 """
@@ -12,6 +12,9 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
+
+import aiohttp
+import msgspec
 
 from pipeline.clock import NS_PER_US
 from pipeline_operator.collectors.fake import FakeCollector
@@ -28,10 +31,9 @@ LOOK_EVERY_S = 0.02
 
 def own_address() -> str:
     """An address of this machine that an EndpointSlice may have: any but loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        with contextlib.suppress(OSError):
-            one.connect(("192.0.2.1", 9))  # sends nothing
-            return str(one.getsockname()[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, contextlib.suppress(OSError):
+        one.connect(("192.0.2.1", 9))  # sends nothing
+        return str(one.getsockname()[0])
     return socket.gethostbyname(socket.gethostname())
 
 
@@ -43,6 +45,23 @@ async def until(asks: Callable[[], Awaitable[Any]], what: str, within_s: float =
             raise TimeoutError(f"{what}: not within {within_s:g} s")
         await asyncio.sleep(LOOK_EVERY_S)
     return answer
+
+
+async def replicas_by_set(access: Access, namespace: str) -> AsyncIterator[tuple[str, int]]:
+    """(StatefulSet, `spec.replicas`) at each change, by a watch of our own. Ends only with its caller."""
+    connector = aiohttp.TCPConnector(ssl=access.tls())
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=WITHIN_S)
+    async with aiohttp.ClientSession(
+        connector=connector, headers=access.headers(), timeout=timeout
+    ) as session:
+        url = f"{access.server}{paths.stateful_sets(namespace)}?watch=true"
+        async with session.get(url) as answer:
+            rest = b""
+            async for piece in answer.content.iter_any():
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    seen = msgspec.json.decode(line)["object"]
+                    yield seen["metadata"]["name"], int(seen["spec"]["replicas"])
 
 
 async def install_crd(api: Api) -> None:
@@ -91,7 +110,7 @@ class Stand:
         )
         return dict(made)
 
-    async def start_pod(self, pod: str, *, took_s: float = 1.0) -> None:
+    async def start_pod(self, pod: str) -> None:
         """Let a pod that the controller made look ready."""
 
         async def made() -> Any:

@@ -187,7 +187,9 @@ def test_absurd_wishes_for_sketches_are_cut_short() -> None:
     names = ",".join(f"EVENT_{number:03}" for number in range(200))
 
     async def ask() -> bytes:
-        caller = Caller(Exporter(SomePages(), Hub()), "/v1/snapshot", query=f"sketches={names}&sketches=,,&x=%ff")
+        caller = Caller(
+            Exporter(SomePages(), Hub()), "/v1/snapshot", query=f"sketches={names}&sketches=,,&x=%ff"
+        )
         await caller.done
         return caller.body
 

@@ -64,7 +64,10 @@ def test_without_a_stream_it_polls_and_asks_for_the_same_sketches() -> None:
         async with listening(fake, ("AGENT_DECISION",)) as (feed, _, _news):
             await until(lambda: feed.received)
             assert not feed.streaming
-        assert fake.asked[:2] == ["/v1/stream?sketches=AGENT_DECISION", "/v1/snapshot?sketches=AGENT_DECISION"]
+        assert fake.asked[:2] == [
+            "/v1/stream?sketches=AGENT_DECISION",
+            "/v1/snapshot?sketches=AGENT_DECISION",
+        ]
 
     asyncio.run(work())
 

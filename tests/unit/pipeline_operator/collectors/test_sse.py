@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pipeline_operator.collectors.sse import Sent, SseParser, StreamError
 
 STREAM = (
-    b": a comment\n\nevent: snapshot\ndata: {}\n\nevent: breach\r\ndata: 1\r\ndata: 2\r\n\r\ndata:x\n\nid: 5\n\n"
+    b": a comment\n\nevent: snapshot\ndata: {}\n\n"
+    b"event: breach\r\ndata: 1\r\ndata: 2\r\n\r\ndata:x\n\nid: 5\n\n"
 )
 EXPECTED = [Sent("snapshot", b"{}"), Sent("breach", b"1\n2"), Sent("message", b"x")]
 
@@ -32,6 +33,10 @@ def test_nothing_that_comes_breaks_it(data: bytes) -> None:
 @pytest.mark.parametrize("piece", [b"x" * 100, b"data: " + b"x" * 80 + b"\n"])
 def test_what_does_not_end_is_refused(piece: bytes) -> None:
     parser = SseParser(most_bytes=1000)
-    with pytest.raises(StreamError, match="more than 1000 bytes"):
+
+    def feed_on() -> None:
         for _ in range(100):
             parser.feed(piece)
+
+    with pytest.raises(StreamError, match="more than 1000 bytes"):
+        feed_on()

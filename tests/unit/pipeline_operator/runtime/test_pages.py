@@ -19,9 +19,9 @@ def pages(port: int = 0, late: bool = False) -> Pages:
 
 
 async def ask(served: Pages, path: str) -> tuple[int, str]:
-    async with aiohttp.ClientSession() as session:
-        async with session.get(f"http://127.0.0.1:{served.port}{path}") as answer:
-            return answer.status, await answer.text()
+    url = f"http://127.0.0.1:{served.port}{path}"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.text()
 
 
 def test_an_overdue_tick_fails_the_liveness_probe() -> None:

@@ -46,8 +46,13 @@ def test_a_pod_that_found_no_node_is_unschedulable() -> None:
 
 def test_only_what_was_applied_under_our_name_is_ours() -> None:
     def owned(manager: str, operation: str) -> bool:
-        field = {"f:spec": {"f:replicas": {}}}
-        entry = {"manager": manager, "operation": operation, "fieldsV1": field, "time": "2026-01-01T00:00:00Z"}
+        field: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+        entry = {
+            "manager": manager,
+            "operation": operation,
+            "fieldsV1": field,
+            "time": "2026-01-01T00:00:00Z",
+        }
         other = {"manager": "kubelet", "operation": "Update", "fieldsV1": {"f:status": {"f:replicas": {}}}}
         return set_of({"metadata": META | {"managedFields": [entry, other]}, "spec": {}}).is_ours
 
