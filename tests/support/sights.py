@@ -87,18 +87,14 @@ def a_minute(load_milli: int, lag_ms: int, now_us: int) -> tuple[Second, ...]:
 
 def remembering(now_us: int = START_US, **stages: dict[str, Any]) -> Memory:
     """A memory in which each stage has a quiet minute behind it, and what is given."""
+    quiet: dict[str, Any] = {
+        "seconds": a_minute(100_000, 20, now_us),
+        "ready": 2,
+        "ready_since_us": now_us - 600 * S,
+    }
     return Memory(
         at_us=now_us,
-        stages=tuple(
-            StageMemory(
-                stage=name,
-                **(
-                    {"seconds": a_minute(100_000, 20, now_us), "ready": 2, "ready_since_us": now_us - 600 * S}
-                    | stages.get(name, {})
-                ),
-            )
-            for name in NAMES
-        ),
+        stages=tuple(StageMemory(stage=name, **(quiet | stages.get(name, {}))) for name in NAMES),
     )
 
 

@@ -14,6 +14,7 @@ from pipeline_operator.policy.starts import Counted, counted
 from pipeline_operator.record import SlaState
 from pipeline_operator.spec import StageSpec, Tuning
 
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """One stage. Rates in thousandths of a message a second, of the whole stage."""
@@ -103,10 +104,10 @@ def is_waiting(spec: StageSpec, seen: StageObservation) -> bool:
 def load_of(facts: Facts, sent_milli: int, held_up: bool, *, steady: bool = False) -> int:
     """The load that the stage should bear, thousandths of a message a second.
 
-    `sent_milli` is what the stages upstream take in: the load, wherever they tell it, since what is handled here
-    falls short of it while input waits, and exceeds it while a backlog goes. `held_up`: input waits somewhere
-    before this stage. Where nobody tells it: a lag that grows by s ms a second under a rate h of work belongs to
-    a load of h / (1 − s / 1000). `steady`: over five seconds, not one.
+    `sent_milli` is what the stages upstream take in: the load, wherever they tell it, since what is handled
+    here falls short of it while input waits, and exceeds it while a backlog goes. `held_up`: input waits
+    somewhere before this stage. Where nobody tells it: a lag that grows by s ms a second under a rate h of
+    work belongs to a load of h / (1 − s / 1000). `steady`: over five seconds, not one.
     """
     handled_milli = facts.steady_milli if steady else facts.handled_milli
     if not facts.spec.upstream:

@@ -16,7 +16,6 @@ from pipeline_operator.policy.starts import start_limit_ms, typical_ms
 from pipeline_operator.record import Proposal, SlaState
 from pipeline_operator.spec import Tuning
 
-
 PERSISTENT_S = 10
 """A lag that has not fallen for so long is not on its way down."""
 

@@ -27,7 +27,7 @@ def a_line() -> bytes:
     return encode_record(decide(a_spec(), observation, memory, START_US)[1])
 
 
-@pytest.fixture()
+@pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "decisions.jsonl"
     path.write_bytes(a_line() + b"\n" + a_line())

@@ -109,7 +109,7 @@ def test_few_messages_raise_only_on_a_lag_that_lasts_and_by_one() -> None:
 def test_starting_pods_count_until_their_time_is_up() -> None:
     memory = remembering(agent={"capacity": learned(100), "starts_ms": (8000,) * 10})
     gateway = a_stage("gateway", ready=1, rate=380)
-    ahead = {"ready": 2, "replicas": 5, "rate": 200}
+    ahead: dict[str, Any] = {"ready": 2, "replicas": 5, "rate": 200}
     waiting = record_of(memory, gateway=gateway, agent=a_stage("agent", starting_ms=(500,) * 3, **ahead))
     assert waiting.stage("agent").after == 5
     late = record_of(memory, gateway=gateway, agent=a_stage("agent", starting_ms=(60_000,) * 3, **ahead))
@@ -193,7 +193,7 @@ def test_a_senders_silence_makes_the_lag_stale() -> None:
 
 
 def test_without_any_signal_nothing_is_decided() -> None:
-    silent = {
+    silent: dict[str, Any] = {
         name: a_stage(name, answered=0, lag_ms=90_000) for name in ("gateway", "agent", "exec", "audit")
     }
     assert record_of(**silent).writes == ()

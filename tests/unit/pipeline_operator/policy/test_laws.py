@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -197,7 +198,7 @@ def test_a_constant_load_does_not_flap(rate: int, each: int, first: int) -> None
         replicas = record.stage("agent").after
         if replicas != path[-1]:
             path.append(replicas)
-    ups = [after > before for before, after in zip(path, path[1:], strict=False)]
+    ups = [after > before for before, after in pairwise(path)]
     assert ups == sorted(ups, reverse=True), path
     assert replicas * each >= min(rate, 20 * each)
 
