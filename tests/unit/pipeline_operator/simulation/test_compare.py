@@ -55,11 +55,11 @@ def test_a_comparison_is_the_same_each_time_and_not_lost() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("trace", SHIPPED, ids=lambda trace: trace.name)
-def test_no_rival_dominates_on_any_shipped_trace(trace: Trace, seed: int) -> None:
-    comparison = compare(trace, Settings(seed=seed))
+def test_no_rival_does_as_well_for_less_on_any_shipped_trace(trace: Trace) -> None:
+    comparison = compare(trace, Settings())
     assert comparison.dominated_by == ()
+    assert comparison.met, comparison.equal
 
 
 def test_the_command_reports_as_json_and_as_a_page(tmp_path: Path) -> None:
