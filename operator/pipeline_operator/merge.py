@@ -44,9 +44,10 @@ def merge(
 ) -> dict[str, StageSignals]:
     """The signals of every stage by name.
 
-    `expected` names, for each stage, the pods that should answer (ready ones); others are heard too. An
-    answer older than `stale_after_ms`, impossible, or of another schema counts as none, and is named in
-    `Sources.ignored`.
+    `expected` names, for each stage, the pods that should answer: ready ones, without those that became
+    ready a moment ago and cannot have answered yet, or every raise would end in stale signals. Others are
+    heard too. An answer older than `stale_after_ms`, impossible, or of another schema counts as none, and
+    is named in `Sources.ignored`.
     """
     listed = sorted(answers, key=lambda answer: answer.pod)
     pairs = [

@@ -14,9 +14,6 @@ from pipeline_operator.policy.starts import Counted, counted
 from pipeline_operator.record import SlaState
 from pipeline_operator.spec import StageSpec, Tuning
 
-SURE_SLOPE = 100
-"""A lag that grows by a tenth of a second each second is no noise."""
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -109,20 +106,17 @@ def load_of(facts: Facts, sent_milli: int, held_up: bool, *, steady: bool = Fals
 
     `sent_milli` is what the stages upstream take in: the load, wherever they tell it, since what is handled
     here falls short of it while input waits, and exceeds it while a backlog goes. `held_up`: input waits
-    somewhere before this stage. A lag that grows by s ms a second under a rate h of work belongs to a load
-    of h / (1 − s / 1000): that tells a load nobody else tells. `steady`: over five seconds, not one.
+    somewhere before this stage. Where nobody tells it: a lag that grows by s ms a second under a rate h of
+    work belongs to a load of h / (1 − s / 1000). `steady`: over five seconds, not one.
     """
     handled_milli = facts.steady_milli if steady else facts.handled_milli
     if not facts.spec.upstream:
         return handled_milli + facts.seen.signals.window(1_000).shed * 1000
-    quiet = not facts.waiting and not held_up
-    if sent_milli and (
-        quiet or handled_milli * 10 < sent_milli * 9 or facts.lag_slope_per_mille < SURE_SLOPE
-    ):
-        return max(sent_milli, handled_milli) if quiet else sent_milli
+    if sent_milli:
+        return sent_milli if facts.waiting or held_up else max(sent_milli, handled_milli)
     if facts.waiting and not facts.blocked:
-        handled_milli = handled_milli * 1000 // (1000 - facts.lag_slope_per_mille)
-    return max(sent_milli, handled_milli)
+        return handled_milli * 1000 // (1000 - facts.lag_slope_per_mille)
+    return handled_milli
 
 
 def bottlenecks(facts: Mapping[str, Facts]) -> tuple[str, ...]:

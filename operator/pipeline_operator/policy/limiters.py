@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pipeline_operator import limits
 from pipeline_operator.policy.facts import Facts
+from pipeline_operator.policy.judge import has_gained
 from pipeline_operator.policy.lowering import US_PER_MS
 from pipeline_operator.record import Effect
 from pipeline_operator.spec import PipelineSpec
@@ -84,10 +85,18 @@ def _settling(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | 
 
 
 def _ineffective(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
-    held_us = context.spec.tuning.ineffective_hold_ms * US_PER_MS
-    if not facts.past.ineffective_us or context.now_us - facts.past.ineffective_us >= held_us:
-        return None
+    tuning, last = context.spec.tuning, facts.past.judged
+    held_us = tuning.ineffective_hold_ms * US_PER_MS
     if wanted <= facts.seen.replicas:
+        return None
+    if (
+        last is not None
+        and last.ready_us is not None
+        and facts.violated
+        and not has_gained(facts, last, tuning)
+    ):
+        return facts.seen.replicas, "the last raise has brought nothing yet"
+    if not facts.past.ineffective_us or context.now_us - facts.past.ineffective_us >= held_us:
         return None
     return facts.seen.replicas, facts.past.ineffective_why
 

@@ -16,7 +16,7 @@ MARGIN = 2
 """A trial reduction wants every SLA met at half its limit."""
 
 
-def lower(facts: Facts, tuning: Tuning, now_us: int) -> Proposal | None:
+def lower(facts: Facts, load_milli: int, tuning: Tuning, now_us: int) -> Proposal | None:
     """The least that the minute's highest load allows; None when there is nothing to lower or no telling."""
     now = facts.counted.replicas
     seconds = facts.past.seconds
@@ -25,7 +25,7 @@ def lower(facts: Facts, tuning: Tuning, now_us: int) -> Proposal | None:
     states = minute_states(facts.spec, facts.seen.signals, seconds, tuning.raise_min_count)
     if any(state.verdict is SlaVerdict.VIOLATED for state in states):
         return None
-    peak_milli = max(second.load_milli for second in seconds)
+    peak_milli = max(load_milli, *(second.load_milli for second in seconds))
     each = facts.capacity_low_milli or facts.shown_milli
     if each:
         replicas = max(1, -(-peak_milli * 1000 // (each * tuning.lower_use_per_mille)))

@@ -16,6 +16,9 @@ from pipeline_operator.policy.starts import start_limit_ms, typical_ms
 from pipeline_operator.record import Proposal, SlaState
 from pipeline_operator.spec import Tuning
 
+PERSISTENT_S = 10
+"""A lag that has not fallen for so long is not on its way down."""
+
 
 class Load(NamedTuple):
     """What a stage is to bear: what comes in at the beginning of the pipeline, and what stages before it will
@@ -67,7 +70,19 @@ def _for_sla(facts: Facts, state: SlaState, load: Load, tuning: Tuning) -> Propo
         f"{said(state)}; a load of {rate_text(load.base_milli)} and {rate_text(drained_milli)} of backlog "
         f"at {rate_text(each)} a replica"
     )
+    if _persists(facts):
+        replicas = max(replicas, facts.counted.replicas + 1)
+        why += f", and the lag has not fallen for {PERSISTENT_S} s"
     return Proposal(name=state.name, replicas=max(1, replicas), why=why)
+
+
+def _persists(facts: Facts) -> bool:
+    """What runs should suffice, but the lag is no better than seconds ago: keys may be spread unevenly."""
+    lag_ms, recent = facts.seen.signals.lag_ms, facts.past.seconds[-PERSISTENT_S:]
+    limit_ms = facts.spec.slas.lag_ms
+    if lag_ms is None or limit_ms is None or facts.counted.starting or len(recent) < PERSISTENT_S:
+        return False
+    return all(limit_ms < second.lag_ms <= lag_ms for second in recent)
 
 
 def drain_milli(facts: Facts, load_milli: int, each_milli: int, tuning: Tuning) -> int:

@@ -7,25 +7,24 @@ from collections.abc import Mapping
 from msgspec import structs
 
 from pipeline_operator import limits
-from pipeline_operator.memory import Capacity, Raise, Second, StageMemory
+from pipeline_operator.memory import Capacity, Second, StageMemory
 from pipeline_operator.policy.capacity import sample, shown
 from pipeline_operator.policy.facts import Facts
+from pipeline_operator.policy.judge import raised
 from pipeline_operator.policy.limiters import foreign_us
-from pipeline_operator.policy.lowering import US_PER_MS
 from pipeline_operator.policy.solve import Choice
-from pipeline_operator.spec import PipelineSpec, Tuning
 
 
 def remembered(
-    choice: Choice, choices: Mapping[str, Choice], spec: PipelineSpec, written: int | None, now_us: int
+    choice: Choice, choices: Mapping[str, Choice], written: int | None, now_us: int
 ) -> StageMemory:
     """The stage's next memory; `written` are the replicas that were written, None when none were."""
     facts, past, seen = choice.facts, choice.facts.past, choice.facts.seen
     saturated = facts.fresh and facts.waiting and not facts.blocked
     waiting_since_us = (past.waiting_since_us or now_us) if saturated else 0
     ready_since_us = past.ready_since_us if past.ready == seen.ready and past.ready_since_us else now_us
-    raised = written is not None and written > seen.replicas
-    changed = structs.replace(
+    is_raise = written is not None and written > seen.replicas
+    return structs.replace(
         past,
         seconds=_seconds(facts, choice, now_us),
         capacity=_capacity(choice, min(now_us - waiting_since_us, now_us - ready_since_us), now_us),
@@ -36,12 +35,12 @@ def remembered(
         ready_since_us=ready_since_us,
         waiting_since_us=waiting_since_us,
         violated_us=now_us if facts.violated else past.violated_us,
-        raised_us=now_us if raised else past.raised_us,
+        raised_us=now_us if is_raise else past.raised_us,
         lowered_us=now_us if written is not None and written < seen.replicas else past.lowered_us,
         foreign_us=foreign_us(facts),
-        stale_raise_us=0 if facts.fresh else now_us if raised else past.stale_raise_us,
+        stale_raise_us=0 if facts.fresh else now_us if is_raise else past.stale_raise_us,
+        judged=raised(facts, written, now_us) if is_raise and written is not None else past.judged,
     )
-    return _judged(changed, choice, written if raised else None, spec.tuning, now_us)
 
 
 def _seconds(facts: Facts, choice: Choice, now_us: int) -> tuple[Second, ...]:
@@ -91,44 +90,3 @@ def _ratio(choice: Choice, choices: Mapping[str, Choice], now_us: int) -> int:
     if sent < limits.LEAST_FOR_RATIO:
         return past.ratio_per_mille
     return min(facts.seen.signals.window(60_000).handled * 1000 // sent, limits.MOST_RATIO_PER_MILLE)
-
-
-def _judged(
-    memory: StageMemory, choice: Choice, raised_to: int | None, tuning: Tuning, now_us: int
-) -> StageMemory:
-    """Judges the last raise: has it brought what its replicas promised?"""
-    facts, judged = choice.facts, memory.judged
-    if raised_to is not None:
-        base = judged or Raise(
-            at_us=now_us,
-            from_replicas=max(1, facts.seen.ready),
-            to_replicas=raised_to,
-            handled_milli=facts.steady_milli,
-            lag_ms=facts.seen.signals.lag_ms,
-        )
-        return structs.replace(memory, judged=structs.replace(base, to_replicas=raised_to, ready_us=None))
-    if judged is None or not facts.fresh:
-        return memory
-    if judged.ready_us is None:
-        if facts.seen.ready >= judged.to_replicas:
-            return structs.replace(memory, judged=structs.replace(judged, ready_us=now_us))
-        # What never gets ready is PodsStuck's to tell; a raise that was taken back is none.
-        return memory if facts.seen.replicas >= judged.to_replicas else structs.replace(memory, judged=None)
-    if now_us - judged.ready_us < tuning.ineffective_after_ms * US_PER_MS:
-        return memory
-    if not facts.violated or facts.blocked or choice.starved:
-        return structs.replace(memory, judged=None)
-    return _verdict(memory, judged, facts, tuning, now_us)
-
-
-def _verdict(memory: StageMemory, judged: Raise, facts: Facts, tuning: Tuning, now_us: int) -> StageMemory:
-    promised = judged.handled_milli * (facts.seen.ready - judged.from_replicas) // judged.from_replicas
-    gained = facts.steady_milli - judged.handled_milli
-    falling = judged.lag_ms is not None and (facts.seen.signals.lag_ms or 0) < judged.lag_ms
-    if falling or gained * 1000 >= promised * tuning.ineffective_gain_per_mille:
-        return structs.replace(memory, judged=None)
-    why = (
-        f"from {judged.from_replicas} to {facts.seen.ready} replicas brought "
-        f"{max(0, gained) // 1000:,}/s of {promised // 1000:,}/s expected"
-    )
-    return structs.replace(memory, judged=None, ineffective_us=now_us, ineffective_why=why)

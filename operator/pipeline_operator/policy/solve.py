@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pipeline_operator.policy.budget import Claim, share
 from pipeline_operator.policy.facts import Facts, bottlenecks, load_of
+from pipeline_operator.policy.judge import judged
 from pipeline_operator.policy.limiters import Context, limited
 from pipeline_operator.policy.lowering import lower
 from pipeline_operator.policy.proposals import Load, capacity_at_hand, drain_milli, raises
@@ -36,6 +37,10 @@ class Choice:
 def solve(ordered: Sequence[Facts], spec: PipelineSpec, now_us: int) -> dict[str, Choice]:
     """A choice for every stage; `ordered` is in flow order."""
     facts_by_name = {facts.spec.name: facts for facts in ordered}
+    ordered = [
+        replace(facts, past=judged(facts, _held_up(facts, facts_by_name), spec.tuning, now_us))
+        for facts in ordered
+    ]
     context = Context(
         spec=spec,
         now_us=now_us,
@@ -72,7 +77,7 @@ def _choose(
         proposals = tuple(raises(facts, load, tuning))
         if starved:
             proposals = tuple(proposal for proposal in proposals if proposal.name == "flow")
-        elif not proposals and (less := lower(facts, tuning, context.now_us)) is not None:
+        elif not proposals and (less := lower(facts, load.base_milli, tuning, context.now_us)) is not None:
             # One trial at a time, or what it teaches is no stage's.
             proposals = () if trying and less.name == "trial" else (less,)
     most = max((proposal.replicas for proposal in proposals), default=replicas)

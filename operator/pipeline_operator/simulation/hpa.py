@@ -26,16 +26,16 @@ def resource_desired(values: list[float], unready: int, replicas: int, target: f
     the others ask for more, and are left out when they ask for less."""
     if not values:
         return replicas
-    ratio = sum(values) / len(values) / target
-    if abs(ratio - 1) <= TOLERANCE:
+    # Thousandths, as Kubernetes counts: ceil() would make a pod of a float's last digit.
+    total, each = sum(round(value * 1000) for value in values), round(target * 1000)
+    if abs(total / (each * len(values)) - 1) <= TOLERANCE:
         return replicas
-    if ratio > 1 and unready:
+    if total > each * len(values) and unready:
         pods = len(values) + unready
-        again = sum(values) / pods / target
-        if abs(again - 1) <= TOLERANCE or again < 1:
+        if total / (each * pods) <= 1 + TOLERANCE:
             return replicas
-        return max(replicas, math.ceil(again * pods))
-    return math.ceil(ratio * len(values))
+        return max(replicas, -(-total // each))
+    return -(-total // each)
 
 
 def average_value_desired(total: float, replicas: int, target: float) -> int:
@@ -43,7 +43,7 @@ def average_value_desired(total: float, replicas: int, target: float) -> int:
     tolerance."""
     if replicas and abs(total / (target * replicas) - 1) <= TOLERANCE:
         return replicas
-    return math.ceil(total / target)
+    return -(-round(total * 1000) // round(target * 1000))
 
 
 class Behavior:

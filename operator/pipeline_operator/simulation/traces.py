@@ -31,8 +31,8 @@ class Trace(NamedTuple):
         """Messages a second at this moment; that of the ends beyond them."""
         points = self.points
         low, high = 0, len(points) - 1
-        if second >= points[high][0]:
-            return points[high][1]
+        if second >= points[high][0] or second <= points[0][0]:
+            return points[high if second > points[0][0] else 0][1]
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if points[middle][0] <= second else (low, middle)
