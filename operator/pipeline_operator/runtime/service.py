@@ -64,6 +64,8 @@ class Service:
         self._synced_ns = 0
         self._ticked_ns = self._clock.monotonic_ns()
         self._sweeps = 0
+        self.ended = False
+        """It was told to stop, or cannot go on."""
         self._ready = False
         self.pages = Pages(settings.host, settings.port, self.gauges, self._healthy, self._is_ready)
 
@@ -77,6 +79,7 @@ class Service:
             begun = asyncio.create_task(self._work(), name="work")
             stopping = asyncio.create_task(stop.wait(), name="stop")
             await asyncio.wait({begun, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self.ended = True
             stopping.cancel()
             begun.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -86,7 +86,7 @@ async def measure_reaction(
     access: Access, *, singles: int = SINGLES, together: int = TOGETHER
 ) -> ReactionFigures:
     """Takes about a minute. Raises MissingError when the operator does not come up."""
-    async with a_stand(access, "bench") as stand:
+    async with a_stand(access, "bench", overwrite_crd=False) as stand:
         pairs = [_Pair(stand, f"p{number:03}") for number in range(singles + together)]
         for start in range(0, len(pairs), 10):
             await asyncio.gather(*(pair.begin() for pair in pairs[start : start + 10]))

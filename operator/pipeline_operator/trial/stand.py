@@ -64,11 +64,18 @@ async def replicas_by_set(access: Access, namespace: str) -> AsyncIterator[tuple
                     yield seen["metadata"]["name"], int(seen["spec"]["replicas"])
 
 
-async def install_crd(api: Api) -> None:
-    """Server-side apply, and wait until it is served."""
+async def install_crd(api: Api, *, overwrite: bool = True) -> None:
+    """Server-side apply, and wait until it is served; one that is there is kept unless `overwrite`."""
     crd = definition()
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}"
-    await api.apply(path, crd, force=True)
+    try:
+        there = bool(await api.get(path))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        there = False
+    if overwrite or not there:
+        await api.apply(path, crd, force=True)
 
     async def served() -> bool:
         conditions = (await api.get(path)).get("status", {}).get("conditions", ())
@@ -189,10 +196,12 @@ class Stand:
 
 
 @contextlib.asynccontextmanager
-async def a_stand(access: Access, prefix: str = "trial") -> AsyncIterator[Stand]:
+async def a_stand(
+    access: Access, prefix: str = "trial", *, overwrite_crd: bool = True
+) -> AsyncIterator[Stand]:
     """A new namespace with the CRD in place; it is deleted afterwards."""
     async with Api(access) as api:
-        await install_crd(api)
+        await install_crd(api, overwrite=overwrite_crd)
         namespace = f"{prefix}-{secrets.token_hex(4)}"
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         await api.create("/api/v1/namespaces", body)
