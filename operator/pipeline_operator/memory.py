@@ -42,7 +42,8 @@ class Raise(Struct, frozen=True, kw_only=True):
     to_replicas: int
     handled_milli: int
     """The stage's throughput before it."""
-    lag_ms: int | None = None
+    worst_per_mille: int = 0
+    """The worst of its violated SLAs, of its limit."""
     ready_us: int | None = None
     """When its last replica became ready."""
 
@@ -66,6 +67,8 @@ class StageMemory(Struct, frozen=True, kw_only=True):
     """Since when its input has been waiting while its output was not blocked; 0: it is not."""
     violated_us: int = 0
     """When an SLA was last violated."""
+    violated_since_us: int = 0
+    """Since when one has been at every tick; 0: none is."""
     raised_us: int = 0
     lowered_us: int = 0
     foreign_us: int = 0

@@ -110,11 +110,10 @@ def _print(made: object) -> None:
 
     from pipeline.plotting.text import rich_table
     from pipeline_operator.simulation.compare import Report
-    from pipeline_operator.simulation.render import tables
+    from pipeline_operator.simulation.render import headline, tables
 
     assert isinstance(made, Report)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     for table in tables(made):
         console.print(rich_table(table))
-        if table.note:
-            console.print(table.note, markup=False)
+    click.echo(headline(made))

@@ -87,7 +87,9 @@ def _at_capacity(choices: Sequence[Choice]) -> list[str]:
         if cut and choice.wanted > facts.seen.replicas:
             found.append(f"{name} wants {choice.wanted} replicas: {cut[-1].why}")
         elif at_most and facts.violated and not facts.blocked and not choice.starved:
-            found.append(f"{name} has all {facts.spec.max_replicas} replicas, and {said(facts.violated[0])}")
+            found.append(
+                f"{name} is at its maximum of {facts.spec.max_replicas}, and {said(facts.violated[0])}"
+            )
     return found
 
 

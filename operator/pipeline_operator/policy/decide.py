@@ -29,7 +29,7 @@ def decide(
     kept = {stage.stage: stage for stage in memory.stages if stage.stage in {s.name for s in spec.stages}}
     for choice in listed:
         name = choice.facts.spec.name
-        kept[name] = remembered(choice, choices, written.get(name), now_us)
+        kept[name] = remembered(choice, choices, spec.tuning, written.get(name), now_us)
     seen = {facts.spec.name for facts in ordered}
     missing = sorted(stage.name for stage in spec.stages if stage.name not in seen)
     record = Record(

@@ -32,7 +32,7 @@ class Facts:
     steady_milli: int
     """Over the last five seconds."""
     enough: bool
-    """The last second saw enough messages to prove something."""
+    """The last second saw enough messages, handled, waiting or sent here, to prove something."""
     waiting: bool
     """Its input waits."""
     blocked: bool
@@ -61,7 +61,8 @@ def facts_of(
 ) -> Facts:
     """`upstream` are the observations of the stages that send to it, whose collectors report its lag."""
     signals = seen.signals
-    speakers = [signals.sources, *(stage.signals.sources for stage in upstream)]
+    senders = [stage.signals for stage in upstream]
+    speakers = [signals.sources, *(sender.sources for sender in senders)]
     fresh = all(
         source.answered >= source.expected and source.oldest_ms <= tuning.stale_after_ms
         for source in speakers
@@ -78,7 +79,13 @@ def facts_of(
         counted=counted(seen, past, tuning, now_us),
         handled_milli=second.handled * 1000,
         steady_milli=five.handled * 200,
-        enough=max(second.handled, second.flow_throttled) + second.shed >= tuning.raise_min_count,
+        enough=max(
+            second.handled + second.shed,
+            second.flow_throttled,
+            signals.depth,
+            sum(sender.window(1_000).handled for sender in senders),
+        )
+        >= tuning.raise_min_count,
         waiting=is_waiting(spec, seen),
         blocked=second.blocked_ms * 1000 >= tuning.blocked_per_mille * second.window_ms * workers,
         slas=now_states(spec, signals, tuning.raise_min_count),

@@ -18,7 +18,7 @@ def raised(facts: Facts, to_replicas: int, now_us: int) -> Raise:
         from_replicas=max(1, facts.seen.ready),
         to_replicas=to_replicas,
         handled_milli=facts.steady_milli,
-        lag_ms=facts.seen.signals.lag_ms,
+        worst_per_mille=worst_per_mille(facts),
     )
 
 
@@ -47,10 +47,18 @@ def judged(facts: Facts, held_up: bool, tuning: Tuning, now_us: int) -> StageMem
 
 
 def has_gained(facts: Facts, last: Raise, tuning: Tuning) -> bool:
-    """It handles more by a fair share of what was promised, or its lag is below what it was."""
-    if last.lag_ms is not None and (facts.seen.signals.lag_ms or 0) < last.lag_ms:
+    """By a fair share: of the throughput that was promised, or of what its SLAs were violated by."""
+    share = tuning.ineffective_gain_per_mille
+    if worst_per_mille(facts) * 1000 <= last.worst_per_mille * (1000 - share):
         return True
-    return _gain(facts, last) * 1000 >= _promise(facts, last) * tuning.ineffective_gain_per_mille
+    return _gain(facts, last) * 1000 >= _promise(facts, last) * share
+
+
+def worst_per_mille(facts: Facts) -> int:
+    """The worst of the violated SLAs, of its limit; 0 without any."""
+    return max(
+        (state.value * 1000 // max(1, state.limit) for state in facts.violated if state.value), default=0
+    )
 
 
 def _gain(facts: Facts, last: Raise) -> int:

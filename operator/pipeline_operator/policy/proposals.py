@@ -28,7 +28,7 @@ class Load(NamedTuple):
     extra_milli: int = 0
 
 
-def raises(facts: Facts, load: Load, tuning: Tuning) -> Iterator[Proposal]:
+def raises(facts: Facts, load: Load, tuning: Tuning, now_us: int) -> Iterator[Proposal]:
     """Proposals above what is counted on: one an SLA that is violated or about to be, one for the load to
     come.
 
@@ -38,7 +38,7 @@ def raises(facts: Facts, load: Load, tuning: Tuning) -> Iterator[Proposal]:
         return
     for state in facts.slas:
         if state.verdict is SlaVerdict.VIOLATED or (state.name == "lag" and _soon(facts, state, tuning)):
-            yield _for_sla(facts, state, load, tuning)
+            yield _for_sla(facts, state, load, tuning, now_us)
     ahead = _ahead(facts, load, tuning)
     if ahead is not None:
         yield ahead
@@ -58,7 +58,7 @@ def _soon(facts: Facts, state: SlaState, tuning: Tuning) -> bool:
     return state.value + facts.lag_slope_per_mille * start_ms // 1000 > state.limit
 
 
-def _for_sla(facts: Facts, state: SlaState, load: Load, tuning: Tuning) -> Proposal:
+def _for_sla(facts: Facts, state: SlaState, load: Load, tuning: Tuning, now_us: int) -> Proposal:
     if not facts.waiting:
         return _without_queue(facts, state)
     each = facts.capacity_milli or capacity_at_hand(facts)
@@ -70,14 +70,17 @@ def _for_sla(facts: Facts, state: SlaState, load: Load, tuning: Tuning) -> Propo
         f"{said(state)}; a load of {rate_text(load.base_milli)} and {rate_text(drained_milli)} of backlog "
         f"at {rate_text(each)} a replica"
     )
-    if _persists(facts):
+    if _persists(facts, state, now_us):
         replicas = max(replicas, facts.counted.replicas + 1)
-        why += f", and the lag has not fallen for {PERSISTENT_S} s"
+        why += f", no better for {PERSISTENT_S} s"
     return Proposal(name=state.name, replicas=max(1, replicas), why=why)
 
 
-def _persists(facts: Facts) -> bool:
-    """What runs should suffice, but the lag is no better than seconds ago: keys may be spread unevenly."""
+def _persists(facts: Facts, state: SlaState, now_us: int) -> bool:
+    """What runs should suffice, but it is no better than seconds ago: keys may be spread unevenly."""
+    if state.name != "lag":
+        since_us = facts.past.violated_since_us
+        return not facts.counted.starting and since_us > 0 and now_us - since_us >= PERSISTENT_S * 1_000_000
     lag_ms, recent = facts.seen.signals.lag_ms, facts.past.seconds[-PERSISTENT_S:]
     limit_ms = facts.spec.slas.lag_ms
     if lag_ms is None or limit_ms is None or facts.counted.starting or len(recent) < PERSISTENT_S:

@@ -13,10 +13,11 @@ from pipeline_operator.policy.facts import Facts
 from pipeline_operator.policy.judge import raised
 from pipeline_operator.policy.limiters import foreign_us
 from pipeline_operator.policy.solve import Choice
+from pipeline_operator.spec import Tuning
 
 
 def remembered(
-    choice: Choice, choices: Mapping[str, Choice], written: int | None, now_us: int
+    choice: Choice, choices: Mapping[str, Choice], tuning: Tuning, written: int | None, now_us: int
 ) -> StageMemory:
     """The stage's next memory; `written` are the replicas that were written, None when none were."""
     facts, past, seen = choice.facts, choice.facts.past, choice.facts.seen
@@ -27,7 +28,7 @@ def remembered(
     return structs.replace(
         past,
         seconds=_seconds(facts, choice, now_us),
-        capacity=_capacity(choice, min(now_us - waiting_since_us, now_us - ready_since_us), now_us),
+        capacity=_capacity(choice, tuning, min(now_us - waiting_since_us, now_us - ready_since_us), now_us),
         ratio_per_mille=_ratio(choice, choices, now_us),
         starts_ms=(*past.starts_ms, *seen.started_ms)[-limits.MAX_STARTS :],
         started_us=now_us if seen.started_ms else past.started_us,
@@ -35,6 +36,7 @@ def remembered(
         ready_since_us=ready_since_us,
         waiting_since_us=waiting_since_us,
         violated_us=now_us if facts.violated else past.violated_us,
+        violated_since_us=(past.violated_since_us or now_us) if facts.violated else 0,
         raised_us=now_us if is_raise else past.raised_us,
         lowered_us=now_us if written is not None and written < seen.replicas else past.lowered_us,
         foreign_us=foreign_us(facts),
@@ -62,20 +64,33 @@ def _seconds(facts: Facts, choice: Choice, now_us: int) -> tuple[Second, ...]:
     return (*kept, Second(now_s, load_milli, lag_ms))
 
 
-def _capacity(choice: Choice, settled_us: int, now_us: int) -> Capacity:
+def _capacity(choice: Choice, tuning: Tuning, settled_us: int, now_us: int) -> Capacity:
     """`settled_us`: since when the stage has been saturated with the same replicas."""
     facts = choice.facts
     capacity = facts.past.capacity
     if capacity.revision != facts.seen.revision:
         capacity = Capacity(revision=facts.seen.revision)
-    if not facts.fresh or facts.blocked or not facts.seen.ready or not facts.enough:
+    if not facts.fresh or facts.blocked or not facts.seen.ready:
         return capacity
-    saturated = facts.waiting and settled_us >= limits.LEARN_WINDOW_US
-    if saturated and now_us - capacity.sampled_us >= limits.SAMPLE_EVERY_US:
-        return sample(capacity, facts.handled_milli // facts.seen.ready, now_us)
-    if not facts.waiting and now_us - facts.past.ready_since_us >= limits.SHOWN_WINDOW_US:
+    since_us, least_milli = now_us - capacity.sampled_us, tuning.raise_min_count * 1000
+    if facts.waiting:
+        rate_milli, settled_least_us, since_least_us = _rate_to_sample(facts, least_milli)
+        if rate_milli and settled_us >= settled_least_us and since_us >= since_least_us:
+            return sample(capacity, rate_milli // facts.seen.ready, now_us)
+        return capacity
+    if now_us - facts.past.ready_since_us >= limits.SHOWN_WINDOW_US:
         return shown(capacity, facts.steady_milli // facts.seen.ready)
     return capacity
+
+
+def _rate_to_sample(facts: Facts, least_milli: int) -> tuple[int, int, int]:
+    """The stage's rate, and how long it must have been saturated and not sampled for it to count; 0: too
+    little is handled. Slow work takes five seconds to tell what one cannot."""
+    if facts.handled_milli >= least_milli:
+        return facts.handled_milli, limits.LEARN_WINDOW_US, limits.SAMPLE_EVERY_US
+    if facts.steady_milli * 5 >= least_milli:
+        return facts.steady_milli, limits.SHOWN_WINDOW_US, limits.SHOWN_WINDOW_US
+    return 0, 0, 0
 
 
 def _ratio(choice: Choice, choices: Mapping[str, Choice], now_us: int) -> int:

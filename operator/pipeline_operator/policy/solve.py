@@ -74,7 +74,7 @@ def _choose(
     replicas, stuck = facts.seen.replicas, facts.counted.stuck
     proposals: tuple[Proposal, ...] = ()
     if not facts.blocked:
-        proposals = tuple(raises(facts, load, tuning))
+        proposals = tuple(raises(facts, load, tuning, context.now_us))
         if starved:
             proposals = tuple(proposal for proposal in proposals if proposal.name == "flow")
         elif not proposals and (less := lower(facts, load.base_milli, tuning, context.now_us)) is not None:

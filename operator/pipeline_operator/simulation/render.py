@@ -29,7 +29,6 @@ def tables(report: Report) -> Iterator[Table]:
             f"{comparison.trace}: {comparison.meaning}",
             _COLUMNS,
             tuple(map(_row, comparison.outcomes)),
-            note=_note(comparison),
         )
         if comparison.equal:
             yield Table(
@@ -39,22 +38,30 @@ def tables(report: Report) -> Iterator[Table]:
             )
 
 
+def headline(report: Report) -> str:
+    """The verdict in a sentence."""
+    if report.met:
+        return "Not dominated on any trace, and no rival with as few SLA minutes is cheaper."
+    return " ".join(_beaten(comparison) for comparison in report.comparisons if not comparison.met)
+
+
+def _beaten(comparison: Comparison) -> str:
+    if comparison.dominated_by:
+        return f"On {comparison.trace} ours is dominated by {', '.join(comparison.dominated_by)}."
+    cheaper = [entry.rival for entry in comparison.equal if (entry.saved_per_cent or 0) < 0]
+    return f"On {comparison.trace} {', '.join(cheaper)} is cheaper with as few SLA minutes."
+
+
 def html(report: Report) -> str:
     """A page that needs nothing else."""
-    beaten = [comparison.trace for comparison in report.comparisons if not comparison.met]
-    headline = (
-        f"Beaten on {', '.join(beaten)}"
-        if beaten
-        else "Not dominated on any trace, and cheaper than every rival at equal SLA minutes"
-    )
     return page(
         "Autoscalers compared",
-        headline,
+        headline(report),
         f"Seed {report.seed}; an SLA of {report.lag_ms} ms of lag at each stage.",
         tables(report),
         [plot for comparison in report.comparisons for plot in _plots(comparison)],
         "Drawn by ringline-operator simulate. A model, not a measurement: see --help for what it leaves out.",
-        good=not beaten,
+        good=report.met,
     )
 
 
@@ -99,9 +106,3 @@ def _equal_row(entry: Equal) -> tuple[str, ...]:
         f"{entry.replica_minutes:,.0f}",
         f"{entry.saved_per_cent:.1f} %",
     )
-
-
-def _note(comparison: Comparison) -> str:
-    if comparison.dominated_by:
-        return f"Ours is dominated by {', '.join(comparison.dominated_by)}."
-    return ""

@@ -14,6 +14,14 @@ from pipeline_operator.spec import LatencySla, PipelineSpec, Slas, StageSpec
 
 NOW = START_US
 BUSY = a_stage("gateway", ready=1, rate=300)
+LAST_RAISE = Raise(
+    at_us=NOW - 30 * S,
+    from_replicas=2,
+    to_replicas=4,
+    handled_milli=200_000,
+    worst_per_mille=2000,
+    ready_us=NOW - 20 * S,
+)
 CALM = a_stage("gateway", ready=1)
 FULL = a_stage("gateway", ready=1, rate=500)
 
@@ -99,10 +107,10 @@ def test_a_starved_stage_is_not_lowered() -> None:
 
 
 def test_few_messages_raise_only_on_a_lag_that_lasts_and_by_one() -> None:
-    few = a_stage("agent", lag_ms=9000, rate=3)
-    assert record_of(agent=few).stage("agent").after == 2
+    few, slow = a_stage("agent", lag_ms=9000, rate=3), a_stage("gateway", ready=1, rate=4)
+    assert record_of(gateway=slow, agent=few).stage("agent").after == 2
     lasting = remembering(agent={"seconds": a_minute(3000, 9000, NOW)})
-    record = record_of(lasting, agent=few)
+    record = record_of(lasting, gateway=slow, agent=few)
     assert record.stage("agent").after == 3
 
 
@@ -200,9 +208,7 @@ def test_without_any_signal_nothing_is_decided() -> None:
 
 
 def test_an_ineffective_raise_stops_further_ones_and_is_said() -> None:
-    judged = Raise(at_us=NOW - 30 * S, from_replicas=2, to_replicas=4, handled_milli=200_000, lag_ms=2000,
-                   ready_us=NOW - 20 * S)  # fmt: skip
-    memory = remembering(agent={"judged": judged})
+    memory = remembering(agent={"judged": LAST_RAISE})
     useless = a_stage("agent", ready=4, rate=201, lag_ms=6000)
     memory, _ = decide(a_spec(), seen(gateway=FULL, agent=useless), memory, NOW)
     record = decide(a_spec(), seen(gateway=FULL, agent=useless), memory, NOW + 250 * MS)[1]
@@ -212,10 +218,10 @@ def test_an_ineffective_raise_stops_further_ones_and_is_said() -> None:
 
 
 def test_an_effective_raise_may_be_followed_by_another() -> None:
-    judged = Raise(at_us=NOW - 30 * S, from_replicas=2, to_replicas=4, handled_milli=200_000, lag_ms=2000,
-                   ready_us=NOW - 20 * S)  # fmt: skip
     useful = a_stage("agent", ready=4, rate=390, lag_ms=6000)
-    memory, _ = decide(a_spec(), seen(gateway=FULL, agent=useful), remembering(agent={"judged": judged}), NOW)
+    memory, _ = decide(
+        a_spec(), seen(gateway=FULL, agent=useful), remembering(agent={"judged": LAST_RAISE}), NOW
+    )
     assert (
         decide(a_spec(), seen(gateway=FULL, agent=useful), memory, NOW + 250 * MS)[1].stage("agent").after > 4
     )
@@ -330,3 +336,21 @@ def test_a_blocked_second_teaches_nothing() -> None:
         blocked = seen(agent=a_stage("agent", rate=150, lag_ms=600, blocked_per_mille=500))
         memory, record = decide(spec, blocked, memory, NOW + tick * 250 * MS)
     assert record.stage("agent").capacity_milli is None
+
+
+def test_slow_work_is_learned_over_five_seconds() -> None:
+    spec, memory = a_spec(), Memory()
+    for tick in range(4 * 25):
+        slow = seen(gateway=a_stage("gateway", ready=1, rate=40), agent=a_stage("agent", rate=8, lag_ms=900))
+        memory, record = decide(spec, slow, memory, NOW + tick * 250 * MS)
+    assert record.stage("agent").capacity_milli == 4_000
+
+
+def test_a_violation_that_does_not_get_better_asks_for_one_more() -> None:
+    """What runs should suffice for the load; keys may be spread unevenly."""
+    memory = remembering(agent={"capacity": learned(100), "violated_since_us": NOW - 10 * S})
+    record = record_of(memory, gateway=CALM, agent=a_stage("agent", throttled=5))
+    assert record.stage("agent").after == 3
+    assert "no better for 10 s" in record.sentence
+    fresh = remembering(agent={"capacity": learned(100), "violated_since_us": NOW - 9 * S})
+    assert record_of(fresh, gateway=CALM, agent=a_stage("agent", throttled=5)).stage("agent").after == 2

@@ -11,14 +11,33 @@ from msgspec import structs
 
 from pipeline_operator.cli.app import COMMANDS, group, run
 from pipeline_operator.policy import decide
-from pipeline_operator.simulation.compare import DEFAULT_STAGES, Comparison, Settings, compare, dominates
+from pipeline_operator.simulation.compare import (
+    DEFAULT_STAGES,
+    Comparison,
+    Equal,
+    Settings,
+    compare,
+    dominates,
+    report,
+)
 from pipeline_operator.simulation.ours import Ours, spec_for
 from pipeline_operator.simulation.plant import Plant
+from pipeline_operator.simulation.render import headline
 from pipeline_operator.simulation.run import Outcome
 from pipeline_operator.simulation.run import run as run_trace
 from pipeline_operator.simulation.traces import SHIPPED, Trace, stairs
 
 JUMP = Trace("jump", "the load jumps once", stairs([(0, 150), (120, 900)], 300))
+
+
+def test_the_verdict_is_a_sentence() -> None:
+    base = Comparison(trace="t", meaning="", outcomes=())
+    assert headline(report((base,), Settings())).startswith("Not dominated")
+    dominated = structs.replace(base, dominated_by=("hpa at 70%",))
+    assert headline(report((base, dominated), Settings())) == "On t ours is dominated by hpa at 70%."
+    dear = Equal(rival="keda", target=0.8, sla_minutes=0, replica_minutes=5, saved_per_cent=-3.0)
+    dearer = structs.replace(base, equal=(dear,))
+    assert headline(report((dearer,), Settings())) == "On t keda is cheaper with as few SLA minutes."
 
 
 def an_outcome(sla_minutes: float, replica_minutes: float) -> Outcome:
