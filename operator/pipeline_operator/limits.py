@@ -87,9 +87,9 @@ assert MAX_REPLICAS <= 1024
 
 # ---- the API server -------------------------------------------------------------------------------------
 FIRST_BACKOFF_S = 0.25
-MAX_BACKOFF_S = 30.0
-"""Between two tries after failures: the first soon, since a breach waits; the last as often as clients of
-an API server that was away may come without trampling it."""
+MAX_BACKOFF_S = 8.0
+"""Between two tries after failures: the first soon, since a breach waits; the last often enough that an API
+server which is back finds its Lease renewed, and one operator with few calls tramples nobody."""
 MAX_RETRY_AFTER_S = 120.0
 """What an API server asks for at most is believed up to here; it sends 1 s in practice."""
 API_TIMEOUT_S = 10.0

@@ -68,7 +68,6 @@ class SeenPod:
     created_us: int
     ready_us: int | None
     restarts: int
-    revision: str
     unschedulable: bool
     deleting: bool
 
@@ -137,7 +136,6 @@ def pod_of(raw: Raw) -> SeenPod | None:
         us_of(meta.get("creationTimestamp")) or 0,
         us_of(ready.get("lastTransitionTime")) if ready.get("status") == "True" else None,
         sum(int(one.get("restartCount") or 0) for one in status.get("containerStatuses") or ()),
-        str((meta.get("labels") or {}).get("controller-revision-hash") or ""),
         scheduled.get("status") == "False" and scheduled.get("reason") in _STUCK_REASONS,
         "deletionTimestamp" in meta,
     )

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, SystemClock
-from pipeline.errors import RinglineError
 from pipeline_operator import limits
 from pipeline_operator.collectors.feeds import Feeds
 from pipeline_operator.kube.access import Access
@@ -202,8 +201,6 @@ class Service:
         while True:
             try:
                 await work()
-            except RinglineError:
-                raise
             except Exception:
                 self.gauges.errors[work.__name__.strip("_")] += 1
                 logger.exception("%s", work.__name__)
