@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.clock import NS_PER_MS, Clock, SystemClock
 from pipeline.config import Config
+from pipeline.config.check_links import exposed_links
 from pipeline.stages.malformed import MalformedFrames
 from pipeline.stages.meter import LinkMeter
 from pipeline.storage.in_hand import InHand
 from pipeline.telemetry.recorder import Recorder, open_recorder, telemetry_directory
 from pipeline.telemetry.self_report import SelfReport
+from pipeline.transport.curve import load_link_keys
 from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.downlinks import DownlinkStatistics
 from pipeline.transport.judge import Judge
 from pipeline.transport.settings import Timing
 from pipeline.transport.worker import Worker
+
+log = logging.getLogger(__name__)
 
 REPORT_EVERY_NS = 100 * NS_PER_MS
 """Lag and depth are written ten times a second: a breach is seen within one aggregation step."""
@@ -33,7 +39,10 @@ class Stop(Protocol):
 
 
 class Context:
-    """One worker's surroundings; `boot` names its incarnation: wall-clock µs of its start."""
+    """One worker's surroundings; `boot` names its incarnation: wall-clock µs of its start.
+
+    Raises MissingError when the links' keys cannot be had.
+    """
 
     def __init__(self, stage: str, ordinal: int, config: Config, clock: Clock | None = None) -> None:
         self.name = f"{stage}-{ordinal}"
@@ -41,6 +50,11 @@ class Context:
         self.clock = clock or SystemClock()
         self.boot = self.clock.wall_us()
         self.timing = Timing.of(config.links)
+        self.link_keys = load_link_keys(config.links, os.environ)
+        if not self.link_keys and (exposed := exposed_links(config)):
+            log.warning(
+                "links.curve = off: whoever reaches %s can read and forge events", next(iter(exposed))
+            )
         self.data_dir = Path(config.data_dir)
         self.recorder: Recorder = open_recorder(
             telemetry_directory(config), self.name, config.telemetry.ring_entries

@@ -47,6 +47,10 @@ class LinkMeter:
         self._recorder.count(EventID.MALFORMED)
         self._malformed.keep(frame)
 
+    def stranger(self) -> None:
+        """A peer was turned away in the handshake of a link."""
+        self._recorder.count(EventID.STRANGER)
+
     def flush(self, lags_ns: Mapping[int, int], free: Mapping[int, int]) -> None:
         """Writes the sums, and for each downstream worker its lag and how much of its credit is free."""
         recorder = self._recorder

@@ -74,7 +74,7 @@ def _run_worker(
     )  # fmt: skip
     sockets = Sockets(
         context.name, context.boot, bind=endpoint(own.host, own.port, ordinal),
-        downstream=downstream, audits=audits,
+        downstream=downstream, audits=audits, keys=context.link_keys, on_stranger=meter.stranger,
     )  # fmt: skip
     loop = Loop(
         worker, sockets, context.clock, stop, context.timing, meter,
@@ -104,8 +104,9 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         batch=config.audit.batch, died_in_hand=hand.died[:2] if hand.died else None, meter=meter,
     )  # fmt: skip
     sockets = Sockets(
-        context.name, context.boot, bind=endpoint(config.audit.host, config.audit.port, ordinal)
-    )
+        context.name, context.boot, bind=endpoint(config.audit.host, config.audit.port, ordinal),
+        keys=context.link_keys, on_stranger=meter.stranger,
+    )  # fmt: skip
     report = context.reporter(judge, meter)
 
     space = SpaceWatch.of(config, context.clock)

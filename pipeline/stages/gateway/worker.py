@@ -93,7 +93,7 @@ class Gateway:
             expire_after_s=context.config.journal.expire_after_s, meter=meter,
         )  # fmt: skip
         self._dispatcher = self._desk.dispatcher
-        sockets = Sockets(context.name, context.boot, bind=None, downstream=members)
+        sockets = Sockets(context.name, context.boot, bind=None, downstream=members, keys=context.link_keys)
         self._links = DispatcherLoop(self._dispatcher, sockets, members, self._clock, context.timing, meter)
         self._report = context.reporter(self._dispatcher, meter)
 
