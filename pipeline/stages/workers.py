@@ -119,7 +119,7 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
 
     loop = Loop(
         judge, sockets, context.clock, stop, context.timing, meter,
-        drain_s=config.supervisor.drain_s, every=(REPORT_EVERY_NS, every),
+        drain_s=config.supervisor.drain_s, every=(REPORT_EVERY_NS, every), work_a_turn=config.audit.batch,
     )  # fmt: skip
     ready()
     try:

@@ -18,7 +18,10 @@ from pipeline.transport.rendezvous import weight
 from pipeline.transport.settings import Timing
 
 
-class Flight(Struct):
+_ACKNOWLEDGEMENTS = frozenset((wire.Done, wire.Settled, wire.Refused, wire.Died, wire.Goodbye))
+
+
+class Flight(Struct, gc=False):
     """A message sent and not yet settled or refused. `since_ns`: when it was ready to be sent."""
 
     key: str
@@ -63,10 +66,10 @@ class Downlink:
         if seqs is None:
             return
         kept = []
+        flights = self.flights
         for link_seq in seqs:
-            flight = self.flights[link_seq]
-            if link_seq <= upto and (last is None or flight.key_seq <= last):
-                del self.flights[link_seq]
+            if link_seq <= upto and (last is None or flights[link_seq].key_seq <= last):
+                del flights[link_seq]
             else:
                 kept.append(link_seq)
         if kept:
@@ -210,22 +213,29 @@ class Downlinks:
 
     def transmit(self, link: Downlink, delivery: Delivery, since_ns: int) -> None:
         """Sends; the caller has checked `link.free`."""
-        link.link_seq += 1
+        link.link_seq = link_seq = link.link_seq + 1
         key = delivery.key
-        link.flights[link.link_seq] = Flight(key, delivery.key_seq, since_ns)
-        link.by_key.setdefault(key, []).append(link.link_seq)
-        self._outbox.send(link.target, wire.Msg(link.link_seq, delivery), link.session)
+        link.flights[link_seq] = Flight(key, delivery.key_seq, since_ns)
+        seqs = link.by_key.get(key)
+        if seqs is None:
+            link.by_key[key] = [link_seq]
+        else:
+            seqs.append(link_seq)
+        self._outbox.send(link.target, wire.Msg(link_seq, delivery), link.session)
 
     # ---- receiving
 
     def receive(self, ordinal: int, frame: wire.Frame, now_ns: int) -> None:
         """A frame from downstream worker `ordinal`."""
+        links, session = self._links, frame.session
         for message in frame.messages:
-            link = self._links.get(ordinal)
-            if link is None or link.session != frame.session:
+            link = links.get(ordinal)
+            if link is None or link.session != session:
                 return
             kind = type(message)
-            if kind is wire.Welcome:
+            if kind in _ACKNOWLEDGEMENTS:
+                self._acknowledged(link, message, kind, now_ns)  # type: ignore[arg-type]
+            elif kind is wire.Welcome:
                 self._welcomed(link, message, now_ns)  # type: ignore[arg-type]
             elif kind is wire.Pong:
                 link.pong_ns = now_ns
@@ -234,8 +244,6 @@ class Downlinks:
                     self._bury(link)
             elif kind is wire.Reset:
                 self._bury(link)
-            elif isinstance(message, wire.Acknowledgement):
-                self._acknowledged(link, message, now_ns)
 
     def _welcomed(self, link: Downlink, message: wire.Welcome, now_ns: int) -> None:
         link.up = True
@@ -250,18 +258,21 @@ class Downlinks:
             self._on_died(key, key_seq, f"{self._stage}-{link.ordinal}", message.boot)
         self._on_change()
 
-    def _acknowledged(self, link: Downlink, message: wire.Acknowledgement, now_ns: int) -> None:
-        if message.ack_seq <= link.ack_seq:
+    def _acknowledged(self, link: Downlink, message: wire.Acknowledgement, kind: type, now_ns: int) -> None:
+        ack_seq = message.ack_seq
+        if ack_seq <= link.ack_seq:
             return
-        if self._lost(link, message.ack_seq - 1):
+        if ack_seq != link.ack_seq + 1 and self._lost(link, ack_seq - 1):
             self._bury(link)
             return
-        link.ack_seq = message.ack_seq
+        link.ack_seq = ack_seq
         link.pong_ns = now_ns
+        # The two that come with every message first: a match tries its cases one by one.
+        if kind is wire.Done:
+            if flight := link.flights.get(message.link_seq):  # type: ignore[union-attr]
+                flight.done = True
+            return
         match message:
-            case wire.Done():
-                if flight := link.flights.get(message.link_seq):
-                    flight.done = True
             case wire.Settled():
                 link.land(message.key, message.last, message.upto)
                 self._on_settled(message.key, message.last, message.event_id)

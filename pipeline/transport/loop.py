@@ -16,7 +16,8 @@ from pipeline.transport.settings import Meter, Timing
 from pipeline.transport.sockets import FROM_DOWN, FROM_UP, Sockets, frame_of
 
 WORK_A_TURN = 64
-"""Messages handled between two looks at the network: keeps acknowledgements flowing under load."""
+"""Messages handled between two looks at the network: keeps acknowledgements flowing under load. Audit, which
+commits them together, takes a whole batch."""
 LOOK_UP_NS = NS_PER_S
 
 
@@ -72,6 +73,7 @@ class Loop:
         downstream: Downstream | None = None,
         members: tuple[Members, Members] | None = None,
         every: tuple[int, Callable[[int], None]] | None = None,
+        work_a_turn: int = WORK_A_TURN,
     ) -> None:
         """`every`: (interval ns, callback(now ns)), for self-reports. `members`: downstream's, audits'."""
         self._node = node
@@ -84,6 +86,7 @@ class Loop:
         self._downstream = downstream
         self._members = members
         self._every = every
+        self._work_a_turn = work_a_turn
 
     def run(self) -> None:
         self._sockets.poller.register(self._stop.fd)
@@ -116,7 +119,7 @@ class Loop:
                 wait_ms = min(wait_ms, 5)
             if self._sockets.poll(wait_ms):
                 self._receive()
-            more = self._node.work(self._clock.monotonic_ns(), WORK_A_TURN)
+            more = self._node.work(self._clock.monotonic_ns(), self._work_a_turn)
 
     def _look_up(self) -> None:
         if self._downstream is not None and self._members is not None:

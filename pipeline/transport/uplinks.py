@@ -56,7 +56,8 @@ class Uplink:
 
     def done(self, link_seq: int) -> None:
         if not self.closed:
-            self._send(wire.Done(self._next(), link_seq))
+            self._ack_seq = ack_seq = self._ack_seq + 1
+            self._outbox.send(self.target, wire.Done(ack_seq, link_seq), self.session)
 
     def settle(self, key: str, last: int, event_id: bytes) -> None:
         """Settles everything of `key` up to `last`, if it has any."""
@@ -131,15 +132,14 @@ class Uplinks:
 
     def receive(self, address: bytes, frame: wire.Frame, now_ns: int) -> None:
         """A frame from the peer at `address`; answers go back there."""
-        session = frame.session
+        session, links = frame.session, self._by_address
         for message in frame.messages:
             kind = type(message)
-            if kind is wire.Hello:
-                self._hello(address, session, message, now_ns)  # type: ignore[arg-type]
-                continue
             if kind is not wire.Msg and kind is not wire.Ping:
+                if kind is wire.Hello:
+                    self._hello(address, session, message, now_ns)  # type: ignore[arg-type]
                 continue
-            link = self._by_address.get(address)
+            link = links.get(address)
             if link is None or link.session != session:
                 self._reset(address, session)
                 return
@@ -167,7 +167,7 @@ class Uplinks:
         link_seq = message.link_seq
         if link_seq <= link.received:
             return True
-        if self._lost(link, link_seq - 1):
+        if link_seq != link.received + 1 and self._lost(link, link_seq - 1):
             self._reset(link.target.address, link.session, link)
             return False
         link.received = link_seq
