@@ -6,11 +6,10 @@ once: so every message gets both acknowledgements, `done` and `settled`, and not
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline.clock import NS_PER_MS, SystemClock
 from pipeline.config.schema import Links
@@ -77,9 +76,9 @@ def serve(where: str, credit: int, keys: LinkKeys, talk: Connection) -> None:
         return [Taken(True, delivery.key_seq, delivery.event_id) for delivery in batch]
 
     clock, timing, meter = SystemClock(), timing_of(credit), NoMeter()
-    judge = Judge("audit-0", clock.wall_us(), take, Tail_of_nothing, timing, batch=BATCH)
+    judge = Judge("audit-0", clock.wall_us(), take, no_tail, timing, batch=BATCH)
     sockets = Sockets("audit-0", 1, bind=where, keys=keys)
-    talk.send(os.getpid())
+    talk.send_bytes(b"listening")
     started = time.process_time()
     try:
         Loop(judge, sockets, clock, _PipeFlag(talk), timing, meter, drain_s=1, work_a_turn=BATCH).run()
@@ -88,7 +87,7 @@ def serve(where: str, credit: int, keys: LinkKeys, talk: Connection) -> None:
     talk.send(Report(rows, time.process_time() - started, one_way_ns))
 
 
-def Tail_of_nothing(key: str) -> Tail:
+def no_tail(key: str) -> Tail:
     return Tail(key, 0)
 
 
@@ -160,5 +159,3 @@ class Sender:
     def _no_alarm(self, text: str) -> None:
         raise AssertionError(text)
 
-
-Target = Callable[..., Any]

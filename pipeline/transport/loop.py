@@ -89,7 +89,7 @@ class Loop:
         self._work_a_turn = work_a_turn
 
     def run(self) -> None:
-        self._sockets.poller.register(self._stop.fd)
+        self._sockets.watch_descriptor(self._stop.fd)
         leave_by_ns: int | None = None
         beat_ns = look_ns = report_ns = 0
         more = False

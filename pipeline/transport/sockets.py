@@ -92,6 +92,10 @@ class Sockets:
         for socket in (*self._kinds, *(self._guard.sockets if self._guard else ())):
             watch(_descriptor(socket))
 
+    def watch_descriptor(self, descriptor: int) -> None:
+        """Has `poll` return also when this can be read."""
+        self.poller.register(descriptor, zmq.POLLIN)  # by default also when it can be written: always
+
     @property
     def strangers(self) -> int:
         """Handshakes that failed."""
