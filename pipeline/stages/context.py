@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +26,8 @@ log = logging.getLogger(__name__)
 
 REPORT_EVERY_NS = 100 * NS_PER_MS
 """Lag and depth are written ten times a second: a breach is seen within one aggregation step."""
+QUIET_REPORT_EVERY_NS = 500 * NS_PER_MS
+"""A worker with nothing to do says so twice a second: ten times would be half of what it costs while idle."""
 
 
 class Stop(Protocol):
@@ -73,17 +74,40 @@ class Context:
         """
         return InHand.open(self.data_dir / "run" / "in-hand", self.name)
 
-    def reporter(self, node: Dispatcher | Worker | Judge, meter: LinkMeter) -> Callable[[int], None]:
-        """Writes this worker's facts to its ring; call it about every REPORT_EVERY_NS."""
+    def reporter(self, node: Dispatcher | Worker | Judge, meter: LinkMeter) -> Reporter:
+        return Reporter(node, meter, self.self_report)
 
-        def report(now_ns: int) -> None:
-            links: tuple[DownlinkStatistics, ...] = ()
-            if isinstance(node, Dispatcher):
-                node.count_waiting()
-            if not isinstance(node, Judge):
-                links = node.statistics().downlinks
-            free = {link.ordinal: link.free for link in links if link.up}
-            meter.flush(node.lags_ns(now_ns), free)
-            self.self_report.report(node.depth if not isinstance(node, Dispatcher) else node.unsettled)
 
-        return report
+class Reporter:
+    """Writes a worker's facts to its ring every REPORT_EVERY_NS, less often while there is nothing to say."""
+
+    def __init__(self, node: Dispatcher | Worker | Judge, meter: LinkMeter, self_report: SelfReport) -> None:
+        self._node = node
+        self._meter = meter
+        self._self_report = self_report
+        self._due_ns = 0
+        self._quiet = False
+
+    def __call__(self, now_ns: int) -> int:
+        """Call at every turn; returns when the next one is needed, if nothing happens before, ns."""
+        if now_ns >= self._due_ns or (self._quiet and self._meter.stirred):
+            self._quiet = self._report(now_ns)
+            interval_ns = QUIET_REPORT_EVERY_NS if self._quiet else REPORT_EVERY_NS
+            self._due_ns = (now_ns // interval_ns + 1) * interval_ns
+        return self._due_ns
+
+    def _report(self, now_ns: int) -> bool:
+        """Whether there was nothing to say but that."""
+        node = self._node
+        links: tuple[DownlinkStatistics, ...] = ()
+        if isinstance(node, Dispatcher):
+            node.count_waiting()
+        if not isinstance(node, Judge):
+            links = node.statistics().downlinks
+        free = {link.ordinal: link.free for link in links if link.up}
+        lags_ns = node.lags_ns(now_ns)
+        depth = node.unsettled if isinstance(node, Dispatcher) else node.depth
+        quiet = not (depth or self._meter.stirred or any(lags_ns.values()))
+        self._meter.flush(lags_ns, free)
+        self._self_report.report(depth)
+        return quiet

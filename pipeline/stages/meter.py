@@ -47,6 +47,11 @@ class LinkMeter:
         self._recorder.count(EventID.MALFORMED)
         self._malformed.keep(frame)
 
+    @property
+    def stirred(self) -> bool:
+        """Whether anything happened since the last flush."""
+        return bool(self.handled or self._blocked_ns or self._throttled)
+
     def stranger(self) -> None:
         """A peer was turned away in the handshake of a link."""
         self._recorder.count(EventID.STRANGER)

@@ -79,7 +79,7 @@ def _run_worker(
     loop = Loop(
         worker, sockets, context.clock, stop, context.timing, meter,
         drain_s=config.supervisor.drain_s, downstream=worker, members=(downstream, audits),
-        every=(REPORT_EVERY_NS, context.reporter(worker, meter)),
+        every=context.reporter(worker, meter),
     )  # fmt: skip
     ready()
     try:
@@ -111,15 +111,20 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
 
     space = SpaceWatch.of(config, context.clock)
 
-    def every(now_ns: int) -> None:
-        report(now_ns)
-        space.look()
-        if checkpoints is not None:
-            checkpoints.tick(now_ns)
+    looked_ns = 0
+
+    def every(now_ns: int) -> int:
+        nonlocal looked_ns
+        if now_ns >= looked_ns:
+            looked_ns = now_ns + REPORT_EVERY_NS
+            space.look()
+            if checkpoints is not None:
+                checkpoints.tick(now_ns)
+        return report(now_ns)
 
     loop = Loop(
         judge, sockets, context.clock, stop, context.timing, meter,
-        drain_s=config.supervisor.drain_s, every=(REPORT_EVERY_NS, every), work_a_turn=config.audit.batch,
+        drain_s=config.supervisor.drain_s, every=every, work_a_turn=config.audit.batch,
     )  # fmt: skip
     ready()
     try:

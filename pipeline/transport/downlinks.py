@@ -18,6 +18,9 @@ from pipeline.transport.rendezvous import weight
 from pipeline.transport.settings import Timing
 
 
+SKIPPING_BEATS = 6
+"""With dead_after at least this many heartbeats, a link with nothing in flight is pinged at every second one:
+two may still be late, and an idle pipeline does half the work."""
 _ACKNOWLEDGEMENTS = frozenset((wire.Done, wire.Settled, wire.Refused, wire.Died, wire.Goodbye))
 
 
@@ -124,6 +127,9 @@ class Downlinks:
         self._on_died = on_died
         self._on_change = on_change
         self._sessions = 0
+        self._ping_idle = False
+        """Whether links with nothing in flight are pinged this time."""
+        self._can_skip = timing.dead_after_ns >= SKIPPING_BEATS * timing.heartbeat_ns
         self._members: tuple[int, ...] = ()
         self._links: dict[int, Downlink] = {}
         self._routes: dict[str, Downlink] = {}
@@ -142,13 +148,14 @@ class Downlinks:
 
     def tick(self, now_ns: int) -> None:
         """Opens what is missing, pings what is up, buries what is silent. Call once a heartbeat."""
+        self._ping_idle = not (self._can_skip and self._ping_idle)
         for ordinal in self._members:
             if ordinal not in self._links:
                 self._open(ordinal, now_ns)
         for link in list(self._links.values()):
             if now_ns - link.pong_ns > self._timing.dead_after_ns:
                 self._bury(link)
-            elif link.up:
+            elif link.up and (link.flights or self._ping_idle):
                 self._outbox.send(link.target, wire.Ping(link.link_seq), link.session)
 
     def _open(self, ordinal: int, now_ns: int) -> None:

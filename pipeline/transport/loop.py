@@ -72,10 +72,11 @@ class Loop:
         drain_s: float,
         downstream: Downstream | None = None,
         members: tuple[Members, Members] | None = None,
-        every: tuple[int, Callable[[int], None]] | None = None,
+        every: Callable[[int], int] | None = None,
         work_a_turn: int = WORK_A_TURN,
     ) -> None:
-        """`every`: (interval ns, callback(now ns)), for self-reports. `members`: downstream's, audits'."""
+        """`every`, for self-reports, is called with now (ns) at every turn and says when it wants to be at
+        the latest. `members`: downstream's, audits'."""
         self._node = node
         self._sockets = sockets
         self._clock = clock
@@ -107,11 +108,11 @@ class Loop:
                 look_ns = now_ns + LOOK_UP_NS
                 self._look_up()
             if now_ns >= beat_ns:
-                beat_ns = now_ns + self._timing.heartbeat_ns
+                # On whole multiples, as reports are: what is due together costs one awakening.
+                beat_ns = (now_ns // self._timing.heartbeat_ns + 1) * self._timing.heartbeat_ns
                 self._node.tick(now_ns)
-            if self._every is not None and now_ns >= report_ns:
-                report_ns = now_ns + self._every[0]
-                self._every[1](now_ns)
+            if self._every is not None:
+                report_ns = self._every(now_ns)
             self._sockets.carry_out(self._node.take(self._clock.monotonic_ns()))
             due_ns = min(beat_ns, report_ns) if self._every else beat_ns
             wait_ms = 0 if more else max(0, -(-(due_ns - self._clock.monotonic_ns()) // NS_PER_MS))
