@@ -188,3 +188,27 @@ def links(
 
     options = Options(messages=messages, seconds=seconds, idle_seconds=idle_seconds, repeats=repeats)
     return _print(run(config, options, lambda line: click.echo(line, err=True)), as_json)
+
+
+@command.command("gateway")
+@click.option("--requests", type=click.IntRange(100, 10_000_000), default=20_000, show_default=True)
+@click.option("--connections", type=click.IntRange(1, 1000), default=64, show_default=True)
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="The best one counts."
+)
+@json_option
+@with_config
+def gateway(config: Config, requests: int, connections: int, repeats: int, as_json: bool) -> int:
+    """Measure durable accepts, beside the same HTTP server that only verifies and echoes.
+
+    The gateway runs alone: verified, parsed, journalled and synced, answered 202. Exit code 1 when a target is
+    missed.
+
+    \b
+    Example:
+      ringline bench gateway --json
+    """
+    from pipeline.bench.gateway import Options, run
+
+    options = Options(requests=requests, connections=connections, repeats=repeats)
+    return _print(run(config, options, lambda line: click.echo(line, err=True)), as_json)
