@@ -212,3 +212,25 @@ def gateway(config: Config, requests: int, connections: int, repeats: int, as_js
 
     options = Options(requests=requests, connections=connections, repeats=repeats)
     return _print(run(config, options, lambda line: click.echo(line, err=True)), as_json)
+
+
+@command.command("audit")
+@click.option("--rows", type=click.IntRange(1000, 10_000_000), default=50_000, show_default=True)
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="The best one counts."
+)
+@json_option
+@with_config
+def audit(config: Config, rows: int, repeats: int, as_json: bool) -> int:
+    """Measure judged, chained appends beside raw inserts into the same table by the same batch.
+
+    PostgreSQL too where audit.engine is postgres, in a schema of its own. Exit code 1 when a target is missed.
+
+    \b
+    Example:
+      ringline bench audit --json
+      ringline bench audit --set audit.engine=postgres
+    """
+    from pipeline.bench.audit import Options, run
+
+    return _print(run(config, Options(rows=rows, repeats=repeats), lambda line: click.echo(line, err=True)), as_json)
