@@ -108,6 +108,10 @@ MAX_FRAME_BYTES = 8 * MIB
 """One ZeroMQ frame: a batch of messages; a state reply with its rows fits many times."""
 MAX_BATCH_MESSAGES = 256
 """Messages packed in one frame: beyond this the per-frame cost is already amortised."""
+MAX_FRAME_MESSAGES = 4 * MAX_BATCH_MESSAGES
+"""Taken in one frame: what any version packs, and a bound on what one frame may cost."""
+MAX_SENDERS = 1024
+"""Sessions of one receiver: every worker of the stage before it, several times over."""
 MAX_CREDIT = 4096
 """Messages in flight on one link; bounds every queue behind it."""
 MIN_LINK_SECRET_BYTES = 32

@@ -1,4 +1,4 @@
-"""`ringline bench audit`: judged, chained appends, beside raw inserts into the same table with the same batch."""
+"""`ringline bench audit`: judged, chained appends, beside raw inserts into the same table."""
 
 from __future__ import annotations
 
@@ -126,9 +126,7 @@ def _raw(path: Path, rows: Sequence[Delivery], batch: int) -> Took:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     migrate(connection, str(path))
-    values = [
-        StoredRow.of(seq, os.urandom(32), row, encode_delivery(row)) for seq, row in enumerate(rows, 1)
-    ]
+    values = [StoredRow.of(seq, os.urandom(32), row, encode_delivery(row)) for seq, row in enumerate(rows, 1)]
     insert = f"INSERT INTO rows ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
     started, started_cpu = time.perf_counter(), time.process_time()
     for begin in range(0, len(values), batch):

@@ -53,7 +53,8 @@ async def serve(secret: Secret) -> None:
     bound = bind("127.0.0.1", 0)
     server = GatewayServer(cast("GatewayApp", SignedEcho(secret)), bound, 2048)
     await server.start()
-    print(server.address[1], flush=True)
+    sys.stdout.write(f"{server.address[1]}\n")
+    sys.stdout.flush()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await server.stop(within_s=1)
 

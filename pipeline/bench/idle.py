@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.errors import RinglineError
@@ -49,7 +50,6 @@ def _turn(running: Running, stop: StopFlag, seconds: float) -> bool:
 def cpu_ns(pid: int) -> int:
     """Processor time of all threads of a process so far. Raises OSError when it is gone."""
     total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as file:
-            total += int(file.read().split()[0])
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        total += int((thread / "schedstat").read_text().split()[0])
     return total

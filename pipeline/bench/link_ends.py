@@ -158,4 +158,3 @@ class Sender:
 
     def _no_alarm(self, text: str) -> None:
         raise AssertionError(text)
-

@@ -1,4 +1,4 @@
-"""`ringline bench links`: what one link carries, beside `multiprocessing.Queue`; what links cost while idle."""
+"""`ringline bench links`: what one link carries, beside `multiprocessing.Queue`; what idling costs."""
 
 from __future__ import annotations
 

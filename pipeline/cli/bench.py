@@ -201,8 +201,8 @@ def links(
 def gateway(config: Config, requests: int, connections: int, repeats: int, as_json: bool) -> int:
     """Measure durable accepts, beside the same HTTP server that only verifies and echoes.
 
-    The gateway runs alone: verified, parsed, journalled and synced, answered 202. Exit code 1 when a target is
-    missed.
+    The gateway runs alone: verified, parsed, journalled and synced, answered 202. Exit code 1 when a target
+    is missed.
 
     \b
     Example:
@@ -224,7 +224,8 @@ def gateway(config: Config, requests: int, connections: int, repeats: int, as_js
 def audit(config: Config, rows: int, repeats: int, as_json: bool) -> int:
     """Measure judged, chained appends beside raw inserts into the same table by the same batch.
 
-    PostgreSQL too where audit.engine is postgres, in a schema of its own. Exit code 1 when a target is missed.
+    PostgreSQL too where audit.engine is postgres, in a schema of its own. Exit code 1 when a target is
+    missed.
 
     \b
     Example:
@@ -233,4 +234,6 @@ def audit(config: Config, rows: int, repeats: int, as_json: bool) -> int:
     """
     from pipeline.bench.audit import Options, run
 
-    return _print(run(config, Options(rows=rows, repeats=repeats), lambda line: click.echo(line, err=True)), as_json)
+    return _print(
+        run(config, Options(rows=rows, repeats=repeats), lambda line: click.echo(line, err=True)), as_json
+    )

@@ -17,7 +17,6 @@ from pipeline.transport.outbox import Outbox, ToDown
 from pipeline.transport.rendezvous import weight
 from pipeline.transport.settings import Timing
 
-
 SKIPPING_BEATS = 6
 """With dead_after at least this many heartbeats, a link with nothing in flight is pinged at every second one:
 two may still be late, and an idle pipeline does half the work."""
@@ -38,7 +37,7 @@ class Downlink:
 
     __slots__ = (
         "ack_seq", "boot", "by_key", "credit", "flights", "leaving", "link_seq", "ordinal", "pong_ns",
-        "session", "target", "up",
+        "session", "target", "up", "version",
     )  # fmt: skip
 
     def __init__(self, ordinal: int, session: wire.Session, now_ns: int) -> None:
@@ -48,6 +47,8 @@ class Downlink:
         self.up = False
         self.leaving = False
         self.boot = 0
+        self.version = 0
+        """Spoken on it; 0 while that is unknown."""
         self.credit = 0
         self.link_seq = 0
         self.ack_seq = 0
@@ -255,6 +256,7 @@ class Downlinks:
     def _welcomed(self, link: Downlink, message: wire.Welcome, now_ns: int) -> None:
         link.up = True
         link.boot = message.boot
+        link.version = wire.spoken(message.version)
         link.credit = max(1, min(message.credit, limits.MAX_CREDIT))
         link.leaving = message.leaving
         link.pong_ns = now_ns

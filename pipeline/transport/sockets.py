@@ -215,9 +215,11 @@ class Sockets:
                     break
                 parts = socket.recv_multipart(zmq.NOBLOCK)
                 if source == FROM_UP:
-                    if len(parts) == 2:
-                        yield source, parts[0], parts[1]
-                elif len(parts) == 1:
+                    # Ours have one part behind the address; nothing is what stands for any other number.
+                    yield source, parts[0], parts[1] if len(parts) == 2 else b""
+                elif len(parts) != 1:
+                    yield source, ordinal, b""
+                else:
                     if self._keyed:
                         self._heard(source, ordinal)
                     yield source, ordinal, parts[0]

@@ -2,11 +2,11 @@
 
     python tests/benchmarks/plain_receiver.py [--requests N]
 
-starts PostgreSQL, Redis, this receiver and Ringline's gateway one after the other and posts the same signed
-requests to each, in turns. The work is the same: verify a Standard Webhooks signature over the raw body, parse
-and check the event, find duplicates by webhook-id, keep the event durably, answer 202. It is written fairly:
-uvloop and httptools, asynchronous drivers with pools, one round trip to Redis and one to PostgreSQL a request,
-whose own group commit shares syncs between the connections.
+starts PostgreSQL, Redis, this receiver and Ringline's gateway and posts the same signed requests to each, in
+turns. The work is the same: verify a Standard Webhooks signature over the raw body, parse and check the
+event, find duplicates by webhook-id, keep the event durably, answer 202. It is written fairly: uvloop and
+httptools, asynchronous drivers with pools, one round trip to Redis and one to PostgreSQL a request, whose own
+group commit shares syncs between the connections.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def main(requests: int, repeats: int) -> int:
         with subprocess.Popen(command, env=environment) as receiver:
             try:
                 _wait(port)
-                assert postgres._process and redis._process
+                assert postgres._process
+                assert redis._process
                 pids = (receiver.pid, redis._process.pid, *children(postgres._process.pid))
                 peer = Peer("FastAPI + Redis + PostgreSQL", port, pids)
                 config = Config(data_dir=os.environ.get("TMPDIR", "/tmp") + "/ringline-data")

@@ -162,7 +162,7 @@ class Gateway:
     # ---- time
 
     def _tick(self, due_s: float) -> None:
-        """Self-reports ten times a second, less often while nothing happens; journal maintenance in between."""
+        """Self-reports ten times a second, less often while nothing happens; journal maintenance between."""
         assert self._loop is not None
         now_s = self._loop.time()
         self._record(EventID.EVENT_LOOP_LAG, max(0, int((now_s - due_s) * NS_PER_S)))
