@@ -110,6 +110,8 @@ MAX_BATCH_MESSAGES = 256
 """Messages packed in one frame: beyond this the per-frame cost is already amortised."""
 MAX_FRAME_MESSAGES = 4 * MAX_BATCH_MESSAGES
 """Taken in one frame: what any version packs, and a bound on what one frame may cost."""
+HOT_KEYS = 64
+"""Keys counted at once: one with more than 1/65 of all messages is always among them."""
 MAX_SENDERS = 1024
 """Sessions of one receiver: every worker of the stage before it, several times over."""
 MAX_CREDIT = 4096

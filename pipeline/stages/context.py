@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from pipeline import limits
 from pipeline.clock import NS_PER_MS, Clock, SystemClock
 from pipeline.config import Config
 from pipeline.config.check_links import exposed_links
+from pipeline.stages.link_report import HOTTEST, LinkReporter
 from pipeline.stages.malformed import MalformedFrames
 from pipeline.stages.meter import LinkMeter
 from pipeline.storage.in_hand import InHand
@@ -18,6 +20,7 @@ from pipeline.telemetry.self_report import SelfReport
 from pipeline.transport.curve import load_link_keys
 from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.downlinks import DownlinkStatistics
+from pipeline.transport.hot_keys import HotKeys
 from pipeline.transport.judge import Judge
 from pipeline.transport.settings import Timing
 from pipeline.transport.worker import Worker
@@ -26,6 +29,10 @@ log = logging.getLogger(__name__)
 
 REPORT_EVERY_NS = 100 * NS_PER_MS
 """Lag and depth are written ten times a second: a breach is seen within one aggregation step."""
+LINKS_EVERY_NS = 1_000 * NS_PER_MS
+"""The table of queues and links is for people; a quiet worker writes it five times less often."""
+COOL_EVERY = 10
+"""Tables after which the counts of hot keys are halved."""
 QUIET_REPORT_EVERY_NS = 500 * NS_PER_MS
 """A worker with nothing to do says so twice a second: ten times would be half of what it costs while idle."""
 
@@ -75,13 +82,26 @@ class Context:
         return InHand.open(self.data_dir / "run" / "in-hand", self.name)
 
     def reporter(self, node: Dispatcher | Worker | Judge, meter: LinkMeter) -> Reporter:
-        return Reporter(node, meter, self.self_report)
+        return Reporter(node, meter, self.self_report, LinkReporter(self.name, self.data_dir), self.clock)
 
 
 class Reporter:
     """Writes a worker's facts to its ring every REPORT_EVERY_NS, less often while there is nothing to say."""
 
-    def __init__(self, node: Dispatcher | Worker | Judge, meter: LinkMeter, self_report: SelfReport) -> None:
+    def __init__(
+        self,
+        node: Dispatcher | Worker | Judge,
+        meter: LinkMeter,
+        self_report: SelfReport,
+        links: LinkReporter,
+        clock: Clock,
+    ) -> None:
+        self.hot_keys = HotKeys(limits.HOT_KEYS)
+        """For the owner to add to."""
+        self._links = links
+        self._clock = clock
+        self._links_ns = 0
+        self._tables = 0
         self._node = node
         self._meter = meter
         self._self_report = self_report
@@ -94,7 +114,23 @@ class Reporter:
             self._quiet = self._report(now_ns)
             interval_ns = QUIET_REPORT_EVERY_NS if self._quiet else REPORT_EVERY_NS
             self._due_ns = (now_ns // interval_ns + 1) * interval_ns
+            if now_ns >= self._links_ns:
+                self._links_ns = now_ns + (5 if self._quiet else 1) * LINKS_EVERY_NS
+                self._write_links()
+            else:
+                self._links.see(self._node)
         return self._due_ns
+
+    def _write_links(self) -> None:
+        top = tuple(self.hot_keys.top(HOTTEST))
+        self._links.write(self._node, self._clock.wall_us(), self._meter.strangers, top)
+        self._tables += 1
+        if self._tables % COOL_EVERY == 0:
+            self.hot_keys.cool()
+
+    def close(self) -> None:
+        """The worker leaves: what it told is no longer so."""
+        self._links.remove()
 
     def _report(self, now_ns: int) -> bool:
         """Whether there was nothing to say but that."""

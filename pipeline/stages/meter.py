@@ -25,6 +25,7 @@ class LinkMeter:
         self._publish = publish
         self._blocked_ns = 0
         self._throttled: Counter[int] = Counter()
+        self.strangers = 0
         self.handled = 0
         self.trade_throttled = 0
 
@@ -54,6 +55,7 @@ class LinkMeter:
 
     def stranger(self) -> None:
         """A peer was turned away in the handshake of a link."""
+        self.strangers += 1
         self._recorder.count(EventID.STRANGER)
 
     def flush(self, lags_ns: Mapping[int, int], free: Mapping[int, int]) -> None:

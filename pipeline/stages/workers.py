@@ -76,15 +76,17 @@ def _run_worker(
         context.name, context.boot, bind=endpoint(own.host, own.port, ordinal),
         downstream=downstream, audits=audits, keys=context.link_keys, on_stranger=meter.stranger,
     )  # fmt: skip
+    report = context.reporter(worker, meter)
     loop = Loop(
         worker, sockets, context.clock, stop, context.timing, meter,
         drain_s=config.supervisor.drain_s, downstream=worker, members=(downstream, audits),
-        every=context.reporter(worker, meter),
+        every=report,
     )  # fmt: skip
     ready()
     try:
         loop.run()
     finally:
+        report.close()
         sockets.close()
         hand.close()
         context.recorder.close()
@@ -132,6 +134,7 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         if checkpoints is not None:
             checkpoints.write()
     finally:
+        report.close()
         sockets.close()
         store.close()
         hand.close()

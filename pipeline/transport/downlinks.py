@@ -95,6 +95,9 @@ class DownlinkStatistics(Struct, frozen=True):
     credit: int
     free: int
     oldest_ns: int | None
+    in_flight: int = 0
+    version: int = 0
+    """Spoken on it; 0: not known yet."""
 
 
 class Downlinks:
@@ -326,7 +329,14 @@ class Downlinks:
     def statistics(self) -> tuple[DownlinkStatistics, ...]:
         return tuple(
             DownlinkStatistics(
-                link.ordinal, link.up, link.leaving, link.credit, max(0, link.free), link.oldest_ns()
+                link.ordinal,
+                link.up,
+                link.leaving,
+                link.credit,
+                max(0, link.free),
+                link.oldest_ns(),
+                len(link.flights),
+                link.version,
             )
             for _, link in sorted(self._links.items())
         )

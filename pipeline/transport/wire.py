@@ -8,8 +8,8 @@ so that a later session of one sender compares greater. Questions (`Ask`, `State
     receiver → sender    Welcome  Pong  Reset  Done  Settled  Refused  Died  Goodbye  State
 
 A field is only ever appended, with a default, and unknown ones are ignored, so that versions N and N−1 talk:
-Hello and Welcome tell each side's version, and a link speaks the lower one (`spoken`). What an earlier version
-cannot read must not be sent on such a link.
+Hello and Welcome tell each side's version, and a link speaks the lower one (`spoken`). What an earlier
+version cannot read must not be sent on such a link.
 """
 
 from __future__ import annotations

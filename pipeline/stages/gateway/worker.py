@@ -104,6 +104,9 @@ class Gateway:
     def dispatch(self, deliveries: list[Delivery]) -> None:
         """Takes newly synced deliveries, in journal order, and sends what may go."""
         self._meter.handled += len(deliveries)
+        count = self._report.hot_keys.add
+        for delivery in deliveries:
+            count(delivery.key)
         if self._dozing:
             self._dozing = False
             self._tick_in(REPORT_EVERY_NS)
@@ -134,6 +137,7 @@ class Gateway:
             if self._ticking is not None:
                 self._ticking.cancel()
             self._links.stop()
+            self._report.close()
 
     # ---- events
 
