@@ -108,8 +108,23 @@ MAX_FRAME_BYTES = 8 * MIB
 """One ZeroMQ frame: a batch of messages; a state reply with its rows fits many times."""
 MAX_BATCH_MESSAGES = 256
 """Messages packed in one frame: beyond this the per-frame cost is already amortised."""
+MAX_FRAME_MESSAGES = 4 * MAX_BATCH_MESSAGES
+"""Taken in one frame: what any version packs, and a bound on what one frame may cost."""
+HOT_KEYS = 64
+"""Keys counted at once: one with more than 1/65 of all messages is always among them."""
+MAX_SENDERS = 1024
+"""Sessions of one receiver: every worker of the stage before it, several times over."""
 MAX_CREDIT = 4096
 """Messages in flight on one link; bounds every queue behind it."""
+MIN_LINK_SECRET_BYTES = 32
+"""Of a line in the links' key file: CURVE is good for 128 bits, a line of text has 4 to 6 bits a byte."""
+MAX_LINK_KEYS = 4
+"""Rotation needs two; each costs a peer that dials with a wrong one `links.dead_after_ms`."""
+MAX_LINK_KEY_FILE_BYTES = 64 * KIB
+LINK_HANDSHAKE_MS = 5_000
+"""A peer that connects and says nothing is cut; a handshake takes milliseconds."""
+HANDSHAKE_SAY_EVERY_S = 10
+"""Strangers try several times a second: one line for all of them."""
 KEY_SHARE = 4
 """A key may hold at most a quarter of a link's credit, so a hot key never starves the others."""
 MAX_WORKERS = 64

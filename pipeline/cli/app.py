@@ -27,6 +27,7 @@ COMMANDS = {
     "send": "Send one signed event.",
     "explain": "Tell the whole story of one event.",
     "audit": "Verify, query, export, back up and prune the audit.",
+    "keys": "Make and rotate the keys of the links between workers.",
     "config": "Check and show the configuration.",
     "backtest": "Run strategies over a file of candles, by the code that runs live.",
     "baseline": "Is it healthy, and is it slower than it was?",

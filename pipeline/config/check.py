@@ -6,31 +6,16 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import NamedTuple
 
 from pipeline import limits
+from pipeline.config.check_links import check_links
+from pipeline.config.fault import Fault
 from pipeline.config.schema import Config, Hmac, Instrument, Source, Strategy, Trading
 
 MAX_DEVIATIONS = 100
 """A close is never further from its mean than √(n − 1) deviations, 31.6 of 1,000 bars."""
 PORT_STRIDE = 10
 """The k-th worker of a stage listens on its port + 10·k."""
-
-
-class Fault(NamedTuple):
-    """One line, and the keys whose values it is about; without any, the key that the line begins with."""
-
-    text: str
-    keys: tuple[str, ...] = ()
-
-    def involves(self, dropped: str) -> bool:
-        """Whether `dropped`, a key or a section, is one of the keys, holds one or is inside one."""
-        keys = self.keys or (re.split(r":? ", self.text, maxsplit=1)[0],)
-        return any(_inside(key, dropped) or _inside(dropped, key) for key in keys)
-
-
-def _inside(key: str, section: str) -> bool:
-    return key == section or key.startswith((section + ".", section + "["))
 
 
 def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
@@ -40,7 +25,7 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
     one of them is not known, and not reported.
     """
     found = (
-        *_links(config),
+        *check_links(config),
         *_journal(config),
         *_stages(config),
         *map(Fault, _space(config)),
@@ -52,22 +37,6 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
     )
     gone = tuple(dropped)
     return [fault.text for fault in found if not any(map(fault.involves, gone))]
-
-
-def _links(config: Config) -> Iterator[Fault]:
-    links = config.links
-    if links.depth > links.credit // limits.KEY_SHARE:
-        yield Fault(
-            f"links.depth = {links.depth}: at most a quarter of links.credit "
-            f"({links.credit // limits.KEY_SHARE}), so that one key never fills a link",
-            ("links.depth", "links.credit"),
-        )
-    if links.dead_after_ms < 3 * links.heartbeat_ms:
-        yield Fault(
-            f"links.dead_after_ms = {links.dead_after_ms}: at least 3 × links.heartbeat_ms "
-            f"({3 * links.heartbeat_ms}), or one late heartbeat kills a link",
-            ("links.dead_after_ms", "links.heartbeat_ms"),
-        )
 
 
 def _journal(config: Config) -> Iterator[Fault]:

@@ -145,6 +145,13 @@ class Links(Section, frozen=True):
     """A peer silent for this long is dead; at least 3 heartbeats."""
     ask_again_ms: Annotated[int, Meta(ge=10, le=10_000)] = 200
     """`STATE?` is repeated after this long without an answer."""
+    curve: Literal["auto", "on", "off"] = "auto"
+    """Encrypted, and only for peers with a key. `auto`: where a key is named, which it must be off loopback;
+    `off` opts out of that."""
+    key_file: str = ""
+    """The links' keys, made by `ringline keys links FILE`: the same file for every worker."""
+    key_env: str = ""
+    """An environment variable with the text of a key file, where there is no file."""
 
 
 class Agent(Section, frozen=True):

@@ -74,17 +74,19 @@ def _run_worker(
     )  # fmt: skip
     sockets = Sockets(
         context.name, context.boot, bind=endpoint(own.host, own.port, ordinal),
-        downstream=downstream, audits=audits,
+        downstream=downstream, audits=audits, keys=context.link_keys, on_stranger=meter.stranger,
     )  # fmt: skip
+    report = context.reporter(worker, meter)
     loop = Loop(
         worker, sockets, context.clock, stop, context.timing, meter,
         drain_s=config.supervisor.drain_s, downstream=worker, members=(downstream, audits),
-        every=(REPORT_EVERY_NS, context.reporter(worker, meter)),
+        every=report,
     )  # fmt: skip
     ready()
     try:
         loop.run()
     finally:
+        report.close()
         sockets.close()
         hand.close()
         context.recorder.close()
@@ -104,21 +106,27 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         batch=config.audit.batch, died_in_hand=hand.died[:2] if hand.died else None, meter=meter,
     )  # fmt: skip
     sockets = Sockets(
-        context.name, context.boot, bind=endpoint(config.audit.host, config.audit.port, ordinal)
-    )
+        context.name, context.boot, bind=endpoint(config.audit.host, config.audit.port, ordinal),
+        keys=context.link_keys, on_stranger=meter.stranger,
+    )  # fmt: skip
     report = context.reporter(judge, meter)
 
     space = SpaceWatch.of(config, context.clock)
 
-    def every(now_ns: int) -> None:
-        report(now_ns)
-        space.look()
-        if checkpoints is not None:
-            checkpoints.tick(now_ns)
+    looked_ns = 0
+
+    def every(now_ns: int) -> int:
+        nonlocal looked_ns
+        if now_ns >= looked_ns:
+            looked_ns = now_ns + REPORT_EVERY_NS
+            space.look()
+            if checkpoints is not None:
+                checkpoints.tick(now_ns)
+        return report(now_ns)
 
     loop = Loop(
         judge, sockets, context.clock, stop, context.timing, meter,
-        drain_s=config.supervisor.drain_s, every=(REPORT_EVERY_NS, every),
+        drain_s=config.supervisor.drain_s, every=every, work_a_turn=config.audit.batch,
     )  # fmt: skip
     ready()
     try:
@@ -126,6 +134,7 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         if checkpoints is not None:
             checkpoints.write()
     finally:
+        report.close()
         sockets.close()
         store.close()
         hand.close()
