@@ -7,11 +7,14 @@ import logging
 from collections.abc import Callable
 
 from pipeline.config import Config
+from pipeline.config.check import PORT_STRIDE
+from pipeline.config.schema import Agent, Audit, Exec
 from pipeline.errors import RinglineError
 from pipeline.stages.agent_steps import AgentSteps
 from pipeline.stages.appender import Appender
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
+from pipeline.stages.health_port import HealthPort
 from pipeline.stages.meter import LinkMeter
 from pipeline.storage.audit.chain import Link
 from pipeline.storage.audit.checkpoints import (
@@ -25,9 +28,10 @@ from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.exec import ExecLogic, partial_fills
+from pipeline.transport.dns_members import members_of
 from pipeline.transport.judge import Judge
 from pipeline.transport.loop import Loop
-from pipeline.transport.members import endpoint, local_members
+from pipeline.transport.members import own_endpoint, own_index
 from pipeline.transport.sockets import Sockets
 from pipeline.transport.steps import Steps
 from pipeline.transport.worker import Worker
@@ -64,8 +68,8 @@ def _run_worker(
 ) -> int:
     config = context.config
     own = config.agent if following == "exec" else config.exec
-    downstream = local_members(config.exec if following == "exec" else config.audit)
-    audits = local_members(config.audit)
+    downstream = members_of(config.exec if following == "exec" else config.audit)
+    audits = members_of(config.audit)
     hand = context.in_hand()
     worker = Worker(
         context.name, following, context.boot, steps, context.timing,
@@ -73,18 +77,27 @@ def _run_worker(
         meter=meter, clock_ns=context.clock.monotonic_ns,
     )  # fmt: skip
     sockets = Sockets(
-        context.name, context.boot, bind=endpoint(own.host, own.port, ordinal),
+        context.name, context.boot, bind=own_endpoint(own, ordinal),
         downstream=downstream, audits=audits,
     )  # fmt: skip
+    report = context.reporter(worker, meter)
+    health = _health_port(own, ordinal, stop)
+
+    def every(now_ns: int) -> None:
+        report(now_ns)
+        health()
+
     loop = Loop(
         worker, sockets, context.clock, stop, context.timing, meter,
         drain_s=config.supervisor.drain_s, downstream=worker, members=(downstream, audits),
-        every=(REPORT_EVERY_NS, context.reporter(worker, meter)),
+        every=(REPORT_EVERY_NS, every),
     )  # fmt: skip
     ready()
     try:
         loop.run()
     finally:
+        downstream.close()
+        audits.close()
         sockets.close()
         hand.close()
         context.recorder.close()
@@ -103,15 +116,14 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         context.name, context.boot, appender.append, store.tail, context.timing,
         batch=config.audit.batch, died_in_hand=hand.died[:2] if hand.died else None, meter=meter,
     )  # fmt: skip
-    sockets = Sockets(
-        context.name, context.boot, bind=endpoint(config.audit.host, config.audit.port, ordinal)
-    )
+    sockets = Sockets(context.name, context.boot, bind=own_endpoint(config.audit, ordinal))
     report = context.reporter(judge, meter)
-
+    health = _health_port(config.audit, ordinal, stop)
     space = SpaceWatch.of(config, context.clock)
 
     def every(now_ns: int) -> None:
         report(now_ns)
+        health()
         space.look()
         if checkpoints is not None:
             checkpoints.tick(now_ns)
@@ -131,6 +143,14 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         hand.close()
         context.recorder.close()
     return 0
+
+
+def _health_port(stage: Agent | Exec | Audit, ordinal: int, stop: Stop) -> Callable[[], None]:
+    """What answers probes; nothing where none are expected. Raises MissingError."""
+    if not stage.health_port:
+        return lambda: None
+    port = stage.health_port + PORT_STRIDE * own_index(stage, ordinal)
+    return HealthPort(stage.host, port, stop.is_set).serve
 
 
 def _checkpoints(ordinal: int, config: Config, chain: Callable[[], Link]) -> CheckpointWriter | None:

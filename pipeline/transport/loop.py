@@ -17,7 +17,6 @@ from pipeline.transport.sockets import FROM_DOWN, FROM_UP, Sockets, frame_of
 
 WORK_A_TURN = 64
 """Messages handled between two looks at the network: keeps acknowledgements flowing under load."""
-LOOK_UP_NS = NS_PER_S
 
 
 class Node(Protocol):
@@ -88,7 +87,7 @@ class Loop:
     def run(self) -> None:
         self._sockets.poller.register(self._stop.fd)
         leave_by_ns: int | None = None
-        beat_ns = look_ns = report_ns = 0
+        beat_ns = report_ns = 0
         more = False
         while True:
             now_ns = self._clock.monotonic_ns()
@@ -100,11 +99,9 @@ class Loop:
                 elif self._node.drained or now_ns > leave_by_ns:
                     self._sockets.carry_out(self._node.take(now_ns))
                     return
-            if now_ns >= look_ns:
-                look_ns = now_ns + LOOK_UP_NS
-                self._look_up()
             if now_ns >= beat_ns:
                 beat_ns = now_ns + self._timing.heartbeat_ns
+                self._look_up()
                 self._node.tick(now_ns)
             if self._every is not None and now_ns >= report_ns:
                 report_ns = now_ns + self._every[0]
