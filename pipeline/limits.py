@@ -114,6 +114,10 @@ KEY_SHARE = 4
 """A key may hold at most a quarter of a link's credit, so a hot key never starves the others."""
 MAX_WORKERS = 64
 """Workers of one stage on one machine; port + 10·k must stay below 65,536 and clear of other stages."""
+MAX_VENUE_LATENCY_MS = 10_000
+"""A simulated venue's answer time; slower ones are simulated as well by this."""
+MAX_VENUE_CONCURRENCY = 4096
+"""Orders at a simulated venue at a time: as many as a link's credit can have in flight."""
 MAX_REPLICAS = 64
 """Replicas of one stage that senders look for: each is a name to look up every second by every sender."""
 LOOK_AHEAD = 4

@@ -1,4 +1,4 @@
-"""A fault between keys of a configuration, and which keys it is about."""
+"""What is wrong between keys of a configuration, and which keys it is about."""
 
 from __future__ import annotations
 

@@ -120,6 +120,10 @@ class Exec(Section, frozen=True):
     health_port: HealthPort = 0
     max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
     fill_policy: Literal["next_open", "signal_price", "worst_of_bar"] = "next_open"
+    venue_latency_ms: Annotated[int, Meta(ge=0, le=limits.MAX_VENUE_LATENCY_MS)] = 0
+    """A simulated venue's answer time to every order; 0: it answers at once."""
+    venue_concurrency: Annotated[int, Meta(ge=1, le=limits.MAX_VENUE_CONCURRENCY)] = 4
+    """Orders that the simulated venue takes at a time from one worker; of one key only one."""
     commission_bps: DecimalText = "1"
     """Commission in basis points of a fill's notional."""
     slippage_bps: DecimalText = "0"

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from pipeline.clock import NS_PER_MS
 from pipeline.config import Config
 from pipeline.config.check import PORT_STRIDE
 from pipeline.config.schema import Agent, Audit, Exec
@@ -29,11 +30,13 @@ from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.exec import ExecLogic, partial_fills
 from pipeline.transport.dns_members import members_of
+from pipeline.transport.held import Key, Work
 from pipeline.transport.judge import Judge
 from pipeline.transport.loop import Loop
 from pipeline.transport.members import own_endpoint, own_index
 from pipeline.transport.sockets import Sockets
 from pipeline.transport.steps import Steps
+from pipeline.transport.venue import Venue
 from pipeline.transport.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -60,11 +63,22 @@ def run_exec(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     meter = context.link_meter(EventID.EXEC_CONSUME, EventID.FILL_PUBLISH)
     logic = ExecLogic(config.trading, config.exec)
     steps = ExecSteps(logic, config.audit.state_every, context.recorder)
-    return _run_worker(context, ordinal, "audit", steps, meter, ready, stop)
+    venue: Venue[tuple[Key, Work]] | None = None
+    if config.exec.venue_latency_ms:
+        latency_ns = config.exec.venue_latency_ms * NS_PER_MS
+        venue = Venue(latency_ns, config.exec.venue_concurrency, wants=steps.orders, on_answer=steps.answered)
+    return _run_worker(context, ordinal, "audit", steps, meter, ready, stop, venue)
 
 
 def _run_worker(
-    context: Context, ordinal: int, following: str, steps: Steps, meter: LinkMeter, ready: Ready, stop: Stop
+    context: Context,
+    ordinal: int,
+    following: str,
+    steps: Steps,
+    meter: LinkMeter,
+    ready: Ready,
+    stop: Stop,
+    venue: Venue[tuple[Key, Work]] | None = None,
 ) -> int:
     config = context.config
     own = config.agent if following == "exec" else config.exec
@@ -74,7 +88,7 @@ def _run_worker(
     worker = Worker(
         context.name, following, context.boot, steps, context.timing,
         max_keys=own.max_keys, died_in_hand=hand.died[:2] if hand.died else None, hand=hand,
-        meter=meter, clock_ns=context.clock.monotonic_ns,
+        meter=meter, clock_ns=context.clock.monotonic_ns, venue=venue,
     )  # fmt: skip
     sockets = Sockets(
         context.name, context.boot, bind=own_endpoint(own, ordinal),

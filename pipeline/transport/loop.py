@@ -35,6 +35,10 @@ class Node(Protocol):
     @property
     def drained(self) -> bool: ...
 
+    @property
+    def due_ns(self) -> int | None:
+        """When there will be work to do though nothing arrives; None: never."""
+
 
 class Downstream(Protocol):
     """The part of a Worker that a Judge has not."""
@@ -108,6 +112,9 @@ class Loop:
                 self._every[1](now_ns)
             self._sockets.carry_out(self._node.take(self._clock.monotonic_ns()))
             due_ns = min(beat_ns, report_ns) if self._every else beat_ns
+            node_ns = self._node.due_ns
+            if node_ns is not None:
+                due_ns = min(due_ns, node_ns)
             wait_ms = 0 if more else max(0, -(-(due_ns - self._clock.monotonic_ns()) // NS_PER_MS))
             if leave_by_ns is not None:
                 wait_ms = min(wait_ms, 5)
