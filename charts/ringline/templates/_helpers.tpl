@@ -29,12 +29,15 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end }}
 {{- end -}}
 
-{{- /* metadata of an object: (dict "root" $ "component" "agent" "name" "x-agent" "annotations" dict) */ -}}
+{{- /* metadata of an object: (dict "root" $ "component" "agent" "name" "x-agent" "annotations" dict "labels" dict) */ -}}
 {{- define "ringline.metadata" -}}
 name: {{ .name }}
 namespace: {{ .root.Release.Namespace }}
 labels:
   {{- include "ringline.labels" . | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- with mergeOverwrite (dict) .root.Values.commonAnnotations (default dict .annotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}
