@@ -56,13 +56,18 @@ def run(*command: str, stdin: str | None = None, timeout_s: float = 180) -> str:
 
 
 def until(what: str, ask: Callable[[], T], within_s: float = 90) -> T:
-    """The first answer that is true. Raises AssertionError when there is none in time."""
+    """The first answer that is true; what fails is asked again too, as in a container that is not there yet.
+    Raises AssertionError when there is none in time."""
     give_up_s = time.monotonic() + within_s
+    said = ""
     while True:
-        found = ask()
-        if found:
-            return found
-        assert time.monotonic() < give_up_s, f"not within {within_s} s: {what}"
+        try:
+            found = ask()
+            if found:
+                return found
+        except AssertionError as error:
+            said = str(error)
+        assert time.monotonic() < give_up_s, f"not within {within_s} s: {what}; {said}"
         time.sleep(0.2)
 
 
