@@ -9,6 +9,7 @@
 #   pip wheel --no-deps --wheel-dir dist .  &&  docker build --build-arg WHEEL=dist -t ringline:dev .
 FROM python:3.11-slim-bookworm AS build
 ARG WHEEL=
+ARG EXTRAS="operator postgres redis"
 RUN test -n "$WHEEL" || { apt-get update -qq \
     && apt-get install -qq -y --no-install-recommends gcc libc6-dev >/dev/null \
     && rm -rf /var/lib/apt/lists/*; }
@@ -17,9 +18,9 @@ RUN python3 -m venv /opt/build && /opt/build/bin/python -m pip install --quiet -
 WORKDIR /source
 # What it depends on, before what changes with every edit.
 COPY pyproject.toml .
-RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-more = p["optional-dependencies"]; \
-print(*p["dependencies"], *more["operator"], *more["postgres"], *more["redis"], sep="\n")' > requirements.txt \
+RUN python3 -c 'import os, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+more = [one for extra in os.environ["EXTRAS"].split() for one in p["optional-dependencies"][extra]]; \
+print(*p["dependencies"], *more, sep="\n")' > requirements.txt \
     && /opt/ringline/bin/python -m pip install --quiet --no-cache-dir --no-compile -r requirements.txt
 COPY . .
 RUN if [ -z "$WHEEL" ]; then \

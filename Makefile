@@ -31,8 +31,8 @@ test-slow: $(VENV)/.dev  ## Run the tests that take long
 image:  ## Build the image that every pod runs (IMAGE=name:tag, CONTAINERS=docker|podman|buildah)
 	$(or $(CONTAINERS),docker) build --tag $(IMAGE) .
 
-test-cluster: $(VENV)/.dev  ## Run the tests that need a Kubernetes: KUBECONFIG's, with the image on its nodes
-	RINGLINE_TEST_IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/cluster -m 'slow or not slow'
+test-cluster: $(VENV)/.dev  ## Run the tests on a Kubernetes: KUBECONFIG's (image on its nodes), or one that kind makes
+	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) $(BIN)/python -m pytest tests/cluster -m 'slow or not slow'
 
 lint: $(VENV)/.dev  ## Ruff, mypy strict and the layer contracts
 	$(BIN)/ruff check .

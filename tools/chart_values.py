@@ -181,6 +181,16 @@ def values_schema() -> dict[str, Any]:
                 ),
                 "prometheusRule": section({"enabled": FLAG, "labels": TEXTS}),
                 "dashboard": section({"enabled": FLAG, "labels": TEXTS}),
+                "linkKeys": section({"enabled": FLAG, **_existing_secret()["properties"]}),
+                "loadtest": section(
+                    {
+                        "enabled": FLAG,
+                        "shape": {"enum": ["smoke", "load", "stress", "spike", "soak"]},
+                        "timeScale": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+                        "extraArgs": {"type": "array", "items": TEXT},
+                        "resources": RESOURCES,
+                    }
+                ),
                 "tests": section({"timeoutSeconds": whole(1, 3600)}),
             }
         ),

@@ -16,6 +16,13 @@
 {{- if and (not $sqlite) (not .Values.audit.postgres.existingSecret) -}}
 {{- fail "config.audit.engine = postgres: audit.postgres.existingSecret must name a secret with the DSN" -}}
 {{- end -}}
+{{- $redis := eq "redis" (dig "agent" "scopes" "memory" .Values.config) -}}
+{{- if and $redis (not .Values.agent.redis.existingSecret) -}}
+{{- fail "config.agent.scopes = redis: agent.redis.existingSecret must name a secret with the server's URL" -}}
+{{- end -}}
+{{- if and .Values.agent.redis.existingSecret (not $redis) -}}
+{{- fail "agent.redis.existingSecret: is used only with config.agent.scopes: redis" -}}
+{{- end -}}
 {{- with include "ringline.wideThrottle" . | trim -}}
 {{- if or (gt (int (default 1 $.Values.agent.replicas)) 1) (gt (int $.Values.agent.workers) 1) (gt (int $.Values.agent.minReplicas) 1) -}}
 {{- fail (printf "agent.replicas, agent.workers, agent.minReplicas: throttle %s counts over all symbols, in the memory of one agent; several would double its limit. Allowed: 1" .) -}}

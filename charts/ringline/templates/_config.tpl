@@ -15,6 +15,9 @@ gateway: {host: "0.0.0.0", port: 8001}
   health_port: {{ add 1000 $port }}
 {{- end }}
 telemetry: {host: "0.0.0.0", port: 9464, directory: /dev/shm/ringline}
+{{- if .Values.linkKeys.enabled }}
+links: {key_file: /etc/ringline/links/{{ .Values.linkKeys.key }}}
+{{- end }}
 {{- end -}}
 
 {{- define "ringline.sources" -}}

@@ -149,8 +149,17 @@ its last moments. (dict "root" $ "workers" 1) */ -}}
 
 {{- /* The first throttle that counts over all symbols; empty when there is none. */ -}}
 {{- define "ringline.wideThrottle" -}}
+{{- if ne "redis" (dig "agent" "scopes" "memory" .Values.config) -}}
 {{- range dig "trading" "throttles" list .Values.config -}}
 {{- if has (default "" .per) (list "strategy" "global") -}}{{ .name }} {{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Where every worker finds the keys of the links; empty where links are open. */ -}}
+{{- define "ringline.linkSecret" -}}
+{{- if .Values.linkKeys.enabled -}}
+{{- default (print (include "ringline.fullname" .) "-links") .Values.linkKeys.existingSecret -}}
 {{- end -}}
 {{- end -}}
 
