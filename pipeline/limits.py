@@ -111,12 +111,40 @@ MAX_FRAME_BYTES = 8 * MIB
 """One ZeroMQ frame: a batch of messages; a state reply with its rows fits many times."""
 MAX_BATCH_MESSAGES = 256
 """Messages packed in one frame: beyond this the per-frame cost is already amortised."""
+MAX_FRAME_MESSAGES = 4 * MAX_BATCH_MESSAGES
+"""Taken in one frame: what any version packs, and a bound on what one frame may cost."""
+HOT_KEYS = 64
+"""Keys counted at once: one with more than 1/65 of all messages is always among them."""
+MAX_SENDERS = 1024
+"""Sessions of one receiver: every worker of the stage before it, several times over."""
 MAX_CREDIT = 4096
 """Messages in flight on one link; bounds every queue behind it."""
+MIN_LINK_SECRET_BYTES = 32
+"""Of a line in the links' key file: CURVE is good for 128 bits, a line of text has 4 to 6 bits a byte."""
+MAX_LINK_KEYS = 4
+"""Rotation needs two; each costs a peer that dials with a wrong one `links.dead_after_ms`."""
+MAX_LINK_KEY_FILE_BYTES = 64 * KIB
+LINK_HANDSHAKE_MS = 5_000
+"""A peer that connects and says nothing is cut; a handshake takes milliseconds."""
+HANDSHAKE_SAY_EVERY_S = 10
+"""Strangers try several times a second: one line for all of them."""
 KEY_SHARE = 4
 """A key may hold at most a quarter of a link's credit, so a hot key never starves the others."""
 MAX_WORKERS = 64
 """Workers of one stage on one machine; port + 10·k must stay below 65,536 and clear of other stages."""
+MAX_VENUE_LATENCY_MS = 10_000
+"""A simulated venue's answer time; slower ones are simulated as well by this."""
+MAX_VENUE_CONCURRENCY = 4096
+"""Orders at a simulated venue at a time: as many as a link's credit can have in flight."""
+MAX_REPLICAS = 64
+"""Replicas of one stage that senders look for: each is a name to look up every second by every sender."""
+LOOK_AHEAD = 4
+"""Absent replicas in a row after which no further ones are looked for: a new one appears within seconds even
+so, and an idle pipeline asks the name server little."""
+LOOK_ALL_EVERY = 10
+"""Every so many looks all names are asked for: a gap may be wider than LOOK_AHEAD while pods are pending."""
+MAX_HEALTH_CONNECTIONS = 8
+"""Probes answered at a time; the kubelet has one or two open, and each gets one answer."""
 DEATHS_UNTIL_DEAD_LETTER = 3
 """Distinct deaths on one event before it is given up: one is an accident, two a coincidence."""
 MAX_BACKOFF_MS = 200
@@ -220,6 +248,8 @@ MAX_FLIGHTS = 8
 """Crashed writers whose last moments a collector keeps: 1 MiB of /dev/shm."""
 MAX_STREAMS = 64
 """Clients of /v1/stream at one time; each costs a socket and a copy of the newest snapshot's reference."""
+MAX_SKETCHES = 24
+"""Events whose buckets one snapshot hands out: the golden path has 13, users add their own; 60 KiB each."""
 
 # ---- performance ----------------------------------------------------------------------------------------
 MAX_THROUGHPUT_SAMPLES = 65_536

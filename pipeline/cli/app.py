@@ -31,6 +31,7 @@ COMMANDS = {
     "flatten": "Close every position of every strategy and symbol, and refuse entries until a resume.",
     "explain": "Tell the whole story of one event.",
     "audit": "Verify, query, export, back up and prune the audit.",
+    "keys": "Make and rotate the keys of the links between workers.",
     "dlq": "List events that were given up, and send them again.",
     "config": "Check and show the configuration.",
     "backtest": "Run strategies over a file of candles, by the code that runs live.",
