@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from pipeline.backtest.columns import from_floats
 from pipeline.backtest.engine import Engine
+from pipeline.backtest.native import rows_by
 from pipeline.backtest.series import Series
 from pipeline.backtest.synthetic import synthetic
 from pipeline.bench.peers import PEERS, Speed, installed, measured
@@ -92,7 +93,7 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
     """Measures everything; `say` is told what is under way."""
     engine = Engine(trading(), schema.Exec())
     series = {options.symbol: synthetic(options.symbol, options.candles, options.seed)}
-    say(f"fast path, {options.repeats} × {options.candles:,} candles after a warm-up")
+    say(f"fast path, {options.repeats} × {options.candles:,} candles after a warm-up, rows by {rows_by()}")
     digest = engine.run(series).digest
     spans = [_timed(lambda: engine.run(series)) for _ in range(options.repeats)]
     speeds = [options.candles / span for span, _ in spans]
