@@ -101,8 +101,16 @@ def _print(bench: Bench, as_json: bool) -> int:
 )
 @click.option("--symbol", default="BTCUSDT", show_default=True)
 @click.option("--peers/--no-peers", default=True, help="Also measure other backtesters that are installed.")
+@click.option(
+    "--peers-python",
+    metavar="PATH",
+    default="",
+    help="The Python that has them, if not the one that runs this.",
+)
 @json_option
-def backtest(candles: int, seed: int, repeats: int, symbol: str, peers: bool, as_json: bool) -> int:
+def backtest(
+    candles: int, seed: int, repeats: int, symbol: str, peers: bool, peers_python: str, as_json: bool
+) -> int:
     """Measure the backtester: fast path, live path, start and memory.
 
     JSON goes to stdout always; without --json a table for people goes to stderr. Exit code 1 when a target is
@@ -111,11 +119,14 @@ def backtest(candles: int, seed: int, repeats: int, symbol: str, peers: bool, as
     \b
     Example:
       ringline bench backtest --candles 200000 --repeats 5 --json
+      ringline bench backtest --peers-python peers/bin/python
     """
     from pipeline.bench.backtest import Options, encode, run
     from pipeline.bench.render import print_results
 
-    options = Options(candles=candles, seed=seed, repeats=repeats, symbol=symbol, peers=peers)
+    options = Options(
+        candles=candles, seed=seed, repeats=repeats, symbol=symbol, peers=peers, peers_python=peers_python
+    )
     bench = run(options, lambda line: click.echo(line, err=True))
     if not as_json:
         from rich.console import Console

@@ -60,12 +60,23 @@ def _journal(config: Config) -> Iterator[Fault]:
 def _stages(config: Config) -> Iterator[Fault]:
     throttles = enumerate(config.trading.throttles)
     wide = [(index, one.name) for index, one in throttles if one.per in ("strategy", "global")]
-    if wide and config.agent.workers > 1:
+    if wide and config.agent.workers > 1 and config.agent.scopes == "memory":
         index, name = wide[0]
         yield Fault(
             f"agent.workers = {config.agent.workers}: throttle {name} counts over all symbols, in the "
-            "memory of one agent; allowed: 1",
-            ("agent.workers", f"trading.throttles[{index}].per", f"trading.throttles[{index}].name"),
+            "memory of one agent; allowed: 1, or agent.scopes = redis",
+            (
+                "agent.workers",
+                "agent.scopes",
+                f"trading.throttles[{index}].per",
+                f"trading.throttles[{index}].name",
+            ),
+        )
+    counted = [one.name for one in config.trading.throttles if one.per != "strategy_and_symbol"]
+    if len(counted) > limits.MAX_CLAIMS:
+        yield Fault(
+            f"trading.throttles: {len(counted)} count more than a strategy in a symbol; the limit is "
+            f"{limits.MAX_CLAIMS}, the scopes that one entry may claim"
         )
     if config.audit.workers > 1 and config.audit.engine == "sqlite":
         yield Fault(

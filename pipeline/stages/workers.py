@@ -13,6 +13,7 @@ from pipeline.stages.appender import Appender
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.meter import LinkMeter
+from pipeline.stages.shared_scopes import SharedScopes
 from pipeline.storage.audit.chain import Link
 from pipeline.storage.audit.checkpoints import (
     CheckpointWriter,
@@ -21,6 +22,7 @@ from pipeline.storage.audit.checkpoints import (
     load_signing_key,
 )
 from pipeline.storage.audit.engines import open_reader, open_store
+from pipeline.storage.scopes.engines import open_scopes
 from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
@@ -41,13 +43,18 @@ def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     """An agent until it is asked to leave. Raises MissingError when its port cannot be had."""
     context = Context("agent", ordinal, config)
     meter = context.link_meter(EventID.AGENT_CONSUME, EventID.AGENT_PUBLISH)
+    shared = None
+    if config.agent.scopes == "redis":
+        shared = SharedScopes(lambda: open_scopes(config), context.clock.monotonic_ns)
     logic = AgentLogic(
-        config.trading,
-        config.exec.fill_policy,
-        partial_fills=partial_fills(config.exec),
+        config.trading, config.exec.fill_policy, partial_fills=partial_fills(config.exec), scopes=shared
     )
     steps = AgentSteps(logic, config.audit.state_every, context.recorder, meter)
-    return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
+    try:
+        return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
+    finally:
+        if shared is not None:
+            shared.close()
 
 
 def run_exec(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
