@@ -15,7 +15,7 @@ from real_pipeline import SECRET, Client, Running, candle, make_config, wait_for
 
 from pipeline.bench.gateway import post
 from pipeline.config import Config
-from pipeline.limits import MIB
+from pipeline.limits import MIB, MIN_SEGMENT_BYTES
 from pipeline.replay.machine import measured_memory
 from pipeline.storage.audit.engines import open_reader
 
@@ -52,7 +52,7 @@ def back_to_normal(config: Config, within_s: float) -> None:
     with contextlib.closing(Client(config)) as client:
         client.post_until_taken("afterwards", candle("AFTER", 0), within_s)
         started = time.monotonic()
-        status, _, _ = client.post("once more", candle("AFTER", 1))
+        status, _, _ = client.post("once-more", candle("AFTER", 1))
     assert status == 202
     assert started - ended < within_s
     assert time.monotonic() - started < NORMAL_S
@@ -80,7 +80,7 @@ def test_with_the_audit_stuck_the_journal_fills_then_503_and_what_was_taken_is_a
     source = {"secret_files": [str(tmp_path / "demo.whsec")]}
     config = make_config(
         tmp_path,
-        journal={"max_bytes": 4 * MIB, "segment_bytes": MIB},
+        journal={"max_bytes": MIB, "segment_bytes": MIN_SEGMENT_BYTES},
         sources={"bench": source, "demo": source},
     )
     with Running(config) as running:
