@@ -35,7 +35,7 @@ def command(config: Config, stage: str, ordinal: int, replica: str) -> int:
     It drains and leaves on SIGTERM.
 
     \b
-    Examples:
+    Example:
       ringline worker agent --ordinal 1 --config ringline.toml
       ringline worker exec --replica ringline-exec-3
     """
