@@ -23,10 +23,10 @@ run: $(VENV)/.run  ## Replay 12,154 real candles through the whole pipeline and 
 	$(BIN)/ringline run
 
 test: $(VENV)/.dev  ## Run the tests, all but those that take long
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m 'not slow'
+	KUBECONFIG= $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m 'not slow'
 
 test-slow: $(VENV)/.dev  ## Run the tests that take long
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow
+	KUBECONFIG= $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow
 
 image:  ## Build the image that every pod runs (IMAGE=name:tag, CONTAINERS=docker|podman|buildah)
 	$(or $(CONTAINERS),docker) build --tag $(IMAGE) .

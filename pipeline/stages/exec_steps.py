@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.delivery import ORIGIN, Delivery, Tail, exec_digest
-from pipeline.messages import decode_decision, decode_event, decode_fills, encode
+from pipeline.messages import Verdict, decode_decision, decode_event, decode_fills, encode
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.recorder import Recorder
-from pipeline.trading.exec import ExecLogic, placed
+from pipeline.trading.exec import ExecLogic
+from pipeline.trading.fill_register import FillRegister
 from pipeline.transport.settings import correlation_of
 
+ORDERED = int(Verdict.ORDERED)
 FILL_GENERATION = int(EventID.FILL_GENERATION)
 """A plain int: looking a member up in an enumeration costs more than the entry."""
 
@@ -34,11 +36,12 @@ class ExecSteps:
     def rebuild(self, tail: Tail) -> State:
         logic = self._logic
         state = logic.decode(tail.exec_state) if tail.stored_seq else logic.origin(tail.key)
+        register = FillRegister(tail.key)
         for row in tail.rows:
             if row.live:
                 event, decision = decode_event(row.payload), decode_decision(row.decision)
-                fills = decode_fills(row.fills)
-                state = logic.apply(state, event, decision, fills, key_seq=row.key_seq)
+                fills, key_seq = decode_fills(row.fills), row.key_seq
+                state = logic.apply(state, event, decision, fills, key_seq=key_seq, register=register)
         return state, tail.x, tail.a
 
     def fits(self, state: State, delivery: Delivery) -> bool:
@@ -46,7 +49,9 @@ class ExecSteps:
 
     def orders(self, delivery: Delivery) -> bool:
         """Whether its decision orders anything, so that a venue has to answer."""
-        return delivery.live and bool(placed(decode_decision(delivery.decision), delivery.key_seq))
+        return delivery.live and any(
+            leg.verdict == ORDERED for leg in decode_decision(delivery.decision).legs
+        )
 
     def answered(self, after_ns: int) -> None:
         """A venue took so long for what is stepped next: its fill took that long."""

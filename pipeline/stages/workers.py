@@ -17,6 +17,7 @@ from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.health_port import HealthPort
 from pipeline.stages.meter import LinkMeter
+from pipeline.stages.shared_scopes import SharedScopes
 from pipeline.storage.audit.chain import Link
 from pipeline.storage.audit.checkpoints import (
     CheckpointWriter,
@@ -25,6 +26,7 @@ from pipeline.storage.audit.checkpoints import (
     load_signing_key,
 )
 from pipeline.storage.audit.engines import open_reader, open_store
+from pipeline.storage.scopes.engines import open_scopes
 from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
@@ -48,13 +50,18 @@ def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     """An agent until it is asked to leave. Raises MissingError when its port cannot be had."""
     context = Context("agent", ordinal, config)
     meter = context.link_meter(EventID.AGENT_CONSUME, EventID.AGENT_PUBLISH)
+    shared = None
+    if config.agent.scopes == "redis":
+        shared = SharedScopes(lambda: open_scopes(config), context.clock.monotonic_ns)
     logic = AgentLogic(
-        config.trading,
-        config.exec.fill_policy,
-        partial_fills=partial_fills(config.exec),
+        config.trading, config.exec.fill_policy, partial_fills=partial_fills(config.exec), scopes=shared
     )
     steps = AgentSteps(logic, config.audit.state_every, context.recorder, meter)
-    return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
+    try:
+        return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
+    finally:
+        if shared is not None:
+            shared.close()
 
 
 def run_exec(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
@@ -92,24 +99,19 @@ def _run_worker(
     )  # fmt: skip
     sockets = Sockets(
         context.name, context.boot, bind=own_endpoint(own, ordinal),
-        downstream=downstream, audits=audits,
+        downstream=downstream, audits=audits, keys=context.link_keys, on_stranger=meter.stranger,
     )  # fmt: skip
     report = context.reporter(worker, meter)
-    health = _health_port(own, ordinal, stop)
-
-    def every(now_ns: int) -> None:
-        report(now_ns)
-        health()
-
     loop = Loop(
         worker, sockets, context.clock, stop, context.timing, meter,
         drain_s=config.supervisor.drain_s, downstream=worker, members=(downstream, audits),
-        every=(REPORT_EVERY_NS, every),
+        every=_with_health(report, own, ordinal, stop),
     )  # fmt: skip
     ready()
     try:
         loop.run()
     finally:
+        report.close()
         downstream.close()
         audits.close()
         sockets.close()
@@ -130,21 +132,28 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         context.name, context.boot, appender.append, store.tail, context.timing,
         batch=config.audit.batch, died_in_hand=hand.died[:2] if hand.died else None, meter=meter,
     )  # fmt: skip
-    sockets = Sockets(context.name, context.boot, bind=own_endpoint(config.audit, ordinal))
+    sockets = Sockets(
+        context.name, context.boot, bind=own_endpoint(config.audit, ordinal),
+        keys=context.link_keys, on_stranger=meter.stranger,
+    )  # fmt: skip
     report = context.reporter(judge, meter)
-    health = _health_port(config.audit, ordinal, stop)
     space = SpaceWatch.of(config, context.clock)
 
-    def every(now_ns: int) -> None:
-        report(now_ns)
-        health()
-        space.look()
-        if checkpoints is not None:
-            checkpoints.tick(now_ns)
+    looked_ns = 0
+
+    def every(now_ns: int) -> int:
+        nonlocal looked_ns
+        if now_ns >= looked_ns:
+            looked_ns = now_ns + REPORT_EVERY_NS
+            space.look()
+            if checkpoints is not None:
+                checkpoints.tick(now_ns)
+        return report(now_ns)
 
     loop = Loop(
         judge, sockets, context.clock, stop, context.timing, meter,
-        drain_s=config.supervisor.drain_s, every=(REPORT_EVERY_NS, every),
+        drain_s=config.supervisor.drain_s, work_a_turn=config.audit.batch,
+        every=_with_health(every, config.audit, ordinal, stop),
     )  # fmt: skip
     ready()
     try:
@@ -152,6 +161,7 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         if checkpoints is not None:
             checkpoints.write()
     finally:
+        report.close()
         sockets.close()
         store.close()
         hand.close()
@@ -159,12 +169,24 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     return 0
 
 
-def _health_port(stage: Agent | Exec | Audit, ordinal: int, stop: Stop) -> Callable[[], None]:
-    """What answers probes; nothing where none are expected. Raises MissingError."""
+def _with_health(
+    every: Callable[[int], int], stage: Agent | Exec | Audit, ordinal: int, stop: Stop
+) -> Callable[[int], int]:
+    """`every`, which also answers probes where any are expected. Raises MissingError."""
     if not stage.health_port:
-        return lambda: None
+        return every
     port = stage.health_port + PORT_STRIDE * own_index(stage, ordinal)
-    return HealthPort(stage.host, port, stop.is_set).serve
+    health = HealthPort(stage.host, port, stop.is_set)
+    look_ns = 0
+
+    def with_health(now_ns: int) -> int:
+        nonlocal look_ns
+        if now_ns >= look_ns:
+            look_ns = now_ns + REPORT_EVERY_NS
+            health.serve()
+        return every(now_ns)
+
+    return with_health
 
 
 def _checkpoints(ordinal: int, config: Config, chain: Callable[[], Link]) -> CheckpointWriter | None:
