@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pipeline import limits as product
+from pipeline.limits import KIB, MIB
+
 # ---- what a Pipeline may ask for ------------------------------------------------------------------------
-MAX_STAGES = 32
-"""Stages of a Pipeline: the product has four; each costs about 50 µs of a tick."""
+MAX_STAGES = 16
+"""Stages of a Pipeline: the product has four; each costs about 50 µs of a tick, and the API server estimates
+what the CRD's rules between stages cost, by the square of this."""
 MAX_UPSTREAM = 8
 """Stages that send to one stage."""
 MAX_REPLICAS = 1000
@@ -80,3 +84,99 @@ MAX_IGNORED_NAMES = 10
 
 assert MIN_PERCENTILE_BASIS_POINTS < MAX_PERCENTILE_BASIS_POINTS < 10_000
 assert MAX_REPLICAS <= 1024
+
+# ---- the API server -------------------------------------------------------------------------------------
+FIRST_BACKOFF_S = 0.25
+MAX_BACKOFF_S = 8.0
+"""Between two tries after failures: the first soon, since a breach waits; the last often enough that an API
+server which is back finds its Lease renewed, and one operator with few calls tramples nobody."""
+MAX_RETRY_AFTER_S = 120.0
+"""What an API server asks for at most is believed up to here; it sends 1 s in practice."""
+API_TIMEOUT_S = 10.0
+"""For one request: an API server that needs longer is as good as away, and the next tick asks again."""
+API_CONNECTIONS = 24
+"""At once: 50 Pipelines are patched in three rounds; each costs a TLS handshake of milliseconds."""
+MAX_API_ANSWER_BYTES = 64 * MIB
+"""A list of everything in a namespace: 10,000 pods with their managed fields."""
+SWEEP_EVERY_S = 60.0
+"""Between two looks whether objects are still there: a watch that breaks may miss a deletion."""
+WATCH_SERVER_TIMEOUT_S = 240
+"""The API server ends a watch after this, so that a connection nobody serves cannot last."""
+WATCH_INACTIVITY_S = 70
+"""Bookmarks come each 60 s: a watch without any for longer is dead."""
+
+# ---- the Lease ------------------------------------------------------------------------------------------
+LEASE_DURATION_S = 15
+LEASE_RENEW_EVERY_S = 4.0
+LEASE_DEADLINE_S = 10.0
+"""Not renewed for this long: nothing more is written. Less than the duration by more than one request may
+take, so that the old holder has stopped when the new one begins."""
+
+# ---- Events ---------------------------------------------------------------------------------------------
+EVENT_BURST = 10
+EVENT_REFILL_S = 60.0
+"""Events of one Pipeline at once, and one more each minute: a person reads them."""
+EVENT_SERIES_S = 600.0
+"""An Event said again within ten minutes is counted instead."""
+MAX_EVENT_NOTE_CHARS = 1024
+"""As events.k8s.io/v1 has it."""
+
+# ---- collectors -----------------------------------------------------------------------------------------
+MAX_SNAPSHOT_BYTES = 2 * MIB
+"""One snapshot: 64 workers with all windows take 200 KiB, and 24 sketches 300 KiB more."""
+STREAM_SILENT_S = 3.0
+"""A stream sends twice a second; one that says nothing for six times that is dead."""
+POLL_EVERY_S = 0.5
+"""As often as the stream would have sent."""
+POLL_TIMEOUT_S = 2.0
+POLLS_BEFORE_STREAM = 20
+"""A collector that refused the stream is polled for 10 s before it is asked for one again."""
+FEED_FIRST_RETRY_S = 0.2
+FEED_MAX_RETRY_S = 3.0
+"""A collector that starts should be heard soon: its pod waits to be counted."""
+
+# ---- the tick -------------------------------------------------------------------------------------------
+TICK_EVERY_S = 1.0
+"""Without any news a Pipeline is decided about once a second."""
+TICK_OVERDUE_S = 15.0
+"""The liveness probe fails when no tick has ended for this long."""
+STATUS_EVERY_S = 10.0
+"""Figures in a status that nobody decided on are written at most this often."""
+MAX_STATUS_DECISIONS = 10
+"""Last decisions in a status."""
+MAX_STATUS_TEXT_CHARS = 4096
+"""A sentence or a condition's message: Kubernetes allows 32,768."""
+MAX_MEMORY_CHARS = 256 * KIB
+"""The policy's memory of 32 stages takes 80 KiB; an object may have 1.5 MiB."""
+MEMORY_EVERY_S = 60.0
+"""What the policy has learned is written this often, and at each change of replicas."""
+MAX_START_MS = 1_800_000
+"""A pod that took longer to become ready tells of an outage, not of its start."""
+MIN_PUSHED_TICK_MS = 100
+"""Between two decisions on one Pipeline that pushed breaches ask for."""
+RECORD_EVERY_S = 60.0
+"""A decision that changes nothing is recorded this often, so that a replay has what it needs."""
+MAX_RECORD_FILE_BYTES = 256 * MIB
+"""A file of decision records; one more is kept beside it."""
+STATUS_AT_LEAST_APART_S = 1.0
+"""Between two writes of one status, whatever happens."""
+FAILED_TICK_APART_S = 1.0
+"""A Pipeline whose tick failed for a reason of ours is tried again after this."""
+SYNC_AT_LEAST_APART_MS = 20
+"""Between two looks at which pods and Pipelines there are: a rollout brings events by the hundred."""
+PATIENCE_FOR_CRD_S = 2.0
+"""Between two looks whether the CustomResourceDefinition is there yet."""
+MAX_NAMESPACES = 64
+"""Each has five watches and a Lease."""
+FAILED_WRITE_APART_S = 0.25
+"""Between two tries to write what was decided: a version that was too old is read again by then."""
+FIRST_SWEEP_AFTER_S = 5.0
+"""The watches have begun by then."""
+SCALE_TRIES = 4
+"""Versions of a StatefulSet that one write is tried on: a rollout changes it with each pod."""
+API_KEEP_ALIVE_S = 75.0
+"""An idle connection is kept for the next breach: a handshake then would cost it milliseconds."""
+
+assert MAX_LATENCY_SLAS <= product.MAX_SKETCHES
+assert LEASE_RENEW_EVERY_S < LEASE_DEADLINE_S < LEASE_DURATION_S
+assert WATCH_INACTIVITY_S < WATCH_SERVER_TIMEOUT_S

@@ -29,7 +29,8 @@ class Result(Struct, frozen=True, kw_only=True):
     asked for and `met` whether it is reached, both None for a figure that is only shown."""
 
     name: str
-    value: float
+    value: float | None
+    """None: it was not measured; `against` says why."""
     unit: str
     against: str
     ratio: float | None = None
@@ -64,6 +65,11 @@ def at_most(name: str, value: float, unit: str, target: float, against: str, pee
 def shown(name: str, value: float, unit: str, against: str, peer: float) -> Result:
     """A figure without a target."""
     return Result(name=name, value=_rounded(value), unit=unit, against=against, ratio=_rounded(value / peer))
+
+
+def skipped(name: str, unit: str, why: str) -> Result:
+    """A figure that could not be measured here, and why; its target is neither met nor missed."""
+    return Result(name=name, value=None, unit=unit, against=f"skipped: {why}")
 
 
 def bench_of(results: tuple[Result, ...]) -> Bench:

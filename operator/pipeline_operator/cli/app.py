@@ -15,9 +15,11 @@ EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
 
 COMMANDS: dict[str, str] = {
+    "run": "Watch Pipelines, decide, and scale their StatefulSets, until SIGTERM.",
+    "crd": "Print the CustomResourceDefinition of a Pipeline as YAML.",
     "replay": "Decide recorded decisions again, also under other settings.",
     "simulate": "Compare the policy with HPA, KEDA and Knative on traces of load.",
-    "bench": "Measure a decision of the policy.",
+    "bench": "Measure a decision of the policy, and a breach to its patch.",
 }
 """Name → short help: kept here so that `--help` imports no command. A test holds both texts together."""
 
