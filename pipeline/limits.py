@@ -200,7 +200,7 @@ MAX_SCOPE_TIME_US = 31_536_000 * 10**6
 """Window, spacing and cooldown of a scope: a year, as everywhere."""
 SCOPE_ANSWERS_A_KEY = 1024
 """Answers remembered of a key: four times the messages of one key that can be in flight."""
-SCOPES_TIMEOUT_S = 0.25
+SCOPES_TIMEOUT_MS = 250
 """An agent that waits for its scope store twice this long still answers heartbeats in time."""
 SCOPES_PAUSE_MS = 1000
 """A scope store that gave no answer is asked again after this long."""
