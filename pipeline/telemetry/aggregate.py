@@ -44,7 +44,7 @@ _FLOW_THROTTLED, _OUTCOME = int(EventID.FLOW_THROTTLED), int(EventID.OUTCOME)
 _UNKNOWN_SERIES, _OUT_OF_RANGE, _TOO_MANY = -1, -2, -3
 _ID_BITS = 13
 _SUBJECT_MASK = (1 << CORRELATION_SHIFT) - 1
-"""Event, kind and flags. As a number they are an event id exactly when the entry is a DURATION without flags."""
+"""Event, kind and flags: as a number an event id exactly when the entry is a DURATION without flags."""
 
 assert LAST_OWN_ID < 1 << _ID_BITS
 
@@ -87,7 +87,7 @@ class Aggregate:
         _note_signs(entries, spans, now_ns)
         subjects = entries[:, 2] & _SUBJECT_MASK
         weights = rows = None
-        if not 0 < subjects.min() or subjects.max() > limits.MAX_EVENT_ID:  # else: durations, all of them
+        if not subjects.min() > 0 or subjects.max() > limits.MAX_EVENT_ID:  # else: durations, all of them
             kinds, ids = subjects >> KIND_SHIFT & KIND_MASK, subjects & EVENT_MASK
             weights = _note_by_source(entries, kinds, spans)
             durations = (kinds == DURATION) & (ids >= 1) & (ids <= limits.MAX_EVENT_ID)
@@ -99,7 +99,7 @@ class Aggregate:
                 self._fold_gauges(batch, np.flatnonzero(usable & (batch.kinds == GAUGE)))
             subjects, spans, entries = ids[rows], _cut(spans, rows), entries[rows]
             weights = None if weights is None else weights[rows]
-        elif not all([span.source.plain for span in spans]):
+        elif not all(span.source.plain for span in spans):
             weights = _note_by_source(entries, np.zeros(len(entries), dtype=np.int64), spans)
         if len(entries):
             self._fold_durations(entries, subjects, spans, weights, now_ns)

@@ -30,7 +30,7 @@ DRAFT_LIFE_NS = 10 * NS_PER_S
 """A draft that nobody holds for this long is what a killed writer left; making one takes milliseconds."""
 
 FOLDER_TICK_NS = 20 * NS_PER_MS
-"""A folder's time moves with the kernel's timer, 10 ms at most: a change may bear the time of one just seen."""
+"""A folder's time moves with the kernel's timer, every 10 ms at most: two changes may bear one time."""
 
 LOCK_ATTEMPTS = 5
 LOCK_PAUSE_S = 0.02

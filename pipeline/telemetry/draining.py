@@ -1,5 +1,8 @@
-"""Drains a collector on a timer, on a thread of its own: a thread that sleeps wakes for a third of what a timer
-of an event loop costs, and most of what an idle collector takes is waking."""
+"""Drains a collector on a timer, on a thread of its own.
+
+A sleeping thread wakes for a third of what a timer of an event loop costs, and most of what an idle collector
+takes is waking.
+"""
 
 from __future__ import annotations
 

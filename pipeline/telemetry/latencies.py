@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline import limits
 from pipeline.clock import NS_PER_S
-from pipeline.telemetry.sketch import BUCKETS, Ints, Sketch, bucket_of, quantiles
+from pipeline.telemetry.sketch import BUCKETS, Ints, Sketch, bucket_of, ranked
 from pipeline.telemetry.watch import Watch
 from pipeline.telemetry.windows import (
     SLOT_NS,
@@ -296,10 +296,11 @@ def figures_of(
     if not series:
         return NO_FIGURES
     rows = [view.row(one) for one in series]
-    found = quantiles(rows[0] if len(rows) == 1 else np.sum(rows, axis=0))
-    if found is None:
+    cumulated = (rows[0] if len(rows) == 1 else np.sum(rows, axis=0)).cumsum()
+    count = int(cumulated[-1])
+    if count <= 0:
         return NO_FIGURES
-    count = sum(int(row.sum()) for row in rows)
+    found = ranked(cumulated)
     minimum = min(int(extremes[0][one]) for one in series)
     maximum = max(int(extremes[1][one]) for one in series)
     p50, p95, p99, p99_9 = (min(max(value, minimum), maximum) for value in found.tolist())

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline import limits
 from pipeline.telemetry.sketch import BUCKETS, Ints
-from pipeline.telemetry.sla import SLAThreshold, least_count, surely_slow_from
+from pipeline.telemetry.sla import SLAThreshold, bucket_of_limit, least_count, surely_slow_from
 from pipeline.telemetry.windows import Indices
 
 _NEVER = np.iinfo(np.intp).max
@@ -30,6 +30,8 @@ class Subject(NamedTuple):
     series: list[int]
     groups: list[str]
     pairs: list[int]
+    cut: list[int]
+    """Of each series the cell that the limit cuts through: its calls are perhaps too slow."""
 
 
 class Watch:
@@ -58,12 +60,14 @@ class Watch:
             subject = self.subjects.get(threshold)
             if subject is None:
                 hundredths = threshold.hundredths
-                subject = Subject(threshold, hundredths, least_count(hundredths), [], [], [])
+                subject = Subject(threshold, hundredths, least_count(hundredths), [], [], [], [])
                 self.subjects[threshold] = subject
             subject.series.append(series)
             subject.groups.append(group)
             subject.pairs.append(len(self))
             first = series * BUCKETS + surely_slow_from(threshold.limit_ns)
+            if (cut := series * BUCKETS + bucket_of_limit(threshold.limit_ns)) < first:
+                subject.cut.append(cut)
             self._slow_from[series] = min(first, self._slow_from[series])
             self._firsts = np.append(self._firsts, first)
             self._ends = np.append(self._ends, (series + 1) * BUCKETS)
