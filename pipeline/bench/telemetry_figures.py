@@ -105,8 +105,8 @@ def fold_per_s(batch: int) -> float:
 
 
 def percentile_speed() -> tuple[float, float]:
-    """(values a second into a sketch and out as four percentiles, times the speed of numpy.percentile), by processor
-    time, in turns, the best of each."""
+    """(values a second into a sketch and out as four percentiles, times the speed of numpy.percentile), by
+    processor time, in turns, the best of each."""
     values = np.random.default_rng(1).lognormal(12, 1, 1_000_000).astype(np.int64)
     ours, theirs = 1e9, 1e9
     for _ in range(REPEATS):

@@ -28,6 +28,8 @@ ABOVE_TARGET, STEP_UP, STEP_DOWN, LOWEST_SHARE = 1.06, 1.25, 0.7, 0.1
 WRITERS_LIMIT = 0.97
 """A writer that reaches less of its rate was kept from it."""
 ATTEMPTS = 4
+SEARCH_S = 40.0
+"""After so long the search takes larger steps."""
 SETTLE_S = 1.5
 CPU_S = 3.0
 STRETCHES = 3
@@ -116,13 +118,15 @@ def lossless(writer: str, target: float) -> float:
     """
     best = 0.0
     rate = target * ABOVE_TARGET
-    while reached := _best_flood(writer, rate):
+    patience = time.monotonic() + SEARCH_S
+    while (reached := _best_flood(writer, rate)) and time.monotonic() < patience:
         best = max(best, reached)
         if reached < WRITERS_LIMIT * rate:  # the writer itself cannot go faster here
             return best
         rate *= STEP_UP
+    best = max(best, reached)
     while not best and rate > target * LOWEST_SHARE:
-        rate *= STEP_DOWN
+        rate *= STEP_DOWN if time.monotonic() < patience else STEP_DOWN**3
         best = _best_flood(writer, rate)
     return best
 

@@ -118,8 +118,8 @@ class RingReader:
 
     @property
     def heartbeat_ns(self) -> int:
-        """CLOCK_MONOTONIC of the writer's last heartbeat."""
-        return self._words[layout.HEARTBEAT]
+        """CLOCK_MONOTONIC of the writer's last heartbeat; 0 when the file was cut short."""
+        return 0 if self._is_short() else self._words[layout.HEARTBEAT]
 
     @property
     def closed(self) -> bool:
@@ -133,8 +133,14 @@ class RingReader:
 
     @property
     def filling(self) -> bool:
-        """More than a quarter full."""
-        return self._words[layout.HEAD] - self._tail > self._quarter
+        """More than a quarter full, or cut short: it should be looked at.
+
+        Read from the file, not from the mapping, which would need a look at the file's size first.
+        """
+        if self._fd == -1:
+            return self.waiting > self._quarter
+        head = os.pread(self._fd, layout.WORD_BYTES, layout.HEAD_BYTE)
+        return len(head) < layout.WORD_BYTES or int.from_bytes(head, "little") - self._tail > self._quarter
 
     @property
     def tail(self) -> int:
