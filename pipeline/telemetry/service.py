@@ -51,25 +51,25 @@ class CollectorPages:
         """Held by whoever reads or drains the collector."""
         self._clock = SystemClock()
         self._drained_ns = self._clock.monotonic_ns()
-        self._snapshot: bytes | None = None
+        self._snapshots: dict[frozenset[str], bytes] = {}
 
     def drained(self) -> None:
         """Something may have changed."""
         self._drained_ns = self._clock.monotonic_ns()
-        self._snapshot = None
+        self._snapshots.clear()
 
     def metrics(self) -> bytes:
         with self.lock:
             return render(self._collector, self._clock.monotonic_ns())
 
-    def snapshot(self) -> bytes:
+    def snapshot(self, sketches: frozenset[str] = frozenset()) -> bytes:
         with self.lock:
-            if self._snapshot is None:
+            if sketches not in self._snapshots:
                 clock = self._clock
-                self._snapshot = encode_snapshot(
-                    build_snapshot(self._collector, clock.monotonic_ns(), clock.wall_us())
+                self._snapshots[sketches] = encode_snapshot(
+                    build_snapshot(self._collector, clock.monotonic_ns(), clock.wall_us(), sketches)
                 )
-            return self._snapshot
+            return self._snapshots[sketches]
 
     def health(self) -> tuple[bool, bytes]:
         silent_ns = self._clock.monotonic_ns() - self._drained_ns
@@ -139,11 +139,20 @@ class _Feed:
         now_ns = SystemClock().monotonic_ns()
         if breaches or now_ns >= self._due_ns:
             self._due_ns = now_ns + STREAM_EVERY_NS
-            self._give(snapshot=self._pages.snapshot())
+            for wish in self._hub.wishes():
+                self._give(snapshot=self._pages.snapshot(wish), sketches=wish)
 
-    def _give(self, **what: bytes) -> None:
+    def _give(
+        self,
+        *,
+        snapshot: bytes | None = None,
+        breach: bytes | None = None,
+        sketches: frozenset[str] | None = None,
+    ) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop has ended
-            self._loop.call_soon_threadsafe(lambda: self._hub.give(**what))
+            self._loop.call_soon_threadsafe(
+                lambda: self._hub.give(snapshot=snapshot, breach=breach, sketches=sketches)
+            )
 
 
 async def _serve(
