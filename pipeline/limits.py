@@ -203,6 +203,8 @@ POSTGRES_PAUSE_MAX_MS = 500
 MAX_FEED_CLIENTS = 1024
 """WebSocket clients: each costs a socket, 64 KiB of its buffer and a tenth of a millisecond a row."""
 MAX_FEED_CONNECTIONS = 4096
+FEED_SEND_BUFFER_BYTES = 128 * KIB
+"""Of each client's socket: by the kernel's own measure megabytes could wait there for one that sleeps."""
 MIN_FEED_HEARTBEAT_MS = 100
 MAX_FEED_FILTERS = 64
 """Keys or outcomes that one client asks for."""

@@ -6,31 +6,16 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import NamedTuple
 
 from pipeline import limits
+from pipeline.config.check_feed import check_feed
+from pipeline.config.fault import Fault
 from pipeline.config.schema import Config, Hmac, Instrument, Source, Strategy, Trading
 
 MAX_DEVIATIONS = 100
 """A close is never further from its mean than √(n − 1) deviations, 31.6 of 1,000 bars."""
 PORT_STRIDE = 10
 """The k-th worker of a stage listens on its port + 10·k."""
-
-
-class Fault(NamedTuple):
-    """One line, and the keys whose values it is about; without any, the key that the line begins with."""
-
-    text: str
-    keys: tuple[str, ...] = ()
-
-    def involves(self, dropped: str) -> bool:
-        """Whether `dropped`, a key or a section, is one of the keys, holds one or is inside one."""
-        keys = self.keys or (re.split(r":? ", self.text, maxsplit=1)[0],)
-        return any(_inside(key, dropped) or _inside(dropped, key) for key in keys)
-
-
-def _inside(key: str, section: str) -> bool:
-    return key == section or key.startswith((section + ".", section + "["))
 
 
 def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
@@ -49,7 +34,7 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
         *_trading(config),
         *_sources(config),
         *map(Fault, _tls(config)),
-        *_feed(config),
+        *check_feed(config),
     )
     gone = tuple(dropped)
     return [fault.text for fault in found if not any(map(fault.involves, gone))]
@@ -375,37 +360,3 @@ def _tls(config: Config) -> Iterator[str]:
     gateway = config.gateway
     if bool(gateway.tls_cert_file) != bool(gateway.tls_key_file):
         yield "gateway.tls_cert_file, gateway.tls_key_file: one without the other; TLS needs both"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _feed(config: Config) -> Iterator[Fault]:
-    feed = config.feed
-    named = {
-        "feed.read_token_files": feed.read_token_files,
-        "feed.read_token_env": feed.read_token_env,
-        "feed.control_token_files": feed.control_token_files,
-        "feed.control_token_env": feed.control_token_env,
-    }
-    if feed.enabled and not is_loopback(feed.host) and not any(named.values()):
-        yield Fault(
-            f"feed.host = {feed.host!r}: beyond loopback it needs a token, in feed.read_token_files or "
-            "feed.read_token_env, for it shows every trade",
-            ("feed.host", *named),
-        )
-    for role in ("read", "control"):
-        keys = (f"feed.{role}_token_files", f"feed.{role}_token_env")
-        count = sum(len(named[key]) for key in keys)
-        if count > limits.MAX_SECRETS_A_SOURCE:
-            yield Fault(f"feed: {count} {role} tokens; the limit is {limits.MAX_SECRETS_A_SOURCE}", keys)
-    for index, origin in enumerate(feed.allow_origins):
-        if not re.fullmatch(r"https?://[^/\s?#]+", origin):
-            yield Fault(f"feed.allow_origins[{index}] = {origin!r}: expected http(s)://HOST or …://HOST:PORT")
