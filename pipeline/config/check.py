@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from pipeline import limits
 from pipeline.config.check_feed import check_feed
+from pipeline.config.check_links import check_links
 from pipeline.config.fault import Fault
 from pipeline.config.schema import Config, Hmac, Instrument, Source, Strategy, Trading
 
@@ -25,7 +26,7 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
     one of them is not known, and not reported.
     """
     found = (
-        *_links(config),
+        *check_links(config),
         *_journal(config),
         *_stages(config),
         *map(Fault, _space(config)),
@@ -38,22 +39,6 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
     )
     gone = tuple(dropped)
     return [fault.text for fault in found if not any(map(fault.involves, gone))]
-
-
-def _links(config: Config) -> Iterator[Fault]:
-    links = config.links
-    if links.depth > links.credit // limits.KEY_SHARE:
-        yield Fault(
-            f"links.depth = {links.depth}: at most a quarter of links.credit "
-            f"({links.credit // limits.KEY_SHARE}), so that one key never fills a link",
-            ("links.depth", "links.credit"),
-        )
-    if links.dead_after_ms < 3 * links.heartbeat_ms:
-        yield Fault(
-            f"links.dead_after_ms = {links.dead_after_ms}: at least 3 × links.heartbeat_ms "
-            f"({3 * links.heartbeat_ms}), or one late heartbeat kills a link",
-            ("links.dead_after_ms", "links.heartbeat_ms"),
-        )
 
 
 def _journal(config: Config) -> Iterator[Fault]:
@@ -77,12 +62,23 @@ def _journal(config: Config) -> Iterator[Fault]:
 def _stages(config: Config) -> Iterator[Fault]:
     throttles = enumerate(config.trading.throttles)
     wide = [(index, one.name) for index, one in throttles if one.per in ("strategy", "global")]
-    if wide and config.agent.workers > 1:
+    if wide and config.agent.workers > 1 and config.agent.scopes == "memory":
         index, name = wide[0]
         yield Fault(
             f"agent.workers = {config.agent.workers}: throttle {name} counts over all symbols, in the "
-            "memory of one agent; allowed: 1",
-            ("agent.workers", f"trading.throttles[{index}].per", f"trading.throttles[{index}].name"),
+            "memory of one agent; allowed: 1, or agent.scopes = redis",
+            (
+                "agent.workers",
+                "agent.scopes",
+                f"trading.throttles[{index}].per",
+                f"trading.throttles[{index}].name",
+            ),
+        )
+    counted = [one.name for one in config.trading.throttles if one.per != "strategy_and_symbol"]
+    if len(counted) > limits.MAX_CLAIMS:
+        yield Fault(
+            f"trading.throttles: {len(counted)} count more than a strategy in a symbol; the limit is "
+            f"{limits.MAX_CLAIMS}, the scopes that one entry may claim"
         )
     if config.audit.workers > 1 and config.audit.engine == "sqlite":
         yield Fault(

@@ -144,6 +144,13 @@ class Links(Section, frozen=True):
     """A peer silent for this long is dead; at least 3 heartbeats."""
     ask_again_ms: Annotated[int, Meta(ge=10, le=10_000)] = 200
     """`STATE?` is repeated after this long without an answer."""
+    curve: Literal["auto", "on", "off"] = "auto"
+    """Encrypted, and only for peers with a key. `auto`: where a key is named, which it must be off loopback;
+    `off` opts out of that."""
+    key_file: str = ""
+    """The links' keys, made by `ringline keys links FILE`: the same file for every worker."""
+    key_env: str = ""
+    """An environment variable with the text of a key file, where there is no file."""
 
 
 class Agent(Section, frozen=True):
@@ -152,6 +159,15 @@ class Agent(Section, frozen=True):
     workers: Workers = 1
     max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
     """States kept in memory; colder keys are forgotten and asked for again."""
+    scopes: Literal["memory", "redis"] = "memory"
+    """Where throttles that count over several symbols are counted: `memory` serves one agent and forgets with
+    it; `redis` needs a server and the extra `ringline[redis]`, and serves any number."""
+    scopes_url_file: str = ""
+    """A file with the URL of the Redis server, which may hold a password; beats `scopes_url_env`."""
+    scopes_url_env: Annotated[str, Meta(min_length=1)] = "RINGLINE_SCOPES_URL"
+    """The environment variable with the URL, such as `redis://:PASSWORD@host:6379/0`."""
+    scopes_prefix: Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{1,64}(?!\n)$")] = "ringline"
+    """Of all keys on that server: one pipeline a prefix."""
 
 
 class Exec(Section, frozen=True):
@@ -304,7 +320,7 @@ class Throttle(Section, frozen=True):
     scope: Scope = Scope()
     per: Literal["strategy_and_symbol", "symbol", "strategy", "global"] = "strategy_and_symbol"
     """What shares one count: all strategies of a symbol, a strategy in all symbols, or everything. Notionals
-    of symbols with other scales are counted as they are written, so they should be in one currency."""
+    of all symbols add up as they are written, so they should be in one currency."""
     overrides: tuple[Override, ...] = ()
 
 

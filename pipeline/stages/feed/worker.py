@@ -54,8 +54,10 @@ def run_feed(config: Config, ready: Callable[[], None], stop: Stop) -> int:
 
 
 def renderer(config: Config) -> Render:
-    """Rows as JSON, with amounts in the decimals of `config`'s instruments. A row whose event, decision or fills
-    this version cannot read is told as far as it can: it must not end the feed for all that follow."""
+    """Rows as JSON, with amounts in the decimals of `config`'s instruments.
+
+    A row that this version cannot read is told as far as it can: it must not end the feed for the others.
+    """
     instruments = Instruments(config.trading)
 
     def render(row: AuditRow) -> str:
