@@ -132,6 +132,19 @@ KEY_SHARE = 4
 """A key may hold at most a quarter of a link's credit, so a hot key never starves the others."""
 MAX_WORKERS = 64
 """Workers of one stage on one machine; port + 10·k must stay below 65,536 and clear of other stages."""
+MAX_VENUE_LATENCY_MS = 10_000
+"""A simulated venue's answer time; slower ones are simulated as well by this."""
+MAX_VENUE_CONCURRENCY = 4096
+"""Orders at a simulated venue at a time: as many as a link's credit can have in flight."""
+MAX_REPLICAS = 64
+"""Replicas of one stage that senders look for: each is a name to look up every second by every sender."""
+LOOK_AHEAD = 4
+"""Absent replicas in a row after which no further ones are looked for: a new one appears within seconds even
+so, and an idle pipeline asks the name server little."""
+LOOK_ALL_EVERY = 10
+"""Every so many looks all names are asked for: a gap may be wider than LOOK_AHEAD while pods are pending."""
+MAX_HEALTH_CONNECTIONS = 8
+"""Probes answered at a time; the kubelet has one or two open, and each gets one answer."""
 DEATHS_UNTIL_DEAD_LETTER = 3
 """Distinct deaths on one event before it is given up: one is an accident, two a coincidence."""
 MAX_BACKOFF_MS = 200

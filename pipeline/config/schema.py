@@ -13,78 +13,26 @@ from msgspec import Meta
 
 from pipeline import limits
 from pipeline.config.feed import Feed
-from pipeline.config.section import Host, Port, Section
+from pipeline.config.section import (
+    HealthPort,
+    Host,
+    MembersBy,
+    Port,
+    PositiveSeconds,
+    Replicas,
+    Section,
+    Service,
+    Workers,
+)
+from pipeline.config.sources import Hmac as Hmac
+from pipeline.config.sources import RateLimit as RateLimit
+from pipeline.config.sources import Source as Source
+from pipeline.config.sources import TradingView as TradingView
 from pipeline.text import DecimalText, NameText, SymbolText
-
-Workers = Annotated[int, Meta(ge=1, le=limits.MAX_WORKERS)]
-PositiveSeconds = Annotated[int, Meta(ge=1, le=31_536_000)]
-
 
 _DAY = "(mon|tue|wed|thu|fri|sat|sun)"
 _CLOCK = "(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)"
 SESSION = rf"^(({_DAY}-{_DAY} )?{_CLOCK}-{_CLOCK})?(?!\n)$"
-
-
-HeaderName = Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}(?!\n)$")]
-
-
-class Hmac(Section, frozen=True):
-    """How a sender of profile `hmac` signs. Header names in lower case."""
-
-    signature_header: HeaderName = "x-signature"
-    id_header: HeaderName = "idempotency-key"
-    """Identifies the event; a repeat within `journal.retention_s` replays the first answer."""
-    timestamp_header: HeaderName = ""
-    """Whole seconds since 1970; checked against `tolerance_s`. Empty: the sender gives none."""
-    digest: Literal["sha256", "sha384", "sha512"] = "sha256"
-    encoding: Literal["hex", "base64"] = "hex"
-    prefix: Annotated[str, Meta(max_length=32)] = ""
-    """Before the encoded digest, such as `sha256=`."""
-    signed: Annotated[str, Meta(max_length=128)] = ""
-    """What is signed: text around {id}, {timestamp} and, last, {body}. Empty: `{timestamp}.{body}` with a
-    timestamp header, else `{body}`."""
-
-
-class TradingView(Section, frozen=True):
-    """What a sender of profile `tradingview` puts into its alerts."""
-
-    token_member: NameText = "token"  # noqa: S105 - a name
-    """The member that holds the body token; it is taken out before anything is kept."""
-    token_files: tuple[str, ...] = ()
-    token_env: tuple[str, ...] = ()
-    """Files and environment variables with a body token each; none: no body token is asked for."""
-
-
-class RateLimit(Section, frozen=True):
-    """How often a source may post; a batch counts each of its events."""
-
-    events: Annotated[int, Meta(ge=0, le=limits.MAX_RATE)] = 0
-    """A `period_s`, on average; 0: no limit."""
-    period_s: Annotated[int, Meta(ge=1, le=86_400)] = 1
-    burst: Annotated[int, Meta(ge=0, le=limits.MAX_RATE)] = 0
-    """At once; 0: as many as `events`."""
-
-
-class Source(Section, frozen=True):
-    """A sender of webhooks: `POST /webhook/{name}`, for `tradingview` `POST /webhook/{name}/{path token}`."""
-
-    profile: Literal["standard", "github", "tradingview", "hmac"] = "standard"
-    secret_files: tuple[str, ...] = ()
-    """Files with one secret each (`standard`: `whsec_…`; `tradingview`: the path token); all are accepted, so
-    a secret can be rotated. Empty together with `secret_env`: one is generated in
-    `data_dir/secrets/NAME.whsec` on the first start."""
-    secret_env: tuple[str, ...] = ()
-    """Environment variables that hold a secret each."""
-    tolerance_s: Annotated[int, Meta(ge=1, le=3600)] = limits.DEFAULT_TOLERANCE_S
-    idempotency_key: Literal["ignored", "accepted", "required"] = "ignored"
-    """Whether the header `Idempotency-Key` identifies the event in place of what its profile says."""
-    allow_from: tuple[str, ...] = ()
-    """Addresses and networks that may post. Empty: all; for `tradingview` the four it publishes."""
-    trusted_proxies: tuple[str, ...] = ()
-    """Addresses and networks whose `X-Forwarded-For` is believed."""
-    rate_limit: RateLimit = RateLimit()
-    hmac: Hmac = Hmac()
-    tradingview: TradingView = TradingView()
 
 
 class Breaker(Section, frozen=True):
@@ -155,8 +103,20 @@ class Links(Section, frozen=True):
 
 class Agent(Section, frozen=True):
     host: Host = "127.0.0.1"
+    """Where its workers listen; with members `local` also where the others reach them."""
     port: Port = 8002
+    """Of a replica's first worker; the k-th from 0 listens on port + 10·k."""
     workers: Workers = 1
+    """On this machine; with members `dns` in each replica."""
+    members: MembersBy = "local"
+    """How the others find them: `local` on this machine, `dns` replica by replica as the pods of a
+    StatefulSet, `NAME-0.SERVICE`, `NAME-1.SERVICE` and so on, looked up each second."""
+    service: Service = "ringline-agent"
+    """For members `dns`: the headless service; pods are named by its first label and their ordinal."""
+    max_replicas: Replicas = 16
+    """For members `dns`: replicas that are looked for."""
+    health_port: HealthPort = 0
+    """The k-th worker answers `/healthz` and `/readyz` on health_port + 10·k; 0: nowhere."""
     max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
     """States kept in memory; colder keys are forgotten and asked for again."""
     scopes: Literal["memory", "redis"] = "memory"
@@ -174,8 +134,16 @@ class Exec(Section, frozen=True):
     host: Host = "127.0.0.1"
     port: Port = 8004
     workers: Workers = 1
+    members: MembersBy = "local"
+    service: Service = "ringline-exec"
+    max_replicas: Replicas = 16
+    health_port: HealthPort = 0
     max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
     fill_policy: Literal["next_open", "signal_price", "worst_of_bar"] = "next_open"
+    venue_latency_ms: Annotated[int, Meta(ge=0, le=limits.MAX_VENUE_LATENCY_MS)] = 0
+    """A simulated venue's answer time to every order; 0: it answers at once."""
+    venue_concurrency: Annotated[int, Meta(ge=1, le=limits.MAX_VENUE_CONCURRENCY)] = 4
+    """Orders that the simulated venue takes at a time from one worker; of one key only one."""
     commission_bps: DecimalText = "1"
     """Commission in basis points of a fill's notional."""
     slippage_bps: DecimalText = "0"
@@ -188,6 +156,10 @@ class Audit(Section, frozen=True):
     host: Host = "127.0.0.1"
     port: Port = 8005
     workers: Workers = 1
+    members: MembersBy = "local"
+    service: Service = "ringline-audit"
+    max_replicas: Replicas = 16
+    health_port: HealthPort = 0
     engine: Literal["sqlite", "postgres"] = "sqlite"
     """`postgres` needs a server and the extra `ringline[postgres]`; then several workers keep one chain."""
     dsn_file: str = ""

@@ -8,7 +8,7 @@ from pipeline.delivery import ORIGIN, Delivery, Tail, exec_digest
 from pipeline.messages import decode_decision, decode_event, decode_fills, encode
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.recorder import Recorder
-from pipeline.trading.exec import ExecLogic
+from pipeline.trading.exec import ExecLogic, placed
 from pipeline.trading.fill_register import FillRegister
 from pipeline.transport.settings import correlation_of
 
@@ -27,6 +27,7 @@ class ExecSteps:
         self._state_every = state_every
         self._start = recorder.start
         self._end = recorder.end
+        self._answered_after_ns = 0
 
     def origin(self, key: str) -> State:
         return self._logic.origin(key), ORIGIN, ORIGIN
@@ -45,6 +46,14 @@ class ExecSteps:
     def fits(self, state: State, delivery: Delivery) -> bool:
         return delivery.a_prev == state[2]
 
+    def orders(self, delivery: Delivery) -> bool:
+        """Whether its decision orders anything, so that a venue has to answer."""
+        return delivery.live and bool(placed(decode_decision(delivery.decision), delivery.key_seq))
+
+    def answered(self, after_ns: int) -> None:
+        """A venue took so long for what is stepped next: its fill took that long."""
+        self._answered_after_ns = after_ns
+
     def step(self, state: State, delivery: Delivery) -> State:
         inner, x_prev, _ = state
         started_ns = self._start(FILL_GENERATION, correlation := correlation_of(delivery.event_id))
@@ -56,5 +65,6 @@ class ExecSteps:
         delivery.x = exec_digest(x_prev, delivery.key_seq, delivery.a, delivery.fills)
         if delivery.key_seq % self._state_every == 0:
             delivery.exec_state = self._logic.encode(inner)
-        self._end(FILL_GENERATION, started_ns, correlation)
+        self._end(FILL_GENERATION, started_ns - self._answered_after_ns, correlation)
+        self._answered_after_ns = 0
         return inner, delivery.x, delivery.a

@@ -18,7 +18,6 @@ from pipeline.transport.sockets import FROM_DOWN, FROM_UP, Sockets, frame_of
 WORK_A_TURN = 64
 """Messages handled between two looks at the network: keeps acknowledgements flowing under load. Audit, which
 commits them together, takes a whole batch."""
-LOOK_UP_NS = NS_PER_S
 
 
 class Node(Protocol):
@@ -36,6 +35,10 @@ class Node(Protocol):
 
     @property
     def drained(self) -> bool: ...
+
+    @property
+    def due_ns(self) -> int | None:
+        """When there will be work to do though nothing arrives; None: never."""
 
 
 class Downstream(Protocol):
@@ -92,7 +95,7 @@ class Loop:
     def run(self) -> None:
         self._sockets.watch_descriptor(self._stop.fd)
         leave_by_ns: int | None = None
-        beat_ns = look_ns = report_ns = 0
+        beat_ns = report_ns = 0
         more = False
         while True:
             now_ns = self._clock.monotonic_ns()
@@ -104,17 +107,18 @@ class Loop:
                 elif self._node.drained or now_ns > leave_by_ns:
                     self._sockets.carry_out(self._node.take(now_ns))
                     return
-            if now_ns >= look_ns:
-                look_ns = now_ns + LOOK_UP_NS
-                self._look_up()
             if now_ns >= beat_ns:
                 # On whole multiples, as reports are: what is due together costs one awakening.
                 beat_ns = (now_ns // self._timing.heartbeat_ns + 1) * self._timing.heartbeat_ns
+                self._look_up()
                 self._node.tick(now_ns)
             if self._every is not None:
                 report_ns = self._every(now_ns)
             self._sockets.carry_out(self._node.take(self._clock.monotonic_ns()))
             due_ns = min(beat_ns, report_ns) if self._every else beat_ns
+            node_ns = self._node.due_ns
+            if node_ns is not None:
+                due_ns = min(due_ns, node_ns)
             wait_ms = 0 if more else max(0, -(-(due_ns - self._clock.monotonic_ns()) // NS_PER_MS))
             if leave_by_ns is not None:
                 wait_ms = min(wait_ms, 5)

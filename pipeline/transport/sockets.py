@@ -69,6 +69,8 @@ class Sockets:
         self._router: zmq.Socket[bytes] | None = None
         self._links: dict[ToDown, zmq.Socket[bytes]] = {}
         self._asks: dict[int, zmq.Socket[bytes]] = {}
+        self._asked_at: dict[int, str] = {}
+        """Where the way of each audit leads."""
         self.poller = zmq.Poller()
         self._kinds: dict[zmq.Socket[bytes], tuple[int, int]] = {}
         self._watch: Callable[[int], None] | None = None
@@ -183,12 +185,18 @@ class Sockets:
             self._drop(self._asks.pop(ordinal))
             self._unheard[ordinal] = 1
         where = self._audits.endpoints().get(ordinal)
+        way = self._asks.get(ordinal)
+        if way is not None and (where is None or where == self._asked_at[ordinal]):
+            return way
         if where is None:
             return None
+        # A question has no session that would end: an audit that moved would never be asked again.
+        self._drop(self._asks.pop(ordinal, None))
         way = self._socket(zmq.DEALER, FROM_ASK, ordinal)
         way.setsockopt(zmq.ROUTING_ID, f"{self._name}/{self._boot:x}/ask".encode())
         self._dial(way, peer, where)
         self._asks[ordinal] = way
+        self._asked_at[ordinal] = where
         return way
 
     def _drop(self, socket: zmq.Socket[bytes] | None) -> None:
