@@ -5,6 +5,7 @@ A record is the event's number (64 bits) and a status (16 bits): SENT before it 
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +23,10 @@ _DTYPE = np.dtype([("id", "<u8"), ("status", "<u2")])
 
 
 class Ledger:
-    """The facts of one generator process. Buffered: `flush` writes what came since the last one."""
+    """The facts of one generator process. Buffered: `flush` writes what came since the last one.
+
+    On a full disk, which may be the very one that is tested, they stay in memory until there is space.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
@@ -32,9 +36,12 @@ class Ledger:
         self._buffer += _RECORD.pack(number, status)
 
     def flush(self) -> None:
-        if self._buffer:
-            self._file.write(self._buffer)
-            self._buffer.clear()
+        try:
+            while self._buffer:
+                del self._buffer[: self._file.write(self._buffer)]
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
 
     def close(self) -> None:
         self.flush()

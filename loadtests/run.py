@@ -6,6 +6,7 @@ ends in a report of what was measured until then, and no process of its own is l
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -157,11 +158,20 @@ class Test:
         )  # fmt: skip
         verdicts = judge(facts, self.gates)
         report = make_report(self.task, facts, verdicts, self._collected, self._samples, self._started_s)
-        write(report, self._folder)
+        self._write(report)
         for file in self._folder.glob(f"*{SUFFIX}"):
             if report.ok:  # of a failed test they are evidence
                 file.unlink()
         return report
+
+    def _write(self, report: Report) -> None:
+        """Where the test is; on a full disk where temporary files are."""
+        try:
+            write(report, self._folder)
+        except OSError as error:
+            elsewhere = Path(tempfile.mkdtemp(prefix="ringline-loadtest-"))
+            self._say(f"{self._folder}: {error.strerror}; the report is in {elsewhere}")
+            write(report, elsewhere)
 
     def _read_audit(self, drained: Drained) -> tuple[Audited | None, str]:
         if not self.task.data_dir:
