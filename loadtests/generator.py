@@ -45,6 +45,10 @@ class Generator:
         if self.ledger is not None:
             self.ledger.flush()
 
+    def close(self) -> None:
+        if self.ledger is not None:
+            self.ledger.close()
+
 
 class Member:
     """One user's identity: its symbol, its numbers, its signatures."""

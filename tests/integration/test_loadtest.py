@@ -187,7 +187,9 @@ def test_a_disk_that_fills_is_told_by_the_rate_and_loses_nothing(tmp_path: Path)
             test.kill()
             test.wait()
         assert code in (1, 3), said(tmp_path)
-        assert verdicts(tmp_path)["accepted is audited"] == "met", report(tmp_path)["verdicts"]
+        red = [one["sentence"] for one in report(tmp_path)["verdicts"] if one["verdict"] == "violated"]
+        log = next(small.glob("*/pipeline.log")).read_text()
+        assert verdicts(tmp_path)["accepted is audited"] == "met", (red, log, said(tmp_path))
     finally:
         subprocess.run(("umount", "--lazy", str(small)), check=True)
 

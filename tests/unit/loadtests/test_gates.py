@@ -19,6 +19,11 @@ from pipeline.errors import ConfigError, MissingError
 GATES = Gates()
 
 
+def sure(mb_per_h: float) -> Slope:
+    value = mb_per_h * BYTES_A_S
+    return Slope(value, value, value, 40)
+
+
 def verdict(name: str, shape: str = "load", gates: Gates = GATES, **changes: Any) -> Verdict:
     found = [one for one in judge(good_facts(shape, **changes), gates) if one.name == name]
     assert len(found) == 1, f"{name}: {found}"
@@ -40,7 +45,7 @@ def test_good_facts_meet_every_gate() -> None:
         ("rate", "load", {"met": 881_999}),
         ("rate", "load", {"planned": 0.0}),
         ("throughput", "load", {"met": 719_000}),
-        ("leak agent-0", "load", {"processes": (replace(PROCESS, slope=Slope(*[11 * BYTES_A_S] * 3, 40)),)}),
+        ("leak agent-0", "load", {"processes": (replace(PROCESS, slope=sure(11)),)}),
         ("recovered", "spike", {"recovered_s": 6.0}),
         ("recovered", "spike", {"recovered_s": None}),
         ("drained", "load", {"drained_s": 10.5}),
@@ -62,7 +67,7 @@ def test_a_planted_fault_turns_its_gate_red(gate: str, shape: str, fault: dict[s
 
 
 def test_what_is_shed_is_no_error_but_is_missed_by_the_rate() -> None:
-    changes = {"met": 800_000, "shed": 100_000}
+    changes: dict[str, Any] = {"met": 800_000, "shed": 100_000}
     assert verdict("errors", **changes).verdict == "met"
     assert verdict("rate", **changes).verdict == "violated"
 
@@ -77,7 +82,7 @@ def test_a_leak_whose_interval_holds_the_limit_is_not_to_be_told() -> None:
 
 
 def test_a_leak_is_not_to_be_told_from_a_short_test() -> None:
-    short = replace(PROCESS, slope=Slope(*[99 * BYTES_A_S] * 3, 40), judged_s=60.0)
+    short = replace(PROCESS, slope=sure(99), judged_s=60.0)
     found = verdict("leak agent-0", processes=(short,))
     assert found.verdict == "unknown"
     assert "too short to tell" in found.sentence
