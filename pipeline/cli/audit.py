@@ -12,10 +12,10 @@ from pipeline import limits
 from pipeline.cli.audit_file import find_public_key, open_audit, read_checkpoint
 from pipeline.cli.output import print_json, print_json_line, print_table
 from pipeline.cli.session import json_option, with_config
-from pipeline.cli.story import Story, story_of
 from pipeline.config import Config
 from pipeline.errors import EXIT_NO, EXIT_OK
 from pipeline.messages import Outcome
+from pipeline.stages.story import Story, story_of
 from pipeline.storage.audit import VerifyReport
 from pipeline.trading.instruments import Instruments, microseconds
 

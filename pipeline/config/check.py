@@ -49,6 +49,7 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
         *_trading(config),
         *_sources(config),
         *map(Fault, _tls(config)),
+        *_feed(config),
     )
     gone = tuple(dropped)
     return [fault.text for fault in found if not any(map(fault.involves, gone))]
@@ -119,6 +120,8 @@ def _ports(config: Config) -> Iterator[Fault]:
     taken: dict[tuple[str, int], str] = {}
     claims = [("gateway.port", config.gateway.host, config.gateway.port, 1)]
     claims += [("telemetry.port", config.telemetry.host, config.telemetry.port, 1)]
+    if config.feed.enabled:
+        claims.append(("feed.port", config.feed.host, config.feed.port, 1))
     for name, stage in (("agent", config.agent), ("exec", config.exec), ("audit", config.audit)):
         claims.append((f"{name}.port", stage.host, stage.port, stage.workers))
     for name, host, first, count in claims:
@@ -372,3 +375,37 @@ def _tls(config: Config) -> Iterator[str]:
     gateway = config.gateway
     if bool(gateway.tls_cert_file) != bool(gateway.tls_key_file):
         yield "gateway.tls_cert_file, gateway.tls_key_file: one without the other; TLS needs both"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _feed(config: Config) -> Iterator[Fault]:
+    feed = config.feed
+    named = {
+        "feed.read_token_files": feed.read_token_files,
+        "feed.read_token_env": feed.read_token_env,
+        "feed.control_token_files": feed.control_token_files,
+        "feed.control_token_env": feed.control_token_env,
+    }
+    if feed.enabled and not is_loopback(feed.host) and not any(named.values()):
+        yield Fault(
+            f"feed.host = {feed.host!r}: beyond loopback it needs a token, in feed.read_token_files or "
+            "feed.read_token_env, for it shows every trade",
+            ("feed.host", *named),
+        )
+    for role in ("read", "control"):
+        keys = (f"feed.{role}_token_files", f"feed.{role}_token_env")
+        count = sum(len(named[key]) for key in keys)
+        if count > limits.MAX_SECRETS_A_SOURCE:
+            yield Fault(f"feed: {count} {role} tokens; the limit is {limits.MAX_SECRETS_A_SOURCE}", keys)
+    for index, origin in enumerate(feed.allow_origins):
+        if not re.fullmatch(r"https?://[^/\s?#]+", origin):
+            yield Fault(f"feed.allow_origins[{index}] = {origin!r}: expected http(s)://HOST or …://HOST:PORT")

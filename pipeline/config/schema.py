@@ -131,6 +131,9 @@ class Journal(Section, frozen=True):
     """The oldest unsettled event may be this old before new ones get 503: the pipeline behind is stuck."""
     retention_s: PositiveSeconds = 900
     """A repeat of a webhook-id within this time replays the first answer; must exceed 2 × tolerance."""
+    keep_settled_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 3600
+    """Settled events are kept this long, while the journal fills at most half of `max_bytes`: `audit
+    reconcile` sends them again to an audit that was restored from a backup."""
     expire_after_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 0
     """An event not yet dispatched after this long ends as `expired`; 0 switches expiry off."""
 
@@ -190,6 +193,42 @@ class Audit(Section, frozen=True):
     """The end of the chain is signed this often, into `data_dir/checkpoints`; 0 switches it off."""
     checkpoint_file: str = ""
     """The newest checkpoint is also written here: on a share it outlives whoever rewrites this machine."""
+    checkpoint_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+(/\S*)?)?$", max_length=2048)] = ""
+    """The newest checkpoint is also sent here by HTTP, with `Content-Type: text/plain`."""
+    checkpoint_method: Literal["PUT", "POST"] = "PUT"
+    checkpoint_token_file: str = ""
+    """A file with a bearer token for `checkpoint_url`; beats `checkpoint_token_env`."""
+    checkpoint_token_env: str = ""
+    """An environment variable with that token; with neither, no token is sent."""
+
+
+class Feed(Section, frozen=True):
+    """The audit over HTTP: queries and a live feed of settled rows."""
+
+    enabled: bool = True
+    host: Host = "127.0.0.1"
+    """Beyond loopback only with a token, for rows show every trade."""
+    port: Port = 8006
+    read_token_files: tuple[str, ...] = ()
+    read_token_env: tuple[str, ...] = ()
+    """Files and environment variables with a bearer token each that may read; all are accepted."""
+    control_token_files: tuple[str, ...] = ()
+    control_token_env: tuple[str, ...] = ()
+    """The same of those who may also change what trades."""
+    allow_origins: tuple[str, ...] = ()
+    """Web pages that a browser may read from, such as `https://desk.example`. Without tokens those served
+    from this machine may as well."""
+    max_clients: Annotated[int, Meta(ge=1, le=limits.MAX_FEED_CLIENTS)] = 64
+    """WebSocket clients at one time."""
+    max_connections: Annotated[int, Meta(ge=2, le=limits.MAX_FEED_CONNECTIONS)] = 256
+    """Connections of all kinds at one time."""
+    poll_ms: Annotated[int, Meta(ge=1, le=10_000)] = 50
+    """How often new rows are looked for, while there are clients, if no audit worker of this machine tells
+    of them."""
+    heartbeat_ms: Annotated[int, Meta(ge=limits.MIN_FEED_HEARTBEAT_MS, le=60_000)] = 5000
+    """A client that got no row for this long gets a heartbeat."""
+    stall_s: Annotated[int, Meta(ge=1, le=3600)] = 30
+    """A client that takes nothing for this long is cut; it can resume where it was."""
 
 
 class Space(Section, frozen=True):
@@ -362,6 +401,7 @@ class Config(Section, frozen=True):
     agent: Agent = Agent()
     exec: Exec = Exec()
     audit: Audit = Audit()
+    feed: Feed = Feed()
     space: Space = Space()
     telemetry: Telemetry = Telemetry()
     supervisor: Supervisor = Supervisor()

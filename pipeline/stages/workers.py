@@ -13,6 +13,7 @@ from pipeline.stages.appender import Appender
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.meter import LinkMeter
+from pipeline.stages.nudge import Nudge, nudge_name
 from pipeline.storage.audit.chain import Link
 from pipeline.storage.audit.checkpoints import (
     CheckpointWriter,
@@ -98,7 +99,9 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     hand = context.in_hand()
     store = open_store(config)
     checkpoints = _checkpoints(ordinal, config, lambda: store.chain)
-    appender = Appender(store, hand, context.recorder, context.clock.monotonic_ns)
+    nudge = Nudge(nudge_name(config))
+    told = nudge if config.feed.enabled else _nobody
+    appender = Appender(store, hand, context.recorder, context.clock.monotonic_ns, told)
     judge = Judge(
         context.name, context.boot, appender.append, store.tail, context.timing,
         batch=config.audit.batch, died_in_hand=hand.died[:2] if hand.died else None, meter=meter,
@@ -127,10 +130,15 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
             checkpoints.write()
     finally:
         sockets.close()
+        nudge.close()
         store.close()
         hand.close()
         context.recorder.close()
     return 0
+
+
+def _nobody() -> None:
+    """There is no feed to be told."""
 
 
 def _checkpoints(ordinal: int, config: Config, chain: Callable[[], Link]) -> CheckpointWriter | None:
