@@ -113,6 +113,9 @@ def make_facts(
         audited=audited,
         audit_fault=audit_fault,
         expects_audit=task.start,
+        reads=totals.reads,
+        read_errors=totals.read_errors,
+        gaps=totals.gaps,
     )
 
 

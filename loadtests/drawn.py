@@ -14,7 +14,7 @@ MEANINGS = {
     "naive": "from the actual send time (what most load tests report)",
     "accepted": "from the intended send time, events answered 202 alone",
     "loop_lag": "the generator's own event loop was late by",
-    "query": "a query of the audit",
+    "query": "a query of the audit, from its intended time",
     "feed": "a frame of the feed, from its send time",
 }
 PLOT_POINTS = 600

@@ -105,6 +105,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Why `audited` is None."""
     expects_audit: bool
     """Whether the audit must be readable from here."""
+    reads: int = 0
+    read_errors: int = 0
+    gaps: int = 0
+    """Rows that the reader of the feed missed."""
 
     @property
     def answered(self) -> int:

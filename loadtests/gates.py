@@ -52,6 +52,7 @@ def judge(facts: Facts, gates: Gates) -> tuple[Verdict, ...]:
         found.append(_recovered(facts, gates))
     found.append(_drained(facts, gates))
     found += _audit(facts)
+    found += _reading(facts, gates)
     return tuple(found)
 
 
@@ -266,6 +267,31 @@ def _duplicates(audited: Audited, examples: str) -> Verdict:
     )
     return Verdict(
         name="duplicates", verdict=_of(not audited.twice), sentence=sentence, value=audited.twice, limit=0
+    )
+
+
+def _reading(facts: Facts, gates: Gates) -> Iterator[Verdict]:
+    limit = gates.errors_percent
+    if not facts.reads:
+        sentence = "The audit's HTTP is not known here, so nobody read."
+        yield Verdict(name="reads", verdict="unknown", sentence=sentence, limit=limit, unit="%")
+        return
+    value = 100 * facts.read_errors / facts.reads
+    yield Verdict(
+        name="reads",
+        verdict=_of(value < limit or not facts.read_errors),
+        sentence=f"{facts.read_errors:,} of {facts.reads:,} queries and frames failed ({value:.3f} %); "
+        f"the limit is {limit:g} %.",
+        value=value,
+        limit=limit,
+        unit="%",
+    )
+    yield Verdict(
+        name="feed",
+        verdict=_of(not facts.gaps),
+        sentence=f"The reader of the feed missed {facts.gaps:,} rows.",
+        value=facts.gaps,
+        limit=0,
     )
 
 

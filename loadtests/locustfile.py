@@ -16,15 +16,33 @@ except ImportError:  # started from a checkout, whose root Locust does not look 
     import loadtests  # noqa: F401
 
 from loadtests import listeners  # noqa: F401 - joins itself to Locust's events
+from loadtests.readers import FeedReader, QueryUser
 from loadtests.table_shape import TableShape as _TableShape
-from loadtests.table_shape import chosen_shape
+from loadtests.table_shape import chosen_audit, chosen_shape
 from loadtests.users import Attacker, DuplicateSender, StreamTrader, Trader
 
 _shape = chosen_shape()
+_audit_url, _token = chosen_audit()
+
+if _audit_url:
+
+    class Feed(FeedReader):
+        """Of the audit that is known here."""
+
+        audit_url, token = _audit_url, _token
+
+    class Query(QueryUser):
+        """Of the audit that is known here."""
+
+        audit_url, token = _audit_url, _token
+
+
 if _shape is not None:
 
     class TableShape(_TableShape):
         """The shape that the environment chose."""
+
+        beside = 2 if _audit_url else 0
 
 
 if _shape is not None and _shape.open_model:

@@ -119,7 +119,8 @@ class Test:
                     raise MissingError(f"the generator was not ready within {limits.START_S:g} s")
                 continue
             self._ran_s = min(shape.duration_s, max(0.0, time.time() - self._started_s))
-            if dead_for_s(self._collected.ordered(), time.time()) >= limits.DEAD_S:
+            within = time.time() < self._started_s + shape.duration_s
+            if within and dead_for_s(self._collected.ordered(), time.time()) >= limits.DEAD_S:
                 raise MissingError(f"nothing was answered for {limits.DEAD_S} s: the pipeline is down")
             progress.tell(time.time() - self._started_s)
         if failure := generators.failure():

@@ -9,9 +9,17 @@ from pathlib import Path
 from locust import LoadTestShape
 
 from loadtests.generator import Generator
-from loadtests.names import SHAPE_VARIABLE, TASK_VARIABLE
+from loadtests.names import AUDIT_VARIABLE, SHAPE_VARIABLE, TASK_VARIABLE, TOKEN_VARIABLE
 from loadtests.shapes import Shape, shaped, users_at
-from loadtests.task import read_task, shape_of
+from loadtests.task import read_task, shape_of, token_of
+
+
+def chosen_audit() -> tuple[str, str]:
+    """The audit's HTTP and the token to read it with; empty: there is none."""
+    if file := os.environ.get(TASK_VARIABLE):
+        task = read_task(Path(file))
+        return task.audit_url, token_of(task)
+    return os.environ.get(AUDIT_VARIABLE, "").rstrip("/"), os.environ.get(TOKEN_VARIABLE, "")
 
 
 def chosen_shape() -> Shape | None:

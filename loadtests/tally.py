@@ -12,8 +12,10 @@ from loadtests import limits
 from pipeline.telemetry.sketch import Sketch
 
 INTENDED, NAIVE, ACCEPTED, LOOP_LAG = "intended", "naive", "accepted", "loop_lag"
+FEED, QUERY = "feed", "query"
 """Latencies: from the intended send time to the answer; from the actual one; the former of events answered
-202 alone; and how late the generator's own event loop was. All in ns."""
+202 alone; how late the generator's own event loop was; a feed's frame from its send time, a query from its
+intended one. All in ns."""
 
 
 class Moment(Struct, kw_only=True):
@@ -34,6 +36,11 @@ class Moment(Struct, kw_only=True):
     retries: int = 0
     given_up: int = 0
     """Events shed or unanswered whose retries are used up."""
+    reads: int = 0
+    """Queries and frames of the feed; not among the requests above."""
+    read_errors: int = 0
+    gaps: int = 0
+    """Rows that a reader of the feed missed."""
     statuses: dict[str, int] = {}
     faults: dict[str, int] = {}
     kinds: dict[str, int] = {}
@@ -42,6 +49,9 @@ class Moment(Struct, kw_only=True):
     @property
     def answered(self) -> int:
         return self.met + self.shed + self.errors
+
+
+_COUNTS = ("met", "shed", "errors", "retries", "given_up", "reads", "read_errors", "gaps")
 
 
 class Tally:
@@ -67,6 +77,16 @@ class Tally:
         self.turn(second)
         self._statuses[str(status)] += 1
         self._kinds[kind] += 1
+
+    def read(self, second: int, kind: str, *, fault: str = "", gaps: int = 0) -> None:
+        """Something that was read of the audit; `fault` says what went wrong."""
+        moment = self.turn(second)
+        moment.reads += 1
+        moment.gaps += gaps
+        self._kinds[kind] += 1
+        if fault:
+            moment.read_errors += 1
+            self.fault(fault)
 
     def fault(self, text: str) -> None:
         """Why something counts as an error; the many are told apart up to a bound."""
@@ -123,6 +143,9 @@ class Totals(Struct, kw_only=True):
     errors: int = 0
     retries: int = 0
     given_up: int = 0
+    reads: int = 0
+    read_errors: int = 0
+    gaps: int = 0
     statuses: Counter[str] = msgspec.field(default_factory=Counter)
     faults: Counter[str] = msgspec.field(default_factory=Counter)
     kinds: Counter[str] = msgspec.field(default_factory=Counter)
@@ -134,7 +157,7 @@ class Totals(Struct, kw_only=True):
 
     def add(self, moment: Moment) -> None:
         self.planned += moment.planned
-        for name in ("met", "shed", "errors", "retries", "given_up"):
+        for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(moment, name))
         for counter, more in (
             (self.statuses, moment.statuses),

@@ -45,8 +45,9 @@ class Task(Struct, frozen=True, kw_only=True):
     time_scale: float = 1.0
     rate: float | None = None
     gates_file: str = ""
-    reading_token_env: str = ""
-    """The environment variable with the token of a reader of queries and the feed."""
+    token_file: str = ""
+    token_env: str = ""
+    """Where the bearer token is that may read the audit's HTTP; neither: it asks for none."""
 
 
 def read_task(file: Path) -> Task:
@@ -57,6 +58,16 @@ def read_task(file: Path) -> Task:
         raise MissingError(f"task {file}: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UsageError(f"task {file}: {error}") from None
+
+
+def token_of(task: Task, environment: Mapping[str, str] = os.environ) -> str:
+    """The token of who reads the audit's HTTP; empty where none is asked for. Raises MissingError."""
+    if not task.token_file:
+        return environment.get(task.token_env, "")
+    try:
+        return Path(task.token_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MissingError(f"token {task.token_file}: {error}") from None
 
 
 def shape_of(task: Task) -> Shape:

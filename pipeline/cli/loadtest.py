@@ -53,6 +53,8 @@ def command() -> None:
 _OPTIONS = (
     click.option("--url", metavar="URL", help="The gateway, if not the configured one."),
     click.option("--collector", metavar="URL", help="The collector that goes with --url."),
+    click.option("--audit", metavar="URL", help="The audit's HTTP that goes with --url."),
+    click.option("--token-file", type=click.Path(path_type=Path), help="A token that may read there."),
     click.option(
         "--start", is_flag=True, help="Start a pipeline with a data folder of its own, and stop it."
     ),
@@ -142,6 +144,8 @@ def _run(
     *,
     url: str | None,
     collector: str | None,
+    audit: str | None,
+    token_file: Path | None,
     start: bool,
     cluster: bool,
     time_scale: float,
@@ -155,8 +159,8 @@ def _run(
     _check_installed()
     if sum((url is not None, start, cluster)) > 1:
         raise UsageError("--url, --start and --cluster: one of them, or none for the configured pipeline")
-    if collector is not None and url is None:
-        raise UsageError("--collector goes with --url")
+    if url is None and (collector is not None or audit is not None):
+        raise UsageError("--collector and --audit go with --url")
     if cluster:
         raise MissingError(
             "--cluster: there is no release of the chart to test; give the gateway's address by --url"
@@ -184,21 +188,37 @@ def _run(
         "time_scale": time_scale,
         "rate": rate,
         "gates_file": str(gates.resolve()) if gates is not None else "",
-        **_where(config, url, collector),
+        **_where(config, url, collector, audit),
+        **_token(config, token_file, foreign=url is not None),
         **_secret(config, sender, data_dir, secret_file),
     }
     (folder / "task.json").write_bytes(msgspec.json.encode(task))
     return _become(["run", str(folder / "task.json"), *(["--json"] if as_json else [])])
 
 
-def _where(config: Config, url: str | None, collector: str | None) -> dict[str, str]:
+def _where(config: Config, url: str | None, collector: str | None, audit: str | None) -> dict[str, str]:
     if url is not None:
-        return {"gateway_url": url.rstrip("/"), "collector_url": (collector or "").rstrip("/")}
+        given = {"gateway_url": url, "collector_url": collector or "", "audit_url": audit or ""}
+        return {name: value.rstrip("/") for name, value in given.items()}
     scheme = "https" if config.gateway.tls_cert_file else "http"
     return {
         "gateway_url": f"{scheme}://{_bracketed(reachable(config.gateway.host))}:{config.gateway.port}",
         "collector_url": f"http://{_bracketed(reachable(config.telemetry.host))}:{config.telemetry.port}",
+        "audit_url": f"http://{_bracketed(reachable(config.feed.host))}:{config.feed.port}"
+        if config.feed.enabled
+        else "",
     }
+
+
+def _token(config: Config, token_file: Path | None, *, foreign: bool) -> dict[str, str]:
+    """Where the token is that may read: what was said, else what is configured."""
+    if token_file is not None:
+        return {"token_file": str(token_file.resolve())}
+    files = config.feed.read_token_files or config.feed.control_token_files
+    names = config.feed.read_token_env or config.feed.control_token_env
+    if foreign or not (files or names):
+        return {}
+    return {"token_file": str(Path(files[0]).resolve())} if files else {"token_env": names[0]}
 
 
 def _secret(config: Config, name: str, data_dir: Path, secret_file: Path | None) -> dict[str, str]:

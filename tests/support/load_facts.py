@@ -45,6 +45,7 @@ def good_facts(shape: str = "load", **changes: Any) -> Facts:
         audited=AUDITED,
         audit_fault="",
         expects_audit=True,
+        reads=10_000,
     )
     return replace(good, **changes)
 

@@ -20,7 +20,7 @@ def environment() -> dict[str, str]:
 
 def pipeline_words(folder: Path) -> list[str]:
     """`--set` for a pipeline that no other test meets."""
-    stages = ("gateway", "agent", "exec", "audit", "telemetry")
+    stages = ("gateway", "agent", "exec", "audit", "telemetry", "feed")
     words = [f"{stage}.port={port}" for stage, port in zip(stages, free_ports(len(stages)), strict=True)]
     words += [f"telemetry.directory={folder / 'rings'}", "telemetry.ring_entries=4096"]
     return [word for text in words for word in ("--set", text)]

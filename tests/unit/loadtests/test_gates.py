@@ -56,6 +56,8 @@ def test_good_facts_meet_every_gate() -> None:
         ("duplicates", "load", {"audited": replace(AUDITED, twice=1)}),
         ("audit verifies", "load", {"audited": replace(AUDITED, verifies=False, detail="row 7")}),
         ("audit verifies", "load", {"audited": None, "audit_fault": "it is not there"}),
+        ("reads", "load", {"read_errors": 11}),
+        ("feed", "load", {"gaps": 1}),
         ("knee", "stress", {"steps": (step(0, shed=1),)}),
         ("knee", "stress", {"steps": ()}),
     ],
@@ -108,6 +110,10 @@ def test_an_audit_that_cannot_be_read_from_here_fails_nothing() -> None:
 
 def test_a_restarted_gateway_leaves_the_journal_unjudged() -> None:
     assert verdict("journal is audited", audited=replace(AUDITED, journalled=None)).verdict == "unknown"
+
+
+def test_without_the_audits_http_nobody_read() -> None:
+    assert verdict("reads", reads=0).verdict == "unknown"
 
 
 def test_gates_are_set_by_a_file(tmp_path: Path) -> None:

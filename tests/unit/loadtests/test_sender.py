@@ -61,9 +61,7 @@ def desk_of(tmp_path: Path) -> Iterator[MakeDesk]:
         desk.generator.close()
 
 
-def test_what_is_shed_is_sent_again_under_its_id_and_counts_once(
-    desk_of: MakeDesk, tmp_path: Path
-) -> None:
+def test_what_is_shed_is_sent_again_under_its_id_and_counts_once(desk_of: MakeDesk, tmp_path: Path) -> None:
     desk = desk_of(BUSY, BUSY, Answer(202, {}, b"{}"))
     number = desk.member.number()
     desk.sender.post("event", number, b"{}", time.monotonic_ns())
