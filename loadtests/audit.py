@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -78,7 +79,7 @@ def check_audit(task: Task, after: int, journalled: int | None) -> Audited:
 
 def compare(rows: Iterable[RowSaid], sent: Sent, run: str) -> Audited:
     """Pure. The rows of this run against what was sent; foreign rows are counted only."""
-    numbers: list[int] = []
+    numbers = array("Q")
     fills: Counter[tuple[str, int, int, str, str]] = Counter()
     outcomes: Counter[str] = Counter()
     denied = foreign = all_events = 0
@@ -94,7 +95,7 @@ def compare(rows: Iterable[RowSaid], sent: Sent, run: str) -> Audited:
         for fill in row.fills:
             if fill.order_seq == row.key_seq:  # of this very event: an order that rested fills in parts
                 fills[(row.key, fill.order_seq, fill.order_leg, fill.strategy, fill.quantity)] += 1
-    audited, times = np.unique(np.array(numbers, dtype=np.uint64), return_counts=True)
+    audited, times = np.unique(np.frombuffer(numbers, dtype=np.uint64), return_counts=True)
     lost = np.setdiff1d(sent.accepted, audited, assume_unique=True)
     unsent = np.setdiff1d(audited, sent.sent, assume_unique=True)
     twice = audited[times > 1]

@@ -76,7 +76,7 @@ def _answered(second: Second) -> bool:
 
 
 def _is_good(second: Second, limit_ms: float) -> bool:
-    value_ns = second.intended.quantile(95)
+    value_ns = second.p95_ns
     return not second.shed and not second.errors and (value_ns is None or value_ns / NS_PER_MS < limit_ms)
 
 
@@ -251,7 +251,6 @@ def _peaks(moments: Sequence[dict[str, float]] | Sequence[dict[str, int]]) -> di
 
 
 def _point(second: Second, started_s: float) -> Point:
-    p50, p95, p99 = second.intended.quantiles((5000, 9500, 9900)) or (None, None, None)
     return Point(
         elapsed_s=second.second - started_s,
         users=second.users,
@@ -259,9 +258,9 @@ def _point(second: Second, started_s: float) -> Point:
         met=second.met,
         shed=second.shed,
         errors=second.errors,
-        p50_ms=_ms(p50),
-        p95_ms=_ms(p95),
-        p99_ms=_ms(p99),
+        p50_ms=_ms(second.p50_ns),
+        p95_ms=_ms(second.p95_ns),
+        p99_ms=_ms(second.p99_ns),
     )
 
 

@@ -19,6 +19,8 @@ MAX_IN_FLIGHT = 512
 were meant to go."""
 ANSWER_S = 30.0
 """As long as Standard Webhooks lets a sender wait."""
+RECENT_S = 30
+"""Seconds of which a sketch is kept: a worker's report comes within three."""
 STOP_S = 10
 """Requests in flight when the test ends are waited for this long."""
 START_S = 60.0

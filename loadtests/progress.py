@@ -8,7 +8,6 @@ from loadtests.samples import Samples
 from loadtests.shapes import Shape
 from loadtests.tally import Collected
 from pipeline.plotting.tables import milliseconds
-from pipeline.telemetry.sketch import Sketch
 
 EVERY_S = 5
 LATE_MS = 50.0
@@ -36,10 +35,7 @@ class Progress:
     def line(self, elapsed_s: float) -> str:
         """Of the last EVERY_S seconds that are over."""
         last = self._collected.ordered()[-EVERY_S - 1 : -1]
-        sketch = Sketch()
-        for second in last:
-            sketch.merge(second.intended)
-        p95_ns = sketch.quantile(95)
+        p95_ms = self._collected.p95_ms(second.second for second in last)
         span_s = len(last) or 1
         lag = self._samples.samples[-1].lag_ms if self._samples.samples else {}
         worst = max(lag.items(), key=lambda item: item[1], default=("", 0.0))
@@ -49,7 +45,7 @@ class Progress:
             f"{min(elapsed_s, self._shape.duration_s):5.0f} of {self._shape.duration_s:,.0f} s  "
             f"users {max((second.users for second in last), default=0):4}  "
             f"{sum(second.met for second in last) / span_s:6,.0f}/s  "
-            f"p95 {milliseconds(None if p95_ns is None else p95_ns / 1e6):>6} ms  "
+            f"p95 {milliseconds(p95_ms):>6} ms  "
             f"shed {totals.shed:,}  errors {totals.errors:,}  "
             f"lag {worst[0]} {worst[1]:,.0f} ms"
             + (f"  generator late by {loop_ms:,.0f} ms" if loop_ms > LATE_MS else "")

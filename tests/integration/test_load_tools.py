@@ -1,4 +1,4 @@
-"""The other tools that people load it with: curl, hey, wrk and k6, each against a real pipeline."""
+"""The other tools that people load it with: Locust itself, curl, hey, wrk and k6, against a real pipeline."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,59 @@ def audited(config: Config, prefix: str) -> int:
         return sum(delivery.webhook_id.startswith(prefix) for delivery in reader.deliveries())
     finally:
         reader.close()
+
+
+def locust(config: Config, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`locust -f loadtests/locustfile.py` from a folder of nobody's."""
+    file = str(TOOLS.parent / "locustfile.py")
+    common = ("--headless", "--host", address(config), "--secret-file", secret(config), "--only-summary")
+    return subprocess.run(
+        (sys.executable, "-m", "locust", "-f", file, *common, *words), cwd="/", env={**os.environ, **variables},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_locust_by_itself_judges_by_the_answers(config: Config, tmp_path: Path) -> None:
+    gates = tmp_path / "gates.toml"
+    gates.write_text("p95_ms = 5000\n")
+    audit = f"http://{config.feed.host}:{config.feed.port}"
+    words = ("--users", "5", "--spawn-rate", "5", "--run-time", "4s", "--gates-file", str(gates))
+    done = locust(config, *words, RINGLINE_AUDIT_URL=audit)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "p95: met" in done.stdout
+    gates.write_text("p95_ms = 0.001\n")
+    done = locust(config, *words)
+    assert done.returncode == 1
+    assert "p95: violated" in done.stdout
+
+
+def test_locust_with_several_processes_merges_what_they_measured(config: Config, tmp_path: Path) -> None:
+    gates = tmp_path / "gates.toml"
+    gates.write_text("p95_ms = 5000\nachieved_percent = 1\n")
+    words = (
+        "--processes",
+        "2",
+        "--gates-file",
+        str(gates),
+        "--run-time",
+        "8s",
+        "--users",
+        "10",
+        "--spawn-rate",
+        "10",
+    )
+    done = locust(config, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(r"errors: met: 0 of ([\d,]+) requests", done.stdout)
+    assert found, done.stdout
+    assert int(found[1].replace(",", "")) > 100
+
+
+def test_locust_without_the_secret_says_which_file_it_lacks(config: Config) -> None:
+    done = locust(config, "--users", "1", "--run-time", "1s", "--secret-file", "/nowhere/demo.whsec")
+    assert done.returncode != 0
+    assert "loadtests: secret /nowhere/demo.whsec: No such file" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @needs("curl", "openssl")

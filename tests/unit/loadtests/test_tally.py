@@ -33,6 +33,20 @@ def test_processes_merge_exactly() -> None:
     assert collected.totals.met == collected.steps[2].met == collected.seconds[10].met == 3
     assert collected.totals.quantile_ms(INTENDED, 50) == pytest.approx(2.0, rel=0.004)
     assert collected.totals.statuses == {"202": 3}
+    assert collected.p95_ms([10]) == pytest.approx(3.0, rel=0.004)
+    assert collected.seconds[10].p95_ns == pytest.approx(3_000_000, rel=0.004)
+
+
+def test_a_long_test_keeps_the_sketches_of_its_last_seconds_only() -> None:
+    collected = Collected()
+    for second in range(100):
+        tally = tallied(second, 1_000_000)
+        tally.close()
+        collected.add(tally.take())
+    assert len(collected.ordered()) == 100
+    assert all(second.p95_ns for second in collected.ordered())
+    assert collected.p95_ms([0]) is None
+    assert collected.p95_ms([99]) is not None
 
 
 def test_what_was_planned_of_a_second_that_is_over_is_booked_there() -> None:
