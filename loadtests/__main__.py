@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import msgspec
 from loadtests.compare import MARGIN_PERCENT, compare
 from loadtests.compare import table as comparison_table
 from loadtests.report import Report, encode, read_report
-from loadtests.run import Test
+from loadtests.run import LoadTest
 from loadtests.task import read_task
 from pipeline.errors import EXIT_NO, EXIT_OK, RinglineError
 from pipeline.process import StopFlag
@@ -34,7 +35,17 @@ def run(task_file: Path, as_json: bool) -> int:
     """
     stop = StopFlag()
     stop.listen()
-    report = Test(read_task(task_file), stop, lambda line: click.echo(line, err=True)).run()
+    task = read_task(task_file)
+    try:
+        report = LoadTest(task, stop, lambda line: click.echo(line, err=True)).run()
+    except RinglineError:
+        raise
+    except Exception as error:  # a bug of ours: one line, and the traceback in a file
+        crash = Path(task.folder) / "crash.txt"
+        crash.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        raise RinglineError(
+            f"unexpected {type(error).__name__}: {error}; the traceback is in {crash}"
+        ) from None
     if as_json:
         sys.stdout.write(encode(report).decode())
     else:

@@ -34,7 +34,7 @@ class Generators:
         common = ("--host", task.gateway_url, "--stop-timeout", str(limits.STOP_S), "--loglevel", "WARNING")
         words = (sys.executable, "-P", "-m", "locust", "-f", str(file), *common)
         alone = ("--headless", "--only-summary")
-        environment = {TASK_VARIABLE: str(task_file), "PYTHONPATH": _path()}
+        environment = {TASK_VARIABLE: str(task_file)}
         self._children = []
         roles: list[tuple[str, ...]] = [alone]
         if task.generators > 1:
@@ -91,13 +91,6 @@ class Generators:
         yield from self.poll(0.0)
         self._selector.close()
         os.close(self._read)
-
-
-def _path() -> str:
-    """So that the processes find this package where this one did, also in a checkout."""
-    root = str(Path(__file__).resolve().parents[1])
-    known = os.environ.get("PYTHONPATH", "")
-    return root if not known else f"{root}{os.pathsep}{known}"
 
 
 def _free_port() -> int:

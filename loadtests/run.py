@@ -42,7 +42,7 @@ class InterruptedTestError(RinglineError):
     """Somebody asked it to stop."""
 
 
-class Test:
+class LoadTest:
     """One run of one task. `say` gets a line now and then."""
 
     def __init__(self, task: Task, stop: StopFlag, say: Callable[[str], None]) -> None:

@@ -62,7 +62,7 @@ def locust(config: Config, *words: str, **variables: str) -> subprocess.Complete
     file = str(TOOLS.parent / "locustfile.py")
     common = ("--headless", "--host", address(config), "--secret-file", secret(config), "--only-summary")
     return subprocess.run(
-        (sys.executable, "-m", "locust", "-f", file, *common, *words), cwd="/", env={**os.environ, **variables},
+        (sys.executable, "-m", "locust", "-f", file, *common, *words), cwd="/", env=os.environ | variables,
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 

@@ -203,24 +203,6 @@ def fill(file: Path) -> None:
             return
 
 
-@pytest.mark.slow
-def test_two_reports_are_compared(tmp_path: Path) -> None:
-    words = ("smoke", "--start", "--time-scale", "0.01", *generous(tmp_path))
-    assert run(*words, folder=tmp_path) == 0, said(tmp_path)
-    (folder,) = (tmp_path / "runs").iterdir()
-    assert run("compare", str(folder), str(folder), folder=tmp_path, pipeline=[]) == 0
-    worse = tmp_path / "worse.json"
-    found = report(tmp_path)
-    for figures in found["latencies"]:
-        figures["p95_ms"] *= 2
-    worse.write_text(json.dumps(found))
-    assert run("compare", str(folder), str(worse), "--json", folder=tmp_path, pipeline=[]) == 1
-    shown = json.loads((tmp_path / "out").read_bytes())
-    assert {one["name"] for one in shown["differences"] if one["worse"]} >= {"intended p95", "naive p95"}
-    assert run("compare", str(folder), str(tmp_path / "none"), folder=tmp_path, pipeline=[]) == 3
-    assert run("compare", str(folder), str(tmp_path / "gates.toml"), folder=tmp_path, pipeline=[]) == 2
-
-
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['locust'] = None; from pipeline.cli import main; main()"
     done = subprocess.run(
