@@ -27,7 +27,7 @@ COMMANDS = {
     "send": "Send one signed event.",
     "explain": "Tell the whole story of one event.",
     "feed": "Follow the settled rows live; replay what a session was sent; measure its latency.",
-    "audit": "Verify, query, export, back up and prune the audit.",
+    "audit": "Verify, query, export, back up, reconcile and prune the audit.",
     "config": "Check and show the configuration.",
     "backtest": "Run strategies over a file of candles, by the code that runs live.",
     "baseline": "Is it healthy, and is it slower than it was?",

@@ -37,7 +37,7 @@ class Nudge:
 
 
 def listen_for_nudges(name: bytes) -> socket.socket | None:
-    """The feed's side, readable when there was one; None when the name is taken: it goes by the clock then."""
+    """The feed's side, readable when there was one; None when the name is taken: it goes by the clock."""
     heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
         heard.bind(name)

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections.abc import Callable
 
 from pipeline.config import Config
-from pipeline.errors import RinglineError
 from pipeline.stages.agent_steps import AgentSteps
 from pipeline.stages.appender import Appender
+from pipeline.stages.checkpointing import Checkpointing
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.meter import LinkMeter
 from pipeline.stages.nudge import Nudge, nudge_name
-from pipeline.storage.audit.chain import Link
-from pipeline.storage.audit.checkpoints import (
-    CheckpointWriter,
-    checkpoint_folder,
-    contradiction,
-    load_signing_key,
-)
-from pipeline.storage.audit.engines import open_reader, open_store
+from pipeline.storage.audit.engines import open_store
 from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
@@ -32,8 +23,6 @@ from pipeline.transport.members import endpoint, local_members
 from pipeline.transport.sockets import Sockets
 from pipeline.transport.steps import Steps
 from pipeline.transport.worker import Worker
-
-log = logging.getLogger(__name__)
 
 Ready = Callable[[], None]
 
@@ -98,13 +87,14 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     meter = context.link_meter()
     hand = context.in_hand()
     store = open_store(config)
-    checkpoints = _checkpoints(ordinal, config, lambda: store.chain)
+    checkpoints = Checkpointing(ordinal, config, lambda: store.chain)
     nudge = Nudge(nudge_name(config))
     told = nudge if config.feed.enabled else _nobody
     appender = Appender(store, hand, context.recorder, context.clock.monotonic_ns, told)
     judge = Judge(
         context.name, context.boot, appender.append, store.tail, context.timing,
         batch=config.audit.batch, died_in_hand=hand.died[:2] if hand.died else None, meter=meter,
+        lasts=store.lasts,
     )  # fmt: skip
     sockets = Sockets(
         context.name, context.boot, bind=endpoint(config.audit.host, config.audit.port, ordinal)
@@ -116,8 +106,7 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     def every(now_ns: int) -> None:
         report(now_ns)
         space.look()
-        if checkpoints is not None:
-            checkpoints.tick(now_ns)
+        checkpoints.tick(now_ns)
 
     loop = Loop(
         judge, sockets, context.clock, stop, context.timing, meter,
@@ -126,8 +115,7 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     ready()
     try:
         loop.run()
-        if checkpoints is not None:
-            checkpoints.write()
+        checkpoints.close()
     finally:
         sockets.close()
         nudge.close()
@@ -139,20 +127,3 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
 
 def _nobody() -> None:
     """There is no feed to be told."""
-
-
-def _checkpoints(ordinal: int, config: Config, chain: Callable[[], Link]) -> CheckpointWriter | None:
-    """One worker signs, as an audit's workers share its chain; none signs what contradicts the last."""
-    if ordinal or not config.audit.checkpoint_every_s:
-        return None
-    key = load_signing_key(config)
-    folder = checkpoint_folder(config)
-    try:
-        with contextlib.closing(open_reader(config)) as reader:
-            fault = contradiction(reader, key.verify_key, folder)
-    except RinglineError as error:
-        fault = str(error)
-    if fault:
-        log.error("audit: %s; nothing is signed until %s is moved away: see `audit verify`", fault, folder)
-        return None
-    return CheckpointWriter(config, key, chain)

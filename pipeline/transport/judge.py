@@ -61,12 +61,15 @@ class Judge:
         batch: int,
         died_in_hand: tuple[str, int] | None = None,
         meter: Meter | None = None,
+        lasts: Callable[[Sequence[str]], Sequence[int]] = lambda _: (),
     ) -> None:
+        """`lasts` tells the last key_seq of each of some keys."""
         self.name = name
         self._boot = boot
         self._unreadable = 0
         self._append = append
         self._tail = tail
+        self._lasts = lasts
         self._batch = batch
         self._meter = meter or NoMeter()
         self._outbox = Outbox()
@@ -83,8 +86,13 @@ class Judge:
         self._up.receive(address, frame, now_ns)
         for message in frame.messages:
             if isinstance(message, wire.Ask):
-                state = wire.State(message.question, self._tail(message.key))
-                self._outbox.send(ToUp(address), state)
+                self._outbox.send(ToUp(address), self._state(message))
+
+    def _state(self, asked: wire.Ask) -> wire.State:
+        if asked.key:
+            return wire.State(asked.question, self._tail(asked.key), (), self._boot)
+        lasts = tuple(self._lasts(asked.keys)) if asked.keys else ()
+        return wire.State(asked.question, Tail("", 0), lasts, self._boot)
 
     def work(self, now_ns: int, most: int) -> bool:
         """Judges one batch; whether more is waiting. A batch is what arrived during the one before."""

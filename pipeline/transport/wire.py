@@ -64,11 +64,17 @@ class Ask(Struct, array_like=True, tag=6, gc=False, frozen=True):
 
     question: int
     key: str
+    keys: tuple[str, ...] = ()
+    """With `key` empty: only the last key_seq of each of these is asked for."""
 
 
 class State(Struct, array_like=True, tag=7, gc=False, frozen=True):
     question: int
     tail: Tail
+    lasts: tuple[int, ...] = ()
+    """Of the keys that were asked for, in their order."""
+    boot: int = 0
+    """The audit worker's incarnation."""
 
 
 class Done(Struct, array_like=True, tag=8, gc=False, frozen=True):

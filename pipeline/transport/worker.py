@@ -44,11 +44,13 @@ class Work(Struct, gc=False):
 class Key:
     """What is held of one key: the state after `position`, or questions that wait for it."""
 
-    __slots__ = ("position", "queue", "settled", "settled_id", "state", "waiting")
+    __slots__ = ("asked_at", "position", "queue", "settled", "settled_id", "state", "waiting")
 
     def __init__(self) -> None:
         self.position = -1
         self.settled = 0
+        self.asked_at = 0
+        """What `settled` was when the open question was asked for the first time."""
         self.settled_id = b""
         self.waiting = False
         self.queue: list[Work] = []
@@ -197,11 +199,11 @@ class Worker:
         delivery = work.delivery
         if delivery.key_seq == held.position + 1 and self._steps.fits(held.state, delivery):
             self._step(held, work)
-        elif delivery.key_seq <= held.settled:
-            self._settle_up(delivery.key, held.settled, held.settled_id)
         elif not asked:
             held.queue.append(work)
             self._ask(delivery.key, held)
+        elif delivery.key_seq <= held.settled:
+            self._settle_up(delivery.key, held.settled, held.settled_id)
         else:
             self._refuse(work.link, delivery.key, work.link_seq)
 
@@ -236,6 +238,7 @@ class Worker:
 
     def _ask(self, key: str, held: Key) -> None:
         held.waiting = True
+        held.asked_at = held.settled
         self._questions.ask(key, self._now_ns)
 
     def _answered(self, answer: wire.State) -> None:
@@ -243,7 +246,9 @@ class Worker:
         held = self._keys.get(tail.key)
         if held is None or not held.waiting:
             return
-        if tail.last < held.settled:  # older than what is known already
+        # Older than what is known by now: ask again. Less than was known before it was asked: the audit has
+        # lost rows (it was restored from a backup), and what it has now is what counts.
+        if held.asked_at <= tail.last < held.settled:
             self._ask(tail.key, held)
             return
         held.waiting = False
