@@ -7,11 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_pipeline import Running, make_config, wait_for
+from real_pipeline import Running, free_ports, make_config, wait_for
 
 from pipeline.config import Config
 from pipeline.storage.audit import AuditReader
@@ -101,6 +102,32 @@ def test_locust_with_several_processes_merges_what_they_measured(config: Config,
     found = re.search(r"errors: met: 0 of ([\d,]+) requests", done.stdout)
     assert found, done.stdout
     assert int(found[1].replace(",", "")) > 100
+
+
+def test_locusts_web_page_starts_a_test(config: Config) -> None:
+    (port,) = free_ports(1)
+    words = ("--web-host", "127.0.0.1", "--web-port", str(port), "--secret-file", secret(config))
+    file = str(TOOLS.parent / "locustfile.py")
+    child = subprocess.Popen(
+        (sys.executable, "-m", "locust", "-f", file, "--host", address(config), *words),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    page = f"http://127.0.0.1:{port}"
+
+    def answered(path: str, body: bytes | None = None) -> bytes:
+        try:
+            with urllib.request.urlopen(page + path, body, timeout=10) as answer:
+                return bytes(answer.read()).replace(b" ", b"")
+        except OSError:
+            return b""
+
+    try:
+        wait_for(lambda: b"ocust" in answered("/"), "the page", 60)
+        assert b'"success":true' in answered("/swarm", b"user_count=3&spawn_rate=3")
+        wait_for(lambda: b'"name":"event"' in answered("/stats/requests"), "requests", 60)
+    finally:
+        child.terminate()
+        child.wait(30)
 
 
 def test_locust_without_the_secret_says_which_file_it_lacks(config: Config) -> None:
