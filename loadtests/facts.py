@@ -18,7 +18,7 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 
 class StepFacts(Struct, frozen=True, kw_only=True):
-    """One step of the shape: its rates, and p95 from the intended send time."""
+    """One step of the shape: its rates, and percentiles of accepted events from the intended send time."""
 
     index: int
     users: int

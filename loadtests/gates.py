@@ -10,7 +10,7 @@ from msgspec import Struct
 from loadtests.facts import Audited, Facts, ProcessFacts, StepFacts
 from loadtests.knee import knee, why_not
 from loadtests.settings import Gates
-from loadtests.tally import INTENDED, Totals
+from loadtests.tally import ACCEPTED, Totals
 
 Answer = Literal["met", "violated", "unknown"]
 BYTES_A_MB = 1_000_000
@@ -59,7 +59,7 @@ def judge(facts: Facts, gates: Gates) -> tuple[Verdict, ...]:
 def alone(totals: Totals, gates: Gates) -> tuple[Verdict, ...]:
     """The gates that need nothing but the answers: for Locust run by itself."""
     found = [
-        p95(totals.quantile_ms(INTENDED, 95), gates),
+        p95(totals.quantile_ms(ACCEPTED, 95), gates),
         error_rate(totals.errors, totals.answered, gates),
     ]
     if totals.planned:
@@ -71,11 +71,11 @@ def p95(value_ms: float | None, gates: Gates) -> Verdict:
     limit = gates.p95_ms
     if value_ms is None:
         return Verdict(
-            name="p95", verdict="violated", sentence="No event was answered.", limit=limit, unit="ms"
+            name="p95", verdict="violated", sentence="No event was accepted.", limit=limit, unit="ms"
         )
     good = value_ms < limit
     sentence = (
-        f"95 % of the events were answered within {value_ms:,.1f} ms of when they were meant to be sent; "
+        f"95 % of the accepted events were answered within {value_ms:,.1f} ms of when they were meant to go; "
         f"the limit is {limit:g} ms."
     )
     return Verdict(name="p95", verdict=_of(good), sentence=sentence, value=value_ms, limit=limit, unit="ms")

@@ -17,7 +17,7 @@ def why_not(step: StepFacts, gates: Gates) -> str:
     if step.shed:
         return f"{step.shed:,} shed"
     if step.p95_ms is None:
-        return "nothing answered"
+        return "nothing accepted"
     if step.p95_ms >= gates.p95_ms:
         return f"p95 {step.p95_ms:,.1f} ms"
     if step.met < step.planned * gates.achieved_percent / 100:

@@ -134,7 +134,8 @@ class Second(Struct, kw_only=True):
     p50_ns: int | None = None
     p95_ns: int | None = None
     p99_ns: int | None = None
-    """From the intended send time; None: nothing was answered."""
+    """Of accepted events, from the intended send time: a quick refusal is no quick answer. None: there were
+    none."""
 
 
 class Totals(Struct, kw_only=True):
@@ -201,8 +202,8 @@ class Collected:
             second.met += moment.met
             second.shed += moment.shed
             second.errors += moment.errors
-            if INTENDED in moment.sketches:
-                self._refine(second, Sketch.from_bytes(moment.sketches[INTENDED]))
+            if ACCEPTED in moment.sketches:
+                self._refine(second, Sketch.from_bytes(moment.sketches[ACCEPTED]))
 
     def _refine(self, second: Second, more: Sketch) -> None:
         sketch = self._recent.setdefault(second.second, Sketch())

@@ -11,8 +11,10 @@ import pytest
 from loadtests import limits
 from loadtests.answers import meaning, pause_s
 from loadtests.attacks import KINDS, OVERSIZED_BYTES, attack
+from loadtests.gates import alone
 from loadtests.generator import Answer, Generator, Sender
 from loadtests.ledger import read_ledgers
+from loadtests.settings import Gates
 from loadtests.tally import INTENDED, NAIVE, Totals
 from pipeline.signing import Secret, SignatureError, verify
 
@@ -157,3 +159,13 @@ def checked(headers: dict[str, str], body: bytes, now_s: int) -> None:
     """Raises SignatureError as a gateway of the largest tolerance would."""
     parts = [headers.get(f"webhook-{part}", "").encode() for part in ("id", "timestamp", "signature")]
     verify([SECRET], parts[0], parts[1], parts[2], body, now_s=now_s, tolerance_s=3600)
+
+
+def test_a_quick_refusal_is_no_quick_answer(desk_of: MakeDesk) -> None:
+    desk = desk_of(*[Answer(503, {"retry-after": "1"}, b"")] * 99, Answer(202, {}, b"{}"))
+    for number in range(100):
+        late_ns = 900_000_000 if number == 99 else 0
+        desk.sender.post("event", number, b"{}", time.monotonic_ns() - late_ns)
+    (p95,) = (found for found in alone(desk.totals(), Gates()) if found.name == "p95")
+    assert p95.verdict == "violated"
+    assert (p95.value or 0) >= 890

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.tally import INTENDED, Collected, Tally
+from loadtests.tally import ACCEPTED, Collected, Tally
 
 
 def tallied(second: int, *values_ns: int) -> Tally:
@@ -10,7 +10,7 @@ def tallied(second: int, *values_ns: int) -> Tally:
     moment = tally.turn(second)
     moment.met += len(values_ns)
     for value_ns in values_ns:
-        tally.latency(INTENDED, value_ns)
+        tally.latency(ACCEPTED, value_ns)
         tally.status(second, "event", 202)
     return tally
 
@@ -31,7 +31,7 @@ def test_processes_merge_exactly() -> None:
         tally.close()
         collected.add(tally.take(), step=2)
     assert collected.totals.met == collected.steps[2].met == collected.seconds[10].met == 3
-    assert collected.totals.quantile_ms(INTENDED, 50) == pytest.approx(2.0, rel=0.004)
+    assert collected.totals.quantile_ms(ACCEPTED, 50) == pytest.approx(2.0, rel=0.004)
     assert collected.totals.statuses == {"202": 3}
     assert collected.p95_ms([10]) == pytest.approx(3.0, rel=0.004)
     assert collected.seconds[10].p95_ns == pytest.approx(3_000_000, rel=0.004)
@@ -71,4 +71,4 @@ def test_kinds_of_errors_are_bounded() -> None:
 
 
 def test_nothing_measured_has_no_percentile() -> None:
-    assert Collected().totals.quantile_ms(INTENDED, 95) is None
+    assert Collected().totals.quantile_ms(ACCEPTED, 95) is None
