@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint bench clean
+.PHONY: help run test test-slow test-cluster lint bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,10 +22,13 @@ run: $(VENV)/.run  ## Replay 12,154 real candles through the whole pipeline and 
 	$(BIN)/ringline run
 
 test: $(VENV)/.dev  ## Run the tests, all but those that take long
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m 'not slow'
+	KUBECONFIG= $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m 'not slow'
 
 test-slow: $(VENV)/.dev  ## Run the tests that take long
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow
+	KUBECONFIG= $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow
+
+test-cluster: $(VENV)/.dev  ## Run the tests against the API server of KUBECONFIG
+	$(BIN)/python -m pytest tests/cluster
 
 lint: $(VENV)/.dev  ## Ruff, mypy strict and the layer contracts
 	$(BIN)/ruff check .

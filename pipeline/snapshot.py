@@ -27,6 +27,9 @@ class Latency(Struct, frozen=True, kw_only=True):
     min_ns: int | None = None
     max_ns: int | None = None
     mean_ns: float | None = None
+    sketch: bytes | None = None
+    """The buckets themselves (telemetry.sketch, base64 in JSON), where they were asked for: to be merged with
+    other pods', since percentiles cannot be."""
 
 
 class Counts(Struct, frozen=True, kw_only=True):

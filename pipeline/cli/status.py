@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pipeline.cli.http import request
+from pipeline.cli.link_table import links_of, show_links
 from pipeline.cli.output import print_json, print_table
 from pipeline.cli.session import json_option, with_config
 from pipeline.config import Config
@@ -38,9 +39,10 @@ class Stopped(msgspec.Struct):
 
 
 @click.command("status")
+@click.option("--links", "with_links", is_flag=True, help="Also every queue and link, and the hot keys.")
 @json_option
 @with_config
-def command(config: Config, as_json: bool) -> int:
+def command(config: Config, with_links: bool, as_json: bool) -> int:
     """Show what runs, where it listens and how it does.
 
     Exit code 3 when no pipeline runs in the data folder, when a part of it is down, or when its gateway
@@ -49,6 +51,7 @@ def command(config: Config, as_json: bool) -> int:
     \b
     Example:
       ringline status
+      ringline status --links
       ringline status --json --set data_dir=/srv/ringline
     """
     status = read_status(config.data_dir)
@@ -60,12 +63,15 @@ def command(config: Config, as_json: bool) -> int:
     status = replace(status, processes=tuple(processes))
     snapshot, fault = _snapshot(status)
     stopped = _stopped(status, unready)
+    links = links_of(config) if with_links else None
     if as_json:
         facts = {"status": status, "unready": unready, "snapshot": snapshot, "fault": fault}
-        print_json({**facts, "stopped": stopped.stopped, "stopped_keys": stopped.stopped_keys})
+        facts |= {"stopped": stopped.stopped, "stopped_keys": stopped.stopped_keys}
+        print_json(facts if links is None else facts | {"links": links})
     else:
         _show(status, unready, snapshot, fault)
         _show_stopped(stopped)
+        show_links(links or [])
     healthy = (
         snapshot is not None
         and not stopped.stopped_keys

@@ -6,31 +6,17 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import NamedTuple
 
 from pipeline import limits
+from pipeline.config.check_feed import check_feed
+from pipeline.config.check_links import check_links
+from pipeline.config.fault import Fault
 from pipeline.config.schema import Config, Hmac, Instrument, Source, Strategy, Trading
 
 MAX_DEVIATIONS = 100
 """A close is never further from its mean than √(n − 1) deviations, 31.6 of 1,000 bars."""
 PORT_STRIDE = 10
 """The k-th worker of a stage listens on its port + 10·k."""
-
-
-class Fault(NamedTuple):
-    """One line, and the keys whose values it is about; without any, the key that the line begins with."""
-
-    text: str
-    keys: tuple[str, ...] = ()
-
-    def involves(self, dropped: str) -> bool:
-        """Whether `dropped`, a key or a section, is one of the keys, holds one or is inside one."""
-        keys = self.keys or (re.split(r":? ", self.text, maxsplit=1)[0],)
-        return any(_inside(key, dropped) or _inside(dropped, key) for key in keys)
-
-
-def _inside(key: str, section: str) -> bool:
-    return key == section or key.startswith((section + ".", section + "["))
 
 
 def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
@@ -40,7 +26,7 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
     one of them is not known, and not reported.
     """
     found = (
-        *_links(config),
+        *check_links(config),
         *_journal(config),
         *_stages(config),
         *map(Fault, _space(config)),
@@ -49,26 +35,10 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
         *_trading(config),
         *_sources(config),
         *map(Fault, _tls(config)),
-        *_feed(config),
+        *check_feed(config),
     )
     gone = tuple(dropped)
     return [fault.text for fault in found if not any(map(fault.involves, gone))]
-
-
-def _links(config: Config) -> Iterator[Fault]:
-    links = config.links
-    if links.depth > links.credit // limits.KEY_SHARE:
-        yield Fault(
-            f"links.depth = {links.depth}: at most a quarter of links.credit "
-            f"({links.credit // limits.KEY_SHARE}), so that one key never fills a link",
-            ("links.depth", "links.credit"),
-        )
-    if links.dead_after_ms < 3 * links.heartbeat_ms:
-        yield Fault(
-            f"links.dead_after_ms = {links.dead_after_ms}: at least 3 × links.heartbeat_ms "
-            f"({3 * links.heartbeat_ms}), or one late heartbeat kills a link",
-            ("links.dead_after_ms", "links.heartbeat_ms"),
-        )
 
 
 def _journal(config: Config) -> Iterator[Fault]:
@@ -92,12 +62,23 @@ def _journal(config: Config) -> Iterator[Fault]:
 def _stages(config: Config) -> Iterator[Fault]:
     throttles = enumerate(config.trading.throttles)
     wide = [(index, one.name) for index, one in throttles if one.per in ("strategy", "global")]
-    if wide and config.agent.workers > 1:
+    if wide and config.agent.workers > 1 and config.agent.scopes == "memory":
         index, name = wide[0]
         yield Fault(
             f"agent.workers = {config.agent.workers}: throttle {name} counts over all symbols, in the "
-            "memory of one agent; allowed: 1",
-            ("agent.workers", f"trading.throttles[{index}].per", f"trading.throttles[{index}].name"),
+            "memory of one agent; allowed: 1, or agent.scopes = redis",
+            (
+                "agent.workers",
+                "agent.scopes",
+                f"trading.throttles[{index}].per",
+                f"trading.throttles[{index}].name",
+            ),
+        )
+    counted = [one.name for one in config.trading.throttles if one.per != "strategy_and_symbol"]
+    if len(counted) > limits.MAX_CLAIMS:
+        yield Fault(
+            f"trading.throttles: {len(counted)} count more than a strategy in a symbol; the limit is "
+            f"{limits.MAX_CLAIMS}, the scopes that one entry may claim"
         )
     if config.audit.workers > 1 and config.audit.engine == "sqlite":
         yield Fault(
@@ -375,37 +356,3 @@ def _tls(config: Config) -> Iterator[str]:
     gateway = config.gateway
     if bool(gateway.tls_cert_file) != bool(gateway.tls_key_file):
         yield "gateway.tls_cert_file, gateway.tls_key_file: one without the other; TLS needs both"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _feed(config: Config) -> Iterator[Fault]:
-    feed = config.feed
-    named = {
-        "feed.read_token_files": feed.read_token_files,
-        "feed.read_token_env": feed.read_token_env,
-        "feed.control_token_files": feed.control_token_files,
-        "feed.control_token_env": feed.control_token_env,
-    }
-    if feed.enabled and not is_loopback(feed.host) and not any(named.values()):
-        yield Fault(
-            f"feed.host = {feed.host!r}: beyond loopback it needs a token, in feed.read_token_files or "
-            "feed.read_token_env, for it shows every trade",
-            ("feed.host", *named),
-        )
-    for role in ("read", "control"):
-        keys = (f"feed.{role}_token_files", f"feed.{role}_token_env")
-        count = sum(len(named[key]) for key in keys)
-        if count > limits.MAX_SECRETS_A_SOURCE:
-            yield Fault(f"feed: {count} {role} tokens; the limit is {limits.MAX_SECRETS_A_SOURCE}", keys)
-    for index, origin in enumerate(feed.allow_origins):
-        if not re.fullmatch(r"https?://[^/\s?#]+", origin):
-            yield Fault(f"feed.allow_origins[{index}] = {origin!r}: expected http(s)://HOST or …://HOST:PORT")

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from pipeline import limits
+from pipeline.config.feed import Feed
+from pipeline.config.section import Host, Port, Section
 from pipeline.text import DecimalText, NameText, SymbolText
 
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Host = Annotated[str, Meta(min_length=1, max_length=253)]
 Workers = Annotated[int, Meta(ge=1, le=limits.MAX_WORKERS)]
 PositiveSeconds = Annotated[int, Meta(ge=1, le=31_536_000)]
 
@@ -23,10 +23,6 @@ PositiveSeconds = Annotated[int, Meta(ge=1, le=31_536_000)]
 _DAY = "(mon|tue|wed|thu|fri|sat|sun)"
 _CLOCK = "(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)"
 SESSION = rf"^(({_DAY}-{_DAY} )?{_CLOCK}-{_CLOCK})?(?!\n)$"
-
-
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every section."""
 
 
 HeaderName = Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}(?!\n)$")]
@@ -148,6 +144,13 @@ class Links(Section, frozen=True):
     """A peer silent for this long is dead; at least 3 heartbeats."""
     ask_again_ms: Annotated[int, Meta(ge=10, le=10_000)] = 200
     """`STATE?` is repeated after this long without an answer."""
+    curve: Literal["auto", "on", "off"] = "auto"
+    """Encrypted, and only for peers with a key. `auto`: where a key is named, which it must be off loopback;
+    `off` opts out of that."""
+    key_file: str = ""
+    """The links' keys, made by `ringline keys links FILE`: the same file for every worker."""
+    key_env: str = ""
+    """An environment variable with the text of a key file, where there is no file."""
 
 
 class Agent(Section, frozen=True):
@@ -156,6 +159,15 @@ class Agent(Section, frozen=True):
     workers: Workers = 1
     max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
     """States kept in memory; colder keys are forgotten and asked for again."""
+    scopes: Literal["memory", "redis"] = "memory"
+    """Where throttles that count over several symbols are counted: `memory` serves one agent and forgets with
+    it; `redis` needs a server and the extra `ringline[redis]`, and serves any number."""
+    scopes_url_file: str = ""
+    """A file with the URL of the Redis server, which may hold a password; beats `scopes_url_env`."""
+    scopes_url_env: Annotated[str, Meta(min_length=1)] = "RINGLINE_SCOPES_URL"
+    """The environment variable with the URL, such as `redis://:PASSWORD@host:6379/0`."""
+    scopes_prefix: Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{1,64}(?!\n)$")] = "ringline"
+    """Of all keys on that server: one pipeline a prefix."""
 
 
 class Exec(Section, frozen=True):
@@ -200,35 +212,6 @@ class Audit(Section, frozen=True):
     """A file with a bearer token for `checkpoint_url`; beats `checkpoint_token_env`."""
     checkpoint_token_env: str = ""
     """An environment variable with that token; with neither, no token is sent."""
-
-
-class Feed(Section, frozen=True):
-    """The audit over HTTP: queries and a live feed of settled rows."""
-
-    enabled: bool = True
-    host: Host = "127.0.0.1"
-    """Beyond loopback only with a token, for rows show every trade."""
-    port: Port = 8006
-    read_token_files: tuple[str, ...] = ()
-    read_token_env: tuple[str, ...] = ()
-    """Files and environment variables with a bearer token each that may read; all are accepted."""
-    control_token_files: tuple[str, ...] = ()
-    control_token_env: tuple[str, ...] = ()
-    """The same of those who may also change what trades."""
-    allow_origins: tuple[str, ...] = ()
-    """Web pages that a browser may read from, such as `https://desk.example`. Without tokens those served
-    from this machine may as well."""
-    max_clients: Annotated[int, Meta(ge=1, le=limits.MAX_FEED_CLIENTS)] = 64
-    """WebSocket clients at one time."""
-    max_connections: Annotated[int, Meta(ge=2, le=limits.MAX_FEED_CONNECTIONS)] = 256
-    """Connections of all kinds at one time."""
-    poll_ms: Annotated[int, Meta(ge=1, le=10_000)] = 50
-    """How often new rows are looked for, while there are clients, if no audit worker of this machine tells
-    of them."""
-    heartbeat_ms: Annotated[int, Meta(ge=limits.MIN_FEED_HEARTBEAT_MS, le=60_000)] = 5000
-    """A client that got no row for this long gets a heartbeat."""
-    stall_s: Annotated[int, Meta(ge=1, le=3600)] = 30
-    """A client that takes nothing for this long is cut; it can resume where it was."""
 
 
 class Space(Section, frozen=True):
@@ -288,11 +271,11 @@ class Strategy(Section, frozen=True):
     """The volatility aimed at: standard deviation of a bar's return."""
     rebalance_percent: DecimalText = "10"
     """Of `quantity`: a size that is off by less stays."""
-    members: dict[NameText, DecimalText] = {}
+    members: dict[NameText, DecimalText] = msgspec.field(default_factory=dict)
     """Strategies by name that vote, each with its weight. A member only votes: it trades nothing itself."""
     source: Annotated[str, Meta(max_length=1024)] = ""
     """`FILE.py:CLASS`, or the name of an entry point in the group `ringline.strategies`."""
-    parameters: dict[str, str | int | bool] = {}
+    parameters: dict[str, str | int | bool] = msgspec.field(default_factory=dict)
     """Given to a custom strategy when it is made."""
     short: bool = False
     """Also sell short; otherwise long or flat."""
@@ -337,7 +320,7 @@ class Throttle(Section, frozen=True):
     scope: Scope = Scope()
     per: Literal["strategy_and_symbol", "symbol", "strategy", "global"] = "strategy_and_symbol"
     """What shares one count: all strategies of a symbol, a strategy in all symbols, or everything. Notionals
-    of symbols with other scales are counted as they are written, so they should be in one currency."""
+    of all symbols add up as they are written, so they should be in one currency."""
     overrides: tuple[Override, ...] = ()
 
 

@@ -9,6 +9,7 @@ from pipeline.messages import decode_decision, decode_event, decode_fills, encod
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.recorder import Recorder
 from pipeline.trading.exec import ExecLogic
+from pipeline.trading.fill_register import FillRegister
 from pipeline.transport.settings import correlation_of
 
 FILL_GENERATION = int(EventID.FILL_GENERATION)
@@ -33,11 +34,12 @@ class ExecSteps:
     def rebuild(self, tail: Tail) -> State:
         logic = self._logic
         state = logic.decode(tail.exec_state) if tail.stored_seq else logic.origin(tail.key)
+        register = FillRegister(tail.key)
         for row in tail.rows:
             if row.live:
                 event, decision = decode_event(row.payload), decode_decision(row.decision)
-                fills = decode_fills(row.fills)
-                state = logic.apply(state, event, decision, fills, key_seq=row.key_seq)
+                fills, key_seq = decode_fills(row.fills), row.key_seq
+                state = logic.apply(state, event, decision, fills, key_seq=key_seq, register=register)
         return state, tail.x, tail.a
 
     def fits(self, state: State, delivery: Delivery) -> bool:

@@ -12,7 +12,9 @@ from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.meter import LinkMeter
 from pipeline.stages.nudge import Nudge, nudge_name
+from pipeline.stages.shared_scopes import SharedScopes
 from pipeline.storage.audit.engines import open_store
+from pipeline.storage.scopes.engines import open_scopes
 from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
@@ -31,13 +33,18 @@ def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     """An agent until it is asked to leave. Raises MissingError when its port cannot be had."""
     context = Context("agent", ordinal, config)
     meter = context.link_meter(EventID.AGENT_CONSUME, EventID.AGENT_PUBLISH)
+    shared = None
+    if config.agent.scopes == "redis":
+        shared = SharedScopes(lambda: open_scopes(config), context.clock.monotonic_ns)
     logic = AgentLogic(
-        config.trading,
-        config.exec.fill_policy,
-        partial_fills=partial_fills(config.exec),
+        config.trading, config.exec.fill_policy, partial_fills=partial_fills(config.exec), scopes=shared
     )
     steps = AgentSteps(logic, config.audit.state_every, context.recorder, meter)
-    return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
+    try:
+        return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
+    finally:
+        if shared is not None:
+            shared.close()
 
 
 def run_exec(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
@@ -64,17 +71,19 @@ def _run_worker(
     )  # fmt: skip
     sockets = Sockets(
         context.name, context.boot, bind=endpoint(own.host, own.port, ordinal),
-        downstream=downstream, audits=audits,
+        downstream=downstream, audits=audits, keys=context.link_keys, on_stranger=meter.stranger,
     )  # fmt: skip
+    report = context.reporter(worker, meter)
     loop = Loop(
         worker, sockets, context.clock, stop, context.timing, meter,
         drain_s=config.supervisor.drain_s, downstream=worker, members=(downstream, audits),
-        every=(REPORT_EVERY_NS, context.reporter(worker, meter)),
+        every=report,
     )  # fmt: skip
     ready()
     try:
         loop.run()
     finally:
+        report.close()
         sockets.close()
         hand.close()
         context.recorder.close()
@@ -97,26 +106,33 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         lasts=store.lasts,
     )  # fmt: skip
     sockets = Sockets(
-        context.name, context.boot, bind=endpoint(config.audit.host, config.audit.port, ordinal)
-    )
+        context.name, context.boot, bind=endpoint(config.audit.host, config.audit.port, ordinal),
+        keys=context.link_keys, on_stranger=meter.stranger,
+    )  # fmt: skip
     report = context.reporter(judge, meter)
 
     space = SpaceWatch.of(config, context.clock)
 
-    def every(now_ns: int) -> None:
-        report(now_ns)
-        space.look()
-        checkpoints.tick(now_ns)
+    looked_ns = 0
+
+    def every(now_ns: int) -> int:
+        nonlocal looked_ns
+        if now_ns >= looked_ns:
+            looked_ns = now_ns + REPORT_EVERY_NS
+            space.look()
+            checkpoints.tick(now_ns)
+        return report(now_ns)
 
     loop = Loop(
         judge, sockets, context.clock, stop, context.timing, meter,
-        drain_s=config.supervisor.drain_s, every=(REPORT_EVERY_NS, every),
+        drain_s=config.supervisor.drain_s, every=every, work_a_turn=config.audit.batch,
     )  # fmt: skip
     ready()
     try:
         loop.run()
         checkpoints.close()
     finally:
+        report.close()
         sockets.close()
         nudge.close()
         store.close()

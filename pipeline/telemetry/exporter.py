@@ -3,6 +3,7 @@
 GET /metrics      Prometheus text, or OpenMetrics for a client that accepts it
 GET /v1/snapshot  pipeline.snapshot.Snapshot as JSON
 GET /v1/stream    server-sent events: `snapshot` about every 500 ms, `breach` at once
+                  both with ?sketches=EVENT,…: also the buckets of these events, to merge with other pods'
 GET /healthz      whether rings are being drained
 """
 
@@ -11,7 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 
+from pipeline import limits
 from pipeline.telemetry.prometheus import CONTENT_TYPE, OPENMETRICS_TYPE, as_openmetrics
 from pipeline.telemetry.stream import Hub, Subscriber
 
@@ -29,7 +32,7 @@ class Pages(Protocol):
 
     def metrics(self) -> bytes: ...
 
-    def snapshot(self) -> bytes: ...
+    def snapshot(self, sketches: frozenset[str] = frozenset()) -> bytes: ...
 
     def health(self) -> tuple[bool, bytes]: ...
 
@@ -50,7 +53,7 @@ class Exporter:
         elif method not in ("GET", "HEAD"):
             await _answer(send, 405, TEXT, b"only GET\n", (b"allow", b"GET, HEAD"))
         elif path == "/v1/stream":
-            await self._stream(method, receive, send)
+            await self._stream(method, _sketches(scope), receive, send)
         else:
             status, kind, body = self._page(path, scope)
             await _answer(send, status, kind, body, head=method == "HEAD")
@@ -64,12 +67,12 @@ class Exporter:
                 return 200, OPENMETRICS_TYPE, as_openmetrics(self._pages.metrics())
             return 200, CONTENT_TYPE, self._pages.metrics()
         if path == "/v1/snapshot":
-            return 200, JSON, self._pages.snapshot()
+            return 200, JSON, self._pages.snapshot(_sketches(scope))
         well, body = self._pages.health()
         return 200 if well else 503, JSON, body
 
-    async def _stream(self, method: str, receive: Receive, send: Send) -> None:
-        subscriber = self._hub.join()
+    async def _stream(self, method: str, sketches: frozenset[str], receive: Receive, send: Send) -> None:
+        subscriber = self._hub.join(sketches)
         if subscriber is None:
             await _answer(send, 503, TEXT, b"too many streams\n", (b"retry-after", b"5"))
             return
@@ -78,13 +81,20 @@ class Exporter:
             headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if method == "GET":
-                subscriber.give(snapshot=self._pages.snapshot())
+                subscriber.give(snapshot=self._pages.snapshot(sketches))
                 while (data := await subscriber.next()) is not None:
                     await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._hub.leave(subscriber)
             watcher.cancel()
+
+
+def _sketches(scope: Scope) -> frozenset[str]:
+    """The events asked for; the first MAX_SKETCHES by name. An unknown one is in no answer."""
+    query = bytes(scope.get("query_string", b""))[: limits.MAX_HEADER_BYTES].decode("ascii", "replace")
+    names = {name for text in parse_qs(query).get("sketches", ()) for name in text.split(",") if name}
+    return frozenset(sorted(names)[: limits.MAX_SKETCHES])
 
 
 async def _watch(receive: Receive, subscriber: Subscriber) -> None:

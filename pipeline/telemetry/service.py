@@ -49,23 +49,23 @@ class CollectorPages:
         self._collector = collector
         self._clock = SystemClock()
         self._drained_ns = self._clock.monotonic_ns()
-        self._snapshot: bytes | None = None
+        self._snapshots: dict[frozenset[str], bytes] = {}
 
     def drained(self) -> None:
         """Something may have changed."""
         self._drained_ns = self._clock.monotonic_ns()
-        self._snapshot = None
+        self._snapshots.clear()
 
     def metrics(self) -> bytes:
         return render(self._collector, self._clock.monotonic_ns())
 
-    def snapshot(self) -> bytes:
-        if self._snapshot is None:
+    def snapshot(self, sketches: frozenset[str] = frozenset()) -> bytes:
+        if sketches not in self._snapshots:
             clock = self._clock
-            self._snapshot = encode_snapshot(
-                build_snapshot(self._collector, clock.monotonic_ns(), clock.wall_us())
+            self._snapshots[sketches] = encode_snapshot(
+                build_snapshot(self._collector, clock.monotonic_ns(), clock.wall_us(), sketches)
             )
-        return self._snapshot
+        return self._snapshots[sketches]
 
     def health(self) -> tuple[bool, bytes]:
         silent_ns = self._clock.monotonic_ns() - self._drained_ns
@@ -145,7 +145,8 @@ async def _drain_until(
         now_ns = time.monotonic_ns()
         if hub and (breaches or now_ns >= stream_due_ns):
             stream_due_ns = now_ns + STREAM_EVERY_NS
-            hub.give(snapshot=pages.snapshot())
+            for wish in hub.wishes():
+                hub.give(snapshot=pages.snapshot(wish), sketches=wish)
         hurried = await _until_due(collector, BUSY_PEEK_NS if hurried else PEEK_NS)
 
 

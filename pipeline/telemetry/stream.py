@@ -17,9 +17,11 @@ BREACHES_KEPT = 64
 class Subscriber:
     """One client of the stream."""
 
-    __slots__ = ("_breaches", "_ended", "_snapshot", "_wake")
+    __slots__ = ("_breaches", "_ended", "_snapshot", "_wake", "sketches")
 
-    def __init__(self) -> None:
+    def __init__(self, sketches: frozenset[str] = frozenset()) -> None:
+        self.sketches = sketches
+        """The events whose buckets it asked for."""
         self._wake = asyncio.Event()
         self._snapshot: bytes | None = None
         self._breaches: deque[bytes] = deque(maxlen=BREACHES_KEPT)
@@ -63,21 +65,32 @@ class Hub:
     def __len__(self) -> int:
         return len(self._subscribers)
 
-    def join(self) -> Subscriber | None:
+    def wishes(self) -> set[frozenset[str]]:
+        """The different sets of sketches that its clients asked for."""
+        return {subscriber.sketches for subscriber in self._subscribers}
+
+    def join(self, sketches: frozenset[str] = frozenset()) -> Subscriber | None:
         """A new client; None when there are too many or the server is leaving."""
         if self._closed or len(self._subscribers) >= limits.MAX_STREAMS:
             return None
-        subscriber = Subscriber()
+        subscriber = Subscriber(sketches)
         self._subscribers.add(subscriber)
         return subscriber
 
     def leave(self, subscriber: Subscriber) -> None:
         self._subscribers.discard(subscriber)
 
-    def give(self, *, snapshot: bytes | None = None, breach: bytes | None = None) -> None:
-        """Something new for everybody; JSON in one line."""
+    def give(
+        self,
+        *,
+        snapshot: bytes | None = None,
+        breach: bytes | None = None,
+        sketches: frozenset[str] | None = None,
+    ) -> None:
+        """Something new for everybody, or for those who asked for just these sketches; JSON in one line."""
         for subscriber in self._subscribers:
-            subscriber.give(snapshot=snapshot, breach=breach)
+            if sketches is None or subscriber.sketches == sketches:
+                subscriber.give(snapshot=snapshot, breach=breach)
 
     def close(self) -> None:
         """End every stream and take no more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline import limits
@@ -51,11 +51,13 @@ class Worker:
         return max(percents) if percents else None
 
 
-def build_snapshot(collector: Collector, now_ns: int, wall_us: int) -> Snapshot:
-    """Everything `collector` knows at `now_ns`."""
+def build_snapshot(
+    collector: Collector, now_ns: int, wall_us: int, sketches: Collection[str] = ()
+) -> Snapshot:
+    """Everything `collector` knows at `now_ns`, with the buckets of the events named in `sketches`."""
     workers = workers_of(collector, now_ns)
     uptime_s = (now_ns - collector.started_ns) / NS_PER_S
-    latencies = _LatencyView(collector)
+    latencies = _LatencyView(collector, sketches)
     return Snapshot(
         taken_us=wall_us,
         uptime_s=uptime_s,
@@ -180,8 +182,9 @@ def _stage(collector: Collector, name: str, workers: Sequence[Worker], latencies
 class _LatencyView:
     """Reads each window's extremes once for all the figures of a snapshot."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, sketches: Collection[str] = ()) -> None:
         self._collector = collector
+        self._sketches = sketches
         latencies = collector.aggregate.latencies
         self._series = latencies.series
         self._views: list[tuple[float, Window, Extremes]] = [
@@ -197,10 +200,16 @@ class _LatencyView:
                 window_s,
                 self._figures(window_s, window, series, extremes),
                 self._collector.lost_within(groups, window_s),
+                None if stage is None else self._sketch(event_id, series, window_s),
             )
             for event_id, series, groups in self._events(stage)
             for window_s, window, extremes in self._views
         )
+
+    def _sketch(self, event_id: int, series: tuple[int, ...], window_s: float) -> bytes | None:
+        if event_name(event_id) not in self._sketches:
+            return None
+        return self._collector.aggregate.latencies.sketch(series, window_s).to_bytes()
 
     def totals(self, uptime_s: float) -> tuple[Latency, ...]:
         """Every event since the start."""
@@ -232,7 +241,9 @@ class _LatencyView:
         return self._seen[key]
 
 
-def _latency(event_id: int, window_s: float, figures: Figures, lost: int) -> Latency:
+def _latency(
+    event_id: int, window_s: float, figures: Figures, lost: int, sketch: bytes | None = None
+) -> Latency:
     return Latency(
         event=event_name(event_id),
         window_s=window_s,
@@ -245,6 +256,7 @@ def _latency(event_id: int, window_s: float, figures: Figures, lost: int) -> Lat
         min_ns=figures.minimum,
         max_ns=figures.maximum,
         mean_ns=figures.mean,
+        sketch=sketch,
     )
 
 

@@ -16,6 +16,8 @@ from pipeline.transport.outbox import Act, Outbox, ToAsk
 
 LOOK_NS = limits.RECONCILE_LOOK_S * NS_PER_S
 AGAIN_NS = limits.RECONCILE_ASK_AGAIN_S * NS_PER_S
+MAX_AGAIN_NS = 8 * AGAIN_NS
+"""An audit that is away is asked again soon; an older one, which cannot answer, not too often."""
 
 
 class AuditCheck:
@@ -41,6 +43,7 @@ class AuditCheck:
         self._open: tuple[int, int, dict[str, int]] | None = None
         """(question, when asked, the marks then by key); one at a time."""
         self._look_ns = 0
+        self._again_ns = AGAIN_NS
         self._now_ns = 0
         self._all = True
         self.answered = 0
@@ -66,7 +69,7 @@ class AuditCheck:
     def receive(self, ordinal: int, frame: wire.Frame, now_ns: int) -> None:
         self._now_ns = now_ns
         for message in frame.messages:
-            if isinstance(message, wire.State):
+            if isinstance(message, wire.Lasts):
                 self._answered(ordinal, message)
         self.tick(now_ns)
 
@@ -76,8 +79,9 @@ class AuditCheck:
         if not self._audits:
             return
         if self._open is not None:
-            if now_ns - self._open[1] < AGAIN_NS:
+            if now_ns - self._open[1] < self._again_ns:
                 return
+            self._again_ns = min(2 * self._again_ns, MAX_AGAIN_NS)
             self._wanted = dict.fromkeys(self._open[2]) | self._wanted
             self._open = None
         if self._all:
@@ -98,17 +102,18 @@ class AuditCheck:
         self._look_ns = now_ns + LOOK_NS
         self._open = (self._number, now_ns, {key: self._mark(key) for key in keys})
         ordinal = self._audits[self._turn % len(self._audits)]
-        self._outbox.send(ToAsk(ordinal), wire.Ask(self._number, "", tuple(keys)))
+        self._outbox.send(ToAsk(ordinal), wire.AskLasts(self._number, tuple(keys)))
 
-    def _answered(self, ordinal: int, state: wire.State) -> None:
-        if state.boot and self._boots.setdefault(ordinal, state.boot) != state.boot:
+    def _answered(self, ordinal: int, state: wire.Lasts) -> None:
+        if self._boots.setdefault(ordinal, state.boot) != state.boot:
             self._boots[ordinal] = state.boot
             self._all = True
         if self._open is None or self._open[0] != state.question:
             return
         marks, self._open = self._open[2], None
         if len(state.lasts) != len(marks):
-            return  # an audit of the version before: it cannot be asked
+            return
+        self._again_ns = AGAIN_NS
         self.answered += len(marks)
         for (key, mark), last in zip(marks.items(), state.lasts, strict=True):
             if last < mark:

@@ -86,13 +86,11 @@ class Judge:
         self._up.receive(address, frame, now_ns)
         for message in frame.messages:
             if isinstance(message, wire.Ask):
-                self._outbox.send(ToUp(address), self._state(message))
-
-    def _state(self, asked: wire.Ask) -> wire.State:
-        if asked.key:
-            return wire.State(asked.question, self._tail(asked.key), (), self._boot)
-        lasts = tuple(self._lasts(asked.keys)) if asked.keys else ()
-        return wire.State(asked.question, Tail("", 0), lasts, self._boot)
+                state = wire.State(message.question, self._tail(message.key))
+                self._outbox.send(ToUp(address), state)
+            elif isinstance(message, wire.AskLasts):
+                lasts = tuple(self._lasts(message.keys)) if message.keys else ()
+                self._outbox.send(ToUp(address), wire.Lasts(message.question, self._boot, lasts))
 
     def work(self, now_ns: int, most: int) -> bool:
         """Judges one batch; whether more is waiting. A batch is what arrived during the one before."""

@@ -1,5 +1,5 @@
-"""An audit is replaced by a backup of it: the keys that lack rows stop with an alarm, until reconcile has sent
-again what is missing. Real processes, real commands."""
+"""An audit is replaced by a backup of it: the keys that lack rows stop with an alarm, until reconcile has
+sent again what is missing. Real processes, real commands."""
 
 from __future__ import annotations
 

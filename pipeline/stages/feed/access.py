@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline import limits
-from pipeline.config.check import is_loopback
-from pipeline.config.schema import Feed
+from pipeline.config.check_feed import is_loopback
+from pipeline.config.feed import Feed
 from pipeline.errors import MissingError
 from pipeline.signing import SharedKey
 from pipeline.stages.gateway.answer import Answer, Header

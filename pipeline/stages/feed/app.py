@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import limits
 from pipeline.clock import Clock
-from pipeline.config.schema import Feed
+from pipeline.config.feed import Feed
 from pipeline.errors import MissingError, RinglineError, UsageError
 from pipeline.stages.feed.access import SUBPROTOCOL, Access
 from pipeline.stages.feed.manifest import Manifests, Wanted, new_session

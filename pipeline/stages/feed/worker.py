@@ -27,7 +27,7 @@ from pipeline.stages.feed.readers import Readers
 from pipeline.stages.feed.tail import Render, Tail
 from pipeline.stages.gateway.server import bind, raise_file_limit
 from pipeline.stages.nudge import drain, listen_for_nudges, nudge_name
-from pipeline.stages.story import story_of
+from pipeline.stages.story import story_of, utc
 from pipeline.storage.audit.engines import open_reader
 from pipeline.storage.audit.rows import AuditRow
 from pipeline.trading.instruments import Instruments
@@ -45,6 +45,7 @@ def run_feed(config: Config, ready: Callable[[], None], stop: Stop) -> int:
     """The feed until it is asked to leave. Raises MissingError when its port or a token cannot be had."""
     access = Access(config.feed, os.environ)
     bound = bind(config.feed.host, config.feed.port, "feed.port")
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.FEED_SEND_BUFFER_BYTES)
     try:
         uvloop.run(_serve(config, access, bound, ready, stop))
     finally:
@@ -53,13 +54,35 @@ def run_feed(config: Config, ready: Callable[[], None], stop: Stop) -> int:
 
 
 def renderer(config: Config) -> Render:
-    """Rows as JSON, with amounts in the decimals of `config`'s instruments."""
+    """Rows as JSON, with amounts in the decimals of `config`'s instruments.
+
+    A row that this version cannot read is told as far as it can: it must not end the feed for the others.
+    """
     instruments = Instruments(config.trading)
 
     def render(row: AuditRow) -> str:
-        return _encode(story_of(row, instruments)).decode()
+        try:
+            return _encode(story_of(row, instruments)).decode()
+        except (msgspec.MsgspecError, ValueError, KeyError) as error:
+            return _encode(_unreadable(row, error)).decode()
 
     return render
+
+
+def _unreadable(row: AuditRow, error: Exception) -> dict[str, object]:
+    delivery = row.delivery
+    return {
+        "seq": row.seq,
+        "key": delivery.key,
+        "key_seq": delivery.key_seq,
+        "event_id": delivery.event_id.hex(),
+        "source": delivery.source,
+        "webhook_id": delivery.webhook_id,
+        "accepted": utc(delivery.accepted_us),
+        "outcome": delivery.outcome,
+        "chain_hash": row.h.hex(),
+        "unreadable": f"{type(error).__name__}: {error}",
+    }
 
 
 class _Protocol(WebSocketsSansIOProtocol):

@@ -228,7 +228,7 @@ class Reconciler:
         the restore may have been on its way still, and passed for one of this audit."""
         self._again_behind.pop(key, None)
         self.check.suspect(key)
-        while self.check.busy:
+        while self.check.busy:  # noqa: ASYNC110 - frames end it, not somebody who could set an event
             await asyncio.sleep(LOOK_S)
         return self._again_behind.pop(key, None)
 

@@ -17,8 +17,9 @@ class SomePages:
     def metrics(self) -> bytes:
         return b"some_total 1\n"
 
-    def snapshot(self) -> bytes:
-        return b'{"schema":1}'
+    def snapshot(self, sketches: frozenset[str] = frozenset()) -> bytes:
+        asked = "".join(f',"sketch":"{name}"' for name in sorted(sketches))
+        return f'{{"schema":1{asked}}}'.encode()
 
     def health(self) -> tuple[bool, bytes]:
         return self.well, b"{}"
@@ -27,11 +28,11 @@ class SomePages:
 class Caller:
     """One request: what was answered, and a client that leaves when told to."""
 
-    def __init__(self, exporter: Exporter, path: str, method: str = "GET") -> None:
+    def __init__(self, exporter: Exporter, path: str, method: str = "GET", query: str = "") -> None:
         self.sent: list[dict[str, Any]] = []
         self.leaves = asyncio.Event()
         self._more = asyncio.Event()
-        scope = {"type": "http", "method": method, "path": path}
+        scope = {"type": "http", "method": method, "path": path, "query_string": query.encode()}
         self.done = asyncio.ensure_future(exporter(scope, self._receive, self._send))
 
     async def _receive(self) -> dict[str, Any]:
@@ -154,3 +155,42 @@ def test_a_slow_client_misses_snapshots_and_no_breach() -> None:
     found = asyncio.run(read())
     breaches = b"".join(frame("breach", b"b%d" % number) for number in range(BREACHES_KEPT))
     assert found == breaches + frame("snapshot", b"s%d" % (BREACHES_KEPT - 1))
+
+
+def test_sketches_are_handed_out_to_those_who_asked_for_them() -> None:
+    async def ask() -> tuple[bytes, bytes]:
+        hub = Hub()
+        exporter = Exporter(SomePages(), hub)
+        page = Caller(exporter, "/v1/snapshot", query="sketches=AGENT_DECISION,FILL_GENERATION")
+        await page.done
+        one = Caller(exporter, "/v1/stream", query="sketches=AGENT_DECISION")
+        await one.has(b"AGENT_DECISION")
+        other = Caller(exporter, "/v1/stream")
+        await other.has(b"schema")
+        assert hub.wishes() == {frozenset(), frozenset({"AGENT_DECISION"})}
+        hub.give(snapshot=b"with buckets", sketches=frozenset({"AGENT_DECISION"}))
+        hub.give(snapshot=b"without", sketches=frozenset())
+        await one.has(b"with buckets")
+        await other.has(b"without")
+        assert b"with buckets" not in other.body
+        hub.close()
+        await one.done
+        await other.done
+        return page.body, one.body
+
+    page, stream = asyncio.run(ask())
+    assert page == b'{"schema":1,"sketch":"AGENT_DECISION","sketch":"FILL_GENERATION"}'
+    assert b"without" not in stream
+
+
+def test_absurd_wishes_for_sketches_are_cut_short() -> None:
+    names = ",".join(f"EVENT_{number:03}" for number in range(200))
+
+    async def ask() -> bytes:
+        caller = Caller(
+            Exporter(SomePages(), Hub()), "/v1/snapshot", query=f"sketches={names}&sketches=,,&x=%ff"
+        )
+        await caller.done
+        return caller.body
+
+    assert asyncio.run(ask()).count(b"EVENT_") == limits.MAX_SKETCHES

@@ -10,6 +10,7 @@ from pipeline.snapshot import Counts, Snapshot, decode_snapshot, encode_snapshot
 from pipeline.telemetry import EventID, open_recorder
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.recorder import Recorder, RingRecorder
+from pipeline.telemetry.sketch import Sketch
 from pipeline.telemetry.view import STALE_GAUGE_NS, build_snapshot
 
 
@@ -163,3 +164,26 @@ def test_verdicts_are_in_the_snapshot(house: House) -> None:
     found = {(one.percentile, one.window_s): one for one in house.snapshot().slas}
     assert found[95, 1].verdict == "violated"
     assert (found[95, 1].limit_ns, found[95, 1].count) == (30_000_000, 30)
+
+
+def test_buckets_are_handed_out_when_asked_for_and_merge_to_the_percentile_of_all(house: House) -> None:
+    one, other = house.worker("agent-0"), house.worker("agent-1")
+    for _ in range(60):
+        one.record(EventID.AGENT_DECISION, 5_000)
+        other.record(EventID.AGENT_DECISION, 9_000)
+        other.record(EventID.AGENT_PUBLISH, 1_000)
+    assert all(latency.sketch is None for stage in house.snapshot().stages for latency in stage.latencies)
+    asked = build_snapshot(
+        house.collector, house.clock.monotonic_ns(), house.clock.wall_us(), {"AGENT_DECISION"}
+    )
+    assert decode_snapshot(encode_snapshot(asked)) == asked
+    [stage] = asked.stages
+    sketches = {(told.event, told.window_s): told.sketch for told in stage.latencies}
+    assert sketches["AGENT_PUBLISH", 1.0] is None
+    found = sketches["AGENT_DECISION", 1.0]
+    assert found is not None
+    merged = Sketch.from_bytes(found)
+    merged.merge(Sketch.from_bytes(found))  # as if two pods had said the same
+    assert (merged.count, merged.minimum, merged.maximum) == (240, 5_000, 9_000)
+    assert merged.quantile(99) == pytest.approx(9_000, rel=0.004)
+    assert all(told.sketch is None for told in asked.latencies)

@@ -1,0 +1,1 @@
+"""What the operator's own work costs."""

@@ -1,0 +1,131 @@
+"""What one decision costs: ten stages of twenty pods, some of them in trouble; CPU time, by batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pipeline.snapshot import Counts, Latency, Replica, Snapshot, Stage
+from pipeline.telemetry.sketch import Sketch
+from pipeline_operator.bench.shape import Bench, at_most, bench_of, shown
+from pipeline_operator.memory import Memory, encode_memory
+from pipeline_operator.merge import Answer, merge
+from pipeline_operator.observation import Observation, StageObservation
+from pipeline_operator.policy import decide
+from pipeline_operator.record import encode_record
+from pipeline_operator.spec import LatencySla, PipelineSpec, Slas, StageSpec
+
+STAGES, PODS = 10, 20
+TICK_TARGET_MS = 1.0
+_START_US = 1_700_000_000_000_000
+_TICK_US = 250_000
+_EVENT = "AGENT_DECISION"
+
+
+def run(rounds: int) -> Bench:
+    """`rounds` batches of each figure; the median counts."""
+    spec = bench_spec()
+    answers = bench_answers()
+    expected = {stage.name: [f"{stage.name}-{pod}" for pod in range(PODS)] for stage in spec.stages}
+
+    def merged() -> Observation:
+        signals = merge(spec.stages, expected, answers, stale_after_ms=3000, now_us=_START_US)
+        return Observation(
+            stages=tuple(
+                StageObservation(stage=name, replicas=PODS, ready=PODS, signals=its)
+                for name, its in signals.items()
+            )
+        )
+
+    observation = merged()
+    memory = Memory()
+    for tick in range(260):  # a full minute of history
+        memory, record = decide(spec, observation, memory, _START_US + tick * _TICK_US)
+    now_us = _START_US + 260 * _TICK_US
+    tick_ms = _median_ms(lambda: decide(spec, observation, memory, now_us), rounds, 20)
+    merge_ms = _median_ms(merged, rounds, 1)
+    record_ms = _median_ms(lambda: encode_record(record), rounds, 20)
+    memory_ms = _median_ms(lambda: encode_memory(memory), rounds, 20)
+    size = f"{STAGES} stages of {PODS} pods"
+    return bench_of(
+        (
+            at_most(f"decision, {size}", tick_ms, "ms", TICK_TARGET_MS, "the wanted tick", TICK_TARGET_MS),
+            shown(
+                f"merge of {STAGES * PODS} snapshots with sketches", merge_ms, "ms", "the decision", tick_ms
+            ),
+            shown("record as a JSON line", record_ms, "ms", "the decision", tick_ms),
+            shown("memory as JSON", memory_ms, "ms", "the decision", tick_ms),
+            shown("size of a record", len(encode_record(record)), "bytes", "an etcd object (1.5 MB)", 1.5e6),
+        )
+    )
+
+
+def bench_spec() -> PipelineSpec:
+    """A chain with every kind of SLA."""
+    names = [f"stage-{index}" for index in range(STAGES)]
+    return PipelineSpec(
+        stages=tuple(
+            StageSpec(
+                name=name,
+                target=name,
+                upstream=(names[index - 1],) if index else (),
+                max_replicas=100,
+                slas=Slas(
+                    lag_ms=1000 if index else None,
+                    throttle_per_mille=5,
+                    latency=(LatencySla(event=_EVENT, percentile_basis_points=9500, limit_ms=30),),
+                ),
+            )
+            for index, name in enumerate(names)
+        ),
+        replica_budget=500,
+    )
+
+
+def bench_answers() -> list[Answer]:
+    """What the pods' collectors say: their own stage, and as senders the lag of the next one."""
+    sketch = Sketch()
+    sketch.add(range(1_000_000, 40_000_000, 390_000))
+    data = sketch.to_bytes()
+    return [_answer(stage, pod, data) for stage in range(STAGES) for pod in range(PODS)]
+
+
+def _answer(stage: int, pod: int, data: bytes) -> Answer:
+    counts = tuple(
+        Counts(window_s=window_s, handled=int(90 * window_s), flow_throttled=1)
+        for window_s in (1.0, 5.0, 60.0)
+    )
+    latencies = tuple(
+        Latency(event=_EVENT, window_s=window_s, count=100, sketch=data) for window_s in (1.0, 5.0, 60.0)
+    )
+    own = Replica(stage=f"stage-{stage}", ordinal=pod, name=f"stage-{stage}-{pod}", age_ms=10, cpu_percent=50)
+    downstream = [
+        Replica(
+            stage=f"stage-{stage + 1}",
+            ordinal=other,
+            name=f"stage-{stage + 1}-{other}",
+            age_ms=10,
+            lag_ms=1500,
+        )
+        for other in range(PODS)
+    ]
+    snapshot = Snapshot(
+        taken_us=_START_US,
+        uptime_s=100,
+        stages=(Stage(stage=f"stage-{stage}", lag_ms=None, depth=3, counts=counts, latencies=latencies),),
+        replicas=(own, *downstream),
+        latencies=(),
+    )
+    return Answer(pod=f"stage-{stage}-{pod}", stage=f"stage-{stage}", age_ms=100, snapshot=snapshot)
+
+
+def _median_ms(work: Callable[[], object], rounds: int, batch: int) -> float:
+    """CPU time of one call: others on the machine do not count."""
+    work()
+    found = []
+    for _ in range(rounds):
+        began_ns = time.process_time_ns()
+        for _ in range(batch):
+            work()
+        found.append((time.process_time_ns() - began_ns) / batch / 1e6)
+    return sorted(found)[len(found) // 2]

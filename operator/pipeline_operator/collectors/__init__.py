@@ -1,0 +1,1 @@
+"""What the pods' collectors say: a client for each, by stream, else by polling."""

@@ -1,0 +1,1 @@
+"""The CustomResourceDefinition, written from the types in `spec.py` and `status.py`."""

@@ -1,0 +1,140 @@
+"""The conditions of a Pipeline, all of them at every tick, derived from the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline_operator import limits
+from pipeline_operator.policy.limiters import is_contested
+from pipeline_operator.policy.proposals import said
+from pipeline_operator.policy.solve import Choice
+from pipeline_operator.record import Condition, ConditionType
+from pipeline_operator.spec import PipelineSpec
+
+CEILINGS = ("Bounds", "Budget")
+
+
+def conditions(
+    choices: Sequence[Choice], missing: Sequence[str], spec: PipelineSpec, now_us: int
+) -> tuple[Condition, ...]:
+    """`missing` are stages of the spec that were not observed."""
+    return (
+        _ready(choices, missing),
+        _scaling_active(choices, missing, spec),
+        _some(ConditionType.AT_CAPACITY, "NoRoom", "RoomLeft", _at_capacity(choices)),
+        _some(ConditionType.BOTTLENECK_ELSEWHERE, "WaitsForOthers", "None", _elsewhere(choices)),
+        _some(ConditionType.CONTESTED, "ForeignChange", "None", _contested(choices, spec, now_us)),
+        _some(ConditionType.PODS_STUCK, "TooLongInStarting", "None", _stuck(choices)),
+        _stale(choices),
+    )
+
+
+def _some(kind: ConditionType, yes: str, no: str, messages: list[str]) -> Condition:
+    return Condition(
+        type=kind,
+        status="True" if messages else "False",
+        reason=yes if messages else no,
+        message="; ".join(messages),
+    )
+
+
+def _ready(choices: Sequence[Choice], missing: Sequence[str]) -> Condition:
+    short = [f"{name} was not seen" for name in missing]
+    for choice in choices:
+        seen, least = choice.facts.seen, choice.facts.spec.min_replicas
+        if seen.fault:
+            short.append(f"{seen.stage}: {seen.fault}")
+        elif seen.ready < least:
+            short.append(f"{seen.stage} has {seen.ready} ready pods, at least {least} are wanted")
+    return Condition(
+        type=ConditionType.READY,
+        status="False" if short else "True",
+        reason="StagesMissing" if short else "StagesReady",
+        message="; ".join(short),
+    )
+
+
+def _scaling_active(choices: Sequence[Choice], missing: Sequence[str], spec: PipelineSpec) -> Condition:
+    faults = [f"{name} was not seen" for name in missing]
+    faults += [
+        f"{choice.facts.spec.name}: {choice.facts.seen.fault}"
+        for choice in choices
+        if choice.facts.seen.fault
+    ]
+    if spec.mode != "active":
+        reason = {"paused": "Paused", "recommend": "RecommendOnly"}[spec.mode]
+        return Condition(
+            type=ConditionType.SCALING_ACTIVE,
+            status="False",
+            reason=reason,
+            message=f"the mode is {spec.mode}",
+        )
+    return Condition(
+        type=ConditionType.SCALING_ACTIVE,
+        status="False" if faults else "True",
+        reason="TargetFault" if faults else "Scaling",
+        message="; ".join(faults),
+    )
+
+
+def _at_capacity(choices: Sequence[Choice]) -> list[str]:
+    """Stages that want more than they may have, and violated ones at their maximum."""
+    found = []
+    for choice in choices:
+        facts, name = choice.facts, choice.facts.spec.name
+        cut = [e for e in choice.effects if e.limiter in CEILINGS and e.after < e.before]
+        at_most = choice.after >= facts.spec.max_replicas
+        if cut and choice.wanted > facts.seen.replicas:
+            found.append(f"{name} wants {choice.wanted} replicas: {cut[-1].why}")
+        elif at_most and facts.violated and not facts.blocked and not choice.starved:
+            found.append(
+                f"{name} is at its maximum of {facts.spec.max_replicas}, and {said(facts.violated[0])}"
+            )
+    return found
+
+
+def _elsewhere(choices: Sequence[Choice]) -> list[str]:
+    by_name = {choice.facts.spec.name: choice for choice in choices}
+    found = []
+    for choice in choices:
+        name = choice.facts.spec.name
+        if choice.facts.blocked:
+            after = [other for other, its in by_name.items() if name in its.facts.spec.upstream]
+            culprits = [other for other in after if by_name[other].facts.waiting] or after
+            found.append(f"{name} waits for credit of {' and '.join(sorted(culprits)) or 'nobody known'}")
+        elif choice.starved:
+            found.append(f"{name} is kept short by a stage before it")
+    return found
+
+
+def _contested(choices: Sequence[Choice], spec: PipelineSpec, now_us: int) -> list[str]:
+    minutes = spec.tuning.contested_hold_ms // 60_000
+    return [
+        f"somebody else set {choice.facts.spec.target} to {choice.facts.seen.replicas}; "
+        f"respected for {minutes} minutes"
+        for choice in choices
+        if is_contested(choice.facts, spec, now_us)
+    ]
+
+
+def _stuck(choices: Sequence[Choice]) -> list[str]:
+    found = []
+    for choice in choices:
+        if choice.facts.counted.stuck:
+            name, nodes = choice.facts.spec.name, choice.facts.seen.unschedulable
+            text = (
+                f"{choice.facts.counted.stuck} pods of {name} take longer to start than starts are known to"
+            )
+            found.append(text + (f"; {nodes} find no node" if nodes else ""))
+    return found
+
+
+def _stale(choices: Sequence[Choice]) -> Condition:
+    found = []
+    for choice in choices:
+        sources = choice.facts.seen.signals.sources
+        if not choice.facts.fresh:
+            text = f"{choice.facts.spec.name}: {sources.answered} of {sources.expected} collectors in time"
+            named = sources.ignored[: limits.MAX_IGNORED_NAMES]
+            found.append(text + (f" ({', '.join(named)})" if named else ""))
+    return _some(ConditionType.SIGNALS_STALE, "CollectorsSilent", "Fresh", found)

@@ -1,0 +1,143 @@
+"""What a tick's figures say of a stage, before anything is proposed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pipeline_operator import limits
+from pipeline_operator.memory import Capacity, StageMemory
+from pipeline_operator.observation import SlaVerdict, StageObservation
+from pipeline_operator.policy.capacity import believed_milli, low_milli
+from pipeline_operator.policy.slas import now_states
+from pipeline_operator.policy.starts import Counted, counted
+from pipeline_operator.record import SlaState
+from pipeline_operator.spec import StageSpec, Tuning
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One stage. Rates in thousandths of a message a second, of the whole stage."""
+
+    spec: StageSpec
+    seen: StageObservation
+    past: StageMemory
+    fresh: bool
+    """Every pod that should speak of it, its own and those upstream, did in time and soundly."""
+    heard: bool
+    """Anybody spoke of it."""
+    counted: Counted
+    handled_milli: int
+    """Over the last second."""
+    steady_milli: int
+    """Over the last five seconds."""
+    enough: bool
+    """The last second saw enough messages, handled, waiting or sent here, to prove something."""
+    waiting: bool
+    """Its input waits."""
+    blocked: bool
+    """Its output waits for somebody else's credit."""
+    slas: tuple[SlaState, ...]
+    capacity_milli: int | None
+    """One replica's; None: not learned yet."""
+    capacity_low_milli: int | None
+    shown_milli: int
+    """The most that one replica has done without being saturated."""
+    lag_slope_per_mille: int
+    """How fast the lag grows, in ms a second."""
+
+    @property
+    def violated(self) -> tuple[SlaState, ...]:
+        return tuple(state for state in self.slas if state.verdict is SlaVerdict.VIOLATED)
+
+
+def facts_of(
+    spec: StageSpec,
+    seen: StageObservation,
+    past: StageMemory,
+    upstream: Iterable[StageObservation],
+    tuning: Tuning,
+    now_us: int,
+) -> Facts:
+    """`upstream` are the observations of the stages that send to it, whose collectors report its lag."""
+    signals = seen.signals
+    senders = [stage.signals for stage in upstream]
+    speakers = [signals.sources, *(sender.sources for sender in senders)]
+    fresh = all(
+        source.answered >= source.expected and source.oldest_ms <= tuning.stale_after_ms
+        for source in speakers
+    )
+    second, five = signals.window(1_000), signals.window(5_000)
+    capacity = past.capacity if past.capacity.revision == seen.revision else Capacity()
+    workers = max(1, signals.workers or seen.ready)
+    return Facts(
+        spec=spec,
+        seen=seen,
+        past=past,
+        fresh=fresh and (seen.ready == 0 or signals.sources.expected > 0),
+        heard=any(source.answered for source in speakers),
+        counted=counted(seen, past, tuning, now_us),
+        handled_milli=second.handled * 1000,
+        steady_milli=five.handled * 200,
+        enough=max(
+            second.handled + second.shed,
+            second.flow_throttled,
+            signals.depth,
+            sum(sender.window(1_000).handled for sender in senders),
+        )
+        >= tuning.raise_min_count,
+        waiting=is_waiting(spec, seen),
+        blocked=second.blocked_ms * 1000 >= tuning.blocked_per_mille * second.window_ms * workers,
+        slas=now_states(spec, signals, tuning.raise_min_count),
+        capacity_milli=believed_milli(capacity, tuning),
+        capacity_low_milli=low_milli(capacity, tuning),
+        shown_milli=capacity.shown_milli,
+        lag_slope_per_mille=_slope(past, signals.lag_ms, now_us),
+    )
+
+
+def is_waiting(spec: StageSpec, seen: StageObservation) -> bool:
+    """Whether messages wait for this stage: refused, without credit, or older than their way through
+    takes."""
+    second = seen.signals.window(1_000)
+    if second.flow_throttled or second.shed:
+        return True
+    least_ms = limits.WAITING_MS
+    if spec.slas.lag_ms is not None:
+        least_ms = min(max(spec.slas.lag_ms // 4, limits.LEAST_WAITING_MS), limits.MOST_WAITING_MS)
+    return seen.signals.lag_ms is not None and seen.signals.lag_ms >= least_ms
+
+
+def load_of(facts: Facts, sent_milli: int, held_up: bool, *, steady: bool = False) -> int:
+    """The load that the stage should bear, thousandths of a message a second.
+
+    `sent_milli` is what the stages upstream take in: the load, wherever they tell it, since what is handled
+    here falls short of it while input waits, and exceeds it while a backlog goes. `held_up`: input waits
+    somewhere before this stage. Where nobody tells it: a lag that grows by s ms a second under a rate h of
+    work belongs to a load of h / (1 − s / 1000). `steady`: over five seconds, not one.
+    """
+    handled_milli = facts.steady_milli if steady else facts.handled_milli
+    if not facts.spec.upstream:
+        return handled_milli + facts.seen.signals.window(1_000).shed * 1000
+    if sent_milli:
+        return sent_milli if facts.waiting or held_up else max(sent_milli, handled_milli)
+    if facts.waiting and not facts.blocked:
+        return handled_milli * 1000 // (1000 - facts.lag_slope_per_mille)
+    return handled_milli
+
+
+def bottlenecks(facts: Mapping[str, Facts]) -> tuple[str, ...]:
+    """Stages whose input waits although their output does not: what holds the others up."""
+    return tuple(sorted(name for name, stage in facts.items() if stage.waiting and not stage.blocked))
+
+
+def _slope(past: StageMemory, lag_ms: int | None, now_us: int) -> int:
+    """From the lag two to three seconds ago to now; 0 when unknown or falling."""
+    if lag_ms is None:
+        return 0
+    now_s = now_us // 1_000_000
+    before = [second for second in past.seconds if 2 <= now_s - second.at_s <= 3]
+    if not before:
+        return 0
+    elapsed_s = now_s - before[0].at_s
+    return min(max(0, (lag_ms - before[0].lag_ms) // elapsed_s), limits.SLOPE_PER_MILLE)

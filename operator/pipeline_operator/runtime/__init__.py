@@ -1,0 +1,1 @@
+"""The operator's process: what it watches, its tick, what it writes."""

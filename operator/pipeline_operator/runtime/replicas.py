@@ -1,0 +1,41 @@
+"""Whose the replicas of a StatefulSet are: told from changes of the value, and from field managers."""
+
+from __future__ import annotations
+
+from pipeline_operator.kube.client import FIELD_MANAGER
+from pipeline_operator.runtime.seen import SeenSet
+
+
+class KnownReplicas:
+    """What we know the replicas of one target to be: written by us, or seen. Anything else is foreign.
+
+    Ownership of the field alone proves nothing: whoever creates a StatefulSet owns even the default of 1, and
+    every later change of that owner renews the time beside it.
+    """
+
+    __slots__ = ("_live", "foreign_us", "known", "uid")
+
+    def __init__(self, uid: str, known: int | None) -> None:
+        """`known` is what a former operator left word of; None when there was none."""
+        self.uid = uid
+        self.known = known
+        self.foreign_us: int | None = None
+        """When somebody else last changed the value; None: nobody did."""
+        self._live = False
+
+    def look(self, seen: SeenSet, now_us: int) -> None:
+        """Compare with what is there now."""
+        theirs = seen.is_shared or not seen.is_ours
+        if self.known is not None and seen.replicas != self.known and theirs:
+            self.foreign_us = now_us if self._live else _last_write_us(seen, now_us)
+        self.known = seen.replicas
+        self._live = True
+
+    def wrote(self, replicas: int) -> None:
+        self.known = replicas
+
+
+def _last_write_us(seen: SeenSet, now_us: int) -> int:
+    """While nobody watched: when the others wrote last, by the API server's clock, which may be off."""
+    times = [at_us for manager, at_us in seen.owners if manager != FIELD_MANAGER and at_us]
+    return min(now_us, max(times)) if times else now_us

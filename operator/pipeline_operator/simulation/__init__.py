@@ -1,0 +1,1 @@
+"""A model of the pipeline under traces of load: our policy beside other autoscalers. Deterministic."""

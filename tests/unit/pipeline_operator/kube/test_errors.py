@@ -1,0 +1,22 @@
+"""Answers that say no."""
+
+from __future__ import annotations
+
+from pipeline_operator.kube.errors import error_of
+
+
+def test_a_status_is_read() -> None:
+    body = (
+        b'{"kind":"Status","reason":"Conflict","message":"owned",'
+        b'"details":{"causes":[{"reason":"FieldManagerConflict"}]}}'
+    )
+    error = error_of(409, body)
+    assert (error.status, error.reason, error.message) == (409, "Conflict", "owned")
+    assert error.is_field_conflict
+
+
+def test_anything_else_is_told_as_it_came_and_cut() -> None:
+    assert error_of(502, b"<html>Bad Gateway</html>").message == "<html>Bad Gateway</html>"
+    assert len(error_of(500, b"x" * 10_000).message) == 200
+    assert error_of(503, b"\xff\xfe").message
+    assert not error_of(409, b'{"kind":"Status","details":{"causes":["odd"]}}').is_field_conflict
