@@ -38,6 +38,7 @@ COMMANDS = {
     "backtest": "Run strategies over a file of candles, by the code that runs live.",
     "baseline": "Is it healthy, and is it slower than it was?",
     "bench": "Measure, beside the limits of this machine.",
+    "loadtest": "Load the pipeline and judge it: smoke, load, stress, spike, soak.",
     "simulate": "Run the product's own code under simulated faults.",
     "telemetry": "Look at telemetry: which writer is in use, which rings there are, what a writer did last.",
     "worker": "Run one worker of a stage (what a container runs).",
