@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-cluster lint bench clean
+IMAGE  := ringline:dev
+.PHONY: help run test test-slow test-cluster image lint bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,8 +28,11 @@ test: $(VENV)/.dev  ## Run the tests, all but those that take long
 test-slow: $(VENV)/.dev  ## Run the tests that take long
 	KUBECONFIG= $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow
 
-test-cluster: $(VENV)/.dev  ## Run the tests against the API server of KUBECONFIG
-	$(BIN)/python -m pytest tests/cluster
+image:  ## Build the image that every pod runs (IMAGE=name:tag, CONTAINERS=docker|podman|buildah)
+	$(or $(CONTAINERS),docker) build --tag $(IMAGE) .
+
+test-cluster: $(VENV)/.dev  ## Run the tests on a Kubernetes: KUBECONFIG's (image on its nodes), or one that kind makes
+	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) $(BIN)/python -m pytest tests/cluster -m 'slow or not slow'
 
 lint: $(VENV)/.dev  ## Ruff, mypy strict and the layer contracts
 	$(BIN)/ruff check .

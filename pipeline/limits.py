@@ -94,6 +94,9 @@ MAX_RESTING_ORDERS = 256
 MAX_PARTIAL_ORDERS = 2 * MAX_RESTING_ORDERS
 """Orders of one key that wait for volume; older ones fill whole, so that a state stays small on a symbol that
 hardly trades."""
+MAX_REGISTERED_FILLS = 16_384
+"""Fills of one key that are told from replays while its state is rebuilt: those of all rows between two
+stored states, where most orders fill on each; older ones are refused, not guessed at."""
 MAX_STRATEGY_INSTRUCTIONS = 300_000
 """Bytecode instructions that one step of a user's strategy may take: about 50 ms under the guard that counts
 them, a hundred times what a slow one takes."""
@@ -108,12 +111,40 @@ MAX_FRAME_BYTES = 8 * MIB
 """One ZeroMQ frame: a batch of messages; a state reply with its rows fits many times."""
 MAX_BATCH_MESSAGES = 256
 """Messages packed in one frame: beyond this the per-frame cost is already amortised."""
+MAX_FRAME_MESSAGES = 4 * MAX_BATCH_MESSAGES
+"""Taken in one frame: what any version packs, and a bound on what one frame may cost."""
+HOT_KEYS = 64
+"""Keys counted at once: one with more than 1/65 of all messages is always among them."""
+MAX_SENDERS = 1024
+"""Sessions of one receiver: every worker of the stage before it, several times over."""
 MAX_CREDIT = 4096
 """Messages in flight on one link; bounds every queue behind it."""
+MIN_LINK_SECRET_BYTES = 32
+"""Of a line in the links' key file: CURVE is good for 128 bits, a line of text has 4 to 6 bits a byte."""
+MAX_LINK_KEYS = 4
+"""Rotation needs two; each costs a peer that dials with a wrong one `links.dead_after_ms`."""
+MAX_LINK_KEY_FILE_BYTES = 64 * KIB
+LINK_HANDSHAKE_MS = 5_000
+"""A peer that connects and says nothing is cut; a handshake takes milliseconds."""
+HANDSHAKE_SAY_EVERY_S = 10
+"""Strangers try several times a second: one line for all of them."""
 KEY_SHARE = 4
 """A key may hold at most a quarter of a link's credit, so a hot key never starves the others."""
 MAX_WORKERS = 64
 """Workers of one stage on one machine; port + 10·k must stay below 65,536 and clear of other stages."""
+MAX_VENUE_LATENCY_MS = 10_000
+"""A simulated venue's answer time; slower ones are simulated as well by this."""
+MAX_VENUE_CONCURRENCY = 4096
+"""Orders at a simulated venue at a time: as many as a link's credit can have in flight."""
+MAX_REPLICAS = 64
+"""Replicas of one stage that senders look for: each is a name to look up every second by every sender."""
+LOOK_AHEAD = 4
+"""Absent replicas in a row after which no further ones are looked for: a new one appears within seconds even
+so, and an idle pipeline asks the name server little."""
+LOOK_ALL_EVERY = 10
+"""Every so many looks all names are asked for: a gap may be wider than LOOK_AHEAD while pods are pending."""
+MAX_HEALTH_CONNECTIONS = 8
+"""Probes answered at a time; the kubelet has one or two open, and each gets one answer."""
 DEATHS_UNTIL_DEAD_LETTER = 3
 """Distinct deaths on one event before it is given up: one is an accident, two a coincidence."""
 MAX_BACKOFF_MS = 200
@@ -169,6 +200,10 @@ MAX_SCOPE_TIME_US = 31_536_000 * 10**6
 """Window, spacing and cooldown of a scope: a year, as everywhere."""
 SCOPE_ANSWERS_A_KEY = 1024
 """Answers remembered of a key: four times the messages of one key that can be in flight."""
+SCOPES_TIMEOUT_S = 0.25
+"""An agent that waits for its scope store twice this long still answers heartbeats in time."""
+SCOPES_PAUSE_MS = 1000
+"""A scope store that gave no answer is asked again after this long."""
 SPACE_EVERY_S = 5
 """Free space is looked at this often: at 100 MB/s half a gigabyte goes in between."""
 SPACE_SAY_EVERY_S = 3600
@@ -265,3 +300,4 @@ assert 4 * MAX_SYMBOL_CHARS + 32 <= IN_HAND_BYTES
 assert DEFAULT_RING_ENTRIES & (DEFAULT_RING_ENTRIES - 1) == 0
 assert MAX_SCALED * 9_000 < 2**63
 assert 4 * MAX_EXPOSURE <= MAX_NOTIONAL
+assert MAX_PARTIAL_ORDERS + 2 * MAX_RESTING_ORDERS < MAX_REGISTERED_FILLS

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-ROW_HEAD = b"r%d,%d,%d,%d;"
+HEAD_TAIL = b",%d,%d;"
+"""The end of what stands before a row's bytes: the lengths of decision and fills."""
+ROW_HEAD = b"r%d,%d" + HEAD_TAIL
 """Before a row's bytes: key_seq and the lengths of payload, decision and fills."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from pipeline import limits
+from pipeline.backtest.plain_path import run_plain, turns
 from pipeline.backtest.record import Record
 from pipeline.backtest.series import Series
 from pipeline.backtest.stream import RowStream
@@ -73,8 +74,13 @@ def run_fast(
     if any(wish.fault for wish in wanted):
         return None
     digest.key(series.symbol)
-    desk = _Desk(plan, floor, series, RowStream(series, digest, encode(plan.held)))
-    record = desk.run(wanted)
+    stream = RowStream(series, digest, encode(plan.held))
+    rows = turns(plan, wanted)
+    if rows is not None:
+        record = Record(series.symbol, len(series), NAME)
+        run_plain(plan, floor, series, stream, rows, record)
+    else:
+        record = _Desk(plan, floor, series, stream).run(wanted)
     if progress is not None:
         progress(len(series))
     return record
@@ -95,30 +101,34 @@ class _Desk:
         self._scopes: list[tuple[ScopeState, ...]] = [origin(seat.rules) for seat in plan.seats]
         self._books = [(0, 0)] * len(plan.seats)
         self._held = encode(plan.held)
+        self._names = [seat.name for seat in plan.seats]
+        self._slips = floor.costs.slips
 
     def run(self, wanted: list[Wishes]) -> Record:
         rests = self._policy != SIGNAL_PRICE
-        row_bytes = self._stream.row
+        row_bytes, filled, decided, held = self._stream.row, self._filled, self._decided, self._held
+        unfilled = [_encoded((), count) for count in range(2 * len(self._seats) + 1)]
         resting: list[Order] = []
-        resting_row = -1
+        due_row = -1
         due = (0, 0)
         for row, intents, price, time_us, buy_at, sell_at in self._eventful(wanted):
-            fills: list[Fill] = []
+            fills: tuple[Fill, ...] = ()
             if resting:
-                fills = self._filled(resting_row + 1, resting, *due)
-                if resting_row + 1 < row:
-                    row_bytes(resting_row + 1, self._held, encode(Fills(tuple(fills))))
-                    fills = []
-            legs, placed = self._decided(row + 1, intents, price, time_us)
+                fills = filled(due_row, resting, *due)
+                if due_row < row:
+                    row_bytes(due_row, held, _encoded(fills, 0))
+                    fills = ()
+            legs, placed = decided(row + 1, intents, price, time_us)
             if rests:
-                resting, resting_row, due = placed, row, (buy_at, sell_at)
+                resting, due_row, due = placed, row + 1, (buy_at, sell_at)
+                resting_count = len(placed)
             else:
-                fills = self._filled(row, placed, price, price)
-                placed = []
-            row_bytes(row, encode(Decision(tuple(legs))), encode(Fills(tuple(fills), len(placed))))
-        if resting and resting_row + 1 < len(self._series):
-            fills = self._filled(resting_row + 1, resting, *due)
-            row_bytes(resting_row + 1, self._held, encode(Fills(tuple(fills))))
+                fills = filled(row, placed, price, price)
+                resting_count = 0
+            ended = _encoded(fills, resting_count) if fills else unfilled[resting_count]
+            row_bytes(row, encode(Decision(tuple(legs))), ended)
+        if resting and due_row < len(self._series):
+            row_bytes(due_row, held, _encoded(filled(due_row, resting, *due), 0))
         self._stream.finish()
         return self._record
 
@@ -147,29 +157,30 @@ class _Desk:
         """As `Turn.aim` for each seat, where no risk limit can object."""
         legs: list[Leg] = []
         placed: list[Order] = []
+        intended = self._intended
         for index, intent in enumerate(intents):
             seat = self._seats[index]
-            position = self._intended[index]
+            position = intended[index]
             target = position if intent == _SILENT else seat.sized(intent)
             if position == target:
                 legs.append(seat.held)
                 continue
             side = BUY if target > position else SELL
-            closing = closing_quantity(position, target)
+            closing = closing_quantity(position, target) if position else 0
             if closing:
                 placed.append((key_seq, len(legs), index, side, closing))
                 legs.append(Leg(seat.name, _ORDERED, side, closing, price, (), 0, EXIT))
                 position += side * closing
                 if seat.rules:
                     self._scopes[index] = leave(seat.rules, self._scopes[index], now_us)
-            opening = abs(target - position)
-            if opening:
+            if position != target:
+                opening = target - position if side > 0 else position - target
                 leg = self._entry(seat, index, side, opening, price, now_us)
                 if leg.verdict == _ORDERED:
                     placed.append((key_seq, len(legs), index, side, opening))
                     position = target
                 legs.append(leg)
-            self._intended[index] = position
+            intended[index] = position
         self._record.orders += len(placed)
         return legs, placed
 
@@ -185,19 +196,25 @@ class _Desk:
             self._scopes[index] = enter(seat.rules, self._scopes[index], now_us, quantity * price)
         return Leg(seat.name, _ORDERED, side, quantity, price, (), 0, ENTRY)
 
-    def _filled(self, row: int, orders: list[Order], buy_at: int, sell_at: int) -> list[Fill]:
+    def _filled(self, row: int, orders: list[Order], buy_at: int, sell_at: int) -> tuple[Fill, ...]:
         """As `ExecLogic` fills whole orders."""
         costs, policy, tick, books = self._costs, self._policy, self._tick, self._books
         fills = []
         for key_seq, leg, index, side, quantity in orders:
-            price = costs.slipped(buy_at if side > 0 else sell_at, side, tick)
+            price = buy_at if side > 0 else sell_at
+            if self._slips:
+                price = costs.slipped(price, side, tick)
             position, cost = books[index]
             position, cost, realised = booked(position, cost, side, quantity, price)
             books[index] = (position, cost)
-            commission = costs.commission(price * quantity)
-            name = self._seats[index].name
-            fills.append(
-                Fill(key_seq, leg, name, side, quantity, price, commission, realised, position, policy)
-            )
-        self._record.fills += [(row, fill) for fill in fills]
-        return fills
+            fill = Fill(
+                key_seq, leg, self._names[index], side, quantity, price, costs.commission(price * quantity),
+                realised, position, policy,
+            )  # fmt: skip
+            fills.append(fill)
+            self._record.fills.append((row, fill))
+        return tuple(fills)
+
+
+def _encoded(fills: tuple[Fill, ...], resting: int) -> bytes:
+    return encode(Fills(fills, resting))

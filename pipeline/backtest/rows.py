@@ -8,6 +8,8 @@ matrix is as wide as the widest and a mask says which bytes are real.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,18 +19,28 @@ from pipeline.messages import Candle, encode
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
-_CODES = {2: 0xCC, 3: 0xCD, 5: 0xCE, 9: 0xCF}
-_WORDS = {2: ">u1", 3: ">u2", 5: ">u4", 9: ">u8"}
+_CODES = {2: b"\xcc", 3: b"\xcd", 5: b"\xce", 9: b"\xcf"}
+_WORDS = {1: ">u1", 2: ">u1", 3: ">u2", 5: ">u4", 9: ">u8"}
 _BOUNDS = np.array([0x80, 0x100, 0x1_0000, 0x1_0000_0000], dtype=np.int64)
 _BOUND_WIDTHS = np.array([1, 2, 3, 5, 9], dtype=np.int64)
 """msgpack: the bytes of a number ≥ 0 that is below each bound; nine beyond the last."""
+_FOUR_DIGITS = np.frombuffer(b"".join(b"%04d" % number for number in range(10_000)), dtype="V4")
 _TENS = np.array([10**power for power in range(1, 19)], dtype=np.int64)
 
 
 class Block:
     """Rows `start` to `stop` (exclusive) of a series as if all were quiet; row i has key_seq i + 1."""
 
-    __slots__ = ("_bytes", "_offsets", "_quiet_bytes", "_start", "_stride", "_view")
+    __slots__ = (
+        "_head_tail_bytes",
+        "_mid",
+        "_offsets",
+        "_quiet_bytes",
+        "_start",
+        "_stride",
+        "_text",
+        "_view",
+    )
 
     def __init__(self, series: Series, start: int, stop: int, quiet: bytes, head_tail: bytes) -> None:
         """`quiet` is what was decided and filled, `head_tail` the end of the head: both lengths."""
@@ -40,30 +52,36 @@ class Block:
         matrix.constant(b",")
         widths = [_widths(column) for column in columns]
         matrix.decimal(sum(widths, np.int64(len(tag))))
+        self._mid = matrix.width
         matrix.constant(head_tail + tag)
         for column, width in zip(columns, widths, strict=True):
             matrix.number(column, width)
         matrix.constant(quiet)
-        self._bytes, self._offsets, self._stride = matrix.packed()
-        self._view = memoryview(self._bytes)
+        self._view, self._offsets, self._stride = matrix.packed()
+        self._text = b"" if self._stride else self._view.tobytes()
         self._start = start
         self._quiet_bytes = len(quiet)
+        self._head_tail_bytes = len(head_tail)
 
-    def rows(self, first: int, stop: int) -> memoryview:
-        """The bytes of rows `first` to `stop` (exclusive)."""
-        stride = self._stride
+    def rows(self, at: int, stop: int) -> memoryview:
+        """The bytes from offset `at` to the start of row `stop`."""
+        return self._view[at : self._row(stop)]
+
+    def around(self, at: int, row: int) -> tuple[memoryview, memoryview, int]:
+        """What stands around another end of `row` than the quiet one: (the bytes from offset `at` to where
+        its head names the lengths of what was decided and filled, its payload, where the next row begins)."""
+        stride, view = self._stride, self._view
         if stride:
-            return self._view[(first - self._start) * stride : (stop - self._start) * stride]
-        return self._view[self._offsets[first - self._start] : self._offsets[stop - self._start]]
-
-    def payload(self, row: int) -> bytes:
-        """The encoded candle of `row`."""
-        at = row - self._start
-        if self._stride:
-            data = self._bytes[at * self._stride : (at + 1) * self._stride]
+            first = (row - self._start) * stride
+            mid, end = first + self._mid, first + stride
         else:
-            data = self._bytes[self._offsets[at] : self._offsets[at + 1]]
-        return data[data.index(b";") + 1 : -self._quiet_bytes]
+            first, end = self._row(row), self._row(row + 1)
+            mid = self._text.index(b",", self._text.index(b",", first) + 1)
+        return view[at:mid], view[mid + self._head_tail_bytes : end - self._quiet_bytes], end
+
+    def _row(self, row: int) -> int:
+        at = row - self._start
+        return at * self._stride if self._stride else self._offsets[at]
 
 
 class _Matrix:
@@ -71,7 +89,7 @@ class _Matrix:
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
-        self._width = 0
+        self.width = 0
         self._lengths: Column | np.int64 = np.int64(0)
         self._pieces: list[tuple[int, Column | None, Column | np.int64, bytes]] = []
 
@@ -90,59 +108,69 @@ class _Matrix:
         """Numbers ≥ 0 as msgpack."""
         self._add(int(np.max(widths)), values, widths, b"n")
 
-    def packed(self) -> tuple[bytes, list[int], int]:
+    def packed(self) -> tuple[memoryview, list[int], int]:
         """(bytes, offsets of rows and end, 0) or, where all rows are equally long, (bytes, [], length)."""
-        matrix = np.empty((self._rows, self._width), dtype=np.uint8)
+        matrix = np.empty((self._rows, self.width), dtype=np.uint8)
         mask = np.ones(matrix.shape, dtype=np.bool_) if not isinstance(self._lengths, np.int64) else None
         at = 0
         for width, values, widths, kind in self._pieces:
-            place = matrix[:, at : at + width]
             if values is None:
-                place[:] = np.frombuffer(kind, dtype=np.uint8)
+                _field(matrix, at, f"V{width}")[:] = np.void(kind)
+            elif isinstance(widths, np.int64):
+                _WRITERS[kind](matrix, at, values, width)
             else:
-                _write(place, values, widths, kind, None if mask is None else mask[:, at : at + width])
+                assert mask is not None
+                _write_varied(matrix, at, values, widths, kind, mask[:, at : at + width])
             at += width
         if mask is None:
-            return matrix.tobytes(), [], self._width
+            return matrix.reshape(-1).data, [], self.width
         offsets = np.zeros(self._rows + 1, dtype=np.int64)
         np.cumsum(self._lengths, out=offsets[1:])
-        return matrix[mask].tobytes(), offsets.tolist(), 0
+        return matrix[mask].data, offsets.tolist(), 0
 
     def _add(self, width: int, values: Column | None, widths: Column | np.int64, kind: bytes) -> None:
         self._pieces.append((width, values, widths, kind))
-        self._width += width
+        self.width += width
         self._lengths = self._lengths + widths
 
 
-def _write(place: Bytes, values: Column, widths: Column | np.int64, kind: bytes, mask: Flags | None) -> None:
-    write = _write_decimal if kind == b"d" else _write_number
-    if isinstance(widths, np.int64):
-        write(place, values, int(widths))
-        return
-    assert mask is not None
+def _field(matrix: Bytes, at: int, kind: str) -> npt.NDArray[Any]:
+    """The bytes from column `at` on of every row as one value each: written at once, not byte by byte."""
+    return np.ndarray(len(matrix), dtype=kind, buffer=matrix, offset=at, strides=(matrix.shape[1],))
+
+
+def _write_varied(matrix: Bytes, at: int, values: Column, widths: Column, kind: bytes, mask: Flags) -> None:
+    """A piece as wide as its widest value; what of it is none is masked out."""
     for width in np.unique(widths).tolist():
         rows = widths == width
         part = np.empty((int(rows.sum()), width), dtype=np.uint8)
-        write(part, values[rows], width)
-        place[rows, :width] = part
+        _WRITERS[kind](part, 0, values[rows], width)
+        matrix[rows, at : at + width] = part
         mask[rows, width:] = False
 
 
-def _write_decimal(place: Bytes, values: Column, digits: int) -> None:
+def _write_decimal(matrix: Bytes, at: int, values: Column, digits: int) -> None:
     rest = values.astype(np.uint32) if digits < 10 else values
-    for index in range(digits - 1, -1, -1):
+    while digits >= 4:
+        digits -= 4
+        more = rest // 10_000
+        _field(matrix, at + digits, "V4")[:] = _FOUR_DIGITS[rest - more * 10_000]
+        rest = more
+    while digits:
+        digits -= 1
         tenth = rest // 10
-        place[:, index] = rest - tenth * 10 + ord("0")
+        matrix[:, at + digits] = rest - tenth * 10 + ord("0")
         rest = tenth
 
 
-def _write_number(place: Bytes, values: Column, width: int) -> None:
-    if width == 1:
-        place[:, 0] = values
-        return
-    place[:, 0] = _CODES[width]
-    words = values.astype(_WORDS[width])
-    place[:, 1:] = words.view(np.uint8).reshape(len(values), width - 1)
+def _write_number(matrix: Bytes, at: int, values: Column, width: int) -> None:
+    if width > 1:
+        matrix[:, at] = _CODES[width][0]
+        at += 1
+    _field(matrix, at, _WORDS[width])[:] = values
+
+
+_WRITERS = {b"d": _write_decimal, b"n": _write_number}
 
 
 def _widths(column: Column) -> Column | np.int64:

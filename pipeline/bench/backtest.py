@@ -20,7 +20,7 @@ from pipeline.backtest.columns import from_floats
 from pipeline.backtest.engine import Engine
 from pipeline.backtest.series import Series
 from pipeline.backtest.synthetic import synthetic
-from pipeline.bench.peers import PEERS, Peer, measured
+from pipeline.bench.peers import PEERS, Speed, installed, measured
 from pipeline.bench.shape import Result, at_least, at_most, shown
 from pipeline.clock import NS_PER_MS
 from pipeline.config import schema
@@ -52,6 +52,8 @@ class Options(Struct, frozen=True, kw_only=True):
     repeats: int = 3
     symbol: str = "BTCUSDT"
     peers: bool = True
+    peers_python: str = ""
+    """The interpreter that has them; empty: our own."""
 
 
 class PerSecond(Struct, frozen=True):
@@ -92,7 +94,9 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
     series = {options.symbol: synthetic(options.symbol, options.candles, options.seed)}
     say(f"fast path, {options.repeats} × {options.candles:,} candles after a warm-up")
     digest = engine.run(series).digest
-    speeds = [options.candles / _timed(lambda: engine.run(series)) for _ in range(options.repeats)]
+    spans = [_timed(lambda: engine.run(series)) for _ in range(options.repeats)]
+    speeds = [options.candles / span for span, _ in spans]
+    cpu_speed = options.candles / min(cpu for _, cpu in spans)
     per_second = PerSecond(min(speeds), float(np.median(speeds)), float(np.percentile(speeds, 95)))
     peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB / MIB
     say("with data preparation")
@@ -100,13 +104,14 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
     say("live path")
     part = {options.symbol: series[options.symbol].part(0, _MOST_LIVE)}
     engine.run(part, "live")
-    seconds = min(_timed(lambda: engine.run(part, "live")) for _ in range(options.repeats))
+    seconds = min(_timed(lambda: engine.run(part, "live"))[0] for _ in range(options.repeats))
     live = len(part[options.symbol]) / seconds
     latency_ms = _p95_ms(engine, part[options.symbol])
     say("first result of a new process")
     first_s = first_result_s(options)
-    peers = _peers(options, say) if options.peers else {}
-    best = max(peers.values(), default=PEER_PER_S)
+    peers, peer_versions = _peers(options, say) if options.peers else ({}, {})
+    best = max((speed.wall for speed in peers.values()), default=PEER_PER_S)
+    best_cpu = max((speed.cpu for speed in peers.values()), default=PEER_PER_S)
     against = "best installed peer" if peers else "vectorbt-rust as published"
     results = [
         at_least("backtest.fast", per_second.median, "candles/s", FAST_PER_S, against, best),
@@ -124,9 +129,14 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
         at_most("backtest.first_result", first_s, "s", FIRST_RESULT_S, "target", FIRST_RESULT_S),
         at_most("backtest.peak_rss", peak_rss_mb, "MiB", PEAK_MIB, "target", PEAK_MIB),
         shown("backtest.stage_latency_p95", latency_ms, "ms", "target 50 ms", 50.0),
+        shown("backtest.fast_cpu", cpu_speed, "candles/CPU s", against, best_cpu),
     ]
     results += [
-        shown(f"peer.{name}", speed, "candles/s", "backtest.fast", per_second.median)
+        shown(f"peer.{name}.cpu", speed.cpu, "candles/CPU s", "backtest.fast_cpu", cpu_speed)
+        for name, speed in peers.items()
+    ]
+    results += [
+        shown(f"peer.{name}", speed.wall, "candles/s", "backtest.fast", per_second.median)
         for name, speed in peers.items()
     ]
     return Bench(
@@ -139,7 +149,7 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
         symbol=options.symbol,
         digest=digest,
         machine=machine(),
-        versions=versions(),
+        versions=versions() | peer_versions,
         results=tuple(results),
     )
 
@@ -183,7 +193,7 @@ def _prepared(engine: Engine, options: Options) -> float:
         engine.run({options.symbol: series})
 
     prepare_and_run()
-    speeds = [options.candles / _timed(prepare_and_run) for _ in range(options.repeats)]
+    speeds = [options.candles / _timed(prepare_and_run)[0] for _ in range(options.repeats)]
     return float(np.median(speeds))
 
 
@@ -200,24 +210,25 @@ def _p95_ms(engine: Engine, series: Series) -> float:
     return float(np.percentile(spans, 95)) / NS_PER_MS
 
 
-def _peers(options: Options, say: Callable[[str], None]) -> dict[str, float]:
-    found = {}
+def _peers(options: Options, say: Callable[[str], None]) -> tuple[dict[str, Speed], dict[str, str]]:
+    """(speed, version) of each peer that is installed and runs."""
+    python = options.peers_python or sys.executable
+    found, there = {}, installed(python)
     for peer in PEERS:
-        speed = _measured(peer, options, say)
-        if speed is not None:
+        if peer.name not in there:
+            say(f"{peer.name}: not installed")
+            continue
+        say(f"{peer.name} {there[peer.name]}, in a process of its own")
+        speed = measured(peer, python, options.candles, options.seed, options.repeats)
+        if speed is None:
+            say(f"{peer.name}: failed")
+        else:
             found[peer.name] = speed
-    return found
+    return found, {name: version for name, version in there.items() if name in found}
 
 
-def _measured(peer: Peer, options: Options, say: Callable[[str], None]) -> float | None:
-    if not peer.installed():
-        say(f"{peer.name}: not installed")
-        return None
-    say(f"{peer.name}, in a process of its own")
-    return measured(peer, options.candles, options.seed, options.repeats)
-
-
-def _timed(action: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def _timed(action: Callable[[], object]) -> tuple[float, float]:
+    """(seconds, seconds of processor time)."""
+    started, cpu = time.perf_counter(), time.process_time()
     action()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - cpu

@@ -1,31 +1,49 @@
 """Other backtesters on the same candles, where somebody has installed them; each in a process of its own.
 
-Each program prints seconds of its run, one line a repeat, after a warm-up. None of them is needed.
+Each program prints seconds of its run and of processor time, one line a repeat, after a warm-up. None of them
+is needed, and they may be installed in another environment: what they pin need not agree with what we need.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import subprocess
-import sys
-from importlib import util
+from typing import NamedTuple
 
+import numpy as np
 from msgspec import Struct
+
+from pipeline.backtest.synthetic import synthetic
+from pipeline.errors import MissingError
 
 TIMEOUT_S = 600
 
+PROBE_S = 60
+
+_PROBE = """
+import importlib.util, importlib.metadata, json, sys
+found = {}
+for name, distribution, *modules in json.loads(sys.argv[1]):
+    if all(importlib.util.find_spec(module) for module in modules):
+        found[name] = importlib.metadata.version(distribution)
+print(json.dumps(found))
+"""
+
 _HEAD = """
-import sys, time
+import io, sys, time
 import numpy as np, pandas as pd
-from pipeline.backtest.synthetic import synthetic
-count, seed, repeats = map(int, sys.argv[1:])
-made = synthetic("B", count, seed)
-index = pd.to_datetime(made.time_us, unit="us")
-frame = pd.DataFrame({"Open": made.open / 1e4, "High": made.high / 1e4, "Low": made.low / 1e4,
-                      "Close": made.close / 1e4, "Volume": made.volume / 1e4}, index=index)
+repeats = int(sys.argv[1])
+made = np.load(io.BytesIO(sys.stdin.buffer.read()))
+names = ("Open", "High", "Low", "Close", "Volume")
+frame = pd.DataFrame({name: made[at] / 1e4 for at, name in enumerate(names, 1)},
+                     index=pd.to_datetime(made[0], unit="us"))
 def timed(action):
     action()
     for _ in range(repeats):
-        started = time.perf_counter(); action(); print(time.perf_counter() - started, flush=True)
+        wall, cpu = time.perf_counter(), time.process_time()
+        action()
+        print(time.perf_counter() - wall, time.process_time() - cpu, flush=True)
 """
 
 _BACKTESTING = """
@@ -43,6 +61,7 @@ timed(Backtest(frame, Cross, commission=0.0001, cash=1e9).run)
 
 _VECTORBT = """
 import vectorbt as vbt
+vbt.settings["engine"] = "%s"
 close, opened = frame["Close"], frame["Open"]
 def once():
     fast, slow = vbt.MA.run(close, 10), vbt.MA.run(close, 30)
@@ -72,36 +91,59 @@ timed(once)
 
 
 class Peer(Struct, frozen=True):
-    """`candles` bounds the work of a slow one; its speed does not depend on it."""
+    """`distribution` names its package, `modules` what must be there; `candles` bounds the work of a slow
+    one, whose speed does not depend on it."""
 
     name: str
-    module: str
+    distribution: str
+    modules: tuple[str, ...]
     program: str
     candles: int
 
-    def installed(self) -> bool:
-        return util.find_spec(self.module) is not None and util.find_spec("pandas") is not None
-
 
 PEERS = (
-    Peer("vectorbt", "vectorbt", _VECTORBT, 10**9),
-    Peer("backtesting.py", "backtesting", _BACKTESTING, 50_000),
-    Peer("backtrader", "backtrader", _BACKTRADER, 20_000),
+    Peer("vectorbt-rust", "vectorbt", ("vectorbt", "vectorbt_rust", "pandas"), _VECTORBT % "rust", 10**9),
+    Peer("vectorbt", "vectorbt", ("vectorbt", "pandas"), _VECTORBT % "numba", 10**9),
+    Peer("backtesting.py", "backtesting", ("backtesting", "pandas"), _BACKTESTING, 50_000),
+    Peer("backtrader", "backtrader", ("backtrader", "pandas"), _BACKTRADER, 20_000),
 )
 
 
-def measured(peer: Peer, candles: int, seed: int, repeats: int) -> float | None:
-    """Candles per second, the best repeat; None when it fails or takes too long."""
-    count = min(candles, peer.candles)
-    arguments = [str(count), str(seed), str(repeats)]
+def installed(python: str) -> dict[str, str]:
+    """Peers that the interpreter `python` has, each with its version. Raises MissingError when it is none."""
+    asked = json.dumps([(peer.name, peer.distribution, *peer.modules) for peer in PEERS])
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _HEAD + peer.program, *arguments],
+            [python, "-c", _PROBE, asked], capture_output=True, text=True, timeout=PROBE_S, check=True
+        )
+        versions: dict[str, str] = json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise MissingError(f"--peers-python {python}: is no Python that runs: {reason}") from None
+    return versions
+
+
+class Speed(NamedTuple):
+    """Candles a second by the clock (median of the repeats) and of processor time (the best)."""
+
+    wall: float
+    cpu: float
+
+
+def measured(peer: Peer, python: str, candles: int, seed: int, repeats: int) -> Speed | None:
+    """The speed of one peer; None when it fails or takes too long."""
+    count = min(candles, peer.candles)
+    data = io.BytesIO()
+    np.save(data, np.stack(synthetic("B", count, seed).columns))
+    try:
+        done = subprocess.run(
+            [python, "-c", _HEAD + peer.program, str(repeats)],
+            input=data.getvalue(),
             capture_output=True,
-            text=True,
             timeout=TIMEOUT_S,
             check=True,
         )
-        return count / min(float(line) for line in done.stdout.split())
+        seconds = np.array(done.stdout.split(), dtype=np.float64).reshape(-1, 2)
+        return Speed(count / float(np.median(seconds[:, 0])), count / float(seconds[:, 1].min()))
     except (subprocess.SubprocessError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""`ringline bench throttle`: one decision of the trade throttle, in process."""
+"""`ringline bench throttle`: one decision of the trade throttle, in process, in processor time."""
 
 from __future__ import annotations
 
@@ -35,22 +35,21 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
     say("one rule: at most so many trades in an exact window")
     window = compile_rule(schema.Throttle(name="window", max_trades=_ENTRIES, window_seconds=_WINDOW_S), 8)
     results.append(at_most("throttle.window", _best(options, (window,)), "µs", WANTED_US, against, peer))
-    say("every rule of two throttles")
-    rules = (
-        window,
-        compile_rule(
-            schema.Throttle(
-                name="all",
-                max_trades=_ENTRIES,
-                window_seconds=_WINDOW_S,
-                max_notional="1000000",
-                min_spacing_seconds=1,
-                cooldown_seconds=1,
-            ),
-            8,
+    say("every rule of one throttle")
+    every = compile_rule(
+        schema.Throttle(
+            name="all",
+            max_trades=_ENTRIES,
+            window_seconds=_WINDOW_S,
+            max_notional="1000000",
+            min_spacing_seconds=1,
+            cooldown_seconds=1,
         ),
+        8,
     )
-    results.append(shown("throttle.every_rule", _best(options, rules), "µs", against, peer))
+    results.append(at_most("throttle.every_rule", _best(options, (every,)), "µs", WANTED_US, against, peer))
+    say("both at once")
+    results.append(shown("throttle.two_throttles", _best(options, (window, every)), "µs", against, peer))
     return Bench(machine=machine(), versions=versions(), results=tuple(results))
 
 
@@ -63,12 +62,12 @@ def _decisions_us(decisions: int, rules: tuple[Rule, ...]) -> float:
     scopes = origin(rules)
     step_us = _WINDOW_S * 1_000_000 // _ENTRIES // 2
     now_us = 0
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(decisions):
         now_us += step_us
         if judge(rules, scopes, now_us, 1_000_000).allowed:
             scopes = enter(rules, scopes, now_us, 1_000_000)
-    return (time.perf_counter() - started) / decisions * 1e6
+    return (time.process_time() - started) / decisions * 1e6
 
 
 def _limits_us(options: Options) -> float:
@@ -79,7 +78,7 @@ def _limits_us(options: Options) -> float:
     limiter = MovingWindowRateLimiter(MemoryStorage())
     item = RateLimitItemPerMinute(_ENTRIES)
     count = options.decisions // 10
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(count):
         limiter.hit(item, "scope")
-    return (time.perf_counter() - started) / count * 1e6
+    return (time.process_time() - started) / count * 1e6

@@ -8,6 +8,7 @@ import os
 import select
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -25,8 +26,13 @@ COMMANDS = {
     "up": "Run the whole pipeline until it is stopped.",
     "status": "Show what runs, where it listens and how it does.",
     "send": "Send one signed event.",
+    "halt": "Refuse every entry of every strategy and symbol until a resume; exits pass.",
+    "resume": "Allow entries again after a halt or a flatten.",
+    "flatten": "Close every position of every strategy and symbol, and refuse entries until a resume.",
     "explain": "Tell the whole story of one event.",
     "audit": "Verify, query, export, back up and prune the audit.",
+    "keys": "Make and rotate the keys of the links between workers.",
+    "dlq": "List events that were given up, and send them again.",
     "config": "Check and show the configuration.",
     "backtest": "Run strategies over a file of candles, by the code that runs live.",
     "baseline": "Is it healthy, and is it slower than it was?",
@@ -95,7 +101,7 @@ def run(arguments: Sequence[str]) -> int:
         )
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit) as error:  # click turns the first into the second
-        if not _output_is_closed():
+        if not (_output_is_closed() or _rich_has_closed_it(error)):
             return explain_failure(error, session)
         _discard_output()
         return EXIT_CLOSED
@@ -111,6 +117,13 @@ def _output_is_closed() -> bool:
     poller = select.poll()
     poller.register(1, 0)
     return any(events & (select.POLLERR | select.POLLNVAL) for _, events in poller.poll(0))
+
+
+def _rich_has_closed_it(error: BaseException) -> bool:
+    """rich puts /dev/null in the place of an output that is closed, and leaves."""
+    if not isinstance(error.__context__, BrokenPipeError):
+        return False
+    return os.path.samestat(os.fstat(1), Path(os.devnull).stat())
 
 
 def _discard_output() -> None:

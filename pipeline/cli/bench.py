@@ -101,8 +101,16 @@ def _print(bench: Bench, as_json: bool) -> int:
 )
 @click.option("--symbol", default="BTCUSDT", show_default=True)
 @click.option("--peers/--no-peers", default=True, help="Also measure other backtesters that are installed.")
+@click.option(
+    "--peers-python",
+    metavar="PATH",
+    default="",
+    help="The Python that has them, if not the one that runs this.",
+)
 @json_option
-def backtest(candles: int, seed: int, repeats: int, symbol: str, peers: bool, as_json: bool) -> int:
+def backtest(
+    candles: int, seed: int, repeats: int, symbol: str, peers: bool, peers_python: str, as_json: bool
+) -> int:
     """Measure the backtester: fast path, live path, start and memory.
 
     JSON goes to stdout always; without --json a table for people goes to stderr. Exit code 1 when a target is
@@ -111,11 +119,14 @@ def backtest(candles: int, seed: int, repeats: int, symbol: str, peers: bool, as
     \b
     Example:
       ringline bench backtest --candles 200000 --repeats 5 --json
+      ringline bench backtest --peers-python peers/bin/python
     """
     from pipeline.bench.backtest import Options, encode, run
     from pipeline.bench.render import print_results
 
-    options = Options(candles=candles, seed=seed, repeats=repeats, symbol=symbol, peers=peers)
+    options = Options(
+        candles=candles, seed=seed, repeats=repeats, symbol=symbol, peers=peers, peers_python=peers_python
+    )
     bench = run(options, lambda line: click.echo(line, err=True))
     if not as_json:
         from rich.console import Console
@@ -149,3 +160,91 @@ def throttle(decisions: int, repeats: int, as_json: bool) -> int:
 
         print_bench(bench, Console(highlight=False, width=None if sys.stdout.isatty() else 140))
     return EXIT_OK if bench.met else EXIT_NO
+
+
+@command.command("links")
+@click.option("--messages", type=click.IntRange(1000, 100_000_000), default=100_000, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, 3600),
+    default=10,
+    show_default=True,
+    help="Of the fixed rate of 500 messages/s.",
+)
+@click.option(
+    "--idle-seconds",
+    type=click.FloatRange(0.1, 3600),
+    default=20,
+    show_default=True,
+    help="For which the whole pipeline is watched doing nothing.",
+)
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="The best one counts."
+)
+@json_option
+@with_config
+def links(
+    config: Config, messages: int, seconds: float, idle_seconds: float, repeats: int, as_json: bool
+) -> int:
+    """Measure one link between two processes, beside multiprocessing.Queue, and the idle pipeline.
+
+    Exit code 1 when a target is missed.
+
+    \b
+    Example:
+      ringline bench links --json
+      ringline bench links --set links.credit=1024
+    """
+    from pipeline.bench.links import Options, run
+
+    options = Options(messages=messages, seconds=seconds, idle_seconds=idle_seconds, repeats=repeats)
+    return _print(run(config, options, lambda line: click.echo(line, err=True)), as_json)
+
+
+@command.command("gateway")
+@click.option("--requests", type=click.IntRange(100, 10_000_000), default=20_000, show_default=True)
+@click.option("--connections", type=click.IntRange(1, 1000), default=64, show_default=True)
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="The best one counts."
+)
+@json_option
+@with_config
+def gateway(config: Config, requests: int, connections: int, repeats: int, as_json: bool) -> int:
+    """Measure durable accepts, beside the same HTTP server that only verifies and echoes.
+
+    The gateway runs alone: verified, parsed, journalled and synced, answered 202. Exit code 1 when a target
+    is missed.
+
+    \b
+    Example:
+      ringline bench gateway --json
+    """
+    from pipeline.bench.gateway import Options, run
+
+    options = Options(requests=requests, connections=connections, repeats=repeats)
+    return _print(run(config, options, lambda line: click.echo(line, err=True)), as_json)
+
+
+@command.command("audit")
+@click.option("--rows", type=click.IntRange(1000, 10_000_000), default=50_000, show_default=True)
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="The best one counts."
+)
+@json_option
+@with_config
+def audit(config: Config, rows: int, repeats: int, as_json: bool) -> int:
+    """Measure judged, chained appends beside raw inserts into the same table by the same batch.
+
+    PostgreSQL too where audit.engine is postgres, in a schema of its own. Exit code 1 when a target is
+    missed.
+
+    \b
+    Example:
+      ringline bench audit --json
+      ringline bench audit --set audit.engine=postgres
+    """
+    from pipeline.bench.audit import Options, run
+
+    return _print(
+        run(config, Options(rows=rows, repeats=repeats), lambda line: click.echo(line, err=True)), as_json
+    )

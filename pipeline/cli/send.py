@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import time
-import uuid
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO, Any
 
 import click
 import msgspec
 
-from pipeline.cli.http import Answer, reachable, request
+from pipeline.cli.http import Answer, request
 from pipeline.cli.output import print_json
+from pipeline.cli.posting import ACCEPTED, Sender, exit_code_of, in_words, new_id, said_in
 from pipeline.cli.session import json_option, with_config
 from pipeline.config import Config
-from pipeline.errors import EXIT_MISSING, EXIT_NO, EXIT_OK, UsageError
+from pipeline.errors import EXIT_OK, UsageError
 from pipeline.messages import Action
-from pipeline.signing import Secret, signed_headers
-from pipeline.stages.gateway.secrets import source_secrets
 
 CANDLE_FIELDS = ("time", "open", "high", "low", "close", "volume")
 SIGNAL_FIELDS = ("side", "strategy", "quantity", "price")
-ACCEPTED = 202
-UNAVAILABLE = 503
 
 
 @click.command("send")
@@ -74,18 +67,12 @@ def command(
       ringline send --symbol AAPL --side sell --print-curl | sh
     """
     body = _body(file, fields)
-    name = source or next(iter(config.sources))
-    secret = _secret(config, name)
-    headers = {"content-type": "application/json"} | signed_headers(
-        secret, webhook_id or f"msg_{uuid.uuid4().hex}", int(time.time()), body
-    )
-    scheme = "https" if config.gateway.tls_cert_file else "http"
-    base = url or f"{scheme}://{_bracketed(reachable(config.gateway.host))}:{config.gateway.port}"
-    target = f"{base.rstrip('/')}/webhook/{name}"
+    sender = Sender(config, source, url)
+    headers = sender.signed(body, webhook_id or new_id())
     if print_curl:
-        click.echo(curl_line(target, headers, body))
+        click.echo(curl_line(sender.url, headers, body))
         return EXIT_OK
-    answer = request("POST", target, headers=headers, body=body)
+    answer = request("POST", sender.url, headers=headers, body=body)
     return _show(answer, headers["webhook-id"], as_json=as_json)
 
 
@@ -99,12 +86,6 @@ def curl_line(url: str, headers: Mapping[str, str], body: bytes) -> str:
     for name, value in headers.items():
         words += ["--header", f"{name}: {value}"]
     return shlex.join([*words, "--data-raw", text])
-
-
-def _secret(config: Config, name: str) -> Secret:
-    if name not in config.sources:
-        raise UsageError(f"--source {name!r}: unknown; here are {', '.join(config.sources)}")
-    return source_secrets(name, config.sources[name], Path(config.data_dir), os.environ)[0]
 
 
 def _body(file: IO[bytes] | None, fields: Mapping[str, str | None]) -> bytes:
@@ -145,29 +126,11 @@ def _only(given: Mapping[str, str], *allowed: str) -> None:
 
 
 def _show(answer: Answer, webhook_id: str, *, as_json: bool) -> int:
-    try:
-        said: Any = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        said = answer.body.decode(errors="replace").strip()
+    said = said_in(answer)
     if as_json:
         print_json({"status": answer.status, "webhook_id": webhook_id, "answer": said})
     else:
         again = ", a duplicate" if "idempotent-replayed" in answer.headers else ""
         refused = answer.status != ACCEPTED
-        click.echo(f"{answer.status}{again}: {_words(said)} (webhook-id {webhook_id})", err=refused)
-    if answer.status == ACCEPTED:
-        return EXIT_OK
-    return EXIT_MISSING if answer.status == UNAVAILABLE else EXIT_NO
-
-
-def _words(said: Any) -> str:
-    """A problem's detail, or an answer's fields, on one line."""
-    if not isinstance(said, dict):
-        return " ".join(str(said).split())[:300]
-    if "detail" in said or "title" in said:
-        return str(said.get("detail") or said["title"])
-    return ", ".join(f"{name} {value}" for name, value in said.items() if value is not None)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+        click.echo(f"{answer.status}{again}: {in_words(said)} (webhook-id {webhook_id})", err=refused)
+    return exit_code_of(answer)

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pipeline.cli.http import request
+from pipeline.cli.link_table import links_of, show_links
 from pipeline.cli.output import print_json, print_table
 from pipeline.cli.session import json_option, with_config
 from pipeline.config import Config
@@ -31,9 +32,10 @@ class Said(msgspec.Struct):
 
 
 @click.command("status")
+@click.option("--links", "with_links", is_flag=True, help="Also every queue and link, and the hot keys.")
 @json_option
 @with_config
-def command(config: Config, as_json: bool) -> int:
+def command(config: Config, with_links: bool, as_json: bool) -> int:
     """Show what runs, where it listens and how it does.
 
     Exit code 3 when no pipeline runs in the data folder, when a part of it is down, or when its gateway
@@ -42,6 +44,7 @@ def command(config: Config, as_json: bool) -> int:
     \b
     Example:
       ringline status
+      ringline status --links
       ringline status --json --set data_dir=/srv/ringline
     """
     status = read_status(config.data_dir)
@@ -52,10 +55,13 @@ def command(config: Config, as_json: bool) -> int:
     processes = (replace(one, ready=one.ready and one.name not in unready) for one in status.processes)
     status = replace(status, processes=tuple(processes))
     snapshot, fault = _snapshot(status)
+    links = links_of(config) if with_links else None
     if as_json:
-        print_json({"status": status, "unready": unready, "snapshot": snapshot, "fault": fault})
+        found = {"status": status, "unready": unready, "snapshot": snapshot, "fault": fault}
+        print_json(found if links is None else found | {"links": links})
     else:
         _show(status, unready, snapshot, fault)
+        show_links(links or [])
     healthy = snapshot is not None and all(process.ready for process in status.processes)
     return EXIT_OK if healthy else EXIT_MISSING
 

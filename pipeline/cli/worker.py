@@ -20,10 +20,16 @@ STAGES = ("gateway", "agent", "exec", "audit")
     type=click.IntRange(0, limits.MAX_WORKERS - 1),
     default=0,
     show_default=True,
-    help="Which worker of the stage this is; it listens on the stage's port + 10 × ordinal.",
+    help="Which worker of the stage or replica this is; it listens on the stage's port + 10 × ordinal.",
+)
+@click.option(
+    "--replica",
+    default="",
+    metavar="POD",
+    help="The replica that it is of: a pod's name, which ends in its number.",
 )
 @with_config
-def command(config: Config, stage: str, ordinal: int) -> int:
+def command(config: Config, stage: str, ordinal: int, replica: str) -> int:
     """Run one worker of a stage (what a container runs).
 
     It drains and leaves on SIGTERM.
@@ -31,7 +37,9 @@ def command(config: Config, stage: str, ordinal: int) -> int:
     \b
     Example:
       ringline worker agent --ordinal 1 --config ringline.toml
+      ringline worker exec --replica ringline-exec-3
     """
-    from pipeline.stages import run_worker
+    from pipeline.stages import run_worker, worker_ordinal
 
+    ordinal = worker_ordinal(stage, ordinal, replica, config)
     return serve(config, lambda stop: run_worker(stage, ordinal, config, announce_ready, stop))

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import NamedTuple
 
 from pipeline import limits
-from pipeline.config.schema import Config, Hmac, Instrument, Source, Strategy, Trading
+from pipeline.config.check_links import check_links
+from pipeline.config.check_sources import check_sources
+from pipeline.config.fault import Fault
+from pipeline.config.schema import Config, Instrument, Strategy, Trading
 
 MAX_DEVIATIONS = 100
 """A close is never further from its mean than √(n − 1) deviations, 31.6 of 1,000 bars."""
 PORT_STRIDE = 10
 """The k-th worker of a stage listens on its port + 10·k."""
-
-
-class Fault(NamedTuple):
-    """One line, and the keys whose values it is about; without any, the key that the line begins with."""
-
-    text: str
-    keys: tuple[str, ...] = ()
-
-    def involves(self, dropped: str) -> bool:
-        """Whether `dropped`, a key or a section, is one of the keys, holds one or is inside one."""
-        keys = self.keys or (re.split(r":? ", self.text, maxsplit=1)[0],)
-        return any(_inside(key, dropped) or _inside(dropped, key) for key in keys)
-
-
-def _inside(key: str, section: str) -> bool:
-    return key == section or key.startswith((section + ".", section + "["))
 
 
 def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
@@ -40,34 +24,18 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
     one of them is not known, and not reported.
     """
     found = (
-        *_links(config),
+        *check_links(config),
         *_journal(config),
         *_stages(config),
         *map(Fault, _space(config)),
         *_ports(config),
         *_telemetry(config),
         *_trading(config),
-        *_sources(config),
+        *check_sources(config),
         *map(Fault, _tls(config)),
     )
     gone = tuple(dropped)
     return [fault.text for fault in found if not any(map(fault.involves, gone))]
-
-
-def _links(config: Config) -> Iterator[Fault]:
-    links = config.links
-    if links.depth > links.credit // limits.KEY_SHARE:
-        yield Fault(
-            f"links.depth = {links.depth}: at most a quarter of links.credit "
-            f"({links.credit // limits.KEY_SHARE}), so that one key never fills a link",
-            ("links.depth", "links.credit"),
-        )
-    if links.dead_after_ms < 3 * links.heartbeat_ms:
-        yield Fault(
-            f"links.dead_after_ms = {links.dead_after_ms}: at least 3 × links.heartbeat_ms "
-            f"({3 * links.heartbeat_ms}), or one late heartbeat kills a link",
-            ("links.dead_after_ms", "links.heartbeat_ms"),
-        )
 
 
 def _journal(config: Config) -> Iterator[Fault]:
@@ -91,19 +59,62 @@ def _journal(config: Config) -> Iterator[Fault]:
 def _stages(config: Config) -> Iterator[Fault]:
     throttles = enumerate(config.trading.throttles)
     wide = [(index, one.name) for index, one in throttles if one.per in ("strategy", "global")]
-    if wide and config.agent.workers > 1:
+    if wide and config.agent.workers > 1 and config.agent.scopes == "memory":
         index, name = wide[0]
         yield Fault(
             f"agent.workers = {config.agent.workers}: throttle {name} counts over all symbols, in the "
-            "memory of one agent; allowed: 1",
-            ("agent.workers", f"trading.throttles[{index}].per", f"trading.throttles[{index}].name"),
+            "memory of one agent; allowed: 1, or agent.scopes = redis",
+            (
+                "agent.workers",
+                "agent.scopes",
+                f"trading.throttles[{index}].per",
+                f"trading.throttles[{index}].name",
+            ),
         )
+    counted = [one.name for one in config.trading.throttles if one.per != "strategy_and_symbol"]
+    if len(counted) > limits.MAX_CLAIMS:
+        yield Fault(
+            f"trading.throttles: {len(counted)} count more than a strategy in a symbol; the limit is "
+            f"{limits.MAX_CLAIMS}, the scopes that one entry may claim"
+        )
+    several = config.agent.members == "dns" and config.agent.max_replicas > 1
+    if wide and several and config.agent.scopes == "memory":
+        index, name = wide[0]
+        yield Fault(
+            f"agent.max_replicas = {config.agent.max_replicas}: throttle {name} counts over all symbols, in "
+            "the memory of one agent; allowed: 1, or agent.scopes = redis",
+            (
+                "agent.max_replicas",
+                "agent.scopes",
+                "agent.members",
+                f"trading.throttles[{index}].per",
+                f"trading.throttles[{index}].name",
+            ),
+        )
+    yield from _replicas(config)
     if config.audit.workers > 1 and config.audit.engine == "sqlite":
         yield Fault(
             f"audit.workers = {config.audit.workers}: SQLite allows one writer, and one writer keeps the "
             "chain; allowed: 1",
             ("audit.workers", "audit.engine"),
         )
+
+
+def _replicas(config: Config) -> Iterator[Fault]:
+    audit = config.audit
+    if audit.engine == "sqlite" and audit.members == "dns" and audit.max_replicas > 1:
+        yield Fault(
+            f"audit.max_replicas = {audit.max_replicas}: SQLite allows one writer, and each replica would "
+            "keep a chain of its own; allowed: 1",
+            ("audit.max_replicas", "audit.members", "audit.engine"),
+        )
+    for name, stage in (("agent", config.agent), ("exec", config.exec), ("audit", audit)):
+        if stage.members == "dns" and stage.max_replicas * stage.workers > limits.MAX_ORDINAL:
+            yield Fault(
+                f"{name}.max_replicas = {stage.max_replicas}: × {name}.workers ({stage.workers}) exceeds "
+                f"{limits.MAX_ORDINAL} workers of a stage",
+                (f"{name}.max_replicas", f"{name}.workers", f"{name}.members"),
+            )
 
 
 def _space(config: Config) -> Iterator[str]:
@@ -121,6 +132,8 @@ def _ports(config: Config) -> Iterator[Fault]:
     claims += [("telemetry.port", config.telemetry.host, config.telemetry.port, 1)]
     for name, stage in (("agent", config.agent), ("exec", config.exec), ("audit", config.audit)):
         claims.append((f"{name}.port", stage.host, stage.port, stage.workers))
+        if stage.health_port:
+            claims.append((f"{name}.health_port", stage.host, stage.health_port, stage.workers))
     for name, host, first, count in claims:
         for index in range(count):
             port = first + PORT_STRIDE * index
@@ -304,68 +317,6 @@ def _quantity(path: str, text: str, trading: Trading, symbols: tuple[str, ...]) 
                 f"{path} = {text!r}: must be a multiple of the lot {instrument.lot} of instrument {name}",
                 keys,
             )
-
-
-def _sources(config: Config) -> Iterator[Fault]:
-    if not config.sources:
-        yield Fault("sources: at least one is needed, or nothing can be posted")
-    for name, source in config.sources.items():
-        count = len(source.secret_files) + len(source.secret_env)
-        if count > limits.MAX_SECRETS_A_SOURCE:
-            yield Fault(
-                f"sources.{name}: {count} secrets; the limit is {limits.MAX_SECRETS_A_SOURCE}",
-                (f"sources.{name}.secret_files", f"sources.{name}.secret_env"),
-            )
-        yield from map(Fault, _source(f"sources.{name}", source))
-
-
-def _source(path: str, source: Source) -> Iterator[str]:
-    if source.profile == "standard" and source.idempotency_key != "ignored":
-        yield (
-            f"{path}.idempotency_key = {source.idempotency_key!r}: profile standard signs its webhook-id; "
-            "under an unsigned key a captured request could be posted again; allowed: ignored"
-        )
-    for field, ranges in (("allow_from", source.allow_from), ("trusted_proxies", source.trusted_proxies)):
-        yield from _ranges(f"{path}.{field}", ranges)
-    if source.profile == "hmac":
-        yield from _hmac(f"{path}.hmac", source.hmac)
-    count = len(source.tradingview.token_files) + len(source.tradingview.token_env)
-    if count > limits.MAX_SECRETS_A_SOURCE:
-        yield f"{path}.tradingview: {count} body tokens; the limit is {limits.MAX_SECRETS_A_SOURCE}"
-
-
-def _ranges(path: str, ranges: tuple[str, ...]) -> Iterator[str]:
-    if len(ranges) > limits.MAX_ADDRESS_RANGES:
-        yield f"{path}: {len(ranges)} entries; the limit is {limits.MAX_ADDRESS_RANGES}"
-    for index, text in enumerate(ranges):
-        try:
-            ipaddress.ip_network(text)
-        except ValueError as error:
-            yield f"{path}[{index}] = {text!r}: expected an address or a network such as 10.0.0.0/8: {error}"
-
-
-def _hmac(path: str, hmac: Hmac) -> Iterator[str]:
-    for field in ("signature_header", "id_header"):
-        if not getattr(hmac, field):
-            yield f"{path}.{field}: must not be empty"
-    named = [name for name in (hmac.signature_header, hmac.id_header, hmac.timestamp_header) if name]
-    if len(set(named)) < len(named):
-        yield f"{path}: signature_header, id_header and timestamp_header must differ"
-    if not hmac.prefix.isascii() or not hmac.prefix.isprintable():
-        yield f"{path}.prefix = {hmac.prefix!r}: allowed: printable ASCII"
-    if not hmac.signed:
-        return
-    names = re.findall(r"\{(.*?)\}", hmac.signed)
-    rest = re.sub(r"\{.*?\}", "", hmac.signed)
-    if not set(names) <= {"id", "timestamp", "body"} or "{" in rest or "}" in rest or not rest.isascii():
-        yield f"{path}.signed = {hmac.signed!r}: allowed between braces: id, timestamp, body"
-    elif names.count("body") != 1 or not hmac.signed.endswith("{body}"):
-        yield f"{path}.signed = {hmac.signed!r}: must end with its only {{body}}"
-    elif ("timestamp" in names) != bool(hmac.timestamp_header):
-        yield (
-            f"{path}.signed = {hmac.signed!r}: a timestamp that is not signed proves nothing, and one "
-            "that is signed needs timestamp_header"
-        )
 
 
 def _tls(config: Config) -> Iterator[str]:

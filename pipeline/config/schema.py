@@ -9,86 +9,29 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from pipeline import limits
+from pipeline.config.section import (
+    HealthPort,
+    Host,
+    MembersBy,
+    Port,
+    PositiveSeconds,
+    Replicas,
+    Section,
+    Service,
+    Workers,
+)
+from pipeline.config.sources import Hmac as Hmac
+from pipeline.config.sources import RateLimit as RateLimit
+from pipeline.config.sources import Source as Source
+from pipeline.config.sources import TradingView as TradingView
 from pipeline.text import DecimalText, NameText, SymbolText
-
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Host = Annotated[str, Meta(min_length=1, max_length=253)]
-Workers = Annotated[int, Meta(ge=1, le=limits.MAX_WORKERS)]
-PositiveSeconds = Annotated[int, Meta(ge=1, le=31_536_000)]
-
 
 _DAY = "(mon|tue|wed|thu|fri|sat|sun)"
 _CLOCK = "(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)"
 SESSION = rf"^(({_DAY}-{_DAY} )?{_CLOCK}-{_CLOCK})?(?!\n)$"
-
-
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every section."""
-
-
-HeaderName = Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}(?!\n)$")]
-
-
-class Hmac(Section, frozen=True):
-    """How a sender of profile `hmac` signs. Header names in lower case."""
-
-    signature_header: HeaderName = "x-signature"
-    id_header: HeaderName = "idempotency-key"
-    """Identifies the event; a repeat within `journal.retention_s` replays the first answer."""
-    timestamp_header: HeaderName = ""
-    """Whole seconds since 1970; checked against `tolerance_s`. Empty: the sender gives none."""
-    digest: Literal["sha256", "sha384", "sha512"] = "sha256"
-    encoding: Literal["hex", "base64"] = "hex"
-    prefix: Annotated[str, Meta(max_length=32)] = ""
-    """Before the encoded digest, such as `sha256=`."""
-    signed: Annotated[str, Meta(max_length=128)] = ""
-    """What is signed: text around {id}, {timestamp} and, last, {body}. Empty: `{timestamp}.{body}` with a
-    timestamp header, else `{body}`."""
-
-
-class TradingView(Section, frozen=True):
-    """What a sender of profile `tradingview` puts into its alerts."""
-
-    token_member: NameText = "token"  # noqa: S105 - a name
-    """The member that holds the body token; it is taken out before anything is kept."""
-    token_files: tuple[str, ...] = ()
-    token_env: tuple[str, ...] = ()
-    """Files and environment variables with a body token each; none: no body token is asked for."""
-
-
-class RateLimit(Section, frozen=True):
-    """How often a source may post; a batch counts each of its events."""
-
-    events: Annotated[int, Meta(ge=0, le=limits.MAX_RATE)] = 0
-    """A `period_s`, on average; 0: no limit."""
-    period_s: Annotated[int, Meta(ge=1, le=86_400)] = 1
-    burst: Annotated[int, Meta(ge=0, le=limits.MAX_RATE)] = 0
-    """At once; 0: as many as `events`."""
-
-
-class Source(Section, frozen=True):
-    """A sender of webhooks: `POST /webhook/{name}`, for `tradingview` `POST /webhook/{name}/{path token}`."""
-
-    profile: Literal["standard", "github", "tradingview", "hmac"] = "standard"
-    secret_files: tuple[str, ...] = ()
-    """Files with one secret each (`standard`: `whsec_…`; `tradingview`: the path token); all are accepted, so
-    a secret can be rotated. Empty together with `secret_env`: one is generated in
-    `data_dir/secrets/NAME.whsec` on the first start."""
-    secret_env: tuple[str, ...] = ()
-    """Environment variables that hold a secret each."""
-    tolerance_s: Annotated[int, Meta(ge=1, le=3600)] = limits.DEFAULT_TOLERANCE_S
-    idempotency_key: Literal["ignored", "accepted", "required"] = "ignored"
-    """Whether the header `Idempotency-Key` identifies the event in place of what its profile says."""
-    allow_from: tuple[str, ...] = ()
-    """Addresses and networks that may post. Empty: all; for `tradingview` the four it publishes."""
-    trusted_proxies: tuple[str, ...] = ()
-    """Addresses and networks whose `X-Forwarded-For` is believed."""
-    rate_limit: RateLimit = RateLimit()
-    hmac: Hmac = Hmac()
-    tradingview: TradingView = TradingView()
 
 
 class Breaker(Section, frozen=True):
@@ -145,22 +88,58 @@ class Links(Section, frozen=True):
     """A peer silent for this long is dead; at least 3 heartbeats."""
     ask_again_ms: Annotated[int, Meta(ge=10, le=10_000)] = 200
     """`STATE?` is repeated after this long without an answer."""
+    curve: Literal["auto", "on", "off"] = "auto"
+    """Encrypted, and only for peers with a key. `auto`: where a key is named, which it must be off loopback;
+    `off` opts out of that."""
+    key_file: str = ""
+    """The links' keys, made by `ringline keys links FILE`: the same file for every worker."""
+    key_env: str = ""
+    """An environment variable with the text of a key file, where there is no file."""
 
 
 class Agent(Section, frozen=True):
     host: Host = "127.0.0.1"
+    """Where its workers listen; with members `local` also where the others reach them."""
     port: Port = 8002
+    """Of a replica's first worker; the k-th from 0 listens on port + 10·k."""
     workers: Workers = 1
+    """On this machine; with members `dns` in each replica."""
+    members: MembersBy = "local"
+    """How the others find them: `local` on this machine, `dns` replica by replica as the pods of a
+    StatefulSet, `NAME-0.SERVICE`, `NAME-1.SERVICE` and so on, looked up each second."""
+    service: Service = "ringline-agent"
+    """For members `dns`: the headless service; pods are named by its first label and their ordinal."""
+    max_replicas: Replicas = 16
+    """For members `dns`: replicas that are looked for."""
+    health_port: HealthPort = 0
+    """The k-th worker answers `/healthz` and `/readyz` on health_port + 10·k; 0: nowhere."""
     max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
     """States kept in memory; colder keys are forgotten and asked for again."""
+    scopes: Literal["memory", "redis"] = "memory"
+    """Where throttles that count over several symbols are counted: `memory` serves one agent and forgets with
+    it; `redis` needs a server and the extra `ringline[redis]`, and serves any number."""
+    scopes_url_file: str = ""
+    """A file with the URL of the Redis server, which may hold a password; beats `scopes_url_env`."""
+    scopes_url_env: Annotated[str, Meta(min_length=1)] = "RINGLINE_SCOPES_URL"
+    """The environment variable with the URL, such as `redis://:PASSWORD@host:6379/0`."""
+    scopes_prefix: Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{1,64}(?!\n)$")] = "ringline"
+    """Of all keys on that server: one pipeline a prefix."""
 
 
 class Exec(Section, frozen=True):
     host: Host = "127.0.0.1"
     port: Port = 8004
     workers: Workers = 1
+    members: MembersBy = "local"
+    service: Service = "ringline-exec"
+    max_replicas: Replicas = 16
+    health_port: HealthPort = 0
     max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
     fill_policy: Literal["next_open", "signal_price", "worst_of_bar"] = "next_open"
+    venue_latency_ms: Annotated[int, Meta(ge=0, le=limits.MAX_VENUE_LATENCY_MS)] = 0
+    """A simulated venue's answer time to every order; 0: it answers at once."""
+    venue_concurrency: Annotated[int, Meta(ge=1, le=limits.MAX_VENUE_CONCURRENCY)] = 4
+    """Orders that the simulated venue takes at a time from one worker; of one key only one."""
     commission_bps: DecimalText = "1"
     """Commission in basis points of a fill's notional."""
     slippage_bps: DecimalText = "0"
@@ -173,6 +152,10 @@ class Audit(Section, frozen=True):
     host: Host = "127.0.0.1"
     port: Port = 8005
     workers: Workers = 1
+    members: MembersBy = "local"
+    service: Service = "ringline-audit"
+    max_replicas: Replicas = 16
+    health_port: HealthPort = 0
     engine: Literal["sqlite", "postgres"] = "sqlite"
     """`postgres` needs a server and the extra `ringline[postgres]`; then several workers keep one chain."""
     dsn_file: str = ""
@@ -249,11 +232,11 @@ class Strategy(Section, frozen=True):
     """The volatility aimed at: standard deviation of a bar's return."""
     rebalance_percent: DecimalText = "10"
     """Of `quantity`: a size that is off by less stays."""
-    members: dict[NameText, DecimalText] = {}
+    members: dict[NameText, DecimalText] = msgspec.field(default_factory=dict)
     """Strategies by name that vote, each with its weight. A member only votes: it trades nothing itself."""
     source: Annotated[str, Meta(max_length=1024)] = ""
     """`FILE.py:CLASS`, or the name of an entry point in the group `ringline.strategies`."""
-    parameters: dict[str, str | int | bool] = {}
+    parameters: dict[str, str | int | bool] = msgspec.field(default_factory=dict)
     """Given to a custom strategy when it is made."""
     short: bool = False
     """Also sell short; otherwise long or flat."""
@@ -298,7 +281,7 @@ class Throttle(Section, frozen=True):
     scope: Scope = Scope()
     per: Literal["strategy_and_symbol", "symbol", "strategy", "global"] = "strategy_and_symbol"
     """What shares one count: all strategies of a symbol, a strategy in all symbols, or everything. Notionals
-    of symbols with other scales are counted as they are written, so they should be in one currency."""
+    of all symbols add up as they are written, so they should be in one currency."""
     overrides: tuple[Override, ...] = ()
 
 

@@ -18,6 +18,8 @@ SMALLEST_SHARE = 1e-14
 """A span this small beside its values is some tens of steps of a double's 53 bits: not to be divided."""
 _WIDTH, _HEIGHT = 760, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 10, 26
+_CHARACTER = 7
+"""The width of one in a label."""
 _ROW = 24
 _LABEL = 170
 
@@ -71,9 +73,10 @@ def lines(
         style = "zero" if tick == 0 else "grid"
         parts.append(f'<line class="{style}" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_text(_LEFT - 6, y + 4, y_text(tick), "end"))
-    for step in range(6):
-        value = x_low + (x_high - x_low) * step / 5
-        anchor = "start" if step == 0 else "end" if step == 5 else "middle"
+    steps = _steps(max(len(x_text(x_low)), len(x_text(x_high))))
+    for step in range(steps + 1):
+        value = x_low + (x_high - x_low) * step / steps
+        anchor = "start" if step == 0 else "end" if step == steps else "middle"
         parts.append(_text(x_of(value), _HEIGHT - 8, x_text(value), anchor))
     for index, line in enumerate(drawn):
         points = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in zip(line.x, line.y, strict=True))
@@ -144,6 +147,13 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
     first, last = math.floor(low / step), math.ceil(high / step)
     return [round(index * step, TICK_DECIMALS) for index in range(first, last + 1)]
+
+
+def _steps(characters: int) -> int:
+    """Into how many an axis is divided so that labels of so many characters stand apart: the last one and the
+    one before it take a label and a half."""
+    room = (_WIDTH - _LEFT - _RIGHT) / (1.6 * characters * _CHARACTER)
+    return max(1, min(int(room), 5))
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from pipeline import limits
 from pipeline.config import Config
 from pipeline.errors import UsageError
 
@@ -18,6 +19,25 @@ class Stop(Protocol):
 
     @property
     def fd(self) -> int: ...
+
+
+def worker_ordinal(stage: str, index: int, replica: str, config: Config) -> int:
+    """The ordinal of a replica's worker `index`; `replica` is a pod's name, empty on one machine.
+
+    Raises UsageError for a name without a number and for a worker that replicas of this stage do not have.
+    """
+    if not replica:
+        return index
+    number = replica.rpartition("-")[2]
+    if not (number.isascii() and number.isdigit()):
+        raise UsageError(f"replica {replica!r}: expected a pod's name with its number, such as exec-0")
+    workers = 1 if stage == "gateway" else getattr(config, stage).workers
+    if index >= workers:
+        raise UsageError(f"ordinal {index}: a replica of {stage} has {workers} worker(s), from 0 on")
+    ordinal = int(number) * workers + index
+    if ordinal >= limits.MAX_ORDINAL:
+        raise UsageError(f"replica {replica!r}: its workers would be above {limits.MAX_ORDINAL - 1}")
+    return ordinal
 
 
 def run_worker(stage: str, ordinal: int, config: Config, ready: Callable[[], None], stop: Stop) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.delivery import ORIGIN, Delivery, Tail, exec_digest
-from pipeline.messages import decode_decision, decode_event, decode_fills, encode
+from pipeline.messages import Verdict, decode_decision, decode_event, decode_fills, encode
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.recorder import Recorder
 from pipeline.trading.exec import ExecLogic
+from pipeline.trading.fill_register import FillRegister
 from pipeline.transport.settings import correlation_of
 
+ORDERED = int(Verdict.ORDERED)
 FILL_GENERATION = int(EventID.FILL_GENERATION)
 """A plain int: looking a member up in an enumeration costs more than the entry."""
 
@@ -26,6 +28,7 @@ class ExecSteps:
         self._state_every = state_every
         self._start = recorder.start
         self._end = recorder.end
+        self._answered_after_ns = 0
 
     def origin(self, key: str) -> State:
         return self._logic.origin(key), ORIGIN, ORIGIN
@@ -33,15 +36,26 @@ class ExecSteps:
     def rebuild(self, tail: Tail) -> State:
         logic = self._logic
         state = logic.decode(tail.exec_state) if tail.stored_seq else logic.origin(tail.key)
+        register = FillRegister(tail.key)
         for row in tail.rows:
             if row.live:
                 event, decision = decode_event(row.payload), decode_decision(row.decision)
-                fills = decode_fills(row.fills)
-                state = logic.apply(state, event, decision, fills, key_seq=row.key_seq)
+                fills, key_seq = decode_fills(row.fills), row.key_seq
+                state = logic.apply(state, event, decision, fills, key_seq=key_seq, register=register)
         return state, tail.x, tail.a
 
     def fits(self, state: State, delivery: Delivery) -> bool:
         return delivery.a_prev == state[2]
+
+    def orders(self, delivery: Delivery) -> bool:
+        """Whether its decision orders anything, so that a venue has to answer."""
+        return delivery.live and any(
+            leg.verdict == ORDERED for leg in decode_decision(delivery.decision).legs
+        )
+
+    def answered(self, after_ns: int) -> None:
+        """A venue took so long for what is stepped next: its fill took that long."""
+        self._answered_after_ns = after_ns
 
     def step(self, state: State, delivery: Delivery) -> State:
         inner, x_prev, _ = state
@@ -54,5 +68,6 @@ class ExecSteps:
         delivery.x = exec_digest(x_prev, delivery.key_seq, delivery.a, delivery.fills)
         if delivery.key_seq % self._state_every == 0:
             delivery.exec_state = self._logic.encode(inner)
-        self._end(FILL_GENERATION, started_ns, correlation)
+        self._end(FILL_GENERATION, started_ns - self._answered_after_ns, correlation)
+        self._answered_after_ns = 0
         return inner, delivery.x, delivery.a

@@ -25,6 +25,7 @@ class LinkMeter:
         self._publish = publish
         self._blocked_ns = 0
         self._throttled: Counter[int] = Counter()
+        self.strangers = 0
         self.handled = 0
         self.trade_throttled = 0
 
@@ -46,6 +47,16 @@ class LinkMeter:
     def malformed(self, frame: bytes) -> None:
         self._recorder.count(EventID.MALFORMED)
         self._malformed.keep(frame)
+
+    @property
+    def stirred(self) -> bool:
+        """Whether anything happened since the last flush."""
+        return bool(self.handled or self._blocked_ns or self._throttled)
+
+    def stranger(self) -> None:
+        """A peer was turned away in the handshake of a link."""
+        self.strangers += 1
+        self._recorder.count(EventID.STRANGER)
 
     def flush(self, lags_ns: Mapping[int, int], free: Mapping[int, int]) -> None:
         """Writes the sums, and for each downstream worker its lag and how much of its credit is free."""

@@ -57,6 +57,8 @@ def sentence(reason: str) -> str:
         return f"Cooling down: {span_text(seconds)} after an exit"
     if code == Reason.THROTTLE_HALTED:
         return "Halted: the throttle's multiplier is 0"
+    if code == Reason.THROTTLE_UNKNOWN:
+        return "Throttled: the store that counts the wide throttles gave no answer"
     return reason
 
 

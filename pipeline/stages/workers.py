@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable
 
+from pipeline.clock import NS_PER_MS
 from pipeline.config import Config
+from pipeline.config.check import PORT_STRIDE
+from pipeline.config.schema import Agent, Audit, Exec
 from pipeline.errors import RinglineError
 from pipeline.stages.agent_steps import AgentSteps
 from pipeline.stages.appender import Appender
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
+from pipeline.stages.health_port import HealthPort
 from pipeline.stages.meter import LinkMeter
+from pipeline.stages.shared_scopes import SharedScopes
 from pipeline.storage.audit.chain import Link
 from pipeline.storage.audit.checkpoints import (
     CheckpointWriter,
@@ -21,15 +27,19 @@ from pipeline.storage.audit.checkpoints import (
     load_signing_key,
 )
 from pipeline.storage.audit.engines import open_reader, open_store
+from pipeline.storage.scopes.engines import open_scopes
 from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.exec import ExecLogic, partial_fills
+from pipeline.transport.dns_members import members_of
+from pipeline.transport.held import Key, Work
 from pipeline.transport.judge import Judge
 from pipeline.transport.loop import Loop
-from pipeline.transport.members import endpoint, local_members
+from pipeline.transport.members import own_endpoint, own_index
 from pipeline.transport.sockets import Sockets
 from pipeline.transport.steps import Steps
+from pipeline.transport.venue import Venue
 from pipeline.transport.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -41,13 +51,18 @@ def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     """An agent until it is asked to leave. Raises MissingError when its port cannot be had."""
     context = Context("agent", ordinal, config)
     meter = context.link_meter(EventID.AGENT_CONSUME, EventID.AGENT_PUBLISH)
+    shared = None
+    if config.agent.scopes == "redis":
+        shared = SharedScopes(lambda: open_scopes(config), context.clock.monotonic_ns)
     logic = AgentLogic(
-        config.trading,
-        config.exec.fill_policy,
-        partial_fills=partial_fills(config.exec),
+        config.trading, config.exec.fill_policy, partial_fills=partial_fills(config.exec), scopes=shared
     )
     steps = AgentSteps(logic, config.audit.state_every, context.recorder, meter)
-    return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
+    try:
+        return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
+    finally:
+        if shared is not None:
+            shared.close()
 
 
 def run_exec(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
@@ -56,35 +71,51 @@ def run_exec(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     meter = context.link_meter(EventID.EXEC_CONSUME, EventID.FILL_PUBLISH)
     logic = ExecLogic(config.trading, config.exec)
     steps = ExecSteps(logic, config.audit.state_every, context.recorder)
-    return _run_worker(context, ordinal, "audit", steps, meter, ready, stop)
+    venue: Venue[tuple[Key, Work]] | None = None
+    if config.exec.venue_latency_ms:
+        latency_ns = config.exec.venue_latency_ms * NS_PER_MS
+        venue = Venue(latency_ns, config.exec.venue_concurrency, wants=steps.orders, on_answer=steps.answered)
+    return _run_worker(context, ordinal, "audit", steps, meter, ready, stop, venue)
 
 
 def _run_worker(
-    context: Context, ordinal: int, following: str, steps: Steps, meter: LinkMeter, ready: Ready, stop: Stop
+    context: Context,
+    ordinal: int,
+    following: str,
+    steps: Steps,
+    meter: LinkMeter,
+    ready: Ready,
+    stop: Stop,
+    venue: Venue[tuple[Key, Work]] | None = None,
 ) -> int:
     config = context.config
     own = config.agent if following == "exec" else config.exec
-    downstream = local_members(config.exec if following == "exec" else config.audit)
-    audits = local_members(config.audit)
+    downstream = members_of(config.exec if following == "exec" else config.audit)
+    audits = members_of(config.audit)
     hand = context.in_hand()
     worker = Worker(
         context.name, following, context.boot, steps, context.timing,
         max_keys=own.max_keys, died_in_hand=hand.died[:2] if hand.died else None, hand=hand,
-        meter=meter, clock_ns=context.clock.monotonic_ns,
+        meter=meter, clock_ns=context.clock.monotonic_ns, venue=venue,
     )  # fmt: skip
     sockets = Sockets(
-        context.name, context.boot, bind=endpoint(own.host, own.port, ordinal),
-        downstream=downstream, audits=audits,
+        context.name, context.boot, bind=own_endpoint(own, ordinal),
+        downstream=downstream, audits=audits, keys=context.link_keys, on_stranger=meter.stranger,
     )  # fmt: skip
+    report = context.reporter(worker, meter)
+    health = _health(own, ordinal, stop)
     loop = Loop(
         worker, sockets, context.clock, stop, context.timing, meter,
         drain_s=config.supervisor.drain_s, downstream=worker, members=(downstream, audits),
-        every=(REPORT_EVERY_NS, context.reporter(worker, meter)),
+        every=lambda now_ns: min(report(now_ns), health(now_ns)),
     )  # fmt: skip
     ready()
     try:
         loop.run()
     finally:
+        report.close()
+        downstream.close()
+        audits.close()
         sockets.close()
         hand.close()
         context.recorder.close()
@@ -104,21 +135,27 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         batch=config.audit.batch, died_in_hand=hand.died[:2] if hand.died else None, meter=meter,
     )  # fmt: skip
     sockets = Sockets(
-        context.name, context.boot, bind=endpoint(config.audit.host, config.audit.port, ordinal)
-    )
+        context.name, context.boot, bind=own_endpoint(config.audit, ordinal),
+        keys=context.link_keys, on_stranger=meter.stranger,
+    )  # fmt: skip
     report = context.reporter(judge, meter)
-
+    health = _health(config.audit, ordinal, stop)
     space = SpaceWatch.of(config, context.clock)
 
-    def every(now_ns: int) -> None:
-        report(now_ns)
-        space.look()
-        if checkpoints is not None:
-            checkpoints.tick(now_ns)
+    looked_ns = 0
+
+    def every(now_ns: int) -> int:
+        nonlocal looked_ns
+        if now_ns >= looked_ns:
+            looked_ns = now_ns + REPORT_EVERY_NS
+            space.look()
+            if checkpoints is not None:
+                checkpoints.tick(now_ns)
+        return min(report(now_ns), health(now_ns))
 
     loop = Loop(
         judge, sockets, context.clock, stop, context.timing, meter,
-        drain_s=config.supervisor.drain_s, every=(REPORT_EVERY_NS, every),
+        drain_s=config.supervisor.drain_s, every=every, work_a_turn=config.audit.batch,
     )  # fmt: skip
     ready()
     try:
@@ -126,11 +163,30 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         if checkpoints is not None:
             checkpoints.write()
     finally:
+        report.close()
         sockets.close()
         store.close()
         hand.close()
         context.recorder.close()
     return 0
+
+
+def _health(stage: Agent | Exec | Audit, ordinal: int, stop: Stop) -> Callable[[int], int]:
+    """Answers probes when called with now (ns), says when it wants to be called again; never where none are
+    expected. Raises MissingError."""
+    if not stage.health_port:
+        return lambda _: sys.maxsize
+    port = HealthPort(stage.host, stage.health_port + PORT_STRIDE * own_index(stage, ordinal), stop.is_set)
+    due_ns = 0
+
+    def serve(now_ns: int) -> int:
+        nonlocal due_ns
+        if now_ns >= due_ns:
+            due_ns = (now_ns // REPORT_EVERY_NS + 1) * REPORT_EVERY_NS
+            port.serve()
+        return due_ns
+
+    return serve
 
 
 def _checkpoints(ordinal: int, config: Config, chain: Callable[[], Link]) -> CheckpointWriter | None:

@@ -71,6 +71,8 @@ class EventID(IntEnum):
     """COUNT, repeats answered from the journal."""
     MALFORMED = 44
     """COUNT, frames that were no message of ours."""
+    STRANGER = 45
+    """COUNT, peers that were turned away in the handshake of a link."""
 
 
 _NAMES = {int(event): event.name for event in EventID}

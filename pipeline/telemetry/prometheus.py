@@ -37,6 +37,7 @@ _COUNTERS = {
     EventID.SHED: ("ringline_shed_total", "Requests refused for lack of capacity."),
     EventID.DUPLICATE: ("ringline_duplicates_total", "Repeats answered from the journal."),
     EventID.MALFORMED: ("ringline_malformed_frames_total", "Frames that were no message of ours."),
+    EventID.STRANGER: ("ringline_link_strangers_total", "Peers turned away in the handshake of a link."),
 }
 _VERDICTS = {Verdict.MET: 0, Verdict.VIOLATED: 1, Verdict.UNKNOWN: -1}
 _FACTS = frozenset((*_COUNTERS, EventID.BLOCKED, EventID.OUTCOME, LOST))

@@ -17,6 +17,11 @@ class Costs:
         self._commission, self._commission_per = _ratio("exec.commission_bps", section.commission_bps)
         self._slippage, self._slippage_per = _ratio("exec.slippage_bps", section.slippage_bps)
 
+    @property
+    def slips(self) -> bool:
+        """Whether fills are worse than their reference at all."""
+        return bool(self._slippage)
+
     def commission(self, notional: int) -> int:
         """On `notional` ≥ 0, in its own unit, halves rounded up."""
         per = self._commission_per

@@ -19,7 +19,6 @@ from typing import Literal
 
 from pipeline import limits
 from pipeline.config import schema
-from pipeline.errors import DamagedError
 from pipeline.messages import Action, Cancel, Candle, Control, Decision, Event, Fill, Fills, Verdict
 from pipeline.trading.book import booked
 from pipeline.trading.costs import Costs
@@ -31,10 +30,11 @@ from pipeline.trading.exec_state import (
     decode_exec_state,
     encode_exec_state,
 )
+from pipeline.trading.fill_register import FillRegister
 from pipeline.trading.flatten import flattened, netted
 from pipeline.trading.instruments import Instruments
 
-LOGIC_VERSION = 1
+LOGIC_VERSION = 2
 """Rises whenever the same decisions could fill otherwise or a state's bytes change."""
 FillPolicy = Literal["next_open", "signal_price", "worst_of_bar"]
 NEXT_OPEN: FillPolicy = "next_open"
@@ -77,7 +77,7 @@ class ExecLogic:
         if decision.rejected or not (placed or state.orders):
             return state, Fills((), len(state.orders)) if state.orders else _NOTHING
         fills = self._execute(state, event, decision, placed, key_seq)
-        return _after(state, placed, fills), fills
+        return _after(state, placed, fills, key_seq), fills
 
     def apply(
         self,
@@ -87,12 +87,20 @@ class ExecLogic:
         fills: Fills,
         *,
         key_seq: int,
+        register: FillRegister | None = None,
     ) -> ExecState:
         """The state after an event that was executed before; executes nothing.
 
-        Raises DamagedError when a fill names an order that does not exist or fills more than it asked for.
+        `register` is what tells replays over many events of this key; without one, those within this event
+        are told. Raises DamagedError when a fill contradicts one that happened, names an order that is not
+        open, or fills more than is open of it.
         """
-        return state if decision.rejected else _after(state, _placed(decision, key_seq), fills)
+        if decision.rejected:
+            return state
+        if register is None:
+            register = FillRegister(state.symbol)
+        placed = _placed(decision, key_seq) if register.applied(key_seq) else ()
+        return _after(state, placed, fills, key_seq, register)
 
     def encode(self, state: ExecState) -> bytes:
         return encode_exec_state(state)
@@ -196,19 +204,28 @@ def _placed(decision: Decision, key_seq: int) -> tuple[Order, ...]:
     )
 
 
-def _after(state: ExecState, placed: tuple[Order, ...], fills: Fills) -> ExecState:
-    """The state once `fills` have happened to what rested and what was `placed`."""
+def _after(
+    state: ExecState,
+    placed: tuple[Order, ...],
+    fills: Fills,
+    key_seq: int,
+    register: FillRegister | None = None,
+) -> ExecState:
+    """The state once `fills` have happened to what rested and what was `placed`; those that `register` knows
+    happen no second time."""
     if not (placed or fills.fills or fills.cancelled):
         return state
     left = {(order.seq, order.leg): order for order in (*state.orders, *placed)}
     books = {position.strategy: (position.quantity, position.cost) for position in state.positions}
     for fill in fills.fills:
-        _reduce(left, fill, "fill")
-        position, cost = books.get(fill.strategy, _FLAT)
-        position, cost, _ = booked(position, cost, fill.side, fill.quantity, fill.price)
-        books[fill.strategy] = (position, cost)
+        if register is None or register.admit(key_seq, fill, _open(left, fill)):
+            _reduce(left, fill)
+            position, cost = books.get(fill.strategy, _FLAT)
+            position, cost, _ = booked(position, cost, fill.side, fill.quantity, fill.price)
+            books[fill.strategy] = (position, cost)
     for cancel in fills.cancelled:
-        _reduce(left, cancel, "cancellation")
+        if register is None or register.admit(key_seq, cancel, _open(left, cancel)):
+            _reduce(left, cancel)
     return ExecState(
         state.symbol,
         tuple(left.values()),
@@ -216,14 +233,15 @@ def _after(state: ExecState, placed: tuple[Order, ...], fills: Fills) -> ExecSta
     )
 
 
-def _reduce(left: dict[tuple[int, int], Order], done: Fill | Cancel, word: str) -> None:
+def _open(left: dict[tuple[int, int], Order], done: Fill | Cancel) -> int | None:
+    """What is open of the order that `done` names; None where it is not, or is another strategy's."""
+    order = left.get((done.order_seq, done.order_leg))
+    return order.quantity if order is not None and order.strategy == done.strategy else None
+
+
+def _reduce(left: dict[tuple[int, int], Order], done: Fill | Cancel) -> None:
     name = (done.order_seq, done.order_leg)
-    order = left.get(name)
-    if order is None or order.quantity < done.quantity:
-        rest = order.quantity if order else "no such order"
-        raise DamagedError(
-            f"{word} of {done.quantity} for order {name[0]}.{name[1]} of {done.strategy}: open is {rest}"
-        )
+    order = left[name]
     if order.quantity == done.quantity:
         del left[name]
     else:

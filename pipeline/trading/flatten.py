@@ -16,9 +16,10 @@ from pipeline.trading.turn import ENTRY
 
 def netted(resting: Iterable[Order], placed: Iterable[Order]) -> tuple[list[Order], list[Cancel]]:
     """(what rests then, what is taken back) when `placed` orders meet the resting rest of orders of their
-    own strategy on the other side: both give up what they have in common, the newest of the resting first."""
+    own strategy on the other side: both give up what they have in common, the newest of the resting first.
+    An order is taken back once, however many others it met."""
     stay = list(resting)
-    cancels: list[Cancel] = []
+    taken: dict[tuple[int, int], Cancel] = {}
     for order in placed:
         left = order.quantity
         for index in range(len(stay) - 1, -1, -1):
@@ -27,15 +28,22 @@ def netted(resting: Iterable[Order], placed: Iterable[Order]) -> tuple[list[Orde
                 continue
             common = min(left, other.quantity)
             left -= common
-            cancels.append(Cancel(other.seq, other.leg, other.strategy, common))
-            cancels.append(Cancel(order.seq, order.leg, order.strategy, common))
+            _take_back(taken, other, common)
+            _take_back(taken, order, common)
             rest = other.quantity - common
             stay[index : index + 1] = (
                 [Order(other.seq, other.leg, other.strategy, other.side, rest, other.intent)] if rest else []
             )
         if left:
             stay.append(Order(order.seq, order.leg, order.strategy, order.side, left, order.intent))
-    return stay, cancels
+    return stay, list(taken.values())
+
+
+def _take_back(taken: dict[tuple[int, int], Cancel], order: Order, quantity: int) -> None:
+    name = (order.seq, order.leg)
+    if (before := taken.get(name)) is not None:
+        quantity += before.quantity
+    taken[name] = Cancel(order.seq, order.leg, order.strategy, quantity)
 
 
 def flattened(orders: Iterable[Order], held: dict[str, int]) -> tuple[list[Order], list[Cancel]]:

@@ -61,12 +61,14 @@ class Plan:
         "_rules_default",
         "_symbol",
         "_wide",
+        "_wide_scale",
         "held",
         "instrument",
         "max_quantity",
         "order_quantity",
         "risk",
         "seats",
+        "wide_factor",
     )
 
     def __init__(
@@ -75,8 +77,12 @@ class Plan:
         instrument: Instrument,
         strategies: Mapping[str, Strategy],
         symbol: str | None,
+        wide_scale: int,
     ) -> None:
+        """`wide_scale`: decimals of money in which wide throttles count, whatever the instrument's."""
         self.instrument = instrument
+        self._wide_scale = wide_scale
+        self.wide_factor = 10 ** (wide_scale - instrument.money_scale)
         scale = instrument.quantity_scale
         self.max_quantity = configured(trading.max_signal_quantity, scale)
         self.risk = compile_limits(trading.risk, instrument.session, instrument)
@@ -115,7 +121,7 @@ class Plan:
             counted = {"symbol": symbol, "strategy": strategy}.get(throttle.per, "")
             scopes.append((throttle.name, counted))
             effective = overridden(throttle, strategy, symbol)
-            rules.append(compile_rule(effective, self.instrument.money_scale))
+            rules.append(compile_rule(effective, self._wide_scale))
         return tuple(scopes), tuple(rules)
 
     def quantity_of(self, strategy: str) -> int:
@@ -155,11 +161,12 @@ class Plans:
     def __init__(self, trading: schema.Trading, kinds: Mapping[str, Factory]) -> None:
         instruments = Instruments(trading)
         strategies = _strategies(trading, kinds)
+        scale = max(instruments.of(name).money_scale for name in ("", *instruments.named))
         self._named = {
-            symbol: Plan(trading, instruments.of(symbol), strategies, symbol)
+            symbol: Plan(trading, instruments.of(symbol), strategies, symbol, scale)
             for symbol in _named_symbols(trading, instruments)
         }
-        self._default = Plan(trading, instruments.of(""), strategies, None)
+        self._default = Plan(trading, instruments.of(""), strategies, None, scale)
         self.of = self._of
 
     def _of(self, symbol: str) -> Plan:

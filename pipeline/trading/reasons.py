@@ -31,6 +31,7 @@ class Reason(StrEnum):
     THROTTLE_NOTIONAL = "THROTTLE_NOTIONAL"
     THROTTLE_SPACING = "THROTTLE_SPACING"
     THROTTLE_COOLDOWN = "THROTTLE_COOLDOWN"
+    THROTTLE_UNKNOWN = "THROTTLE_UNKNOWN"
     STRATEGY_RAISED = "STRATEGY_RAISED"
     STRATEGY_NONSENSE = "STRATEGY_NONSENSE"
     STRATEGY_OVERLONG = "STRATEGY_OVERLONG"
@@ -56,6 +57,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.THROTTLE_NOTIONAL: "the window's entries and this one would exceed max_notional",
     Reason.THROTTLE_SPACING: "the last entry is less than min_spacing_seconds ago",
     Reason.THROTTLE_COOLDOWN: "the last exit is less than cooldown_seconds ago",
+    Reason.THROTTLE_UNKNOWN: "the scope store that counts a wide throttle gave no answer; exits pass",
     Reason.STRATEGY_RAISED: "the strategy raised; its memory stays as it was",
     Reason.STRATEGY_NONSENSE: "the strategy answered what is no memory and intent; its memory stays",
     Reason.STRATEGY_OVERLONG: "the strategy's step took more instructions than it may; its memory stays",

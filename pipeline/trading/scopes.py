@@ -2,13 +2,14 @@
 
 Such a count is nobody's state alone, so it is asked of a store under (key, key_seq, leg), where the first
 answer stands, and the answer is recorded in the decision's inputs: a replay is given the same ones.
-`MemoryScopes` serves one agent process; it knows what happened since that process began.
+`MemoryScopes` serves one agent process; it knows what happened since that process began. Several agents share
+a store: `pipeline.stages.shared_scopes`.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
@@ -22,7 +23,8 @@ Scope = tuple[str, str]
 
 
 class Ask(Struct, frozen=True):
-    """An entry that wants to pass `rules`, each counted in its scope. Unless `take`, it is only judged."""
+    """An entry that wants to pass `rules`, each counted in its scope; or an exit (`notional` 0). Unless
+    `take`, an entry is only judged."""
 
     key: str
     key_seq: int
@@ -47,12 +49,12 @@ class Scopes(Protocol):
 
     def ask(self, ask: Ask) -> Grant: ...
 
-    def left(self, now_us: int, scopes: Sequence[Scope], rules: Sequence[Rule]) -> None:
-        """An exit, from which cooldowns run."""
+    def left(self, ask: Ask) -> None:
+        """An exit, from which cooldowns run. It is never refused."""
 
 
 class MemoryScopes:
-    """In this process. A scope's clock is the latest time it was asked at: keys' clocks differ, and time
+    """In this process. Each scope's clock is the latest time it was asked at: keys' clocks differ, and time
     never falls within a count."""
 
     def __init__(self) -> None:
@@ -65,31 +67,41 @@ class MemoryScopes:
         given = self._given.get(name)
         if given is not None:
             return given
-        now_us = self._now(ask.now_us, ask.scopes)
-        states = [self._state(scope, rule) for scope, rule in zip(ask.scopes, ask.rules, strict=True)]
-        answer = judge(ask.rules, states, now_us, ask.notional)
-        if answer.allowed and ask.take:
-            entered = enter(ask.rules, states, now_us, ask.notional)
+        reasons: list[str] = []
+        entered: list[ScopeState] = []
+        latest_us, never = 0, False
+        for scope, rule in zip(ask.scopes, ask.rules, strict=True):
+            state, now_us = (self._state(scope, rule),), self._now(ask.now_us, scope)
+            answer = judge((rule,), state, now_us, ask.notional)
+            entered += enter((rule,), state, now_us, ask.notional) if answer.allowed else ()
+            reasons += answer.reasons
+            never = never or not (answer.allowed or answer.retry_at_us)
+            latest_us = max(latest_us, answer.retry_at_us)
+        if not reasons and ask.take:
             self._states.update(zip(ask.scopes, entered, strict=True))
-        grant = Grant(ask.leg, answer.reasons, answer.retry_at_us)
+        grant = Grant(ask.leg, tuple(reasons), 0 if never else latest_us)
+        self._answered(name, grant)
+        return grant
+
+    def left(self, ask: Ask) -> None:
+        name = (ask.key, ask.key_seq, ask.leg)
+        if name in self._given:
+            return
+        for scope, rule in zip(ask.scopes, ask.rules, strict=True):
+            now_us = self._now(ask.now_us, scope)
+            (self._states[scope],) = leave((rule,), (self._state(scope, rule),), now_us)
+        self._answered(name, Grant(ask.leg))
+
+    def _answered(self, name: tuple[str, int, int], grant: Grant) -> None:
         self._given[name] = grant
         if len(self._given) > limits.MAX_SCOPE_ANSWERS:
             self._given.popitem(last=False)
-        return grant
-
-    def left(self, now_us: int, scopes: Sequence[Scope], rules: Sequence[Rule]) -> None:
-        now_us = self._now(now_us, scopes)
-        for scope, rule in zip(scopes, rules, strict=True):
-            (self._states[scope],) = leave((rule,), (self._state(scope, rule),), now_us)
 
     def _state(self, scope: Scope, rule: Rule) -> ScopeState:
         return self._states.get(scope) or origin((rule,))[0]
 
-    def _now(self, now_us: int, scopes: Iterable[Scope]) -> int:
-        for scope in scopes:
-            now_us = max(now_us, self._clocks.get(scope, 0))
-        for scope in scopes:
-            self._clocks[scope] = now_us
+    def _now(self, now_us: int, scope: Scope) -> int:
+        now_us = self._clocks[scope] = max(now_us, self._clocks.get(scope, 0))
         return now_us
 
 
@@ -107,7 +119,7 @@ class RecordedScopes:
     def ask(self, ask: Ask) -> Grant:
         return self._given[ask.key, ask.key_seq, ask.leg]
 
-    def left(self, now_us: int, scopes: Sequence[Scope], rules: Sequence[Rule]) -> None:
+    def left(self, ask: Ask) -> None:
         """Nothing to do: whatever followed from it is recorded."""
 
 

@@ -194,7 +194,7 @@ def _judge(
             if rule.room:
                 latest_us = times[-rule.room] + rule.window_us
         if 0 <= rule.max_notional < spent + notional:
-            reasons.append(_notional_text(rule, spent, notional))
+            reasons.append(notional_text(rule, spent, notional))
             never = never or notional > rule.max_notional
             latest_us = max(latest_us, _notional_retry(rule, scope, gone, spent + notional))
     since_us = scope.entry_us
@@ -217,7 +217,7 @@ def _notional_retry(rule: Rule, scope: ScopeState, gone: int, total: int) -> int
     return 0
 
 
-def _notional_text(rule: Rule, spent: int, notional: int) -> str:
+def notional_text(rule: Rule, spent: int, notional: int) -> str:
     return describe(
         Reason.THROTTLE_NOTIONAL,
         limit=decimal_text(rule.max_notional, rule.money_scale),

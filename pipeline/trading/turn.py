@@ -131,9 +131,7 @@ class Turn:
             self._answer(slot.name, side, closing, price, EXIT, reasons)
             if reasons:
                 return
-            if self._plan.wide:
-                scopes, rules = self._plan.wide_of(slot.name, self._state.symbol)
-                self._scopes.left(self.now_us, scopes, rules)
+            self._leave(slot.name)
             slot = self.take(index, slot, self.legs[-1])
         opening = abs(target - slot.position)
         if not opening:
@@ -207,6 +205,8 @@ class Turn:
         scopes, rules = self._plan.wide_of(strategy, self._state.symbol)
         if not scopes:
             return retry_at_us
+        # Beyond the largest amount it is beyond every limit.
+        notional = min(notional * self._plan.wide_factor, limits.MAX_NOTIONAL)
         refused, unknown = bool(reasons), bool(reasons) and not retry_at_us
         grant = self._scopes.ask(
             Ask(
@@ -219,6 +219,13 @@ class Turn:
         if unknown or (grant.reasons and not grant.retry_at_us):
             return 0
         return max(retry_at_us, grant.retry_at_us)
+
+    def _leave(self, strategy: str) -> None:
+        """Tells what counts more than this key of the exit that is the last leg."""
+        scopes, rules = self._plan.wide_of(strategy, self._state.symbol) if self._plan.wide else ((), ())
+        if scopes:
+            leg = len(self.legs) - 1
+            self._scopes.left(Ask(self._state.symbol, self._key_seq, leg, self.now_us, 0, scopes, rules))
 
     def _earn(self, amount: int) -> None:
         """Within what a 64-bit word holds: a loss beyond that is past every limit."""

@@ -58,7 +58,7 @@ class Dispatcher:
         meter: Meter | None = None,
     ) -> None:
         self.name = name
-        self._timing = timing
+        self._depth = timing.depth
         self._on_settled = on_settled
         self._on_fate = on_fate
         self._on_alarm = on_alarm
@@ -103,16 +103,18 @@ class Dispatcher:
         dispatched: bool = False,
     ) -> None:
         """Takes over one synced event; those of a key must come in order, without a gap."""
-        line = self._lines.get(delivery.key)
+        key = delivery.key
+        line = self._lines.get(key)
         if line is None:
-            line = self._lines[delivery.key] = KeyLine(delivery.key_seq)
-        elif delivery.key_seq != line.last + 1:
+            line = self._lines[key] = KeyLine(delivery.key_seq)
+        elif delivery.key_seq != line.first + len(line.line):
             raise ValueError(
                 f"{delivery.key}: key_seq {delivery.key_seq} enqueued after {line.last}: a gap in the journal"
             )
         line.line.append(Pending(delivery, accepted_ns, enqueued_ns, dispatched, control))
         self._unsettled += 1
-        self._queue(delivery.key, line)
+        if not line.queued:
+            self._queue(key, line)
 
     def fated(self, key: str, key_seq: int, fate: Fate) -> None:
         """The fate is in the journal: from now on the event travels as a tombstone."""
@@ -158,9 +160,7 @@ class Dispatcher:
     # ---- sending
 
     def _queue(self, key: str, line: KeyLine) -> None:
-        if line.queued or line.awaiting_fate or line.next > line.last:
-            return
-        if line.next - line.first >= self._timing.depth or line.hold_until_ns > self._now_ns:
+        if line.queued or not self._may_send(line, self._now_ns):
             return
         link = self._down.route(key) or self._down.routed(key)
         line.queued = True
@@ -194,9 +194,10 @@ class Dispatcher:
         return blocked
 
     def _may_send(self, line: KeyLine, now_ns: int) -> bool:
+        sent = line.next - line.first
         return (
-            line.next <= line.last
-            and line.next - line.first < self._timing.depth
+            sent < len(line.line)
+            and sent < self._depth
             and line.hold_until_ns <= now_ns
             and not line.awaiting_fate
         )
@@ -210,13 +211,14 @@ class Dispatcher:
             if before is not None and key in before.by_key:
                 self._moving.add(key)
             return False
-        self._moving.discard(key)
+        if self._moving:
+            self._moving.discard(key)
         if link.free <= 0:
             return False
         if before is not None and before is not link and line.next != line.first:
             line.next = line.first  # moved: from the oldest unsettled again
             return True
-        if self._expires(pending):
+        if self._expire_after_us and self._expires(pending):
             line.awaiting_fate = line.next
             self._on_fate(key, line.next, Fate.EXPIRED)
             return True
@@ -230,7 +232,7 @@ class Dispatcher:
 
     def _expires(self, pending: Pending) -> bool:
         """Only before its first dispatch: a dispatched event never expires, a control event never does."""
-        if not self._expire_after_us or pending.published or pending.control:
+        if pending.published or pending.control:
             return False
         delivery = pending.delivery
         return delivery.live and self._wall_us() - delivery.accepted_us > self._expire_after_us
@@ -264,13 +266,15 @@ class Dispatcher:
         if last > line.last:
             self._alarm(f"{key}: audit has settled {last}, the journal ends at {line.last}")
             return
-        if event_id and line.line[last - line.first].delivery.event_id != event_id:
+        waiting = line.line
+        if event_id and waiting[last - line.first].delivery.event_id != event_id:
             self._alarm(f"{key}: audit has another event at key_seq {last} than the journal")
             return
-        while line.first <= last:
-            pending = line.line.popleft()
-            self._deaths.pop((key, line.first), None)
-            line.first += 1
+        for key_seq in range(line.first, last + 1):
+            pending = waiting.popleft()
+            if self._deaths:
+                self._deaths.pop((key, key_seq), None)
+            line.first = key_seq + 1
             self._unsettled -= 1
             self._on_settled(pending)
         line.next = max(line.next, line.first)

@@ -17,8 +17,13 @@ from pipeline.transport.outbox import Outbox, ToDown
 from pipeline.transport.rendezvous import weight
 from pipeline.transport.settings import Timing
 
+SKIPPING_BEATS = 6
+"""With dead_after at least this many heartbeats, a link with nothing in flight is pinged at every second one:
+two may still be late, and an idle pipeline does half the work."""
+_ACKNOWLEDGEMENTS = frozenset((wire.Done, wire.Settled, wire.Refused, wire.Died, wire.Goodbye))
 
-class Flight(Struct):
+
+class Flight(Struct, gc=False):
     """A message sent and not yet settled or refused. `since_ns`: when it was ready to be sent."""
 
     key: str
@@ -32,7 +37,7 @@ class Downlink:
 
     __slots__ = (
         "ack_seq", "boot", "by_key", "credit", "flights", "leaving", "link_seq", "ordinal", "pong_ns",
-        "session", "target", "up",
+        "session", "target", "up", "version",
     )  # fmt: skip
 
     def __init__(self, ordinal: int, session: wire.Session, now_ns: int) -> None:
@@ -42,6 +47,8 @@ class Downlink:
         self.up = False
         self.leaving = False
         self.boot = 0
+        self.version = 0
+        """Spoken on it; 0 while that is unknown."""
         self.credit = 0
         self.link_seq = 0
         self.ack_seq = 0
@@ -63,10 +70,10 @@ class Downlink:
         if seqs is None:
             return
         kept = []
+        flights = self.flights
         for link_seq in seqs:
-            flight = self.flights[link_seq]
-            if link_seq <= upto and (last is None or flight.key_seq <= last):
-                del self.flights[link_seq]
+            if link_seq <= upto and (last is None or flights[link_seq].key_seq <= last):
+                del flights[link_seq]
             else:
                 kept.append(link_seq)
         if kept:
@@ -88,6 +95,9 @@ class DownlinkStatistics(Struct, frozen=True):
     credit: int
     free: int
     oldest_ns: int | None
+    in_flight: int = 0
+    version: int = 0
+    """Spoken on it; 0: not known yet."""
 
 
 class Downlinks:
@@ -121,6 +131,9 @@ class Downlinks:
         self._on_died = on_died
         self._on_change = on_change
         self._sessions = 0
+        self._ping_idle = False
+        """Whether links with nothing in flight are pinged this time."""
+        self._can_skip = timing.dead_after_ns >= SKIPPING_BEATS * timing.heartbeat_ns
         self._members: tuple[int, ...] = ()
         self._links: dict[int, Downlink] = {}
         self._routes: dict[str, Downlink] = {}
@@ -139,13 +152,14 @@ class Downlinks:
 
     def tick(self, now_ns: int) -> None:
         """Opens what is missing, pings what is up, buries what is silent. Call once a heartbeat."""
+        self._ping_idle = not (self._can_skip and self._ping_idle)
         for ordinal in self._members:
             if ordinal not in self._links:
                 self._open(ordinal, now_ns)
         for link in list(self._links.values()):
             if now_ns - link.pong_ns > self._timing.dead_after_ns:
                 self._bury(link)
-            elif link.up:
+            elif link.up and (link.flights or self._ping_idle):
                 self._outbox.send(link.target, wire.Ping(link.link_seq), link.session)
 
     def _open(self, ordinal: int, now_ns: int) -> None:
@@ -210,22 +224,29 @@ class Downlinks:
 
     def transmit(self, link: Downlink, delivery: Delivery, since_ns: int) -> None:
         """Sends; the caller has checked `link.free`."""
-        link.link_seq += 1
+        link.link_seq = link_seq = link.link_seq + 1
         key = delivery.key
-        link.flights[link.link_seq] = Flight(key, delivery.key_seq, since_ns)
-        link.by_key.setdefault(key, []).append(link.link_seq)
-        self._outbox.send(link.target, wire.Msg(link.link_seq, delivery), link.session)
+        link.flights[link_seq] = Flight(key, delivery.key_seq, since_ns)
+        seqs = link.by_key.get(key)
+        if seqs is None:
+            link.by_key[key] = [link_seq]
+        else:
+            seqs.append(link_seq)
+        self._outbox.send(link.target, wire.Msg(link_seq, delivery), link.session)
 
     # ---- receiving
 
     def receive(self, ordinal: int, frame: wire.Frame, now_ns: int) -> None:
         """A frame from downstream worker `ordinal`."""
+        links, session = self._links, frame.session
         for message in frame.messages:
-            link = self._links.get(ordinal)
-            if link is None or link.session != frame.session:
+            link = links.get(ordinal)
+            if link is None or link.session != session:
                 return
             kind = type(message)
-            if kind is wire.Welcome:
+            if kind in _ACKNOWLEDGEMENTS:
+                self._acknowledged(link, message, kind, now_ns)  # type: ignore[arg-type]
+            elif kind is wire.Welcome:
                 self._welcomed(link, message, now_ns)  # type: ignore[arg-type]
             elif kind is wire.Pong:
                 link.pong_ns = now_ns
@@ -234,12 +255,11 @@ class Downlinks:
                     self._bury(link)
             elif kind is wire.Reset:
                 self._bury(link)
-            elif isinstance(message, wire.Acknowledgement):
-                self._acknowledged(link, message, now_ns)
 
     def _welcomed(self, link: Downlink, message: wire.Welcome, now_ns: int) -> None:
         link.up = True
         link.boot = message.boot
+        link.version = wire.spoken(message.version)
         link.credit = max(1, min(message.credit, limits.MAX_CREDIT))
         link.leaving = message.leaving
         link.pong_ns = now_ns
@@ -250,18 +270,21 @@ class Downlinks:
             self._on_died(key, key_seq, f"{self._stage}-{link.ordinal}", message.boot)
         self._on_change()
 
-    def _acknowledged(self, link: Downlink, message: wire.Acknowledgement, now_ns: int) -> None:
-        if message.ack_seq <= link.ack_seq:
+    def _acknowledged(self, link: Downlink, message: wire.Acknowledgement, kind: type, now_ns: int) -> None:
+        ack_seq = message.ack_seq
+        if ack_seq <= link.ack_seq:
             return
-        if self._lost(link, message.ack_seq - 1):
+        if ack_seq != link.ack_seq + 1 and self._lost(link, ack_seq - 1):
             self._bury(link)
             return
-        link.ack_seq = message.ack_seq
+        link.ack_seq = ack_seq
         link.pong_ns = now_ns
+        # The two that come with every message first: a match tries its cases one by one.
+        if kind is wire.Done:
+            if flight := link.flights.get(message.link_seq):  # type: ignore[union-attr]
+                flight.done = True
+            return
         match message:
-            case wire.Done():
-                if flight := link.flights.get(message.link_seq):
-                    flight.done = True
             case wire.Settled():
                 link.land(message.key, message.last, message.upto)
                 self._on_settled(message.key, message.last, message.event_id)
@@ -306,7 +329,14 @@ class Downlinks:
     def statistics(self) -> tuple[DownlinkStatistics, ...]:
         return tuple(
             DownlinkStatistics(
-                link.ordinal, link.up, link.leaving, link.credit, max(0, link.free), link.oldest_ns()
+                link.ordinal,
+                link.up,
+                link.leaving,
+                link.credit,
+                max(0, link.free),
+                link.oldest_ns(),
+                len(link.flights),
+                link.version,
             )
             for _, link in sorted(self._links.items())
         )

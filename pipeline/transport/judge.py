@@ -137,6 +137,11 @@ class Judge:
         self._up.leave()
 
     @property
+    def due_ns(self) -> None:
+        """Nothing is ever due by itself."""
+        return None
+
+    @property
     def drained(self) -> bool:
         return self._up.leaving and not self._up.depth
 

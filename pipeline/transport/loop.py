@@ -16,8 +16,8 @@ from pipeline.transport.settings import Meter, Timing
 from pipeline.transport.sockets import FROM_DOWN, FROM_UP, Sockets, frame_of
 
 WORK_A_TURN = 64
-"""Messages handled between two looks at the network: keeps acknowledgements flowing under load."""
-LOOK_UP_NS = NS_PER_S
+"""Messages handled between two looks at the network: keeps acknowledgements flowing under load. Audit, which
+commits them together, takes a whole batch."""
 
 
 class Node(Protocol):
@@ -35,6 +35,10 @@ class Node(Protocol):
 
     @property
     def drained(self) -> bool: ...
+
+    @property
+    def due_ns(self) -> int | None:
+        """When there will be work to do though nothing arrives; None: never."""
 
 
 class Downstream(Protocol):
@@ -71,9 +75,11 @@ class Loop:
         drain_s: float,
         downstream: Downstream | None = None,
         members: tuple[Members, Members] | None = None,
-        every: tuple[int, Callable[[int], None]] | None = None,
+        every: Callable[[int], int] | None = None,
+        work_a_turn: int = WORK_A_TURN,
     ) -> None:
-        """`every`: (interval ns, callback(now ns)), for self-reports. `members`: downstream's, audits'."""
+        """`every`, for self-reports, is called with now (ns) at every turn and says when it wants to be at
+        the latest. `members`: downstream's, audits'."""
         self._node = node
         self._sockets = sockets
         self._clock = clock
@@ -84,11 +90,12 @@ class Loop:
         self._downstream = downstream
         self._members = members
         self._every = every
+        self._work_a_turn = work_a_turn
 
     def run(self) -> None:
-        self._sockets.poller.register(self._stop.fd)
+        self._sockets.watch_descriptor(self._stop.fd)
         leave_by_ns: int | None = None
-        beat_ns = look_ns = report_ns = 0
+        beat_ns = report_ns = 0
         more = False
         while True:
             now_ns = self._clock.monotonic_ns()
@@ -100,23 +107,24 @@ class Loop:
                 elif self._node.drained or now_ns > leave_by_ns:
                     self._sockets.carry_out(self._node.take(now_ns))
                     return
-            if now_ns >= look_ns:
-                look_ns = now_ns + LOOK_UP_NS
-                self._look_up()
             if now_ns >= beat_ns:
-                beat_ns = now_ns + self._timing.heartbeat_ns
+                # On whole multiples, as reports are: what is due together costs one awakening.
+                beat_ns = (now_ns // self._timing.heartbeat_ns + 1) * self._timing.heartbeat_ns
+                self._look_up()
                 self._node.tick(now_ns)
-            if self._every is not None and now_ns >= report_ns:
-                report_ns = now_ns + self._every[0]
-                self._every[1](now_ns)
+            if self._every is not None:
+                report_ns = self._every(now_ns)
             self._sockets.carry_out(self._node.take(self._clock.monotonic_ns()))
             due_ns = min(beat_ns, report_ns) if self._every else beat_ns
+            node_ns = self._node.due_ns
+            if node_ns is not None:
+                due_ns = min(due_ns, node_ns)
             wait_ms = 0 if more else max(0, -(-(due_ns - self._clock.monotonic_ns()) // NS_PER_MS))
             if leave_by_ns is not None:
                 wait_ms = min(wait_ms, 5)
             if self._sockets.poll(wait_ms):
                 self._receive()
-            more = self._node.work(self._clock.monotonic_ns(), WORK_A_TURN)
+            more = self._node.work(self._clock.monotonic_ns(), self._work_a_turn)
 
     def _look_up(self) -> None:
         if self._downstream is not None and self._members is not None:

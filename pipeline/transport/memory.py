@@ -148,7 +148,8 @@ class MemoryNetwork:
         self._carry(node.name, acts)
         if more:
             self._ready[node.name] = None
-        if isinstance(node, Dispatcher) and (due_ns := node.next_due_ns()) is not None:
+        due_ns = node.next_due_ns() if isinstance(node, Dispatcher) else node.due_ns
+        if due_ns is not None:
             self.at(max(0, due_ns - self.now_ns), self.wake, node.name)
 
     def _beat(self, node: Anyone) -> None:

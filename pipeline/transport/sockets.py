@@ -14,6 +14,8 @@ import zmq
 from pipeline import limits
 from pipeline.errors import FrameError, MissingError
 from pipeline.transport import wire
+from pipeline.transport.curve import KeyTurns, LinkKeys
+from pipeline.transport.guard import Guard
 from pipeline.transport.members import FixedMembers, Members
 from pipeline.transport.outbox import Act, Closed, Opened, Sent, ToAsk, ToDown, ToUp
 from pipeline.transport.settings import Meter
@@ -28,6 +30,8 @@ Received = tuple[int, bytes | int, bytes]
 """(one of FROM_…, address or ordinal, frame)"""
 
 _NOBODY = FixedMembers({})
+_UNHEARD_QUESTIONS = 5
+"""Questions without any answer after which a way is dialled with the next key: a second, by default."""
 
 
 def frame_of(data: bytes, meter: Meter) -> wire.Frame | None:
@@ -51,8 +55,12 @@ class Sockets:
         bind: str | None,
         downstream: Members = _NOBODY,
         audits: Members = _NOBODY,
+        keys: LinkKeys = (),
+        on_stranger: Callable[[], None] = lambda: None,
     ) -> None:
-        """Raises MissingError when `bind` cannot be had."""
+        """With `keys` every link is encrypted and only peers that hold one are let in; `on_stranger` is
+        called for each that is not. Raises MissingError when `bind` cannot be had.
+        """
         self._name = name
         self._boot = boot
         self._downstream = downstream
@@ -61,10 +69,19 @@ class Sockets:
         self._router: zmq.Socket[bytes] | None = None
         self._links: dict[ToDown, zmq.Socket[bytes]] = {}
         self._asks: dict[int, zmq.Socket[bytes]] = {}
+        self._asked_at: dict[int, str] = {}
+        """Where the way of each audit leads."""
         self.poller = zmq.Poller()
         self._kinds: dict[zmq.Socket[bytes], tuple[int, int]] = {}
         self._watch: Callable[[int], None] | None = None
         self._unwatch: Callable[[int], object] | None = None
+        self._turns = KeyTurns(keys)
+        self._keyed = bool(keys)
+        self._unheard: dict[int, int] = {}
+        """Questions to each audit since its last answer."""
+        self._guard: Guard | None = None
+        if keys and bind is not None:
+            self._guard = Guard(self._context, name, keys, on_failure=on_stranger)
         if bind is not None:
             self._router = self._bind(bind)
 
@@ -74,11 +91,24 @@ class Sockets:
         The descriptors are edge-triggered: each turn must read all sockets dry, also after sends.
         """
         self._watch, self._unwatch = watch, unwatch
-        for socket in self._kinds:
+        for socket in (*self._kinds, *(self._guard.sockets if self._guard else ())):
             watch(_descriptor(socket))
+
+    def watch_descriptor(self, descriptor: int) -> None:
+        """Has `poll` return also when this can be read."""
+        self.poller.register(descriptor, zmq.POLLIN)  # by default also when it can be written: always
+
+    @property
+    def strangers(self) -> int:
+        """Handshakes that failed."""
+        return self._guard.failures if self._guard else 0
 
     def _bind(self, address: str) -> zmq.Socket[bytes]:
         router = self._socket(zmq.ROUTER, FROM_UP, 0)
+        if self._guard is not None:
+            self._guard.protect(router)
+            for socket in self._guard.sockets:
+                self.poller.register(socket, zmq.POLLIN)
         try:
             router.bind(address)
         except zmq.ZMQError as error:
@@ -100,6 +130,14 @@ class Sockets:
         if self._watch is not None:
             self._watch(_descriptor(socket))
         return socket
+
+    def _dial(self, socket: zmq.Socket[bytes], peer: tuple[int, int], where: str) -> None:
+        key = self._turns.next(peer)
+        if key is not None:
+            socket.setsockopt(zmq.CURVE_SERVERKEY, key.public)
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, key.public)
+            socket.setsockopt(zmq.CURVE_SECRETKEY, key.secret)
+        socket.connect(where)
 
     # ---- out
 
@@ -123,7 +161,7 @@ class Sockets:
             if link is not None:
                 link.send(act.data)
         elif type(target) is ToAsk:
-            way = self._asks.get(target.ordinal) or self._ask_way(target.ordinal)
+            way = self._ask_way(target.ordinal)
             if way is not None:
                 way.send(act.data)
 
@@ -134,17 +172,31 @@ class Sockets:
         link = self._socket(zmq.DEALER, FROM_DOWN, target.ordinal)
         boot, number = target.session
         link.setsockopt(zmq.ROUTING_ID, f"{self._name}/{boot:x}/{number:x}".encode())
-        link.connect(where)
+        self._dial(link, (FROM_DOWN, target.ordinal), where)
         self._links[target] = link
 
     def _ask_way(self, ordinal: int) -> zmq.Socket[bytes] | None:
+        peer = (FROM_ASK, ordinal)
+        asked = self._unheard[ordinal] = self._unheard.get(ordinal, 0) + 1
+        way = self._asks.get(ordinal)
+        if way is not None:
+            if asked <= _UNHEARD_QUESTIONS or not self._turns.is_mute(peer):
+                return way
+            self._drop(self._asks.pop(ordinal))
+            self._unheard[ordinal] = 1
         where = self._audits.endpoints().get(ordinal)
+        way = self._asks.get(ordinal)
+        if way is not None and (where is None or where == self._asked_at[ordinal]):
+            return way
         if where is None:
             return None
+        # A question has no session that would end: an audit that moved would never be asked again.
+        self._drop(self._asks.pop(ordinal, None))
         way = self._socket(zmq.DEALER, FROM_ASK, ordinal)
         way.setsockopt(zmq.ROUTING_ID, f"{self._name}/{self._boot:x}/ask".encode())
-        way.connect(where)
+        self._dial(way, peer, where)
         self._asks[ordinal] = way
+        self._asked_at[ordinal] = where
         return way
 
     def _drop(self, socket: zmq.Socket[bytes] | None) -> None:
@@ -163,18 +215,31 @@ class Sockets:
 
     def receive(self, most: int = 1000) -> Iterator[Received]:
         """What has arrived, without waiting; at most `most` frames a socket, so that nobody starves."""
+        if self._guard is not None:
+            self._guard.look()
         for socket, (source, ordinal) in list(self._kinds.items()):
             for _ in range(most):
                 if socket.closed or not int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                     break
                 parts = socket.recv_multipart(zmq.NOBLOCK)
                 if source == FROM_UP:
-                    if len(parts) == 2:
-                        yield source, parts[0], parts[1]
-                elif len(parts) == 1:
+                    # Ours have one part behind the address; nothing is what stands for any other number.
+                    yield source, parts[0], parts[1] if len(parts) == 2 else b""
+                elif len(parts) != 1:
+                    yield source, ordinal, b""
+                else:
+                    if self._keyed:
+                        self._heard(source, ordinal)
                     yield source, ordinal, parts[0]
 
+    def _heard(self, source: int, ordinal: int) -> None:
+        self._turns.heard((source, ordinal))
+        if source == FROM_ASK:
+            self._unheard[ordinal] = 0
+
     def close(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
         for socket in list(self._kinds):
             self._drop(socket)
         self._context.term()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from pipeline import limits
 from pipeline.delivery import Delivery
 from pipeline.transport import wire
 from pipeline.transport.outbox import Outbox, ToUp
@@ -18,11 +19,13 @@ class Uplink:
         "_outbox",
         "closed",
         "heard_ns",
+        "held",
         "received",
         "sender",
         "session",
         "table",
         "target",
+        "version",
     )
 
     def __init__(
@@ -34,6 +37,10 @@ class Uplink:
         self.heard_ns = now_ns
         self.received = 0
         self.closed = False
+        self.held = 0
+        """Messages in `table`."""
+        self.version = wire.PROTOCOL_VERSION
+        """Spoken on it."""
         self.table: dict[str, dict[int, int]] = {}
         """key → link_seq → key_seq"""
         self._ack_seq = 0
@@ -45,7 +52,7 @@ class Uplink:
 
     @property
     def depth(self) -> int:
-        return sum(map(len, self.table.values()))
+        return self.held
 
     def holds(self, key: str, link_seq: int) -> bool:
         """Whether that message still waits for its answer; work and outputs live no longer than that."""
@@ -56,7 +63,8 @@ class Uplink:
 
     def done(self, link_seq: int) -> None:
         if not self.closed:
-            self._send(wire.Done(self._next(), link_seq))
+            self._ack_seq = ack_seq = self._ack_seq + 1
+            self._outbox.send(self.target, wire.Done(ack_seq, link_seq), self.session)
 
     def settle(self, key: str, last: int, event_id: bytes) -> None:
         """Settles everything of `key` up to `last`, if it has any."""
@@ -88,6 +96,7 @@ class Uplink:
         self._send(wire.Goodbye(self._next()))
 
     def _keep(self, key: str, entries: dict[int, int]) -> None:
+        self.held -= len(self.table[key]) - len(entries)
         if entries:
             self.table[key] = entries
         else:
@@ -131,15 +140,14 @@ class Uplinks:
 
     def receive(self, address: bytes, frame: wire.Frame, now_ns: int) -> None:
         """A frame from the peer at `address`; answers go back there."""
-        session = frame.session
+        session, links = frame.session, self._by_address
         for message in frame.messages:
             kind = type(message)
-            if kind is wire.Hello:
-                self._hello(address, session, message, now_ns)  # type: ignore[arg-type]
-                continue
             if kind is not wire.Msg and kind is not wire.Ping:
+                if kind is wire.Hello:
+                    self._hello(address, session, message, now_ns)  # type: ignore[arg-type]
                 continue
-            link = self._by_address.get(address)
+            link = links.get(address)
             if link is None or link.session != session:
                 self._reset(address, session)
                 return
@@ -158,7 +166,11 @@ class Uplinks:
             if old.session >= session:
                 return
             self.close(old)
+        elif len(self._by_sender) >= limits.MAX_SENDERS:
+            self._reset(address, session)
+            return
         link = Uplink(hello.sender, address, session, self._outbox, now_ns)
+        link.version = wire.spoken(hello.version)
         self._by_sender[hello.sender] = self._by_address[address] = link
         welcome = wire.Welcome(self._boot, self._timing.credit, self.leaving, self._died)
         self._outbox.send(link.target, welcome, session)
@@ -167,10 +179,14 @@ class Uplinks:
         link_seq = message.link_seq
         if link_seq <= link.received:
             return True
-        if self._lost(link, link_seq - 1):
+        if link_seq != link.received + 1 and self._lost(link, link_seq - 1):
+            self._reset(link.target.address, link.session, link)
+            return False
+        if link.held >= limits.MAX_CREDIT:  # no sender of ours goes beyond its credit
             self._reset(link.target.address, link.session, link)
             return False
         link.received = link_seq
+        link.held += 1
         link.heard_ns = now_ns
         delivery = message.delivery
         entries = link.table.get(delivery.key)

@@ -7,13 +7,17 @@ so that a later session of one sender compares greater. Questions (`Ask`, `State
     sender → receiver    Hello  Ping  Msg  Ask
     receiver → sender    Welcome  Pong  Reset  Done  Settled  Refused  Died  Goodbye  State
 
-A field is only ever appended, with a default, so that versions N and N−1 talk.
+A field is only ever appended, with a default, and unknown ones are ignored, so that versions N and N−1 talk:
+Hello and Welcome tell each side's version, and a link speaks the lower one (`spoken`). What an earlier
+version cannot read must not be sent on such a link.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from pipeline import limits
 from pipeline.delivery import Delivery, Tail
@@ -27,7 +31,7 @@ PROTOCOL_VERSION = 1
 class Hello(Struct, array_like=True, tag=1, gc=False, frozen=True):
     """Opens a session; cancels an older one of the same sender."""
 
-    sender: str
+    sender: Annotated[str, Meta(max_length=limits.MAX_NAME_CHARS)]
     version: int = PROTOCOL_VERSION
 
 
@@ -119,6 +123,11 @@ class Reset(Struct, array_like=True, tag=13, gc=False, frozen=True):
     boot: int
 
 
+def spoken(version: int) -> int:
+    """The version of a link whose other end knows `version`."""
+    return min(version, PROTOCOL_VERSION)
+
+
 Message = (
     Hello | Welcome | Ping | Pong | Msg | Ask | State | Done | Settled | Refused | Died | Goodbye | Reset
 )
@@ -127,7 +136,7 @@ Acknowledgement = Done | Settled | Refused | Died | Goodbye
 
 class Frame(Struct, array_like=True, gc=False):
     session: Session
-    messages: list[Message]
+    messages: Annotated[list[Message], Meta(max_length=limits.MAX_FRAME_MESSAGES)]
 
 
 _decoder = msgspec.msgpack.Decoder(Frame)

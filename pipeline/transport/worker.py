@@ -10,49 +10,21 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from msgspec import Struct
 
 from pipeline.delivery import Delivery
 from pipeline.transport import wire
 from pipeline.transport.downlinks import Downlinks, DownlinkStatistics
+from pipeline.transport.held import Key, Work
 from pipeline.transport.outbox import Act, Outbox
 from pipeline.transport.questions import Questions
 from pipeline.transport.settings import Meter, NoMeter, Timing, correlation_of
 from pipeline.transport.steps import Hand, NoHand, Steps
 from pipeline.transport.uplinks import Uplink, Uplinks
+from pipeline.transport.venue import Venue
 
 log = logging.getLogger(__name__)
-
-
-class Work(Struct, gc=False):
-    """A received message on its way through this worker."""
-
-    link: Uplink
-    link_seq: int
-    delivery: Delivery
-    since_ns: int
-    """First when it arrived, then when its output was complete."""
-    throttled: bool = False
-
-    @property
-    def wanted(self) -> bool:
-        return self.link.holds(self.delivery.key, self.link_seq)
-
-
-class Key:
-    """What is held of one key: the state after `position`, or questions that wait for it."""
-
-    __slots__ = ("position", "queue", "settled", "settled_id", "state", "waiting")
-
-    def __init__(self) -> None:
-        self.position = -1
-        self.settled = 0
-        self.settled_id = b""
-        self.waiting = False
-        self.queue: list[Work] = []
-        self.state: Any = None
 
 
 class WorkerStatistics(Struct, frozen=True):
@@ -88,8 +60,10 @@ class Worker:
         hand: Hand | None = None,
         meter: Meter | None = None,
         clock_ns: Callable[[], int] | None = None,
+        venue: Venue[tuple[Key, Work]] | None = None,
     ) -> None:
         self.name = name
+        self._venue = venue
         self._now_ns = 0
         self._clock_ns = clock_ns or self._turn_ns
         self._boot = boot
@@ -136,6 +110,9 @@ class Worker:
     def work(self, now_ns: int, most: int) -> bool:
         """Handles up to `most` messages of the inbox; whether more are waiting."""
         self._now_ns = now_ns
+        if self._venue is not None:
+            for held, work in self._venue.answered(now_ns):
+                self._back(held, work)
         inbox = self._inbox
         for _ in range(min(most, len(inbox))):
             item = inbox.popleft()
@@ -157,6 +134,11 @@ class Worker:
     def leave(self) -> None:
         """GOODBYE: no new keys; what is in flight is finished."""
         self._up.leave()
+
+    @property
+    def due_ns(self) -> int | None:
+        """When there will be work to do though nothing arrives; None: never."""
+        return None if self._venue is None else self._venue.due_ns
 
     @property
     def leaving(self) -> bool:
@@ -188,7 +170,7 @@ class Worker:
             # Nothing to ask: a key starts from nothing.
             held.position = 0
             held.state = self._steps.origin(delivery.key)
-        if held.waiting:
+        if held.waiting or held.away:
             held.queue.append(work)
         else:
             self._take(held, work, asked=False)
@@ -196,7 +178,11 @@ class Worker:
     def _take(self, held: Key, work: Work, *, asked: bool) -> None:
         delivery = work.delivery
         if delivery.key_seq == held.position + 1 and self._steps.fits(held.state, delivery):
-            self._step(held, work)
+            if self._venue is not None and self._venue.wants(delivery):
+                held.away = True
+                self._venue.ask((held, work), self._now_ns)
+            else:
+                self._step(held, work)
         elif delivery.key_seq <= held.settled:
             self._settle_up(delivery.key, held.settled, held.settled_id)
         elif not asked:
@@ -204,6 +190,31 @@ class Worker:
             self._ask(delivery.key, held)
         else:
             self._refuse(work.link, delivery.key, work.link_seq)
+
+    def _back(self, held: Key, work: Work) -> None:
+        """The venue has answered: now its step, and then what has queued up behind it."""
+        held.away = False
+        if work.wanted:
+            if self._keys.get(work.delivery.key) is held:
+                assert self._venue is not None
+                self._venue.answering()
+                self._step(held, work)
+            else:
+                self._inbox.append(work)  # the key was forgotten meanwhile: from its beginning
+        self._resume(held, asked=False)
+
+    def _resume(self, held: Key, *, asked: bool) -> None:
+        """Takes what was queued while the key could not go on."""
+        queue, held.queue = held.queue, []
+        for work in queue:
+            if not work.wanted:
+                continue
+            if self._keys.get(work.delivery.key) is not held:
+                self._inbox.append(work)
+            elif held.waiting or held.away:
+                held.queue.append(work)
+            else:
+                self._take(held, work, asked=asked)
 
     def _step(self, held: Key, work: Work) -> None:
         delivery = work.delivery
@@ -250,22 +261,13 @@ class Worker:
         held.position = held.settled = tail.last
         held.settled_id = tail.event_id
         held.state = self._steps.rebuild(tail)
-        queue, held.queue = held.queue, []
-        for work in queue:
-            if not work.wanted:
-                continue
-            if self._keys.get(tail.key) is not held:
-                self._inbox.append(work)
-            elif held.waiting:
-                held.queue.append(work)
-            else:
-                self._take(held, work, asked=True)
+        self._resume(held, asked=True)
 
     def _evict(self) -> None:
         """Forgets one key that has nothing in flight; a state can always be asked for again."""
         flying = {key for link in self._up for key in link.table}
         for key, held in self._keys.items():
-            if key not in flying and not held.waiting:
+            if key not in flying and not (held.waiting or held.away):
                 self._drop(key)
                 return
 
@@ -363,7 +365,8 @@ class Worker:
     @property
     def depth(self) -> int:
         """Messages received whose own work is not done."""
-        return len(self._inbox) + sum(len(held.queue) for held in self._keys.values() if held.waiting)
+        away = 0 if self._venue is None else len(self._venue)
+        return len(self._inbox) + away + sum(len(held.queue) for held in self._keys.values() if held.queue)
 
     def lags_ns(self, now_ns: int) -> dict[int, int]:
         """Age of the oldest message destined for each downstream worker and not `done`, by ordinal."""

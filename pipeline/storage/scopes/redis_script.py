@@ -3,8 +3,9 @@
 Lua counts in doubles, exact up to 2^53: times fit, notionals (63 bits) travel and add up as two limbs.
 
     KEYS  epoch, answers of the key, then for each claim: its window (zset: member by time), its scope (hash)
-    ARGV  epoch, field of the answer, key_seq, time, enter | leave, answers to keep, then for each claim:
-          window, room, most notional (two limbs, the first -1: off), own (two), spacing, cooldown, member
+    ARGV  epoch, field of the answer, key_seq, time, enter | judge | leave, answers to keep, then for each
+          claim: window, room, most notional (two limbs, the first -1: off), own (two), spacing, cooldown,
+          member
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ if key_seq + keep <= newest then return 'forgotten' end
 
 local claims = (#KEYS - 2) / 2
 local refused, now = '', {}
-local function refuse(claim, rule, retry)
-  refused = refused .. string.format(';%d,%d,%.0f', claim - 1, rule, retry)
+local function refuse(claim, rule, retry, high, low)
+  refused = refused .. string.format(';%d,%d,%.0f,%.0f,%.0f', claim - 1, rule, retry, high or 0, low or 0)
 end
 local function limbs(member)
   local high, low = string.match(member, '\31(%d+)\31(%d+)$')
@@ -48,7 +49,7 @@ for claim = 1, claims do
   local time = math.max(latest, tonumber(ARGV[4]))
   now[claim] = time
   redis.call('HSET', scope_key, 'latest', string.format('%.0f', time))
-  if ARGV[5] == 'enter' then
+  if ARGV[5] ~= 'leave' then
     local window, room = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     local most_high, most_low = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
     local high, low = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
@@ -59,10 +60,12 @@ for claim = 1, claims do
       refuse(claim, 1, room > 0 and tonumber(found[2 * (used - room + 1)]) + window or 0)
     end
     if most_high >= 0 then
+      local spent_high, spent_low = 0, 0
       for entry = 1, used do
         local entry_high, entry_low = limbs(found[2 * entry - 1])
-        high, low = high + entry_high, low + entry_low
+        spent_high, spent_low = spent_high + entry_high, spent_low + entry_low
       end
+      high, low = high + spent_high, low + spent_low
       if more(high, low, most_high, most_low) then
         local retry = 0
         for entry = 1, used do
@@ -73,7 +76,7 @@ for claim = 1, claims do
             break
           end
         end
-        refuse(claim, 2, retry)
+        refuse(claim, 2, retry, spent_high, spent_low)
       end
     end
     for rule = 3, 4 do
@@ -87,7 +90,7 @@ end
 local answer = '1'
 if refused ~= '' then answer = '0' .. refused end
 redis.call('HSET', KEYS[2], ARGV[2], answer, 'newest', string.format('%.0f', math.max(newest, key_seq)))
-if answer == '1' then
+if answer == '1' and ARGV[5] ~= 'judge' then
   for claim = 1, claims do
     local window_key, scope_key = KEYS[1 + 2 * claim], KEYS[2 + 2 * claim]
     local at = FIRST + CLAIM * (claim - 1)

@@ -24,6 +24,10 @@ class ScopeStoreError(MissingError):
     """There is no answer, so nothing may be entered: the store is away, or has forgotten what it knew."""
 
 
+class ForgottenAnswerError(ScopeStoreError):
+    """The question is so old that its answer is no longer kept."""
+
+
 class Rule(IntEnum):
     """Which limit refused."""
 
@@ -64,11 +68,12 @@ class Claim(Struct, frozen=True):
 
 class Refusal(Struct, frozen=True):
     """`claim` is its place in the question. `retry_at_us`: the earliest instant at which this rule would
-    pass if nothing else happened; 0: never."""
+    pass if nothing else happened; 0: never. `used`: the window's notional, where that refused."""
 
     claim: int
     rule: Rule
     retry_at_us: int
+    used: int = 0
 
 
 class Answer(Struct, frozen=True):
@@ -84,8 +89,9 @@ class Answer(Struct, frozen=True):
 class ScopeStore(Protocol):
     """Every engine passes the same contract suite. Belongs to one thread."""
 
-    def enter(self, ask: Ask, claims: Sequence[Claim]) -> Answer:
-        """May an entry happen that claims all of `claims`, each of another scope? If so it is noted.
+    def enter(self, ask: Ask, claims: Sequence[Claim], *, take: bool = True) -> Answer:
+        """May an entry happen that claims all of `claims`, each of another scope? If so it is noted, unless
+        `take` is false: then it is only judged.
 
         Raises ScopeStoreError when that cannot be known, and ValueError when the question makes no sense.
         """

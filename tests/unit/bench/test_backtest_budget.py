@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from pipeline.bench.backtest import Options, encode, run
+from pipeline.bench.peers import installed
 from pipeline.bench.throttle import Options as ThrottleOptions
 from pipeline.bench.throttle import run as run_throttle
 from pipeline.cli.app import ringline
 from pipeline.cli.session import Session
+from pipeline.errors import MissingError
 
 SKIP = "RINGLINE_SKIP_PERFORMANCE"
 LEAST_CANDLES_PER_S = 833
@@ -38,6 +42,8 @@ def test_the_json_has_the_names_that_were_asked_for() -> None:
     names = [result["name"] for result in shown["results"]]
     assert names[:3] == ["backtest.fast", "backtest.with_preparation", "backtest.live_path"]
     assert all(result["ratio"] for result in shown["results"])
+    judged = {result["name"] for result in shown["results"] if result["target"] is not None}
+    assert {"backtest.first_result", "backtest.peak_rss"} <= judged
 
 
 def test_the_same_seed_gives_the_same_candles_and_digest() -> None:
@@ -60,5 +66,43 @@ def test_impossible_flags_are_refused_by_name(words: list[str]) -> None:
 
 def test_the_throttle_bench_prints_the_one_shape() -> None:
     bench = run_throttle(ThrottleOptions(decisions=2_000, repeats=1), lambda _: None)
-    assert [result.name for result in bench.results] == ["throttle.window", "throttle.every_rule"]
+    assert [result.name for result in bench.results] == [
+        "throttle.window",
+        "throttle.every_rule",
+        "throttle.two_throttles",
+    ]
     assert all(result.value for result in bench.results)
+
+
+FAKE = """#!{python}
+import importlib.util, importlib.metadata, sys
+importlib.util.find_spec = lambda name: name in ("backtesting", "pandas") or None
+importlib.metadata.version = lambda name: "0.0.7"
+if "repeats" in sys.argv[2]:
+    print("2.0 0.5")
+    print("4.0 1.0")
+else:
+    exec(sys.argv[2].replace("json.loads(sys.argv[1])", "json.loads(sys.argv[3])"))
+"""
+"""An interpreter that has one peer, which takes 3 s by the clock."""
+
+
+def test_peers_may_be_installed_for_another_interpreter(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(FAKE.format(python=sys.executable))
+    python.chmod(0o755)
+    assert installed(str(python)) == {"backtesting.py": "0.0.7"}
+    options = Options(candles=300, repeats=2, peers_python=str(python))
+    said: list[str] = []
+    bench = run(options, said.append)
+    assert bench.versions["backtesting.py"] == "0.0.7"
+    speeds = {result.name: result.value for result in bench.results if result.name.startswith("peer")}
+    assert speeds == {"peer.backtesting.py": 100.0, "peer.backtesting.py.cpu": 600.0}
+    assert "vectorbt: not installed" in said
+
+
+def test_what_is_no_interpreter_is_named(tmp_path: Path) -> None:
+    words = ["bench", "backtest", "--candles", "50", "--peers-python", str(tmp_path / "none")]
+    result = CliRunner().invoke(ringline, words, obj=Session())
+    assert isinstance(result.exception, MissingError)
+    assert f"--peers-python {tmp_path}/none: is no Python that runs" in str(result.exception)

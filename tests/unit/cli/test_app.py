@@ -172,12 +172,13 @@ def test_ctrl_c_is_130_and_no_traceback(
     assert capfd.readouterr().err.strip() == "ringline: interrupted"
 
 
-def test_a_reader_that_has_had_enough_is_not_an_error() -> None:
+@pytest.mark.parametrize("words", [["config", "schema"], ["backtest", "--history"]])
+def test_a_reader_that_has_had_enough_is_not_an_error(words: list[str]) -> None:
     read, write = os.pipe()
     os.close(read)
     with open(write, "wb") as closed:
         done = subprocess.run(
-            [sys.executable, "-m", "pipeline", "config", "schema"],
+            [sys.executable, "-m", "pipeline", *words],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=closed,
             stderr=subprocess.PIPE,

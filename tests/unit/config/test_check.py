@@ -217,5 +217,5 @@ def test_beside_a_key_at_fault_all_else_is_still_checked(
 
 
 def test_workers_of_different_addresses_may_share_a_port() -> None:
-    config = resolve({"agent": {"host": "10.0.0.1", "port": 8004}, "exec": {"host": "10.0.0.2"}})
+    config = resolve({"agent": {"host": "127.0.0.2", "port": 8004}, "exec": {"host": "127.0.0.3"}})
     assert config.agent.port == config.exec.port

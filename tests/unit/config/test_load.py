@@ -176,7 +176,10 @@ def test_all_faults_of_all_layers_come_at_once(tmp_path: Path) -> None:
         ({"sources": {"demo": 5}}, "sources.demo: expected a section, got 5"),
         (
             {"links": {"speed": 5}},
-            "links.speed: unknown key; here are ask_again_ms, credit, dead_after_ms, depth, heartbeat_ms",
+            (
+                "links.speed: unknown key; here are ask_again_ms, credit, curve, dead_after_ms, depth, "
+                "heartbeat_ms, key_env, key_file"
+            ),
         ),
         ({"trading": {"strategies": {"x": {}}}}, "trading.strategies.x.kind: missing"),
         ({"trading": {"throttles": [{}]}}, "trading.throttles[0].name: missing"),

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from itertools import pairwise
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -55,3 +58,18 @@ def test_a_range_shows_its_marks_and_its_reference() -> None:
     drawing = ranges([Range("a", [("p50", 0.5), ("p99", 20.0)], 7.0)], x_text=str, title="t")
     assert drawing.count("<circle") == 2
     assert drawing.count("<path") == 1
+
+
+@given(st.integers(1, 60))
+def test_labels_below_a_plot_stand_apart(characters: int) -> None:
+    line = Line("a", [0, 1], [0, 1])
+    drawing = lines([line], x_text=lambda _: "x" * characters, y_text=str, title="t")
+    labels = re.findall(r'<text x="([0-9.]+)" y="252.0" text-anchor="(\w+)">(x+)</text>', drawing)
+    assert 2 <= len(labels) <= 6
+    width = 7 * characters
+    shift = {"start": 0.0, "middle": 0.5, "end": 1.0}
+    spans = [
+        (float(x) - shift[anchor] * width, float(x) + (1 - shift[anchor]) * width) for x, anchor, _ in labels
+    ]
+    if width < 300:
+        assert all(left[1] < right[0] for left, right in pairwise(spans))

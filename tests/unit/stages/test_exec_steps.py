@@ -6,7 +6,7 @@ import pytest
 from steps_bench import KEY, StepsBench, deliveries
 
 from pipeline.delivery import ORIGIN, Delivery, Tail, exec_digest
-from pipeline.messages import decode_fills
+from pipeline.messages import Verdict, decode_decision, decode_fills
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.layout import Kind
 
@@ -38,6 +38,19 @@ def test_only_what_builds_on_the_digest_it_holds_fits(tmp_path: Path) -> None:
     assert not bench.exec.fits(state, second), "decided on another history"
     second.a_prev = b""
     assert not bench.exec.fits(state, second)
+
+
+def test_only_what_orders_anything_goes_to_a_venue(tmp_path: Path) -> None:
+    bench = StepsBench(1000, tmp_path)
+    ordering = [delivery for delivery in decided(bench) if bench.exec.orders(delivery)]
+    again = [one for one in decided(StepsBench(1000, tmp_path / "again")) if one.live]
+    ordered = [
+        one
+        for one in again
+        if any(leg.verdict == Verdict.ORDERED for leg in decode_decision(one.decision).legs)
+    ]
+    assert 0 < len(ordering) < COUNT
+    assert [delivery.key_seq for delivery in ordering] == [delivery.key_seq for delivery in ordered]
 
 
 def test_a_rebuilt_state_fits_what_follows_it(tmp_path: Path) -> None:

@@ -159,13 +159,16 @@ def test_with_signal_price_a_flatten_fills_at_once() -> None:
     [
         (
             Fills((Fill(7, 0, "s", BUY, 10, 1, 0, 0, 10, "next_open"),)),
-            "fill of 10 for order 7.0 of s: open is no such order",
+            r"fill AAPL:2@7\.0 is of 10 for s: there is no such order open",
         ),
         (
             Fills((Fill(1, 0, "s", BUY, 11, 1, 0, 0, 10, "next_open"),)),
-            "fill of 11 for order 1.0 of s: open is 10",
+            r"fill AAPL:2@1\.0 is of 11 for s: open is 10",
         ),
-        (Fills(cancelled=(Cancel(1, 0, "s", 11),)), "cancellation of 11 for order 1.0 of s: open is 10"),
+        (
+            Fills(cancelled=(Cancel(1, 0, "s", 11),)),
+            r"cancellation AAPL:2@1\.0! is of 11 for s: open is 10",
+        ),
     ],
 )
 def test_a_recorded_fill_that_cannot_be_is_damage(fills: Fills, message: str) -> None:
@@ -185,4 +188,4 @@ def test_a_recorded_part_of_an_order_leaves_the_rest() -> None:
 
 
 def test_the_code_names_policy_and_costs() -> None:
-    assert ExecLogic(TRADING, Exec()).code == "1-next_open/1/0"
+    assert ExecLogic(TRADING, Exec()).code == "2-next_open/1/0"

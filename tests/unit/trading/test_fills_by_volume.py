@@ -106,6 +106,7 @@ def test_a_recorded_fill_beyond_its_order_or_of_another_is_refused_loudly() -> N
     too_much, stranger = (
         msgspec.structs.replace(fill, **one) for one in ({"quantity": 25}, {"order_seq": 7})
     )
-    for wrong in (Fills((too_much,)), Fills((stranger,)), Fills((fill,) * 5)):
-        with pytest.raises(DamagedError, match=r"fill of \d+ for order"):
+    for wrong in (Fills((too_much,)), Fills((stranger,)), Fills((fill, too_much))):
+        with pytest.raises(DamagedError, match=r"fill \S+ (is of \d+ for s|came again as another)"):
             desk.logic.apply(state, bar(50), Decision(), wrong, key_seq=2)
+    assert desk.logic.apply(state, bar(50), Decision(), Fills((fill,) * 5), key_seq=2) == desk.state

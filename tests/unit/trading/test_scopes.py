@@ -131,7 +131,8 @@ def test_all_scopes_or_none_are_taken() -> None:
 def test_exits_start_a_wide_cooldown() -> None:
     scopes = MemoryScopes()
     cool = compile_rule(schema.Throttle(name="c", cooldown_seconds=60), 8)
-    scopes.left(0, [("c", "")], [cool])
+    scopes.left(Ask("K", 7, 0, 0, 0, (("c", ""),), (cool,)))
+    scopes.left(Ask("K", 7, 0, 5, 0, (("c", ""),), (cool,)))  # decided again: it was one exit
     refused = scopes.ask(Ask("K", 1, 0, MINUTE_US - 1, 0, (("c", ""),), (cool,)))
     assert (len(refused.reasons), refused.retry_at_us) == (1, MINUTE_US)
     assert not scopes.ask(Ask("K", 2, 0, MINUTE_US, 0, (("c", ""),), (cool,))).reasons
@@ -200,3 +201,24 @@ def test_a_count_over_all_symbols_needs_one_agent() -> None:
     throttles = [{"name": "g", "per": "global", "max_trades": 1}]
     with pytest.raises(ConfigError, match=r"agent\.workers = 2: throttle g counts over all symbols"):
         resolve({"trading": {"throttles": throttles}, "agent": {"workers": 2}})
+    shared = resolve({"trading": {"throttles": throttles}, "agent": {"workers": 2, "scopes": "redis"}})
+    assert shared.agent.scopes == "redis"
+
+
+def test_notionals_of_symbols_with_other_scales_add_up_as_they_are_written() -> None:
+    coarse = schema.Instrument(price_scale=0, quantity_scale=0, tick="1", lot="1")
+    throttle = schema.Throttle(name="wide", per="global", max_notional="300", window_seconds=60)
+    trading = schema.Trading(
+        instruments={"default": schema.Instrument(), "C": coarse}, strategies={}, throttles=(throttle,)
+    )
+    agent = AgentLogic(trading, "signal_price")
+
+    def buy(symbol: str, seq: int, quantity: int, price: int) -> tuple[str, ...]:
+        event = Signal(symbol, "s", BUY, quantity, price)
+        _, decision = agent.step(agent.origin(symbol), event, key_seq=seq, at_us=0)
+        return decision.legs[0].reasons
+
+    assert buy("A", 1, 10_000, 1_000_000) == (), "1 at 100"
+    assert buy("C", 2, 1, 150) == (), "1 at 150"
+    (reason,) = buy("A", 3, 10_000, 600_000)
+    assert reason.startswith("THROTTLE_NOTIONAL: limit=300 used=250 wanted=60 ")

@@ -58,8 +58,8 @@ def ask(key_seq: int, at_us: int, key: str = "K", part: int = 0) -> Ask:
     return Ask(key, key_seq, at_us, part)
 
 
-def refused(rule: Rule, retry_at_us: int, claim: int = 0) -> Answer:
-    return Answer((Refusal(claim, rule, retry_at_us),))
+def refused(rule: Rule, retry_at_us: int, claim: int = 0, used: int = 0) -> Answer:
+    return Answer((Refusal(claim, rule, retry_at_us, used),))
 
 
 # ---- rules ------------------------------------------------------------------------------------------------
@@ -79,9 +79,9 @@ def test_a_window_holds_so_much_notional_exactly(store: ScopeStore) -> None:
     assert store.enter(ask(1, 10), [Claim("s", 100, max_notional=most, notional=most - 1)]).allowed
     assert store.enter(ask(2, 20), [Claim("s", 100, max_notional=most, notional=1)]).allowed
     wants_one = Claim("s", 100, max_notional=most, notional=1)
-    assert store.enter(ask(3, 30), [wants_one]) == refused(Rule.NOTIONAL, 110)
+    assert store.enter(ask(3, 30), [wants_one]) == refused(Rule.NOTIONAL, 110, used=most)
     too_much = Claim("s", 100, max_notional=5, notional=6)
-    assert store.enter(ask(4, 30), [too_much]) == refused(Rule.NOTIONAL, 0)
+    assert store.enter(ask(4, 30), [too_much]) == refused(Rule.NOTIONAL, 0, used=most)
 
 
 def test_spacing_runs_from_entries_and_cooldown_from_exits(store: ScopeStore) -> None:
@@ -103,6 +103,14 @@ def test_nothing_is_noted_unless_all_claims_pass(store: ScopeStore) -> None:
     assert store.enter(ask(2, 20), [wide, narrow]) == refused(Rule.WINDOW, 110, claim=1)
     assert store.enter(ask(3, 20), [wide]).allowed
     assert [refusal.claim for refusal in store.enter(ask(4, 20), [wide, narrow]).refusals] == [0, 1]
+
+
+def test_what_is_only_judged_takes_nothing_and_its_answer_stands(store: ScopeStore) -> None:
+    claim = Claim("s", 100, max_trades=1)
+    assert store.enter(ask(1, 1000), [claim], take=False).allowed
+    assert store.enter(ask(2, 1000), [claim]).allowed
+    assert store.enter(ask(1, 1000), [claim], take=False).allowed, "the first answer stands"
+    assert store.enter(ask(3, 1000), [claim], take=False) == refused(Rule.WINDOW, 1100)
 
 
 def test_a_late_event_counts_as_of_the_newest_one(store: ScopeStore) -> None:

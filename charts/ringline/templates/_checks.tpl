@@ -1,0 +1,44 @@
+{{- /* Combinations that would lose data, double a limit or never work. */ -}}
+{{- define "ringline.checks" -}}
+{{- if gt (int .Values.gateway.replicas) 1 -}}
+{{- fail (printf "gateway.replicas = %d: there is one gateway with one journal; a second one would accept the same event again. Allowed: 1" (int .Values.gateway.replicas)) -}}
+{{- end -}}
+{{- $sqlite := eq (include "ringline.auditEngine" .) "sqlite" -}}
+{{- if and $sqlite (gt (int (default 1 .Values.audit.replicas)) 1) -}}
+{{- fail (printf "audit.replicas = %d: SQLite allows one writer, and each replica would keep a chain of its own; set config.audit.engine: postgres for more" (int .Values.audit.replicas)) -}}
+{{- end -}}
+{{- if and $sqlite (or (gt (int .Values.audit.workers) 1) (gt (int .Values.audit.minReplicas) 1)) -}}
+{{- fail "audit.workers, audit.minReplicas: SQLite allows one writer; set config.audit.engine: postgres for more" -}}
+{{- end -}}
+{{- if and $sqlite .Values.audit.postgres.existingSecret -}}
+{{- fail "audit.postgres.existingSecret: is used only with config.audit.engine: postgres" -}}
+{{- end -}}
+{{- if and (not $sqlite) (not .Values.audit.postgres.existingSecret) -}}
+{{- fail "config.audit.engine = postgres: audit.postgres.existingSecret must name a secret with the DSN" -}}
+{{- end -}}
+{{- $redis := eq "redis" (dig "agent" "scopes" "memory" .Values.config) -}}
+{{- if and $redis (not .Values.agent.redis.existingSecret) -}}
+{{- fail "config.agent.scopes = redis: agent.redis.existingSecret must name a secret with the server's URL" -}}
+{{- end -}}
+{{- if and .Values.agent.redis.existingSecret (not $redis) -}}
+{{- fail "agent.redis.existingSecret: is used only with config.agent.scopes: redis" -}}
+{{- end -}}
+{{- with include "ringline.wideThrottle" . | trim -}}
+{{- if or (gt (int (default 1 $.Values.agent.replicas)) 1) (gt (int $.Values.agent.workers) 1) (gt (int $.Values.agent.minReplicas) 1) -}}
+{{- fail (printf "agent.replicas, agent.workers, agent.minReplicas: throttle %s counts over all symbols, in the memory of one agent; several would double its limit. Allowed: 1" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $stage := list "agent" "exec" "audit" -}}
+{{- $values := get $.Values $stage -}}
+{{- if and $.Values.operator.enabled (not (kindIs "invalid" $values.replicas)) -}}
+{{- fail (printf "%s.replicas = %d: the operator decides it; leave it out (limits are %s.minReplicas and %s.maxReplicas), or set operator.enabled: false" $stage (int $values.replicas) $stage $stage) -}}
+{{- end -}}
+{{- if gt (int $values.minReplicas) (int $values.maxReplicas) -}}
+{{- fail (printf "%s.minReplicas = %d: at most %s.maxReplicas (%d)" $stage (int $values.minReplicas) $stage (int $values.maxReplicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- $journal := int64 (dig "journal" "max_bytes" 1073741824 .Values.config) -}}
+{{- if le (int64 (include "ringline.bytes" .Values.gateway.persistence.size)) $journal -}}
+{{- fail (printf "gateway.persistence.size = %s: must exceed config.journal.max_bytes (%d), or the disk is full before the journal is" .Values.gateway.persistence.size $journal) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,65 @@
+{{- /* The chart's own part of the configuration: addresses, members, places of files. */ -}}
+{{- define "ringline.ownConfig" -}}
+data_dir: /data
+gateway: {host: "0.0.0.0", port: 8001}
+{{- $root := . }}
+{{- $domain := ternary (printf ".%s.svc.%s." .Release.Namespace (trimSuffix "." .Values.clusterDomain)) "" (ne .Values.clusterDomain "") }}
+{{- range $stage, $port := dict "agent" 8002 "exec" 8004 "audit" 8005 }}
+{{ $stage }}:
+  host: "0.0.0.0"
+  port: {{ $port }}
+  workers: {{ get $root.Values $stage | dig "workers" 1 }}
+  members: dns
+  service: {{ include "ringline.fullname" $root }}-{{ $stage }}{{ $domain }}
+  max_replicas: {{ include "ringline.maxReplicas" (dict "root" $root "stage" $stage) }}
+  health_port: {{ add 1000 $port }}
+{{- end }}
+telemetry: {host: "0.0.0.0", port: 9464, directory: /dev/shm/ringline}
+{{- if .Values.linkKeys.enabled }}
+links: {key_file: /etc/ringline/links/{{ .Values.linkKeys.key }}}
+{{- end }}
+{{- end -}}
+
+{{- define "ringline.sources" -}}
+{{- $sources := default (dict "demo" dict) .Values.config.sources -}}
+{{- range $name, $source := $sources }}
+{{- $given := concat (default list (default dict $source).secret_files) (default list (default dict $source).secret_env) }}
+{{ $name }}:
+  {{- if not $given }}
+  secret_files: [/etc/ringline/webhooks/{{ $name }}.whsec]
+  {{- end }}
+  {{- with $source }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* Names of sources whose secret the chart has to give. */ -}}
+{{- define "ringline.sourcesWithoutSecret" -}}
+{{- $names := list -}}
+{{- range $name, $source := default (dict "demo" dict) .Values.config.sources -}}
+{{- if not (concat (default list (default dict $source).secret_files) (default list (default dict $source).secret_env)) -}}
+{{- $names = append $names $name -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end -}}
+
+{{- define "ringline.config" -}}
+{{- $own := include "ringline.ownConfig" . | fromYaml -}}
+{{- range $section, $keys := $own -}}
+{{- $given := get $.Values.config $section -}}
+{{- if kindIs "map" $keys -}}
+{{- range $key, $value := $keys -}}
+{{- if hasKey (default dict $given) $key -}}
+{{- fail (printf "config.%s.%s: the chart sets it; leave it out" $section $key) -}}
+{{- end -}}
+{{- end -}}
+{{- else if hasKey $.Values.config $section -}}
+{{- fail (printf "config.%s: the chart sets it; leave it out" $section) -}}
+{{- end -}}
+{{- end -}}
+{{- $config := mergeOverwrite (deepCopy .Values.config) $own -}}
+{{- $_ := set $config "sources" (include "ringline.sources" . | fromYaml) -}}
+{{- toPrettyJson $config -}}
+{{- end -}}

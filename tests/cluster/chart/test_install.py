@@ -1,0 +1,83 @@
+"""Installed, one signed webhook, `helm test`, upgraded under load, rolled back under load, uninstalled."""
+
+from __future__ import annotations
+
+import base64
+
+from chart_release import NAME, STAGES, Release, until
+from load_pod import Load
+
+READY_WITHIN_S = 30
+
+
+def test_it_is_ready_within_half_a_minute(release: Release) -> None:
+    print(f"helm install → all Ready: {release.installed_s:.1f} s")
+    assert release.installed_s <= READY_WITHIN_S
+
+
+def test_a_signed_webhook_is_audited_exactly_once_also_when_it_is_repeated(release: Release) -> None:
+    assert "202" in release.send("msg-once")
+    assert "202" in release.send("msg-once")
+    until("it is audited", lambda: "msg-once" in release.audited())
+    assert release.audited().count("msg-once") == 1
+    release.verify()
+
+
+def test_helm_test_is_green(release: Release) -> None:
+    assert "Phase:          Succeeded" in release.helm("test", NAME, "--timeout=120s")
+
+
+def test_no_container_was_restarted_and_each_says_how_it_is(release: Release) -> None:
+    pods = release.get("pods", "-l", f"app.kubernetes.io/instance={NAME}")["items"]
+    assert len(pods) == len(STAGES)
+    for pod in pods:
+        statuses = [*pod["status"]["containerStatuses"], *pod["status"]["initContainerStatuses"]]
+        assert [status["restartCount"] for status in statuses] == [0] * len(statuses)
+    for stage in STAGES:
+        release.handled(stage, 0)  # its own collector answers
+
+
+def test_the_pods_may_do_nothing_with_the_api(release: Release) -> None:
+    said = release.in_pod(release.pod("agent"), "sh", "-c", "ls /var/run/secrets/kubernetes.io 2>&1 || true")
+    assert "No such file" in said
+
+
+def test_upgrade_and_rollback_under_load_lose_nothing(release: Release) -> None:
+    secret = release.get("secret", f"{NAME}-ringline-webhooks")["data"]
+    with Load(release, "load-upgrade") as load:
+        release.upgrade("operator.enabled=false", "config.links.credit=128", "exec.replicas=2")
+        load.more()
+        assert release.replicas("exec") == 2
+        release.helm("rollback", NAME, "1")
+        release.rolled_out()
+        load.more()
+    assert release.get("secret", f"{NAME}-ringline-webhooks")["data"] == secret
+    until("all is audited", lambda: set(load.accepted) <= set(release.audited()))
+    rows = [row for row in release.audited() if row.startswith(load.name)]
+    assert sorted(rows) == sorted(load.accepted)
+    release.verify()
+    print(f"upgrade and rollback: {len(load.accepted)} accepted = audited; answers {load.answers}")
+
+
+def test_an_uninstall_leaves_volumes_and_the_secret_for_the_next_install(
+    release: Release,
+) -> None:
+    secret = release.get("secret", f"{NAME}-ringline-webhooks")["data"]
+    rows = release.audited()
+    release.helm("uninstall", NAME, "--wait", "--timeout=120s")
+    until("the pods are gone", lambda: not release.get("pods")["items"])
+    kinds = "statefulsets,deployments,services,configmaps,secrets,serviceaccounts,networkpolicies,pvc,pdb"
+    left = {
+        f"{one['kind']}/{one['metadata']['name']}"
+        for one in release.get(kinds)["items"]
+        if one["metadata"]["name"] not in ("kube-root-ca.crt", "default")
+    }
+    assert left == {
+        f"Secret/{NAME}-ringline-webhooks",
+        f"PersistentVolumeClaim/data-{NAME}-ringline-gateway-0",
+        f"PersistentVolumeClaim/data-{NAME}-ringline-audit-0",
+    }
+    release.install("operator.enabled=false")
+    assert release.get("secret", f"{NAME}-ringline-webhooks")["data"] == secret
+    assert base64.b64decode(secret["demo.whsec"]).startswith(b"whsec_")
+    assert release.audited()[: len(rows)] == rows

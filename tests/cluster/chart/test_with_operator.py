@@ -1,0 +1,107 @@
+"""The chart as it is installed by default: the operator decides the replicas, and upgrades keep them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+from chart_release import CHART, NAME, Release, run, until
+from load_pod import Load
+
+SLOW_VENUE = (
+    "config.exec.venue_latency_ms=40",
+    "config.exec.venue_concurrency=2",
+    "exec.maxReplicas=4",
+)
+"""One exec has room for 50 orders a second."""
+
+pytestmark = pytest.mark.skipif(
+    not (CHART / "crds" / "pipelines.yaml").exists(), reason="the chart has no CustomResourceDefinition"
+)
+
+
+@pytest.fixture(scope="module")
+def operated() -> Iterator[Release]:
+    release = Release(f"ringline-operated-{os.getpid()}")
+    release.make_namespace()
+    try:
+        release.installed_s = release.install(*SLOW_VENUE)
+        yield release
+    finally:
+        release.drop_namespace()
+
+
+def pipeline_of(release: Release) -> dict[str, object]:
+    found: dict[str, object] = release.get("pipeline", f"{NAME}-ringline")
+    return found
+
+
+def test_it_is_ready_within_half_a_minute(operated: Release) -> None:
+    print(f"helm install with the operator → all Ready: {operated.installed_s:.1f} s")
+    assert operated.installed_s <= 30
+
+
+def test_load_above_a_stages_capacity_raises_it_and_nothing_is_lost(operated: Release) -> None:
+    with Load(operated, "load-breach", rate=100) as load:
+        started_s = time.monotonic()
+        until("the exec is raised", lambda: operated.replicas("exec") > 1)
+        raised_s = time.monotonic() - started_s
+        until("a new exec takes keys", lambda: operated.handled("exec", 1))
+        print(f"load → exec raised: {raised_s:.1f} s, its pod at work: {time.monotonic() - started_s:.1f} s")
+        assert operated.replicas("agent") == 1, "the agent was not the bottleneck"
+    until("all is audited", lambda: set(load.accepted) <= set(operated.audited()))
+    rows = [row for row in operated.audited() if row.startswith(f"{load.name}-")]
+    assert sorted(rows) == sorted(load.accepted)
+    operated.verify()
+
+
+def test_what_was_decided_outlives_upgrades_and_the_operator_being_off(operated: Release) -> None:
+    before = operated.replicas("exec")
+    assert before > 1
+    operated.upgrade(*SLOW_VENUE, "operator.mode=paused", "config.links.credit=128")
+    assert operated.replicas("exec") == before
+    operated.upgrade(*SLOW_VENUE, "operator.enabled=false")
+    assert operated.replicas("exec") == before
+    operated.upgrade(*SLOW_VENUE, "operator.mode=paused")
+    assert operated.replicas("exec") == before
+    operated.upgrade(*SLOW_VENUE, "operator.mode=paused", "config.links.credit=64")
+    assert operated.replicas("exec") == before
+
+
+def test_an_upgrade_applies_the_definition_again(operated: Release) -> None:
+    applied = json.loads(
+        run("kubectl", "get", "crd", "pipelines.ringline.dev", "-o", "json", "--show-managed-fields")
+    )
+    assert "ringline-chart" in {one["manager"] for one in applied["metadata"]["managedFields"]}
+    left = operated.get("jobs,serviceaccounts,configmaps")["items"]
+    assert not [one["metadata"]["name"] for one in left if "crd-upgrade" in one["metadata"]["name"]]
+
+
+def test_the_operator_may_write_scale_and_its_status_and_no_more(operated: Release) -> None:
+    account = f"system:serviceaccount:{operated.namespace}:{NAME}-ringline-operator"
+
+    def may(verb: str, what: str) -> bool:
+        told = run(
+            "sh", "-c", f"kubectl auth can-i {verb} {what} --as={account} -n {operated.namespace} || true"
+        )
+        return told.strip().endswith("yes")
+
+    assert may("patch", f"statefulsets/{NAME}-ringline-exec --subresource=scale")
+    assert may("patch", "pipelines.ringline.dev --subresource=status")
+    for verb, what in (
+        ("patch", f"statefulsets/{NAME}-ringline-exec"), ("delete", "pods"), ("get", "secrets"),
+        ("patch", "pipelines.ringline.dev"), ("patch", "statefulsets/another --subresource=scale"),
+        ("create", "pods/exec"), ("get", "configmaps"),
+    ):  # fmt: skip
+        assert not may(verb, what), f"{verb} {what}"
+
+
+def test_the_operator_stays_small(operated: Release) -> None:
+    (pod,) = operated.get("pods", "-l", "app.kubernetes.io/component=operator")["items"]
+    status = operated.kubectl("exec", pod["metadata"]["name"], "--", "cat", "/proc/1/status")
+    kibibytes = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    print(f"operator: {kibibytes / 1024:.0f} MiB resident")
+    assert kibibytes <= 120 * 1000

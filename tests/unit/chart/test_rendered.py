@@ -1,0 +1,191 @@
+"""What the chart renders: safe pods, least rights, and a configuration that the pipeline takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rendered_chart import SCENARIOS, WHY_NOT, Objects, containers, helm, rendered
+
+from pipeline import limits
+from pipeline.config import resolve
+from pipeline.telemetry.layout import ENTRY_BYTES
+
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+
+each_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+STAGES = ("gateway", "agent", "exec", "audit")
+
+
+@each_scenario
+def test_every_scenario_passes_lint(scenario: Path) -> None:
+    done = helm("lint", "--strict", str(scenario.parents[1]), "--values", str(scenario))
+    assert done.returncode == 0, done.stdout
+
+
+@each_scenario
+def test_every_pod_meets_the_restricted_standard_on_a_root_that_is_read_only(scenario: Path) -> None:
+    for whose, pod in rendered(scenario=scenario, upgrade=True).pods():
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"] is True, whose
+        assert security["runAsUser"] > 0
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["enableServiceLinks"] is False, "RINGLINE_… of a Service would be taken for configuration"
+        for container in containers(pod):
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False
+            assert own["readOnlyRootFilesystem"] is True
+            assert own["capabilities"] == {"drop": ["ALL"]}
+            assert "memory" in container["resources"]["limits"], whose
+
+
+@each_scenario
+def test_only_what_talks_to_the_api_has_a_token_and_nobody_has_a_wildcard(scenario: Path) -> None:
+    objects = rendered(scenario=scenario, upgrade=True)
+    with_token = {whose for whose, pod in objects.pods() if pod.get("automountServiceAccountToken", True)}
+    assert all(whose.endswith(("-operator", "-crd-upgrade")) for whose in with_token)
+    for role in (*objects.of("Role").values(), *objects.of("ClusterRole").values()):
+        for rule in role["rules"]:
+            assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])
+    for role in objects.of("ClusterRole").values():
+        assert [rule["resourceNames"] for rule in role["rules"]] == [["pipelines.ringline.dev"]]
+
+
+@each_scenario
+def test_the_pipeline_takes_the_configuration(scenario: Path) -> None:
+    objects = rendered(scenario=scenario)
+    config = resolve(objects.configuration())
+    names = set(objects.of("Service")) | set(objects.of("StatefulSet"))
+    for stage in (config.agent, config.exec, config.audit):
+        assert stage.members == "dns"
+        assert stage.service.partition(".")[0] in names
+
+
+@each_scenario
+def test_a_stage_is_named_as_its_service_and_listens_where_the_configuration_says(scenario: Path) -> None:
+    objects = rendered(scenario=scenario)
+    config = resolve(objects.configuration())
+    for name, section in (("agent", config.agent), ("exec", config.exec), ("audit", config.audit)):
+        stage = objects.stage(name)
+        assert stage["spec"]["serviceName"] == stage["metadata"]["name"] == section.service.partition(".")[0]
+        assert objects.of("Service")[stage["metadata"]["name"]]["spec"]["publishNotReadyAddresses"] is True
+        workers = stage["spec"]["template"]["spec"]["containers"]
+        assert len(workers) == section.workers
+        for index, worker in enumerate(workers):
+            ports = {port["name"]: port["containerPort"] for port in worker["ports"]}
+            assert ports == {
+                f"link-{index}": section.port + 10 * index,
+                f"health-{index}": section.health_port + 10 * index,
+            }
+            assert f"--ordinal={index}" in worker["args"]
+
+
+@each_scenario
+def test_a_pods_grace_covers_the_wait_before_the_drain_and_the_drain(scenario: Path) -> None:
+    objects = rendered(scenario=scenario)
+    drain_s = resolve(objects.configuration()).supervisor.drain_s
+    for name in STAGES:
+        pod = objects.stage(name)["spec"]["template"]["spec"]
+        for worker in pod["containers"]:
+            wait_s = worker["lifecycle"]["preStop"]["sleep"]["seconds"]
+            assert pod["terminationGracePeriodSeconds"] > wait_s + drain_s + limits.LEAVE_GRACE_S
+
+
+@each_scenario
+def test_every_stage_is_guarded_and_evicted_one_at_a_time(scenario: Path) -> None:
+    objects = rendered(scenario=scenario)
+    for kind in ("NetworkPolicy", "PodDisruptionBudget"):
+        assert {name.rpartition("-")[2] for name in objects.of(kind)} == set(STAGES)
+
+
+def test_the_collector_is_a_sidecar_that_nobodys_readiness_hangs_on() -> None:
+    for name in STAGES:
+        (collector,) = rendered().stage(name)["spec"]["template"]["spec"]["initContainers"]
+        assert collector["restartPolicy"] == "Always"
+        assert "readinessProbe" not in collector
+
+
+def _mebibytes(text: str) -> float:
+    return int(text.removesuffix("Mi")) if text.endswith("Mi") else int(text) / limits.MIB
+
+
+@pytest.mark.parametrize(
+    "entries", [limits.MIN_RING_ENTRIES, limits.DEFAULT_RING_ENTRIES, limits.MAX_RING_ENTRIES]
+)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_shared_memory_fits_the_rings_and_is_paid_for_by_the_workers(entries: int, workers: int) -> None:
+    objects = rendered({"config.telemetry.ring_entries": entries, "agent.workers": workers})
+    pod = objects.stage("agent")["spec"]["template"]["spec"]
+    (shm,) = [one for one in pod["volumes"] if one["name"] == "shm"]
+    size_mib = _mebibytes(shm["emptyDir"]["sizeLimit"])
+    ring_mib = entries * ENTRY_BYTES / limits.MIB
+    assert size_mib >= 2 * workers * ring_mib + 1
+    added = [_mebibytes(one["resources"]["limits"]["memory"]) - 256 for one in pod["containers"]]
+    assert sum(added) >= size_mib
+
+
+def test_replicas_are_left_out_where_the_operator_decides_them() -> None:
+    decided = rendered()
+    assert [name for name in STAGES if "replicas" in decided.stage(name)["spec"]] == ["gateway"]
+    fixed = rendered({"operator.enabled": False, "exec.replicas": 3})
+    assert [fixed.stage(name)["spec"]["replicas"] for name in STAGES] == [1, 1, 3, 1]
+    assert not fixed.of("Pipeline")
+    assert not fixed.of("Deployment")
+
+
+def test_the_pipeline_object_names_every_stage_and_what_cannot_scale() -> None:
+    (pipeline,) = rendered().of("Pipeline").values()
+    stages = {one["name"]: one for one in pipeline["spec"]["stages"]}
+    assert [stages[name]["maxReplicas"] for name in STAGES] == [1, 10, 10, 1]
+    assert [stages[name].get("upstream", []) for name in STAGES] == [[], ["gateway"], ["agent"], ["exec"]]
+    assert "lagMs" not in stages["gateway"].get("slas", {})
+
+
+def test_the_operator_writes_scale_status_and_events_and_nothing_else() -> None:
+    (role,) = rendered().of("Role").values()
+    written = {
+        (resource, *rule.get("resourceNames", ()))
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        if set(rule["verbs"]) - {"get", "list", "watch"}
+    }
+    assert written == {
+        ("pipelines/status",), ("events",), ("leases",), ("leases", "ringline-operator"),
+        ("statefulsets/scale", *(f"rl-ringline-{name}" for name in STAGES)),
+    }  # fmt: skip
+
+
+def test_a_role_is_made_in_each_watched_namespace() -> None:
+    objects = rendered({"operator.watchNamespaces": ["other"]})
+    roles = [one["metadata"]["namespace"] for one in objects if one["kind"] == "Role"]
+    bindings = [one["metadata"]["namespace"] for one in objects if one["kind"] == "RoleBinding"]
+    assert roles == bindings == ["trading", "other"]
+
+
+def test_volumes_of_gateway_and_audit_outlive_everything() -> None:
+    objects = rendered()
+    for name in ("gateway", "audit"):
+        spec = objects.stage(name)["spec"]
+        assert spec["persistentVolumeClaimRetentionPolicy"] == {
+            "whenDeleted": "Retain",
+            "whenScaled": "Retain",
+        }
+        assert [claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]] == ["data"]
+    (secret,) = objects.of("Secret").values()
+    assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_a_change_of_the_configuration_restarts_the_pods_and_nothing_else_does() -> None:
+    def checksum(objects: Objects) -> Any:
+        return objects.stage("exec")["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+
+    assert checksum(rendered()) == checksum(rendered({"exec.minReplicas": 2}))
+    assert checksum(rendered()) != checksum(rendered({"config.links.credit": 128}))
+
+
+def test_postgres_gets_its_dsn_from_the_secret() -> None:
+    scenario = next(path for path in SCENARIOS if path.stem.startswith("postgres"))
+    (worker,) = rendered(scenario=scenario).stage("audit")["spec"]["template"]["spec"]["containers"]
+    (dsn,) = [one for one in worker["env"] if one["name"] == "RINGLINE_AUDIT_DSN"]
+    assert dsn["valueFrom"]["secretKeyRef"] == {"name": "audit-db", "key": "url"}

@@ -1,0 +1,206 @@
+"""Wide throttles of several agents: the same answers as one agent's memory, closed in doubt."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from servers import Redis, running_redis
+
+from pipeline import limits
+from pipeline.clock import NS_PER_MS
+from pipeline.config import resolve, schema
+from pipeline.errors import MissingError
+from pipeline.messages import BUY, Signal, Verdict
+from pipeline.stages.shared_scopes import SharedScopes
+from pipeline.storage.scopes import MemoryScopeStore, ScopeStore
+from pipeline.storage.scopes.engines import find_url, open_scopes
+from pipeline.storage.scopes.redis import RedisScopeStore
+from pipeline.trading.agent import AgentLogic
+from pipeline.trading.reasons import code_of
+from pipeline.trading.scopes import Ask, Grant, MemoryScopes
+from pipeline.trading.throttle import Rule, compile_rule
+
+S_US = 1_000_000
+UNKNOWN = "THROTTLE_UNKNOWN: throttle=wide"
+
+
+class Time:
+    """Monotonic, moved by the test."""
+
+    def __init__(self) -> None:
+        self.ns = 0
+
+    def __call__(self) -> int:
+        return self.ns
+
+
+def shared(store: ScopeStore, now: Time | None = None) -> SharedScopes:
+    return SharedScopes(lambda: store, now or Time())
+
+
+def rule(**given: Any) -> Rule:
+    return compile_rule(schema.Throttle(name="wide", **given), 8)
+
+
+def ask(seq: int, now_s: int, *rules: Rule, key: str = "K", take: bool = True, notional: int = 0) -> Ask:
+    rules = rules or (rule(max_trades=1, window_seconds=60),)
+    scopes = tuple((one.name, "") for one in rules)
+    return Ask(key, seq, 0, now_s * S_US, notional, scopes, rules, take)
+
+
+def rules_named(name: str) -> st.SearchStrategy[Rule]:
+    return st.builds(
+        lambda trades, window, spacing, cooldown, notional, multiplier: compile_rule(
+            schema.Throttle(
+                name=name,
+                max_trades=trades,
+                window_seconds=window,
+                min_spacing_seconds=spacing,
+                cooldown_seconds=cooldown,
+                max_notional=str(notional),
+                multiplier=multiplier,
+            ),
+            2,
+        ),
+        st.integers(0, 3),
+        st.integers(1, 20),
+        st.integers(0, 5),
+        st.integers(0, 5),
+        st.integers(0, 9),
+        st.sampled_from(["1", "1", "1", "0.5", "0"]),
+    )
+
+
+QUESTIONS = st.lists(
+    st.tuples(
+        st.sampled_from([slice(0, 1), slice(1, 2), slice(0, 2)]),
+        st.sampled_from("KL"),
+        st.integers(0, 30),
+        st.integers(0, 900),
+        st.sampled_from(["enter", "enter", "judge", "leave"]),
+    ),
+    max_size=30,
+)
+
+
+@given(st.tuples(rules_named("a"), rules_named("b")), QUESTIONS)
+def test_a_store_and_one_agents_memory_answer_every_question_alike(
+    rules: tuple[Rule, ...], questions: list[Any]
+) -> None:
+    memory, store = MemoryScopes(), shared(MemoryScopeStore())
+    for seq, (part, key, now_s, notional, what) in enumerate(questions, 1):
+        question = ask(seq, now_s, *rules[part], key=key, take=what == "enter", notional=notional)
+        if what == "leave":
+            memory.left(question)
+            store.left(question)
+        else:
+            assert store.ask(question) == memory.ask(question)
+
+
+def test_a_store_that_is_away_refuses_every_entry_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    store, now = MemoryScopeStore(), Time()
+    scopes = shared(store, now)
+    store.down = True
+    with caplog.at_level(logging.ERROR):
+        assert scopes.ask(ask(1, 0)) == Grant(0, (UNKNOWN,), 0)
+        assert scopes.ask(ask(2, 0)) == Grant(0, (UNKNOWN,), 0)
+    assert caplog.text.count("wide throttles refuse all entries") == 1, "said once a pause"
+    store.down = False
+    assert scopes.ask(ask(3, 0)).reasons == (UNKNOWN,), "it is left alone for a moment"
+    now.ns += limits.SCOPES_PAUSE_MS * NS_PER_MS
+    assert scopes.ask(ask(4, 0)).reasons == ()
+
+
+def test_a_store_that_cannot_be_opened_refuses_until_it_can() -> None:
+    stores: list[ScopeStore] = []
+
+    def open_store() -> ScopeStore:
+        if not stores:
+            raise MissingError("not there yet")
+        return stores[0]
+
+    now = Time()
+    scopes = SharedScopes(open_store, now)
+    assert scopes.ask(ask(1, 0)).reasons == (UNKNOWN,)
+    stores.append(MemoryScopeStore())
+    now.ns += limits.SCOPES_PAUSE_MS * NS_PER_MS
+    assert scopes.ask(ask(2, 0)).reasons == ()
+
+
+def test_an_exit_passes_while_the_store_is_away_and_its_cooldown_holds_afterwards() -> None:
+    cool = rule(cooldown_seconds=60)
+    store, now = MemoryScopeStore(), Time()
+    scopes = shared(store, now)
+    store.down = True
+    scopes.left(ask(1, 100, cool))
+    store.down = False
+    now.ns += limits.SCOPES_PAUSE_MS * NS_PER_MS
+    refused = scopes.ask(ask(2, 159, cool))
+    assert [code_of(reason) for reason in refused.reasons] == ["THROTTLE_COOLDOWN"]
+    assert refused.retry_at_us == 160 * S_US
+
+
+def test_two_agents_that_decide_one_event_are_given_one_answer() -> None:
+    store = MemoryScopeStore()
+    first, second = shared(store), shared(store)
+    assert first.ask(ask(1, 0)).reasons == ()
+    assert second.ask(ask(1, 30)).reasons == (), "the same event: it entered once"
+    assert second.ask(ask(2, 30)).reasons != ()
+
+
+def signal_rows(agents: list[AgentLogic], count: int) -> list[tuple[bool, tuple[str, ...]]]:
+    """One buy in each of `count` symbols, agents in turn: (entered, what is recorded as input)."""
+    rows = []
+    for number in range(count):
+        agent, symbol = agents[number % len(agents)], f"S{number}"
+        event = Signal(symbol, "s", BUY, 10_000, 10_000)
+        _, decision = agent.step(agent.origin(symbol), event, key_seq=1, at_us=number)
+        rows.append((decision.legs[0].verdict == Verdict.ORDERED, decision.inputs))
+    return rows
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    with running_redis(durable=True) as server:
+        yield server
+
+
+def test_a_count_over_a_real_server_survives_its_restart(redis: Redis) -> None:
+    throttle = schema.Throttle(name="wide", per="global", max_trades=3, window_seconds=60)
+    trading, prefix, now = schema.Trading(strategies={}, throttles=(throttle,)), uuid.uuid4().hex, Time()
+    shares = [SharedScopes(lambda: RedisScopeStore.open(redis.url, prefix), now) for _ in range(2)]
+    agents = [AgentLogic(trading, "signal_price", scopes=one) for one in shares]
+    assert [entered for entered, _ in signal_rows(agents, 2)] == [True, True]
+    redis.stop()
+    away = signal_rows(agents, 2)
+    assert [entered for entered, _ in away] == [False, False]
+    assert all(UNKNOWN in inputs[0] for _, inputs in away)
+    redis.start()
+    now.ns += limits.SCOPES_PAUSE_MS * NS_PER_MS
+    assert [entered for entered, _ in signal_rows(agents, 5)][2:] == [True, False, False]
+    for one in shares:
+        one.close()
+
+
+def test_the_url_is_taken_from_its_file_or_the_environment_and_never_shown(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("redis://:hunter2@127.0.0.1:1/0\n")
+    config = resolve({"agent": {"scopes": "redis", "scopes_url_file": str(file)}})
+    assert find_url(config, {}) == "redis://:hunter2@127.0.0.1:1/0"
+    with pytest.raises(MissingError) as caught:
+        open_scopes(config, {})
+    assert "hunter2" not in str(caught.value)
+    named = resolve({"agent": {"scopes": "redis", "scopes_url_env": "ELSEWHERE"}})
+    assert find_url(named, {"ELSEWHERE": "redis://a"}) == "redis://a"
+    with pytest.raises(MissingError, match="environment variable ELSEWHERE: holds no URL"):
+        find_url(named, {})
+    gone = resolve({"agent": {"scopes": "redis", "scopes_url_file": str(tmp_path / "none")}})
+    with pytest.raises(MissingError, match="none: No such file"):
+        find_url(gone, {})

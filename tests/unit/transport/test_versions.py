@@ -1,0 +1,84 @@
+"""A version of the links' protocol talks with the one before it and the one after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from toy_pipeline import World
+from versions import earlier, later
+
+from pipeline.clock import NS_PER_MS
+from pipeline.delivery import Delivery, Tail
+from pipeline.transport import wire
+from pipeline.transport.memory import MemoryNetwork
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "wire_v1.json").read_text())
+DELIVERY = Delivery(
+    "AAPL", 7, b"e" * 16, "demo", "w-1", 1_700_000_000_000_000, 0, b"payload", "1", b"decision", b"A" * 32,
+    b"a" * 32, b"agent", b"fills", b"X" * 32, b"x" * 32, b"exec", "held", "00-trace",
+)  # fmt: skip
+MESSAGES: dict[str, wire.Message] = {
+    "hello": wire.Hello("gateway-0"),
+    "welcome": wire.Welcome(5, 256, False),
+    "welcome after a death": wire.Welcome(5, 256, True, ("AAPL", 7)),
+    "ping": wire.Ping(300),
+    "pong": wire.Pong(5, 70_000),
+    "msg": wire.Msg(9, DELIVERY),
+    "ask": wire.Ask(1, "AAPL"),
+    "state": wire.State(
+        1, Tail("AAPL", 7, b"a" * 32, b"x" * 32, 6, b"agent", b"exec", (DELIVERY,), b"e" * 16)
+    ),
+    "done": wire.Done(1, 9),
+    "settled": wire.Settled(2, "AAPL", 7, 9, b"e" * 16),
+    "refused": wire.Refused(3, "AAPL", 9),
+    "died": wire.Died(4, "AAPL", 7, "agent-0", 5),
+    "goodbye": wire.Goodbye(5),
+    "reset": wire.Reset(5),
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_the_bytes_of_version_1_never_change(name: str) -> None:
+    data = bytes.fromhex(GOLDEN[name])
+    assert wire.encode_frame((1_700_000_000_000_000, 3), [MESSAGES[name]]) == data
+    assert wire.decode_frame(data).messages == [MESSAGES[name]]
+
+
+def test_every_message_has_golden_bytes() -> None:
+    assert set(GOLDEN) == set(MESSAGES)
+    assert {type(message) for message in MESSAGES.values()} == set(wire.Message.__args__)
+
+
+@pytest.mark.parametrize("name", ["gateway-0", "agent-0", "exec-0", "audit-0"])
+@pytest.mark.parametrize("change", [earlier, later], ids=["earlier", "later"])
+def test_a_pipeline_with_one_worker_of_another_version_settles_everything(
+    monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[bytes], bytes]
+) -> None:
+    sent: list[bytes] = []
+    original = MemoryNetwork._post
+
+    def post(self: MemoryNetwork, source: str, target: str, way: bytes, data: bytes) -> None:
+        if source == name:
+            data = change(data)
+            sent.append(data)
+        original(self, source, target, way, data)
+
+    monkeypatch.setattr(MemoryNetwork, "_post", post)
+    world = World(agents=2, execs=2)
+    for number in range(60):
+        world.post(f"K{number % 4}", b"%d" % number)
+        world.network.run(2 * NS_PER_MS)
+        if number == 30:
+            world.restart("agent-0")
+            world.restart("exec-0")
+    world.settle()
+    world.check()
+    assert sent
+
+
+def test_a_link_speaks_the_lower_of_two_versions() -> None:
+    assert wire.spoken(wire.PROTOCOL_VERSION + 1) == wire.PROTOCOL_VERSION
+    assert wire.spoken(wire.PROTOCOL_VERSION - 1) == wire.PROTOCOL_VERSION - 1
