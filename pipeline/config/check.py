@@ -81,12 +81,12 @@ def _stages(config: Config) -> Iterator[Fault]:
     if wide and several and config.agent.scopes == "memory":
         index, name = wide[0]
         yield Fault(
-            f"agent.max_replicas = {config.agent.max_replicas}: throttle {name} counts over all symbols, "
-            "in the memory of one agent; allowed: 1, or agent.scopes = redis",
+            f"agent.max_replicas = {config.agent.max_replicas}: throttle {name} counts over all symbols, in "
+            "the memory of one agent; allowed: 1, or agent.scopes = redis",
             (
                 "agent.max_replicas",
-                "agent.members",
                 "agent.scopes",
+                "agent.members",
                 f"trading.throttles[{index}].per",
                 f"trading.throttles[{index}].name",
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable
 
 from pipeline.clock import NS_PER_MS
@@ -102,10 +103,11 @@ def _run_worker(
         downstream=downstream, audits=audits, keys=context.link_keys, on_stranger=meter.stranger,
     )  # fmt: skip
     report = context.reporter(worker, meter)
+    health = _health(own, ordinal, stop)
     loop = Loop(
         worker, sockets, context.clock, stop, context.timing, meter,
         drain_s=config.supervisor.drain_s, downstream=worker, members=(downstream, audits),
-        every=_with_health(report, own, ordinal, stop),
+        every=lambda now_ns: min(report(now_ns), health(now_ns)),
     )  # fmt: skip
     ready()
     try:
@@ -137,6 +139,7 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         keys=context.link_keys, on_stranger=meter.stranger,
     )  # fmt: skip
     report = context.reporter(judge, meter)
+    health = _health(config.audit, ordinal, stop)
     space = SpaceWatch.of(config, context.clock)
 
     looked_ns = 0
@@ -148,12 +151,11 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
             space.look()
             if checkpoints is not None:
                 checkpoints.tick(now_ns)
-        return report(now_ns)
+        return min(report(now_ns), health(now_ns))
 
     loop = Loop(
         judge, sockets, context.clock, stop, context.timing, meter,
-        drain_s=config.supervisor.drain_s, work_a_turn=config.audit.batch,
-        every=_with_health(every, config.audit, ordinal, stop),
+        drain_s=config.supervisor.drain_s, every=every, work_a_turn=config.audit.batch,
     )  # fmt: skip
     ready()
     try:
@@ -169,24 +171,22 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     return 0
 
 
-def _with_health(
-    every: Callable[[int], int], stage: Agent | Exec | Audit, ordinal: int, stop: Stop
-) -> Callable[[int], int]:
-    """`every`, which also answers probes where any are expected. Raises MissingError."""
+def _health(stage: Agent | Exec | Audit, ordinal: int, stop: Stop) -> Callable[[int], int]:
+    """Answers probes when called with now (ns), says when it wants to be called again; never where none are
+    expected. Raises MissingError."""
     if not stage.health_port:
-        return every
-    port = stage.health_port + PORT_STRIDE * own_index(stage, ordinal)
-    health = HealthPort(stage.host, port, stop.is_set)
-    look_ns = 0
+        return lambda _: sys.maxsize
+    port = HealthPort(stage.host, stage.health_port + PORT_STRIDE * own_index(stage, ordinal), stop.is_set)
+    due_ns = 0
 
-    def with_health(now_ns: int) -> int:
-        nonlocal look_ns
-        if now_ns >= look_ns:
-            look_ns = now_ns + REPORT_EVERY_NS
-            health.serve()
-        return every(now_ns)
+    def serve(now_ns: int) -> int:
+        nonlocal due_ns
+        if now_ns >= due_ns:
+            due_ns = (now_ns // REPORT_EVERY_NS + 1) * REPORT_EVERY_NS
+            port.serve()
+        return due_ns
 
-    return with_health
+    return serve
 
 
 def _checkpoints(ordinal: int, config: Config, chain: Callable[[], Link]) -> CheckpointWriter | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from real_pipeline import Client, Running, make_config
+from real_pipeline import Client, Running, make_config, wait_for
 
 from pipeline.cli.app import run
 from pipeline.config import Config
+from pipeline.storage.audit.engines import open_reader
 
 Output = pytest.CaptureFixture[str]
 
@@ -38,6 +40,8 @@ def signal(config: Config, name: str, symbol: str, side: str = "buy") -> str:
     posted = {"type": "signal", "symbol": symbol, "side": side, "quantity": "2", "price": "10"}
     event_id = str(client.post_until_taken(name, posted)["event_id"])
     client.close()
+    with contextlib.closing(open_reader(config)) as audit:
+        wait_for(lambda: bool(audit.by_event_id(bytes.fromhex(event_id))), "its row")
     return event_id
 
 
