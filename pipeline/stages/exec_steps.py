@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.delivery import ORIGIN, Delivery, Tail, exec_digest
-from pipeline.messages import decode_decision, decode_event, decode_fills, encode
+from pipeline.messages import Verdict, decode_decision, decode_event, decode_fills, encode
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.recorder import Recorder
-from pipeline.trading.exec import ExecLogic, placed
+from pipeline.trading.exec import ExecLogic
 from pipeline.trading.fill_register import FillRegister
 from pipeline.transport.settings import correlation_of
 
+ORDERED = int(Verdict.ORDERED)
 FILL_GENERATION = int(EventID.FILL_GENERATION)
 """A plain int: looking a member up in an enumeration costs more than the entry."""
 
@@ -48,7 +49,9 @@ class ExecSteps:
 
     def orders(self, delivery: Delivery) -> bool:
         """Whether its decision orders anything, so that a venue has to answer."""
-        return delivery.live and bool(placed(decode_decision(delivery.decision), delivery.key_seq))
+        return delivery.live and any(
+            leg.verdict == ORDERED for leg in decode_decision(delivery.decision).legs
+        )
 
     def answered(self, after_ns: int) -> None:
         """A venue took so long for what is stepped next: its fill took that long."""

@@ -73,11 +73,11 @@ class ExecLogic:
         self, state: ExecState, event: Event, decision: Decision, *, key_seq: int
     ) -> tuple[ExecState, Fills]:
         """Fill what is due on `event` and place what `decision` ordered on it."""
-        ordered = placed(decision, key_seq)
-        if decision.rejected or not (ordered or state.orders):
+        placed = _placed(decision, key_seq)
+        if decision.rejected or not (placed or state.orders):
             return state, Fills((), len(state.orders)) if state.orders else _NOTHING
-        fills = self._execute(state, event, decision, ordered, key_seq)
-        return _after(state, ordered, fills, key_seq), fills
+        fills = self._execute(state, event, decision, placed, key_seq)
+        return _after(state, placed, fills, key_seq), fills
 
     def apply(
         self,
@@ -99,8 +99,8 @@ class ExecLogic:
             return state
         if register is None:
             register = FillRegister(state.symbol)
-        ordered = placed(decision, key_seq) if register.applied(key_seq) else ()
-        return _after(state, ordered, fills, key_seq, register)
+        placed = _placed(decision, key_seq) if register.applied(key_seq) else ()
+        return _after(state, placed, fills, key_seq, register)
 
     def encode(self, state: ExecState) -> bytes:
         return encode_exec_state(state)
@@ -193,7 +193,7 @@ def _part(order: Order, quantity: int) -> Order:
     return Order(order.seq, order.leg, order.strategy, order.side, quantity, order.intent)
 
 
-def placed(decision: Decision, key_seq: int) -> tuple[Order, ...]:
+def _placed(decision: Decision, key_seq: int) -> tuple[Order, ...]:
     """The orders that this decision makes."""
     return tuple(
         [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pipeline_operator import limits
 from pipeline_operator.memory import Capacity, StageMemory
@@ -15,8 +16,7 @@ from pipeline_operator.record import SlaState
 from pipeline_operator.spec import StageSpec, Tuning
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """One stage. Rates in thousandths of a message a second, of the whole stage."""
 
     spec: StageSpec
@@ -38,6 +38,8 @@ class Facts:
     blocked: bool
     """Its output waits for somebody else's credit."""
     slas: tuple[SlaState, ...]
+    violated: tuple[SlaState, ...]
+    """Those of them that are."""
     capacity_milli: int | None
     """One replica's; None: not learned yet."""
     capacity_low_milli: int | None
@@ -45,10 +47,6 @@ class Facts:
     """The most that one replica has done without being saturated."""
     lag_slope_per_mille: int
     """How fast the lag grows, in ms a second."""
-
-    @property
-    def violated(self) -> tuple[SlaState, ...]:
-        return tuple(state for state in self.slas if state.verdict is SlaVerdict.VIOLATED)
 
 
 def facts_of(
@@ -70,6 +68,7 @@ def facts_of(
     second, five = signals.window(1_000), signals.window(5_000)
     capacity = past.capacity if past.capacity.revision == seen.revision else Capacity()
     workers = max(1, signals.workers or seen.ready)
+    slas = now_states(spec, signals, tuning.raise_min_count)
     return Facts(
         spec=spec,
         seen=seen,
@@ -88,7 +87,8 @@ def facts_of(
         >= tuning.raise_min_count,
         waiting=is_waiting(spec, seen),
         blocked=second.blocked_ms * 1000 >= tuning.blocked_per_mille * second.window_ms * workers,
-        slas=now_states(spec, signals, tuning.raise_min_count),
+        slas=slas,
+        violated=tuple(state for state in slas if state.verdict is SlaVerdict.VIOLATED),
         capacity_milli=believed_milli(capacity, tuning),
         capacity_low_milli=low_milli(capacity, tuning),
         shown_milli=capacity.shown_milli,
@@ -136,7 +136,7 @@ def _slope(past: StageMemory, lag_ms: int | None, now_us: int) -> int:
     if lag_ms is None:
         return 0
     now_s = now_us // 1_000_000
-    before = [second for second in past.seconds if 2 <= now_s - second.at_s <= 3]
+    before = [second for second in past.seconds[-4:] if 2 <= now_s - second.at_s <= 3]
     if not before:
         return 0
     elapsed_s = now_s - before[0].at_s

@@ -49,8 +49,10 @@ def _seconds(facts: Facts, choice: Choice, now_us: int) -> tuple[Second, ...]:
     """The history with this tick. Nothing is added without signals: a minute with gaps is no minute."""
     now_s = now_us // 1_000_000
     kept = facts.past.seconds
-    if kept and (kept[0].at_s <= now_s - limits.HISTORY_S or kept[-1].at_s > now_s):
-        kept = tuple(second for second in kept if now_s - limits.HISTORY_S < second.at_s <= now_s)
+    while kept and kept[0].at_s <= now_s - limits.HISTORY_S:
+        kept = kept[1:]
+    while kept and kept[-1].at_s > now_s:  # the clock was set back
+        kept = kept[:-1]
     if not facts.fresh:
         return kept
     load_milli = choice.steady_milli

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline_operator.policy.budget import Claim, share
 from pipeline_operator.policy.facts import Facts, bottlenecks, load_of
@@ -18,8 +20,7 @@ FIXED = ("SignalsStale", "TargetFault", "Contested", "Paused")
 """Limiters whose word the budget respects."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """What became of one stage."""
 
     facts: Facts
@@ -37,10 +38,7 @@ class Choice:
 def solve(ordered: Sequence[Facts], spec: PipelineSpec, now_us: int) -> dict[str, Choice]:
     """A choice for every stage; `ordered` is in flow order."""
     facts_by_name = {facts.spec.name: facts for facts in ordered}
-    ordered = [
-        replace(facts, past=judged(facts, _held_up(facts, facts_by_name), spec.tuning, now_us))
-        for facts in ordered
-    ]
+    ordered = [_judged(facts, facts_by_name, spec, now_us) for facts in ordered]
     context = Context(
         spec=spec,
         now_us=now_us,
@@ -65,6 +63,11 @@ def solve(ordered: Sequence[Facts], spec: PipelineSpec, now_us: int) -> dict[str
         choices[name] = _choose(facts, load, steady_milli, starved, trying, context)
         outflows[name] = _outflow(choices[name], spec)
     return _within_budget(choices, spec)
+
+
+def _judged(facts: Facts, by_name: Mapping[str, Facts], spec: PipelineSpec, now_us: int) -> Facts:
+    past = judged(facts, _held_up(facts, by_name), spec.tuning, now_us) if facts.past.judged else facts.past
+    return facts if past is facts.past else replace(facts, past=past)
 
 
 def _choose(

@@ -12,7 +12,7 @@ from pipeline_operator.observation import Observation, StageObservation, StageSi
 from pipeline_operator.runtime.replicas import KnownReplicas
 from pipeline_operator.runtime.seen import SeenPod, SeenSet
 from pipeline_operator.runtime.world import World
-from pipeline_operator.spec import PipelineSpec, StageSpec
+from pipeline_operator.spec import PipelineSpec, StageSpec, Tuning
 
 US_PER_MS = NS_PER_MS // NS_PER_US
 
@@ -75,11 +75,13 @@ def _signals(
     expected: dict[str, list[str]] = {}
     answers = []
     for stage in spec.stages:
-        staying = [pod for pod in pods[stage.name] if not pod.deleting]
-        expected[stage.name] = [pod.name for pod in staying if pod.ready_us is not None]
+        due = expected.setdefault(stage.name, [])
         for pod in pods[stage.name]:
             feed = feeds.of(namespace, pod.name)
-            if feed is not None and (feed.snapshot is not None or pod.ready_us is not None):
+            has_answered = feed is not None and feed.snapshot is not None
+            if not pod.deleting and _should_answer(pod, has_answered, spec.tuning, now_us):
+                due.append(pod.name)
+            if feed is not None and (has_answered or pod.name in due):
                 answers.append(
                     Answer(
                         pod=pod.name,
@@ -90,6 +92,13 @@ def _signals(
                     )
                 )
     return merge(spec.stages, expected, answers, stale_after_ms=spec.tuning.stale_after_ms, now_us=now_us)
+
+
+def _should_answer(pod: SeenPod, has_answered: bool, tuning: Tuning, now_us: int) -> bool:
+    """A ready pod, once it has answered or has had the time to: or every raise would end in stale signals."""
+    if pod.ready_us is None:
+        return False
+    return has_answered or now_us - pod.ready_us >= tuning.stale_after_ms * US_PER_MS
 
 
 def _stage(
