@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from typing import NamedTuple
@@ -69,7 +70,7 @@ class Committer:
         self._on_failure = on_failure
         self._thread: Thread | None = None
         self._work: SimpleQueue[bool] = SimpleQueue()
-        """True: sync; False: end. A queue of our own costs a third of an executor with its futures."""
+        """True: sync; False: end. An executor would make a future of each, with a lock and a condition."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._covered: list[_Waiting] = []
         """What the sync under way will have put on disk."""
@@ -133,15 +134,19 @@ class Committer:
 
     def _run(self) -> None:
         """On the thread."""
-        assert self._loop is not None
         try:
             synced = self._sync()
         except DiskFullError as error:
-            self._loop.call_soon_threadsafe(self._postpone, str(error))
+            self._tell(self._postpone, str(error))
         except Exception as error:
-            self._loop.call_soon_threadsafe(self._fail, f"journal: {error}")
+            self._tell(self._fail, f"journal: {error}")
         else:
-            self._loop.call_soon_threadsafe(self._done, synced)
+            self._tell(self._done, synced)
+
+    def _tell(self, method: Callable[..., None], what: int | str) -> None:
+        assert self._loop is not None
+        with suppress(RuntimeError):  # a loop that has ended in the meantime: nobody waits any more
+            self._loop.call_soon_threadsafe(method, what)
 
     def _done(self, synced: int) -> None:
         covered = self._covered

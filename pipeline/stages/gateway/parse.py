@@ -1,9 +1,9 @@
 """Raw body → event. What is not JSON is malformed (400); what is JSON but no event of ours is invalid (422).
 
 msgspec does the work in one pass. It keeps the last of duplicate keys, where another reader would keep
-the first, so a second pass by the standard library's scanner refuses them; a candle's quotation marks tell
-as much for a fifth of the time. Which of several faults is reported does not depend on which came first
-in the text: malformed always wins.
+the first, so a second pass by the standard library's scanner refuses them; the count of a
+candle's quotation marks mostly tells as much. Which of several faults is reported does not depend on which
+came first in the text: malformed always wins.
 """
 
 from __future__ import annotations
