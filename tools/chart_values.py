@@ -26,6 +26,7 @@ MAP = {"type": "object"}
 TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 TEXT = {"type": "string"}
 NAME = {"type": "string", "maxLength": 253, "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"}
+KEY = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
 FLAG = {"type": "boolean"}
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 MEMORY = {"type": ["string", "integer"], "pattern": "^[0-9]+(Ki|Mi|Gi|k|K|M|G)?$"}
@@ -133,7 +134,28 @@ def values_schema() -> dict[str, Any]:
                 ),
                 "agent": section({**STAGE, "redis": _existing_secret()}),
                 "exec": section(STAGE),
-                "audit": section({**STAGE, "postgres": _existing_secret(), "persistence": PERSISTENCE}),
+                "audit": section(
+                    {
+                        **STAGE,
+                        "postgres": _existing_secret(),
+                        "checkpointKey": _existing_secret(),
+                        "persistence": PERSISTENCE,
+                    }
+                ),
+                "feed": section(
+                    {
+                        "enabled": FLAG,
+                        "tokens": section({"existingSecret": NAME, "readKey": KEY, "controlKey": KEY}),
+                        "service": section(
+                            {
+                                "type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+                                "port": PORT,
+                                "annotations": TEXTS,
+                            }
+                        ),
+                        "resources": RESOURCES,
+                    }
+                ),
                 "collector": section({"resources": RESOURCES}),
                 "operator": section(
                     {
@@ -156,7 +178,12 @@ def values_schema() -> dict[str, Any]:
                 ),
                 "serviceAccount": section({"annotations": TEXTS}),
                 "networkPolicy": section(
-                    {"enabled": FLAG, "gatewayFrom": LIST_OF_MAPS, "metricsFrom": LIST_OF_MAPS}
+                    {
+                        "enabled": FLAG,
+                        "gatewayFrom": LIST_OF_MAPS,
+                        "feedFrom": LIST_OF_MAPS,
+                        "metricsFrom": LIST_OF_MAPS,
+                    }
                 ),
                 "podDisruptionBudget": section({"enabled": FLAG, "maxUnavailable": whole(1, 64)}),
                 "ingress": section(
@@ -198,7 +225,7 @@ def values_schema() -> dict[str, Any]:
 
 
 def _existing_secret() -> dict[str, Any]:
-    return section({"existingSecret": NAME, "key": {"type": "string", "minLength": 1}})
+    return section({"existingSecret": NAME, "key": KEY})
 
 
 def _without_lookaheads(schema: Any) -> Any:

@@ -37,6 +37,8 @@ OFF = {"operator.enabled": False}
         ),
         ({"gateway.persistence.size": "1Gi"}, "must exceed config.journal.max_bytes"),
         ({"config.agent.port": 9000}, "config.agent.port: the chart sets it"),
+        ({"config.feed.host": "::"}, "config.feed.host: the chart sets it"),
+        ({"config.audit.signing_key_file": "/x"}, "config.audit.signing_key_file: the chart sets it"),
         ({"config.data_dir": "/x"}, "config.data_dir: the chart sets it"),
     ],
 )
