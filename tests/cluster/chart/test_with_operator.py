@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from chart_release import CHART, NAME, Release, run, until
+from chart_release import CHART, NAME, STAGES, Release, run, until
 from load_pod import Load
 
 SLOW_VENUE = (
@@ -97,6 +97,24 @@ def test_the_operator_may_write_scale_and_its_status_and_no_more(operated: Relea
         ("create", "pods/exec"), ("get", "configmaps"),
     ):  # fmt: skip
         assert not may(verb, what), f"{verb} {what}"
+
+
+def test_that_is_all_its_account_may(operated: Release) -> None:
+    targets = " ".join(f"{NAME}-ringline-{stage}" for stage in STAGES)
+    assert operated.rights("operator") == sorted(
+        [
+            "endpointslices.discovery.k8s.io [] [] [get list watch]",
+            "events.events.k8s.io [] [] [create patch]",
+            "horizontalpodautoscalers.autoscaling [] [] [get list watch]",
+            "leases.coordination.k8s.io [] [] [create]",
+            "leases.coordination.k8s.io [] [ringline-operator] [get update]",
+            "pipelines.ringline.dev [] [] [get list watch]",
+            "pipelines.ringline.dev/status [] [] [get patch]",
+            "pods [] [] [get list watch]",
+            "statefulsets.apps [] [] [get list watch]",
+            f"statefulsets.apps/scale [] [{targets}] [get patch]",
+        ]
+    )
 
 
 def test_the_operator_stays_small(operated: Release) -> None:

@@ -140,6 +140,15 @@ def test_shared_memory_fits_the_rings_and_is_paid_for_by_the_workers(entries: in
     assert sum(added) >= size_mib
 
 
+def test_the_feeds_ring_has_its_place_too() -> None:
+    sizes = []
+    for on in (True, False):
+        pod = rendered({"feed.enabled": on}).stage("audit")["spec"]["template"]["spec"]
+        (shm,) = [one for one in pod["volumes"] if one["name"] == "shm"]
+        sizes.append(_mebibytes(shm["emptyDir"]["sizeLimit"]))
+    assert sizes[0] - sizes[1] >= 2 * limits.DEFAULT_RING_ENTRIES * ENTRY_BYTES / limits.MIB
+
+
 def test_replicas_are_left_out_where_the_operator_decides_them() -> None:
     decided = rendered()
     assert [name for name in STAGES if "replicas" in decided.stage(name)["spec"]] == ["gateway"]
