@@ -20,6 +20,8 @@ IMAGE = os.environ.get("RINGLINE_TEST_IMAGE", "ringline:dev")
 NAME = "rl"
 STAGES = ("gateway", "agent", "exec", "audit")
 CONFIG = "--config=/etc/ringline/ringline.json"
+SMALL = tuple(f"{one}.resources.requests.cpu=10m" for one in (*STAGES, "collector", "feed", "operator"))
+"""So that many pods, and several releases at a time, fit on the node of a small machine."""
 
 T = TypeVar("T")
 
@@ -203,5 +205,5 @@ def is_ready(pod: dict[str, Any]) -> bool:
 
 def _sets(sets: tuple[str, ...]) -> list[str]:
     repository, _, tag = IMAGE.rpartition(":")
-    own = (f"image.repository={repository}", f"image.tag={tag}")
+    own = (f"image.repository={repository}", f"image.tag={tag}", *SMALL)
     return [word for text in (*own, *sets) for word in ("--set", text)]
