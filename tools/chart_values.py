@@ -31,6 +31,13 @@ FLAG = {"type": "boolean"}
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 MEMORY = {"type": ["string", "integer"], "pattern": "^[0-9]+(Ki|Mi|Gi|k|K|M|G)?$"}
 SIZE = {"type": "string", "pattern": "^[0-9]+(Ki|Mi|Gi|k|K|M|G)$"}
+# `--set` makes a text of a number with a point.
+SHARE = {
+    "type": ["number", "string"],
+    "exclusiveMinimum": 0,
+    "maximum": 1,
+    "pattern": "^(1|0?\\.[0-9]*[1-9][0-9]*)$",
+}
 CPU = {"type": ["string", "number"], "pattern": "^[0-9]+(\\.[0-9]+)?m?$"}
 
 
@@ -213,7 +220,7 @@ def values_schema() -> dict[str, Any]:
                     {
                         "enabled": FLAG,
                         "shape": {"enum": ["smoke", "load", "stress", "spike", "soak"]},
-                        "timeScale": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+                        "timeScale": SHARE,
                         "extraArgs": {"type": "array", "items": TEXT},
                         "resources": RESOURCES,
                     }

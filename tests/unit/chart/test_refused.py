@@ -59,6 +59,8 @@ def test_a_combination_that_cannot_be(values: dict[str, Any], said: str) -> None
         ({"config.links.credit": 2}, "/config/links/credit"),
         ({"config.links.crdit": 256}, "crdit"),
         ({"config.exec.fill_policy": "never"}, "/config/exec/fill_policy"),
+        ({"loadtest.timeScale": 2}, "/loadtest/timeScale"),
+        ({"loadtest.timeScale": "0.0"}, "/loadtest/timeScale"),
         ({"operator.mode": "dry-run"}, "/operator/mode"),
         ({"agent.slas.lag": 5}, "'lag' not allowed"),
         ({"podSecurityContext.runAsUser": 0}, "/podSecurityContext/runAsUser"),
