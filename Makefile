@@ -32,7 +32,8 @@ image:  ## Build the image that every pod runs (IMAGE=name:tag, CONTAINERS=docke
 	$(or $(CONTAINERS),docker) build --tag $(IMAGE) .
 
 test-cluster: $(VENV)/.dev  ## Run the tests on a Kubernetes: KUBECONFIG's (image on its nodes), or one that kind makes
-	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) $(BIN)/python -m pytest tests/cluster -m 'slow or not slow'
+	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) $(BIN)/python -m pytest tests/cluster \
+		--numprocesses=2 --dist=loadfile -m 'slow or not slow'
 
 lint: $(VENV)/.dev  ## Ruff, mypy strict and the layer contracts
 	$(BIN)/ruff check .

@@ -175,6 +175,8 @@ class Audit(Section, frozen=True):
     """The name in signed checkpoints and of the key that signs them; tells one pipeline's from another's."""
     checkpoint_every_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
     """The end of the chain is signed this often, into `data_dir/checkpoints`; 0 switches it off."""
+    signing_key_file: str = ""
+    """The file of the key that signs them, made where there is none; empty: `data_dir/secrets/audit.key`."""
     checkpoint_file: str = ""
     """The newest checkpoint is also written here: on a share it outlives whoever rewrites this machine."""
     checkpoint_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+(/\S*)?)?$", max_length=2048)] = ""
