@@ -29,12 +29,15 @@ GOOD_SECONDS = 3
 PACKAGES = ("ringline", "locust", "gevent", "geventhttpclient", "msgspec", "numpy")
 
 
-def step_facts(shape: Shape, collected: Collected, ran_s: float) -> tuple[StepFacts, ...]:
-    """The steps that were begun, each as long as it lasted."""
+def step_facts(shape: Shape, collected: Collected, ran_s: float, recover_s: float) -> tuple[StepFacts, ...]:
+    """The steps that were begun, each as long as it lasted; the one after a spike without its first
+    `recover_s`."""
     found, start_s = [], 0.0
     for index, step in enumerate(shape.steps):
         lasted_s = min(step.duration_s, ran_s - start_s)
         start_s += step.duration_s
+        if 0 <= shape.spike_step == index - 1:
+            lasted_s -= recover_s
         totals = collected.steps.get(index)
         if totals is None or lasted_s <= 0:
             continue
@@ -101,7 +104,7 @@ def make_facts(
         shed=totals.shed,
         errors=totals.errors,
         p95_ms=totals.quantile_ms(ACCEPTED, 95),
-        steps=step_facts(shape, collected, ending.ran_s),
+        steps=step_facts(shape, collected, ending.ran_s, gates.recover_s),
         processes=tuple(
             process_facts(name, readings, gates, samples.restarts.get(name, 0))
             for name, readings in samples.readings.items()
@@ -162,6 +165,7 @@ def make_report(
         generator_cpu_percent=sum(generator) / len(generator) if generator else None,
         points=tuple(_point(second, started_s) for second in collected.ordered()),
         stage_points=tuple(_stage_point(sample, started_s) for sample in samples.samples),
+        changes=samples.changes,
         memory={
             name: tuple(
                 MemoryPoint(elapsed_s=reading.at_s - started_s, memory_bytes=reading.memory_bytes)

@@ -58,6 +58,24 @@ _OPTIONS = (
     click.option(
         "--start", is_flag=True, help="Start a pipeline with a data folder of its own, and stop it."
     ),
+    click.option(
+        "--keep-data",
+        is_flag=True,
+        help="With --start: keep journal and audit also of a test that met every gate.",
+    ),
+    click.option("--autoscale", is_flag=True, help="With --start: `ringline up --autoscale`."),
+    click.option(
+        "--replicas",
+        "bounds",
+        multiple=True,
+        metavar="STAGE=LEAST..MOST",
+        help="With --autoscale: bounds of agent or exec. Repeatable.",
+    ),
+    click.option(
+        "--policy",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="With --autoscale: a Pipeline as the operator takes it.",
+    ),
     click.option("--cluster", is_flag=True, help="Test the release in the current Kubernetes context."),
     click.option(
         "--time-scale",
@@ -147,6 +165,10 @@ def _run(
     audit: str | None,
     token_file: Path | None,
     start: bool,
+    keep_data: bool,
+    autoscale: bool,
+    bounds: tuple[str, ...],
+    policy: Path | None,
     cluster: bool,
     time_scale: float,
     rate: float | None,
@@ -159,6 +181,12 @@ def _run(
     _check_installed()
     if sum((url is not None, start, cluster)) > 1:
         raise UsageError("--url, --start and --cluster: one of them, or none for the configured pipeline")
+    if autoscale and not start:
+        raise UsageError("--autoscale goes with --start: a pipeline that runs already scales itself or not")
+    if (bounds or policy is not None) and not autoscale:
+        raise UsageError("--replicas and --policy go with --autoscale")
+    if keep_data and not start:
+        raise UsageError("--keep-data goes with --start: nothing of another pipeline is removed anyway")
     if url is None and (collector is not None or audit is not None):
         raise UsageError("--collector and --audit go with --url")
     if cluster:
@@ -184,6 +212,8 @@ def _run(
         "config_file": str(config_file),
         "data_dir": str(data_dir) if start or url is None else "",
         "start": start,
+        "keep_data": keep_data,
+        "up_words": _up_words(autoscale, bounds, policy),
         "generators": generators,
         "time_scale": time_scale,
         "rate": rate,
@@ -194,6 +224,14 @@ def _run(
     }
     (folder / "task.json").write_bytes(msgspec.json.encode(task))
     return _become(["run", str(folder / "task.json"), *(["--json"] if as_json else [])])
+
+
+def _up_words(autoscale: bool, bounds: tuple[str, ...], policy: Path | None) -> list[str]:
+    """What `ringline up` is told besides its configuration."""
+    if not autoscale:
+        return []
+    words = ["--autoscale", *(word for text in bounds for word in ("--replicas", text))]
+    return words if policy is None else [*words, "--policy", str(policy.resolve())]
 
 
 def _where(config: Config, url: str | None, collector: str | None, audit: str | None) -> dict[str, str]:
