@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from loadtests.facts import Change
 from loadtests.report import Report, StagePoint
@@ -34,7 +35,7 @@ def cost(report: Report) -> str:
 def worker_seconds(points: tuple[StagePoint, ...], stage: str) -> tuple[float, int, float]:
     """The integral of its workers over the looks at the collector, the most of them, and the time."""
     used_s, most = 0.0, 0
-    for point, following in zip(points, points[1:], strict=False):
+    for point, following in pairwise(points):
         workers = point.replicas.get(stage, 0)
         used_s += workers * (following.elapsed_s - point.elapsed_s)
         most = max(most, workers)
