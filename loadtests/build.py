@@ -24,6 +24,8 @@ from pipeline.snapshot import Snapshot
 GENERATOR = "generator"
 """Readings of Locust's processes: shown, and none of the pipeline's."""
 NS_PER_MS = 1e6
+FIRST_SEGMENT = "0000000000000001.seg"
+"""Of a journal: where it is gone, others may be as well."""
 GOOD_SECONDS = 3
 """One good second between bad ones is no recovery."""
 PACKAGES = ("ringline", "locust", "gevent", "geventhttpclient", "msgspec", "numpy")
@@ -166,6 +168,7 @@ def make_report(
         points=tuple(_point(second, started_s) for second in collected.ordered()),
         stage_points=tuple(_stage_point(sample, started_s) for sample in samples.samples),
         changes=samples.changes,
+        **_bytes_an_event(task, facts),
         memory={
             name: tuple(
                 MemoryPoint(elapsed_s=reading.at_s - started_s, memory_bytes=reading.memory_bytes)
@@ -175,6 +178,22 @@ def make_report(
             for name, readings in samples.readings.items()
         },
     )
+
+
+def _bytes_an_event(task: Task, facts: Facts) -> dict[str, float]:
+    """Of a pipeline that began with the test: what its files hold, by its rows. A journal that was compacted
+    meanwhile tells nothing."""
+    rows = facts.audited.all_rows if facts.audited is not None else None
+    if not task.start or not rows:
+        return {}
+    folder = Path(task.data_dir)
+    audit = sum(file.stat().st_size for file in folder.glob("audit.sqlite*"))
+    found = {"audit_bytes_an_event": audit / rows}
+    first = folder / "journal" / FIRST_SEGMENT
+    if first.is_file():
+        used = sum(len(file.read_bytes().rstrip(b"\0")) for file in (folder / "journal").iterdir())
+        found["journal_bytes_an_event"] = used / rows
+    return found
 
 
 def headline(facts: Facts, verdicts: Sequence[Verdict]) -> str:

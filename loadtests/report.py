@@ -100,6 +100,9 @@ class Report(Struct, frozen=True, kw_only=True):
     stage_points: tuple[StagePoint, ...] = ()
     changes: tuple[Change, ...] = ()
     """Of the embedded autoscaler, while the test ran."""
+    journal_bytes_an_event: float | None = None
+    audit_bytes_an_event: float | None = None
+    """Of a pipeline that the test started: what is on disk by what was audited; None: not known."""
     memory: dict[str, tuple[MemoryPoint, ...]] = {}
 
 

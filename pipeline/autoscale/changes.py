@@ -27,7 +27,9 @@ class Changes:
             else:
                 self._breach_us.setdefault(stage, record.at_us)
         self._done = [
-            _followed(change, results.get(change.stage), record.at_us) if _is_open(change) else change
+            _followed(change, results.get(change.stage), self._breach_us.get(change.stage), record.at_us)
+            if _is_open(change)
+            else change
             for change in self._done
         ]
         self._done += [
@@ -56,9 +58,11 @@ def _is_open(change: Change) -> bool:
     return change.ready_us is None or (change.breach_us is not None and change.met_us is None)
 
 
-def _followed(change: Change, now: StageResult | None, at_us: int) -> Change:
+def _followed(change: Change, now: StageResult | None, breach_us: int | None, at_us: int) -> Change:
     if now is None:
         return change
+    if change.breach_us is None and breach_us is not None:  # decided ahead of it
+        change = replace(change, breach_us=breach_us)
     if change.ready_us is None and now.before == change.after == now.ready:
         change = replace(change, ready_us=at_us)
     if change.breach_us is not None and change.met_us is None and not _violated(now):
