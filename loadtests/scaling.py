@@ -16,8 +16,12 @@ def scaling_table(report: Report) -> Table:
     """A row for each change. Empty where nothing was scaled."""
     began_s = datetime.strptime(report.started, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
     rows = tuple(_row(change, began_s) for change in report.changes)
-    columns = ("stage", "workers", "SLA missed at", "decided after", "ready after", "met after", "why")
-    return Table("Autoscaling", columns, rows, words=len(columns), note=cost(report))
+    columns = ("stage", "workers", "SLA missed at", "decided after", "ready after", "met after")
+    return Table("Autoscaling", columns, rows, words=2, note=_note(report))
+
+
+def _note(report: Report) -> str:
+    return " ".join([*(change.sentence for change in report.changes), cost(report)])
 
 
 def cost(report: Report) -> str:
@@ -51,7 +55,6 @@ def _row(change: Change, began_s: float) -> tuple[str, ...]:
         at,
         *(_after(first_us, at_us) for at_us in (change.decided_us, change.ready_us)),
         _after(first_us, change.met_us),
-        change.sentence,
     )
 
 

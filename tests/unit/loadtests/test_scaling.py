@@ -30,8 +30,8 @@ def report(*changes: Change) -> Report:
 def test_each_change_is_told_from_the_breach_on() -> None:
     (change,) = changes_of({"changes": [SAID]})
     table = scaling_table(report(change))
-    assert table.rows == (("exec", "1 → 3", "12.0 s", "0.5 s", "1.8 s", "–", "exec 1 → 3: lag."),)
-    assert table.note == "exec took 50 worker seconds; a fixed 3 would be 90."
+    assert table.rows == (("exec", "1 → 3", "12.0 s", "0.5 s", "1.8 s", "–"),)
+    assert table.note == "exec 1 → 3: lag. exec took 50 worker seconds; a fixed 3 would be 90."
 
 
 def test_without_an_autoscaler_there_is_nothing_to_tell() -> None:
