@@ -20,7 +20,7 @@ class Change(Struct, frozen=True, kw_only=True):
     after: int
     decided_us: int
     breach_us: int | None = None
-    """Since when its SLA was violated, which may be after a decision that was ahead of it; None: it was not."""
+    """Since when its SLA was violated, which may be after a decision that came in time; None: it was not."""
     ready_us: int | None = None
     """When all it asked for were ready, or those that had to leave were gone."""
     met_us: int | None = None

@@ -59,13 +59,13 @@ def texts(report: Report) -> list[str]:
             f"{assumed.use:.0%} of it."
         ),
         (
-            "- Waiting by Kingman's formula (1961) for each worker's own queue, as keys stick to workers; ca² "
-            f"{assumed.ca2:g}, cs² {assumed.cs2:g}; and for commits "
+            "- Waiting by Kingman's formula (1961) for each worker's own queue, as keys stick to workers; "
+            f"ca² {assumed.ca2:g}, cs² {assumed.cs2:g}; and for commits "
             f"({report.capacity.journal_commit_ms:.2g} ms)."
         ),
         (
-            f"- {assumed.keys:,} equally busy symbols, spread by hashing; the fullest worker is three standard "
-            "deviations above the mean. A symbol is never spread over workers."
+            f"- {assumed.keys:,} equally busy symbols, spread by hashing; the fullest worker is three "
+            "standard deviations above the mean. A symbol is never spread over workers."
         ),
         "- A worker has a core of its own, as fast as the one that was measured; the network costs nothing.",
         "- Of several regions one may be down: the others carry its share.",
