@@ -168,7 +168,8 @@ def make_report(
         points=tuple(_point(second, started_s) for second in collected.ordered()),
         stage_points=tuple(_stage_point(sample, started_s) for sample in samples.samples),
         changes=samples.changes,
-        **_bytes_an_event(task, facts),
+        journal_bytes_an_event=_journal_bytes(task, facts),
+        audit_bytes_an_event=_audit_bytes(task, facts),
         memory={
             name: tuple(
                 MemoryPoint(elapsed_s=reading.at_s - started_s, memory_bytes=reading.memory_bytes)
@@ -180,20 +181,25 @@ def make_report(
     )
 
 
-def _bytes_an_event(task: Task, facts: Facts) -> dict[str, float]:
-    """Of a pipeline that began with the test: what its files hold, by its rows. A journal that was compacted
-    meanwhile tells nothing."""
-    rows = facts.audited.all_rows if facts.audited is not None else None
-    if not task.start or not rows:
-        return {}
-    folder = Path(task.data_dir)
-    audit = sum(file.stat().st_size for file in folder.glob("audit.sqlite*"))
-    found = {"audit_bytes_an_event": audit / rows}
-    first = folder / "journal" / FIRST_SEGMENT
-    if first.is_file():
-        used = sum(len(file.read_bytes().rstrip(b"\0")) for file in (folder / "journal").iterdir())
-        found["journal_bytes_an_event"] = used / rows
-    return found
+def _journal_bytes(task: Task, facts: Facts) -> float | None:
+    """Of an event, of a pipeline that began with the test. One that was compacted meanwhile tells nothing."""
+    folder = Path(task.data_dir) / "journal"
+    rows = _own_rows(task, facts)
+    if not rows or not (folder / FIRST_SEGMENT).is_file():
+        return None
+    return sum(len(file.read_bytes().rstrip(b"\0")) for file in folder.iterdir()) / rows
+
+
+def _audit_bytes(task: Task, facts: Facts) -> float | None:
+    rows = _own_rows(task, facts)
+    files = list(Path(task.data_dir).glob("audit.sqlite*")) if rows else []
+    return sum(file.stat().st_size for file in files) / rows if files else None
+
+
+def _own_rows(task: Task, facts: Facts) -> int:
+    """Of a data folder in which there is nothing else; 0 where there may be."""
+    found = facts.audited.all_rows if task.start and facts.audited is not None else None
+    return found or 0
 
 
 def headline(facts: Facts, verdicts: Sequence[Verdict]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 import msgspec
 
+from pipeline.cli.cluster_job import run_job
 from pipeline.cli.http import reachable
 from pipeline.cli.session import json_option, with_config
 from pipeline.cli.up import own_words
@@ -76,7 +77,11 @@ _OPTIONS = (
         type=click.Path(path_type=Path, dir_okay=False),
         help="With --autoscale: a Pipeline as the operator takes it.",
     ),
-    click.option("--cluster", is_flag=True, help="Test the release in the current Kubernetes context."),
+    click.option(
+        "--cluster",
+        is_flag=True,
+        help="Test the release in the current Kubernetes context, by a Job beside it.",
+    ),
     click.option(
         "--time-scale",
         type=click.FloatRange(0, 1, min_open=True),
@@ -189,17 +194,17 @@ def _run(
         raise UsageError("--keep-data goes with --start: nothing of another pipeline is removed anyway")
     if url is None and (collector is not None or audit is not None):
         raise UsageError("--collector and --audit go with --url")
-    if cluster:
-        raise MissingError(
-            "--cluster: there is no release of the chart to test; give the gateway's address by --url"
-        )
+    if cluster and (gates is not None or secret_file is not None):
+        raise UsageError("--gates and --secret-file are files of this machine: not with --cluster")
     sender = source or next(iter(config.sources))
-    if sender not in config.sources and secret_file is None:
+    if not cluster and sender not in config.sources and secret_file is None:
         raise UsageError(f"--source {sender!r}: unknown; here are {', '.join(config.sources)}")
     run = secrets.token_hex(4)
     folder = (output / f"loadtest-{name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{run}").resolve()
     folder.mkdir(parents=True)
     data_dir = folder / "data" if start else Path(config.data_dir).resolve()
+    if cluster:
+        return run_job(_cluster_words(name, time_scale, rate, generators, source), run, folder, click.echo)
     config = msgspec.structs.replace(config, data_dir=str(data_dir))
     config_file = folder / "config.json"
     config_file.write_bytes(msgspec.json.encode(config))
@@ -224,6 +229,15 @@ def _run(
     }
     (folder / "task.json").write_bytes(msgspec.json.encode(task))
     return _become(["run", str(folder / "task.json"), *(["--json"] if as_json else [])])
+
+
+def _cluster_words(
+    name: str, time_scale: float, rate: float | None, generators: int, source: str | None
+) -> list[str]:
+    """What the Job's `ringline loadtest` is told."""
+    words = [name, f"--time-scale={time_scale:g}", f"--generators={generators}"]
+    words += [] if rate is None else [f"--rate={rate:g}"]
+    return words if source is None else [*words, f"--source={source}"]
 
 
 def _up_words(autoscale: bool, bounds: tuple[str, ...], policy: Path | None) -> list[str]:

@@ -66,7 +66,7 @@ def test_a_token_is_looked_for_where_it_is_configured(became: list[list[str]], t
         (["smoke", "--start", "--time-scale", "0"], 2),
         (["smoke", "--start", "--generators", "99"], 2),
         (["smok", "--start"], 2),
-        (["smoke", "--cluster"], 3),
+        (["smoke", "--cluster", "--gates", "g.toml"], 2),
         (["smoke", "--autoscale"], 2),
         (["smoke", "--start", "--replicas", "exec=1..3"], 2),
         (["smoke", "--keep-data"], 2),
