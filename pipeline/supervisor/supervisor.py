@@ -330,6 +330,9 @@ class Supervisor:
         pause_s = slot.budget.spend(now_ns)
         window_s = self._config.supervisor.restart_window_s
         ending = describe_end(code) if child.ready or not child.failure else _cannot_start(name, child, code)
+        if pause_s is None and slot.added and not slot.ever_ready:
+            self._give_up(slot, f"{name} {ending}, {slot.budget.restarts + 1} times in a row")
+            return
         if pause_s is None:
             raise SupervisorError(
                 f"{name} {ending}, and its budget of {slot.budget.restarts} restarts within {window_s} s is "

@@ -408,6 +408,16 @@ def test_one_that_cannot_start_stops_nothing_and_is_a_fault_of_its_stage(house: 
         until(lambda: listed(house)["exec"] == [0, 1] and supervisor.ready, supervisor)
 
 
+def test_one_that_never_gets_ready_is_given_up_when_its_restarts_are_spent(house: House) -> None:
+    house.behaviours["exec-1"] = "crash"
+    with house.running(scalable(house)) as supervisor:
+        supervisor.scale("exec", 2)
+        until(lambda: supervisor.staff("exec").fault != "", supervisor)
+        assert supervisor.staff("exec").fault == "exec-1 exited with 1, 4 times in a row"
+        assert len(house.pids("exec-1")) == 4
+        assert names(supervisor, "exec") == ["exec-0"]
+
+
 def test_one_that_was_added_and_dies_is_started_again_as_any_other(house: House) -> None:
     with house.running(scalable(house)) as supervisor:
         supervisor.scale("exec", 2)
