@@ -178,6 +178,8 @@ JOURNAL_FULL_RETRY_S = 5
 """Retry-After when the journal is full: the pipeline behind has to drain first."""
 KEY_FULL_RETRY_S = 1
 """Retry-After when one key is above its share."""
+GATEWAY_GC_OBJECTS = 20_000
+"""New objects after which the gateway looks for circular garbage: a few MB at most wait for it."""
 
 # ---- audit ----------------------------------------------------------------------------------------------
 MAX_AUDIT_BATCH = 1024

@@ -308,7 +308,7 @@ class Risk(Section, frozen=True):
     """Of a symbol's strategies together, in its money, since midnight UTC: intended positions at closes,
     before costs. Entries are refused from then on until the next day."""
     price_collar_percent: DecimalText = "0"
-    """How far an entry's price may be from the last close before it."""
+    """How far an entry's price may be from the last close before it; a symbol that had no candle has none."""
 
 
 def _default_instruments() -> dict[str, Instrument]:

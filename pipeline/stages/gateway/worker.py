@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvloop
 
+from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.config import Config
 from pipeline.delivery import Delivery
@@ -69,6 +72,21 @@ def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
         journal.close()
         context.recorder.close()
     return 0
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Garbage is looked for seldom: every event that waits is looked through each time, and hardly any
+    garbage is circular."""
+    usual = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(limits.GATEWAY_GC_OBJECTS, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
 
 
 def _nothing() -> None:
@@ -140,7 +158,8 @@ class Gateway:
         self._tick(loop.time())
         ready()
         try:
-            await stopping.wait()
+            with _few_collections():
+                await stopping.wait()
             loop.remove_reader(stop.fd)
             app.health.drain()
             await self._drained()
