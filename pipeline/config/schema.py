@@ -110,11 +110,12 @@ class Agent(Section, frozen=True):
     """On this machine; with members `dns` in each replica."""
     members: MembersBy = "local"
     """How the others find them: `local` on this machine, `dns` replica by replica as the pods of a
-    StatefulSet, `NAME-0.SERVICE`, `NAME-1.SERVICE` and so on, looked up each second."""
+    StatefulSet, `NAME-0.SERVICE`, `NAME-1.SERVICE` and so on, looked up each second, `listed` on this machine
+    as the supervisor says which run now (`ringline up --autoscale` sets it)."""
     service: Service = "ringline-agent"
     """For members `dns`: the headless service; pods are named by its first label and their ordinal."""
     max_replicas: Replicas = 16
-    """For members `dns`: replicas that are looked for."""
+    """For members `dns`: replicas that are looked for. For `listed`: workers that there may be."""
     health_port: HealthPort = 0
     """The k-th worker answers `/healthz` and `/readyz` on health_port + 10·k; 0: nowhere."""
     max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000

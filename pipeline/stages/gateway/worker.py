@@ -106,7 +106,7 @@ class Gateway:
         self._ticking: asyncio.TimerHandle | None = None
         self._dozing = False
         self._maintain_at_s = 0.0
-        members = self._members = members_of(context.config.agent)
+        members = self._members = members_of(context.config, "agent")
         meter = self._meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
         self._space = SpaceWatch.of(context.config, self._clock)
         self._told = {EventID.DUPLICATE: 0, EventID.SHED: 0}
@@ -118,7 +118,7 @@ class Gateway:
             on_stuck=lambda key: self._reconciler.check.suspect(key),
         )  # fmt: skip
         self._dispatcher = self._desk.dispatcher
-        audits = self._audits = members_of(context.config.audit)
+        audits = self._audits = members_of(context.config, "audit")
         self._reconciler = Reconciler(
             journal, self._dispatcher, self._clock, Mailbox(context.data_dir),
             turn=lambda: self._links.turn(), health=self._health,
