@@ -37,6 +37,7 @@ LABEL org.opencontainers.image.title="ringline" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/ringline /opt/ringline
 ENV PATH=/opt/ringline/bin:/usr/local/bin:/usr/bin:/bin \
+    LOGNAME=ringline \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 # A number, so that `runAsNonRoot` can be checked without the image's user table.

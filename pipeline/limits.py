@@ -194,13 +194,29 @@ MAX_CHECKPOINTS = 2_000
 """Signed checkpoints kept in `data_dir/checkpoints`: a day and a half of one a minute, 400 KiB."""
 PRUNE_STEP_ROWS = 10_000
 """Rows taken out in one transaction: about 100 ms in which the worker waits."""
+RECONCILE_CHECK_KEYS = 256
+"""Keys that the gateway asks the audit about in one question: a millisecond of its time."""
+RECONCILE_LOOK_S = 2
+"""The gateway looks this often whether an audit worker began anew, and so perhaps from a backup."""
+RECONCILE_ASK_AGAIN_S = 1
+RECONCILE_KEY_EVENTS = 2048
+"""Kept events of one key that are read at a time to be sent again: 2 MiB, and many round trips."""
+RECONCILE_EVENTS = 65_536
+"""The same of all keys together: about 64 MiB."""
+MAX_NAMED_KEYS = 20
+"""Keys that a message to people names one by one; of more it says how many."""
+CHECKPOINT_SEND_S = 10
+"""A checkpoint's receiver that takes longer does not answer."""
+CHECKPOINT_PAUSE_MIN_S = 1
+CHECKPOINT_PAUSE_MAX_S = 300
+"""Between two attempts to send a checkpoint, doubled each time; a newer one replaces one not sent yet."""
 MAX_CLAIMS = 64
 """Scopes that one entry may claim: more than any configuration has throttles for one symbol."""
 MAX_SCOPE_TIME_US = 31_536_000 * 10**6
 """Window, spacing and cooldown of a scope: a year, as everywhere."""
 SCOPE_ANSWERS_A_KEY = 1024
 """Answers remembered of a key: four times the messages of one key that can be in flight."""
-SCOPES_TIMEOUT_S = 0.25
+SCOPES_TIMEOUT_MS = 250
 """An agent that waits for its scope store twice this long still answers heartbeats in time."""
 SCOPES_PAUSE_MS = 1000
 """A scope store that gave no answer is asked again after this long."""
@@ -217,6 +233,36 @@ POSTGRES_RETRY_S = 30
 POSTGRES_PAUSE_MIN_MS = 10
 POSTGRES_PAUSE_MAX_MS = 500
 """Between two attempts, doubled each time: back at once after a blip, no storm while it is away."""
+
+# ---- feed -----------------------------------------------------------------------------------------------
+MAX_FEED_CLIENTS = 1024
+"""WebSocket clients: each costs a socket, 64 KiB of its buffer and a tenth of a millisecond a row."""
+MAX_FEED_CONNECTIONS = 4096
+FEED_SEND_BUFFER_BYTES = 128 * KIB
+"""Of each client's socket: by the kernel's own measure megabytes could wait there for one that sleeps."""
+MIN_FEED_HEARTBEAT_MS = 100
+MAX_FEED_FILTERS = 64
+"""Keys or outcomes that one client asks for."""
+MAX_FEED_MESSAGE_BYTES = 4096
+"""What a client may send: a question for the time is 40 bytes."""
+FEED_TAIL_ROWS = 4096
+"""The newest rows, ready to be sent, that clients share: a second at full rate. Who is further behind reads
+from the store."""
+FEED_PAGE_ROWS = 256
+"""Rows read for a client that catches up, at a time: their making takes the thread about 20 ms."""
+FEED_READERS = 4
+"""Threads that read the audit, each with a connection: one for what is new, the others for queries and for
+catching up."""
+MAX_FEED_MANIFESTS = 1000
+"""Manifests of past sessions that are kept, 500 bytes each."""
+MAX_PAGE_ROWS = 1000
+"""Rows of one answered query: about a megabyte."""
+SCAN_WINDOW_ROWS = 5_000
+MAX_SCAN_ROWS = 50_000
+"""Rows that one query looks at, in windows, so that no read holds up the writer's checkpoints for longer than
+some ms; the answer says where the next query goes on."""
+MAX_QUERY_CHARS = 4096
+"""Of a request's query string."""
 
 # ---- telemetry ------------------------------------------------------------------------------------------
 RING_ENTRY_BYTES = 32
@@ -318,6 +364,9 @@ MAX_FAILURE_TEXT_BYTES = 64 * KIB
 """What a child may say about why it cannot start: 64 KiB is one pipe, and 500 configuration faults."""
 
 assert RESTART_PAUSE_MIN_MS <= RESTART_PAUSE_MAX_MS
+assert SCAN_WINDOW_ROWS <= MAX_SCAN_ROWS
+assert FEED_PAGE_ROWS <= MAX_PAGE_ROWS <= MAX_QUERY_ROWS
+assert FEED_PAGE_ROWS < FEED_TAIL_ROWS
 assert POSTGRES_PAUSE_MIN_MS <= POSTGRES_PAUSE_MAX_MS
 assert POSTGRES_LOCK_S < POSTGRES_RETRY_S
 assert MAX_BODY_BYTES < MAX_RECORD_BYTES < MAX_FRAME_BYTES

@@ -176,6 +176,8 @@ SCALE_TRIES = 4
 """Versions of a StatefulSet that one write is tried on: a rollout changes it with each pod."""
 API_KEEP_ALIVE_S = 75.0
 """An idle connection is kept for the next breach: a handshake then would cost it milliseconds."""
+PATIENCE_S = 2.0
+"""Status and Events let patches of /scale go first for so long: people read them, messages wait for those."""
 
 assert MAX_LATENCY_SLAS <= product.MAX_SKETCHES
 assert LEASE_RENEW_EVERY_S < LEASE_DEADLINE_S < LEASE_DURATION_S

@@ -17,14 +17,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.clock import NS_PER_S
 from pipeline.errors import RinglineError
 from pipeline.telemetry.native import VARIABLE
 from pipeline.telemetry.recorder import SHARED_MEMORY
 
-FLOOD_S = 1.5
+FLOOD_S = 1.0
+ABOVE_TARGET, STEP_UP, STEP_DOWN, LOWEST_SHARE = 1.06, 1.25, 0.7, 0.1
+"""Of the rates tried."""
+WRITERS_LIMIT = 0.97
+"""A writer that reaches less of its rate was kept from it."""
+ATTEMPTS = 4
+SEARCH_S = 40.0
+"""After so long the search takes larger steps."""
 SETTLE_S = 1.5
-CPU_S = 6.0
-SCRAPES = 25
+CPU_S = 3.0
+STRETCHES = 3
+SCRAPES = 15
 START_S = 20.0
 
 
@@ -41,9 +50,9 @@ class Served:
             return bytes(answer.read())
 
     def cpu_s(self) -> float:
-        """Processor time so far, of all its threads (proc(5), stat fields 14 and 15)."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time so far, of all its threads, to the nanosecond (proc(5), schedstat)."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / NS_PER_S
 
 
 @contextmanager
@@ -81,7 +90,7 @@ def collector() -> Iterator[Served]:
 
 @contextmanager
 def writers(served: Served, kind: str, *figures: float, writer: str = "") -> Iterator[subprocess.Popen[str]]:
-    """A process of writers that has said it is ready; it leaves when its standard input ends."""
+    """A process of writers whose rings the collector has found; it leaves when its standard input ends."""
     command = [sys.executable, "-m", "pipeline.bench.telemetry_writers", kind, str(served.directory)]
     process = subprocess.Popen(
         command + [f"{figure:g}" for figure in figures],
@@ -92,49 +101,78 @@ def writers(served: Served, kind: str, *figures: float, writer: str = "") -> Ite
     )
     with process:
         assert process.stdout is not None
-        process.stdout.readline()
+        rings: int = json.loads(process.stdout.readline())["rings"]
+        deadline = time.monotonic() + START_S
+        while json.loads(served.get("/healthz"))["rings"] < rings and time.monotonic() < deadline:
+            time.sleep(0.01)
         yield process
         assert process.stdin is not None
         process.stdin.close()
 
 
-def lossless(writer: str, rates: tuple[float, ...]) -> float | None:
-    """The highest of these rates, records/s as measured, at which one writer lost nothing to a collector and
-    every record arrived; None when none is. `writer`: RINGLINE_TELEMETRY of the writer's process.
+def lossless(writer: str, target: float) -> float:
+    """The highest rate, records/s as measured, at which one writer lost nothing to a collector and every
+    record arrived; 0 when even the lowest rate tried lost some. `writer`: RINGLINE_TELEMETRY of the writer.
+
+    Rates rise from a little above the target until one is not reached, or fall until one is.
     """
-    best: float | None = None
-    for rate in rates:
-        reached = _flood(writer, rate)
-        if reached is None:
-            break
-        best = reached
-        if reached < 0.97 * rate:  # the writer itself cannot go faster
+    best = 0.0
+    rate = target * ABOVE_TARGET
+    patience = time.monotonic() + SEARCH_S
+    while (reached := _best_flood(writer, rate)) and time.monotonic() < patience:
+        best = max(best, reached)
+        if reached < WRITERS_LIMIT * rate:  # the writer itself cannot go faster here
+            return best
+        rate *= STEP_UP
+    best = max(best, reached)
+    while not best and rate > target * LOWEST_SHARE:
+        rate *= STEP_DOWN if time.monotonic() < patience else STEP_DOWN**3
+        best = _best_flood(writer, rate)
+    return best
+
+
+def _best_flood(writer: str, rate: float) -> float:
+    """Of several attempts the best, the first that reached the rate: what else the machine does can only
+    take from what is reached."""
+    best = 0.0
+    for _ in range(ATTEMPTS):
+        best = max(best, _flood(writer, rate))
+        if best >= WRITERS_LIMIT * rate:
             break
     return best
 
 
 def collector_cpu(rings: int, rate: float) -> float:
-    """Percent of a core that a collector takes, serving nobody."""
+    """Percent of a core that a collector takes, serving nobody: the median of several stretches of time."""
     with collector() as served, writers(served, "steady", rings, rate):
         time.sleep(SETTLE_S)
-        before_s, begun = served.cpu_s(), time.monotonic()
-        time.sleep(CPU_S)
-        return 100 * (served.cpu_s() - before_s) / (time.monotonic() - begun)
+        return statistics.median(_cpu_percent(served) for _ in range(STRETCHES))
 
 
 def scrape_ms(rings: int) -> float:
-    """Median time of one GET /metrics over HTTP, with so many rings written to."""
+    """Time of one GET /metrics over HTTP, with so many rings written to: the median of the quietest of
+    several rounds."""
     with collector() as served, writers(served, "steady", rings, 1000):
         time.sleep(SETTLE_S)
-        taken = []
-        for _ in range(SCRAPES):
-            begun = time.perf_counter()
-            served.get("/metrics")
-            taken.append((time.perf_counter() - begun) * 1000)
-        return statistics.median(taken)
+        return min(
+            statistics.median(_get_ms(served, "/metrics") for _ in range(SCRAPES)) for _ in range(STRETCHES)
+        )
 
 
-def _flood(writer: str, rate: float) -> float | None:
+def _cpu_percent(served: Served) -> float:
+    before_s, begun = served.cpu_s(), time.monotonic()
+    time.sleep(CPU_S)
+    return 100 * (served.cpu_s() - before_s) / (time.monotonic() - begun)
+
+
+def _get_ms(served: Served, path: str) -> float:
+    begun = time.perf_counter()
+    served.get(path)
+    return (time.perf_counter() - begun) * 1000
+
+
+def _flood(writer: str, rate: float) -> float:
+    """Records/s; 0 when any was lost."""
     with collector() as served, writers(served, "flood", rate, FLOOD_S, writer=writer) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -149,7 +187,7 @@ def _flood(writer: str, rate: float) -> float | None:
         process.stdin.write("\n")
         process.stdin.flush()
     if said["dropped"] or arrived != said["written"]:
-        return None
+        return 0.0
     return float(said["written"] / said["seconds"])
 
 

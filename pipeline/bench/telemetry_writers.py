@@ -3,7 +3,8 @@
     python -m pipeline.bench.telemetry_writers flood DIRECTORY RATE SECONDS
     python -m pipeline.bench.telemetry_writers steady DIRECTORY RINGS RATE
 
-`flood`: one writer, RATE records a second; says how many it wrote and dropped, and in how many seconds.
+`flood`: one writer, RATE records a second; says how many it wrote and dropped, and in how many seconds, not
+counting those in which others had the processor.
 `steady`: RINGS writers of a pipeline, RATE records a second together, until standard input ends.
 """
 
@@ -13,10 +14,11 @@ import json
 import select
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline import limits
-from pipeline.clock import SystemClock
+from pipeline.clock import NS_PER_S, SystemClock
 from pipeline.telemetry import EventID, SelfReport, open_recorder
 from pipeline.telemetry.recorder import RingRecorder
 
@@ -32,16 +34,24 @@ STAGES = {
 }
 
 
+def waited_s() -> float:
+    """Time that this process was ready to run while others had the processors (proc(5), schedstat); 0 where
+    the kernel does not tell."""
+    with suppress(OSError, IndexError, ValueError):
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / NS_PER_S
+    return 0.0
+
+
 def flood(directory: Path, rate: float, seconds: float) -> None:
     recorder = open_recorder(directory, "agent-0", limits.DEFAULT_RING_ENTRIES)
     assert isinstance(recorder, RingRecorder)
     record = recorder.record
-    print("{}", flush=True)  # noqa: T201 - the protocol
+    print(json.dumps({"rings": 1}), flush=True)  # noqa: T201 - the protocol
     sys.stdin.readline()
     written = skipped = 0
     most = int(rate * LONGEST_BURST_S)
-    begun = time.perf_counter()
-    while (elapsed := time.perf_counter() - begun) < seconds:
+    begun = time.perf_counter() - waited_s()
+    while (elapsed := time.perf_counter() - waited_s() - begun) < seconds:
         due = int(elapsed * rate) - written - skipped
         if due > most:  # held up: what was not written then is not written all at once now
             skipped += due - most
@@ -51,7 +61,7 @@ def flood(directory: Path, rate: float, seconds: float) -> None:
         written += due
         if due < rate * TURN_S:
             time.sleep(TURN_S)
-    elapsed = time.perf_counter() - begun
+    elapsed = time.perf_counter() - waited_s() - begun
     dropped = recorder.ring.dropped
     print(json.dumps({"written": written, "dropped": dropped, "seconds": elapsed}), flush=True)  # noqa: T201
     sys.stdin.readline()
@@ -63,7 +73,7 @@ def steady(directory: Path, rings: int, rate: float) -> None:
     recorders = [open_recorder(directory, name, 1 << 14) for name in names]
     reports = [SelfReport(recorder, SystemClock()) for recorder in recorders]
     events = [STAGES[name.partition("-")[0]] for name in names]
-    print("{}", flush=True)  # noqa: T201
+    print(json.dumps({"rings": rings}), flush=True)  # noqa: T201
     begun = beat = time.monotonic()
     written = 0
     while not select.select([sys.stdin], [], [], 0.01)[0]:

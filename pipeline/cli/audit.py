@@ -1,4 +1,4 @@
-"""`ringline audit`: verify, query, export, back up, prune."""
+"""`ringline audit`: verify, query, export, back up, reconcile, prune."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import click
 from pipeline import limits
 from pipeline.cli.audit_file import find_public_key, open_audit, read_checkpoint
 from pipeline.cli.output import print_json, print_json_line, print_table
+from pipeline.cli.reconcile import command as reconcile
 from pipeline.cli.session import json_option, with_config
-from pipeline.cli.story import Story, story_of
 from pipeline.config import Config
 from pipeline.errors import EXIT_NO, EXIT_OK
 from pipeline.messages import Outcome
+from pipeline.stages.story import Story, story_of
 from pipeline.storage.audit import VerifyReport
 from pipeline.trading.instruments import Instruments, microseconds
 
 
 @click.group("audit")
 def command() -> None:
-    """Verify, query, export, back up and prune the audit.
+    """Verify, query, export, back up, reconcile and prune the audit.
 
     All work while the pipeline runs.
 
@@ -32,6 +33,9 @@ def command() -> None:
       ringline audit query --outcome rejected --newest
       ringline audit prune --before 2026-01-01T00:00:00Z --archive 2025.jsonl
     """
+
+
+command.add_command(reconcile)
 
 
 @command.command()

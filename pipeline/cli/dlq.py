@@ -13,10 +13,10 @@ from pipeline.cli.audit_file import open_audit
 from pipeline.cli.output import print_json, print_json_line, print_table
 from pipeline.cli.posting import ACCEPTED, Sender, exit_code_of, in_words, said_in
 from pipeline.cli.session import json_option, with_config
-from pipeline.cli.story import Story, story_of
 from pipeline.config import Config
 from pipeline.errors import EXIT_NO, EXIT_OK, RinglineError, UsageError
 from pipeline.messages import Outcome
+from pipeline.stages.story import Story, story_of
 from pipeline.trading.instruments import Instruments
 
 LOOK_S = 0.1

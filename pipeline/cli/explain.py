@@ -9,9 +9,9 @@ import click
 from pipeline.cli.audit_file import open_audit
 from pipeline.cli.output import print_json
 from pipeline.cli.session import json_option, with_config
-from pipeline.cli.story import FillStory, LegStory, Story, story_of
 from pipeline.config import Config
 from pipeline.errors import RinglineError
+from pipeline.stages.story import FillStory, LegStory, Story, story_of
 from pipeline.storage.audit import AuditReader, AuditRow
 from pipeline.trading.instruments import Instruments
 

@@ -31,6 +31,13 @@ class Said(msgspec.Struct):
     detail: str = ""
 
 
+class Stopped(msgspec.Struct):
+    """The keys of which a gateway takes nothing, some of them with the reason."""
+
+    stopped: dict[str, str] = {}
+    stopped_keys: int = 0
+
+
 @click.command("status")
 @click.option("--links", "with_links", is_flag=True, help="Also every queue and link, and the hot keys.")
 @json_option
@@ -39,7 +46,7 @@ def command(config: Config, with_links: bool, as_json: bool) -> int:
     """Show what runs, where it listens and how it does.
 
     Exit code 3 when no pipeline runs in the data folder, when a part of it is down, or when its gateway
-    refuses events.
+    refuses events, be it those of one key.
 
     \b
     Example:
@@ -55,14 +62,21 @@ def command(config: Config, with_links: bool, as_json: bool) -> int:
     processes = (replace(one, ready=one.ready and one.name not in unready) for one in status.processes)
     status = replace(status, processes=tuple(processes))
     snapshot, fault = _snapshot(status)
+    stopped = _stopped(status, unready)
     links = links_of(config) if with_links else None
     if as_json:
-        found = {"status": status, "unready": unready, "snapshot": snapshot, "fault": fault}
-        print_json(found if links is None else found | {"links": links})
+        facts = {"status": status, "unready": unready, "snapshot": snapshot, "fault": fault}
+        facts |= {"stopped": stopped.stopped, "stopped_keys": stopped.stopped_keys}
+        print_json(facts if links is None else facts | {"links": links})
     else:
         _show(status, unready, snapshot, fault)
+        _show_stopped(stopped)
         show_links(links or [])
-    healthy = snapshot is not None and all(process.ready for process in status.processes)
+    healthy = (
+        snapshot is not None
+        and not stopped.stopped_keys
+        and all(process.ready for process in status.processes)
+    )
     return EXIT_OK if healthy else EXIT_MISSING
 
 
@@ -84,6 +98,27 @@ def _unready(status: Status, name: str) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError):
         said = Said()
     return said.detail or said.title or f"GET {url}: {answer.status}"
+
+
+def _stopped(status: Status, unready: Mapping[str, str]) -> Stopped:
+    for name in _running_gateways(status):
+        if name not in unready:
+            try:
+                answer = request("GET", f"{status.endpoints[name]}/readyz", timeout_s=TIMEOUT_S)
+                return msgspec.json.decode(answer.body, type=Stopped)
+            except (MissingError, msgspec.DecodeError, UnicodeDecodeError):
+                return Stopped()
+    return Stopped()
+
+
+def _show_stopped(stopped: Stopped) -> None:
+    if not stopped.stopped_keys:
+        return
+    click.echo(f"\nALARM: {stopped.stopped_keys} keys are stopped; `ringline audit reconcile` repairs them:")
+    for reason in stopped.stopped.values():
+        click.echo(f"  {reason}")
+    if stopped.stopped_keys > len(stopped.stopped):
+        click.echo(f"  and {stopped.stopped_keys - len(stopped.stopped)} more")
 
 
 def _snapshot(status: Status) -> tuple[Snapshot | None, str]:

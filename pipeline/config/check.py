@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from pipeline import limits
+from pipeline.config.check_feed import check_feed
 from pipeline.config.check_links import check_links
 from pipeline.config.check_sources import check_sources
 from pipeline.config.fault import Fault
@@ -33,6 +34,7 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
         *_trading(config),
         *check_sources(config),
         *map(Fault, _tls(config)),
+        *check_feed(config),
     )
     gone = tuple(dropped)
     return [fault.text for fault in found if not any(map(fault.involves, gone))]
@@ -130,6 +132,8 @@ def _ports(config: Config) -> Iterator[Fault]:
     taken: dict[tuple[str, int], str] = {}
     claims = [("gateway.port", config.gateway.host, config.gateway.port, 1)]
     claims += [("telemetry.port", config.telemetry.host, config.telemetry.port, 1)]
+    if config.feed.enabled:
+        claims.append(("feed.port", config.feed.host, config.feed.port, 1))
     for name, stage in (("agent", config.agent), ("exec", config.exec), ("audit", config.audit)):
         claims.append((f"{name}.port", stage.host, stage.port, stage.workers))
         if stage.health_port:

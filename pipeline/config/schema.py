@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from pipeline import limits
+from pipeline.config.feed import Feed
 from pipeline.config.section import (
     HealthPort,
     Host,
@@ -75,6 +76,9 @@ class Journal(Section, frozen=True):
     """The oldest unsettled event may be this old before new ones get 503: the pipeline behind is stuck."""
     retention_s: PositiveSeconds = 900
     """A repeat of a webhook-id within this time replays the first answer; must exceed 2 × tolerance."""
+    keep_settled_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 3600
+    """Settled events are kept this long, while the journal fills at most half of `max_bytes`: `audit
+    reconcile` sends them again to an audit that was restored from a backup."""
     expire_after_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 0
     """An event not yet dispatched after this long ends as `expired`; 0 switches expiry off."""
 
@@ -174,6 +178,13 @@ class Audit(Section, frozen=True):
     """The end of the chain is signed this often, into `data_dir/checkpoints`; 0 switches it off."""
     checkpoint_file: str = ""
     """The newest checkpoint is also written here: on a share it outlives whoever rewrites this machine."""
+    checkpoint_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+(/\S*)?)?$", max_length=2048)] = ""
+    """The newest checkpoint is also sent here by HTTP, with `Content-Type: text/plain`."""
+    checkpoint_method: Literal["PUT", "POST"] = "PUT"
+    checkpoint_token_file: str = ""
+    """A file with a bearer token for `checkpoint_url`; beats `checkpoint_token_env`."""
+    checkpoint_token_env: str = ""
+    """An environment variable with that token; with neither, no token is sent."""
 
 
 class Space(Section, frozen=True):
@@ -346,6 +357,7 @@ class Config(Section, frozen=True):
     agent: Agent = Agent()
     exec: Exec = Exec()
     audit: Audit = Audit()
+    feed: Feed = Feed()
     space: Space = Space()
     valuation: Valuation = Valuation()
     telemetry: Telemetry = Telemetry()

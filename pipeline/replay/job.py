@@ -60,7 +60,8 @@ def run(config: Config, options: RunOptions) -> int:
     folder = new_folder(options.runs_dir, datetime.now(UTC))
     data_dir = options.data_dir if options.data_dir is not None else folder / "data"
     check_empty(data_dir)
-    config = msgspec.structs.replace(config, data_dir=str(data_dir))
+    nobody = msgspec.structs.replace(config.feed, enabled=False)
+    config = msgspec.structs.replace(config, data_dir=str(data_dir), feed=nobody)
     check_new_audit(config)
     planned = first(read_history(), options.limit)
     stop = StopFlag()

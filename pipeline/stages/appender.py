@@ -26,8 +26,15 @@ class Appender:
     """Completes rows with their outcome, has the store judge them, and measures that."""
 
     def __init__(
-        self, store: AuditStore, hand: Hand, recorder: Recorder, clock_ns: Callable[[], int]
+        self,
+        store: AuditStore,
+        hand: Hand,
+        recorder: Recorder,
+        clock_ns: Callable[[], int],
+        on_appended: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_appended` is called after a batch that made rows; it must not wait for anything."""
+        self._on_appended = on_appended
         self._store = store
         self._hand = hand
         self._recorder = recorder
@@ -44,6 +51,8 @@ class Appender:
             judged = [next(answers) if id(delivery) in known else UNREADABLE for delivery in batch]
         duration_ns = self._clock_ns() - started_ns
         record, count = self._recorder.record, self._recorder.count
+        if any(word.appended for word in judged):
+            self._on_appended()
         for delivery, word in zip(batch, judged, strict=True):
             if word.settled and word.appended:
                 record(AUDIT_WRITE, duration_ns, int.from_bytes(delivery.event_id[:4]))

@@ -52,8 +52,11 @@ class Context:
     Raises MissingError when the links' keys cannot be had.
     """
 
-    def __init__(self, stage: str, ordinal: int, config: Config, clock: Clock | None = None) -> None:
-        self.name = f"{stage}-{ordinal}"
+    def __init__(
+        self, stage: str, ordinal: int, config: Config, clock: Clock | None = None, *, name: str = ""
+    ) -> None:
+        """`name` of one that has no number."""
+        self.name = name or f"{stage}-{ordinal}"
         self.config = config
         self.clock = clock or SystemClock()
         self.boot = self.clock.wall_us()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import sys
 from collections.abc import Callable
 
@@ -11,22 +9,16 @@ from pipeline.clock import NS_PER_MS
 from pipeline.config import Config
 from pipeline.config.check import PORT_STRIDE
 from pipeline.config.schema import Agent, Audit, Exec
-from pipeline.errors import RinglineError
 from pipeline.stages.agent_steps import AgentSteps
 from pipeline.stages.appender import Appender
+from pipeline.stages.checkpointing import Checkpointing
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.health_port import HealthPort
 from pipeline.stages.meter import LinkMeter
+from pipeline.stages.nudge import Nudge, nudge_name
 from pipeline.stages.shared_scopes import SharedScopes
-from pipeline.storage.audit.chain import Link
-from pipeline.storage.audit.checkpoints import (
-    CheckpointWriter,
-    checkpoint_folder,
-    contradiction,
-    load_signing_key,
-)
-from pipeline.storage.audit.engines import open_reader, open_store
+from pipeline.storage.audit.engines import open_store
 from pipeline.storage.scopes.engines import open_scopes
 from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
@@ -41,8 +33,6 @@ from pipeline.transport.sockets import Sockets
 from pipeline.transport.steps import Steps
 from pipeline.transport.venue import Venue
 from pipeline.transport.worker import Worker
-
-log = logging.getLogger(__name__)
 
 Ready = Callable[[], None]
 
@@ -128,11 +118,14 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     meter = context.link_meter()
     hand = context.in_hand()
     store = open_store(config)
-    checkpoints = _checkpoints(ordinal, config, lambda: store.chain)
-    appender = Appender(store, hand, context.recorder, context.clock.monotonic_ns)
+    checkpoints = Checkpointing(ordinal, config, lambda: store.chain)
+    nudge = Nudge(nudge_name(config))
+    told = nudge if config.feed.enabled else _nobody
+    appender = Appender(store, hand, context.recorder, context.clock.monotonic_ns, told)
     judge = Judge(
         context.name, context.boot, appender.append, store.tail, context.timing,
         batch=config.audit.batch, died_in_hand=hand.died[:2] if hand.died else None, meter=meter,
+        lasts=store.lasts,
     )  # fmt: skip
     sockets = Sockets(
         context.name, context.boot, bind=own_endpoint(config.audit, ordinal),
@@ -149,8 +142,7 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         if now_ns >= looked_ns:
             looked_ns = now_ns + REPORT_EVERY_NS
             space.look()
-            if checkpoints is not None:
-                checkpoints.tick(now_ns)
+            checkpoints.tick(now_ns)
         return min(report(now_ns), health(now_ns))
 
     loop = Loop(
@@ -160,15 +152,19 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     ready()
     try:
         loop.run()
-        if checkpoints is not None:
-            checkpoints.write()
+        checkpoints.close()
     finally:
         report.close()
         sockets.close()
+        nudge.close()
         store.close()
         hand.close()
         context.recorder.close()
     return 0
+
+
+def _nobody() -> None:
+    """There is no feed to be told."""
 
 
 def _health(stage: Agent | Exec | Audit, ordinal: int, stop: Stop) -> Callable[[int], int]:
@@ -187,20 +183,3 @@ def _health(stage: Agent | Exec | Audit, ordinal: int, stop: Stop) -> Callable[[
         return due_ns
 
     return serve
-
-
-def _checkpoints(ordinal: int, config: Config, chain: Callable[[], Link]) -> CheckpointWriter | None:
-    """One worker signs, as an audit's workers share its chain; none signs what contradicts the last."""
-    if ordinal or not config.audit.checkpoint_every_s:
-        return None
-    key = load_signing_key(config)
-    folder = checkpoint_folder(config)
-    try:
-        with contextlib.closing(open_reader(config)) as reader:
-            fault = contradiction(reader, key.verify_key, folder)
-    except RinglineError as error:
-        fault = str(error)
-    if fault:
-        log.error("audit: %s; nothing is signed until %s is moved away: see `audit verify`", fault, folder)
-        return None
-    return CheckpointWriter(config, key, chain)

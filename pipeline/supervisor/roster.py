@@ -7,25 +7,27 @@ from typing import NamedTuple
 from pipeline.config import Config
 from pipeline.config.check import PORT_STRIDE
 
-START_ORDER = ("collector", "audit", "exec", "agent", "gateway")
+START_ORDER = ("collector", "feed", "audit", "exec", "agent", "gateway")
 """Downstream first, so that nobody sends before somebody listens; they leave in the reverse order, so
-that what is in flight finds its way to the end."""
+that what is in flight finds its way to the end, and from there to the feed's clients."""
+UNNUMBERED = ("collector", "feed")
 
 
 class Worker(NamedTuple):
-    """One process to run. The collector is the one worker with no number in its name."""
+    """One process to run. Those of which there is one at most have no number in their names."""
 
     stage: str
     ordinal: int
 
     @property
     def name(self) -> str:
-        return self.stage if self.stage == "collector" else f"{self.stage}-{self.ordinal}"
+        return self.stage if self.stage in UNNUMBERED else f"{self.stage}-{self.ordinal}"
 
 
 def roster(config: Config) -> tuple[Worker, ...]:
     """Every worker, in order of start."""
     counts = {"audit": config.audit.workers, "exec": config.exec.workers, "agent": config.agent.workers}
+    counts["feed"] = int(config.feed.enabled)
     return tuple(Worker(stage, ordinal) for stage in START_ORDER for ordinal in range(counts.get(stage, 1)))
 
 
@@ -36,6 +38,7 @@ def endpoints(config: Config) -> dict[str, str]:
     found = {
         "gateway-0": f"{scheme}://{_host(config.gateway.host)}:{config.gateway.port}",
         "collector": f"http://{_host(collector.host)}:{collector.port}",
+        "feed": f"http://{_host(config.feed.host)}:{config.feed.port}",
     }
     for name, stage in (("agent", config.agent), ("exec", config.exec), ("audit", config.audit)):
         for ordinal in range(stage.workers):

@@ -67,9 +67,9 @@ class _Slot:
 
 def worker_command(worker: Worker, config_file: Path) -> Sequence[str]:
     """A fresh interpreter, as with `spawn`: nothing of the supervisor's memory goes along."""
-    role = ["collector"] if worker.stage == "collector" else ["worker", worker.stage]
-    ordinal = [] if worker.stage == "collector" else ["--ordinal", str(worker.ordinal)]
-    return [sys.executable, "-m", "pipeline", *role, *ordinal, "--config", str(config_file)]
+    roles = {"collector": ["collector"], "feed": ["feed", "serve"]}
+    role = roles.get(worker.stage) or ["worker", worker.stage, "--ordinal", str(worker.ordinal)]
+    return [sys.executable, "-m", "pipeline", *role, "--config", str(config_file)]
 
 
 class Supervisor:

@@ -47,7 +47,30 @@ static inline uint64_t now_ns(void) {
 }
 
 /* ---- arguments: what is no 64-bit integer never raises, it is counted --------------------------------- */
+/* An int of one digit, as event ids and short durations are, is read where it stands. */
+static inline int small_int(PyObject *object, uint64_t *into) {
+    if (!PyLong_Check(object)) {
+        return 0;
+    }
+#if PY_VERSION_HEX >= 0x030C0000
+    if (!PyUnstable_Long_IsCompact((PyLongObject *)object)) {
+        return 0;
+    }
+    *into = (uint64_t)PyUnstable_Long_CompactValue((PyLongObject *)object);
+#else
+    Py_ssize_t digits = Py_SIZE(object);
+    if (digits < 0 || digits > 1) {
+        return 0;
+    }
+    *into = digits == 0 ? 0 : ((PyLongObject *)object)->ob_digit[0];
+#endif
+    return 1;
+}
+
 static inline int as_int64(PyObject *object, uint64_t *into) {
+    if (small_int(object, into)) {
+        return 1;
+    }
     long long value = PyLong_AsLongLong(object);
     if (value == -1 && PyErr_Occurred()) {
         PyErr_Clear();
@@ -717,16 +740,7 @@ static PyObject *Measure_call(PyObject *callable, PyObject *const *Py_UNUSED(arg
     Py_RETURN_NONE;
 }
 
-static PyObject *Measure_make(PyObject *Py_UNUSED(type), PyObject *const *args, size_t count,
-                              PyObject *keywords) {
-    PyObject *given[1];
-    static const char *const NAMES[] = {"event_id", NULL};
-    Py_ssize_t positional = PyVectorcall_NARGS(count);
-    if (keywords == NULL && positional == 1) {
-        given[0] = args[0];
-    } else if (!bind(args, positional, keywords, NAMES, 1, given)) {
-        return NULL;
-    }
+static inline Measure *measure_of(uint64_t what) {
     Measure *self = NULL;
 #ifndef Py_GIL_DISABLED
     if (spares > 0) {
@@ -741,9 +755,22 @@ static PyObject *Measure_make(PyObject *Py_UNUSED(type), PyObject *const *args, 
         }
         self->vectorcall = Measure_call;
     }
-    self->what = subject(given[0], NULL, 0);
+    self->what = what;
     self->started = 0;
-    return (PyObject *)self;
+    return self;
+}
+
+static PyObject *Measure_make(PyObject *Py_UNUSED(type), PyObject *const *args, size_t count,
+                              PyObject *keywords) {
+    PyObject *given[1];
+    static const char *const NAMES[] = {"event_id", NULL};
+    Py_ssize_t positional = PyVectorcall_NARGS(count);
+    if (keywords == NULL && positional == 1) {
+        given[0] = args[0];
+    } else if (!bind(args, positional, keywords, NAMES, 1, given)) {
+        return NULL;
+    }
+    return (PyObject *)measure_of(subject(given[0], NULL, 0));
 }
 
 static void Measure_dealloc(Measure *self) {
@@ -767,24 +794,20 @@ static PyTypeObject MeasureType = {
     .tp_dealloc = (destructor)Measure_dealloc,
 };
 
-/* ---- Lap: begins when called without arguments, ends when called with what that gave ------------------- */
+/* ---- Lap: makes blocks of one event that have begun already; calling one with anything ends it -------- */
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     uint64_t what;
 } Lap;
 
-static PyObject *Lap_call(PyObject *callable, PyObject *const *args, size_t count,
+static PyObject *Lap_call(PyObject *callable, PyObject *const *Py_UNUSED(args), size_t Py_UNUSED(count),
                           PyObject *Py_UNUSED(keywords)) {
-    Lap *self = (Lap *)callable;
-    uint64_t started;
-    if (PyVectorcall_NARGS(count) == 0) {
-        return PyLong_FromUnsignedLongLong(begin(self->what));
+    Measure *begun = measure_of(((Lap *)callable)->what);
+    if (begun != NULL) {
+        begun->started = begin(begun->what);
     }
-    if (as_int64(args[0], &started)) {
-        finish(self->what, started);
-    }
-    Py_RETURN_NONE;
+    return (PyObject *)begun;
 }
 
 static PyTypeObject LapType;
@@ -806,7 +829,7 @@ static PyTypeObject LapType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "pipeline.telemetry._fast.Lap",
     .tp_basicsize = sizeof(Lap),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
-    .tp_doc = "Lap(event_id): lap() -> when it began; lap(began) records",
+    .tp_doc = "Lap(event_id): lap() -> begun; begun(None) records",
     .tp_vectorcall_offset = offsetof(Lap, vectorcall),
     .tp_call = PyVectorcall_Call,
     .tp_new = Lap_new,
@@ -943,7 +966,7 @@ static int fast_exec(PyObject *module) {
     if (PyModule_AddObject(module, "measure", (PyObject *)&MeasureType) < 0) {
         return -1;
     }
-    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, HEARTBEAT, ENTRIES, ENTRY_WORDS, 2);
+    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, HEARTBEAT, ENTRIES, ENTRY_WORDS, 3);
     if (layout == NULL || PyModule_AddObject(module, "LAYOUT", layout) < 0) {
         return -1;
     }

@@ -26,20 +26,25 @@ from pipeline.telemetry.layout import (
     EVENT_MASK,
     FLAG_ONE_MORE,
     GAUGE,
+    KIND_MASK,
+    KIND_SHIFT,
     LAST_KIND,
     RATE,
     START,
 )
 from pipeline.telemetry.reader import Drained, Entries
 from pipeline.telemetry.sketch import Ints
-from pipeline.telemetry.source import LAST_OWN_ID, Source, kinds_of
+from pipeline.telemetry.source import LAST_OWN_ID, Source
+from pipeline.telemetry.watch import Watch
 from pipeline.telemetry.windows import SLOT_NS, Indices, summed
 
 Mask = npt.NDArray[np.bool_]
 OUTCOMES = tuple(Outcome)
 _FLOW_THROTTLED, _OUTCOME = int(EventID.FLOW_THROTTLED), int(EventID.OUTCOME)
-_UNKNOWN_SERIES = -1
+_UNKNOWN_SERIES, _OUT_OF_RANGE, _TOO_MANY = -1, -2, -3
 _ID_BITS = 13
+_SUBJECT_MASK = (1 << CORRELATION_SHIFT) - 1
+"""Event, kind and flags: as a number an event id exactly when the entry is a DURATION without flags."""
 
 assert LAST_OWN_ID < 1 << _ID_BITS
 
@@ -55,15 +60,16 @@ class Span(NamedTuple):
 class Aggregate:
     """All that is known of the entries drained so far. Not thread-safe."""
 
-    def __init__(self, windows_s: Sequence[float] = WINDOWS_S) -> None:
-        self.latencies = Latencies(windows_s)
+    def __init__(self, windows_s: Sequence[float] = WINDOWS_S, watch: Watch | None = None) -> None:
+        """`watch`: thresholds whose slow calls are counted in the windows."""
+        self.latencies = Latencies(windows_s, watch)
         self.counters = Counters(windows_s)
         self.refused: Counter[str] = Counter()
         """Entries not folded, by reason."""
         self.entries = 0
         """Entries drained."""
-        self._groups: dict[str, int] = {}
-        self._series = np.full((0, LAST_OWN_ID + 1), _UNKNOWN_SERIES, dtype=np.intp)
+        self._rows: dict[str, Indices] = {}
+        """Of each stage: the series of every event id."""
 
     def advance(self, now_ns: int) -> None:
         """Let time pass."""
@@ -78,19 +84,25 @@ class Aggregate:
     def fold(self, entries: Entries, spans: Sequence[Span], now_ns: int) -> None:
         """Add a batch. `spans` cover it without gaps."""
         self.entries += len(entries)
-        batch = _Batch(
-            entries,
-            kinds_of(entries),
-            _events_of(entries, spans),
-            np.minimum(np.maximum(entries[:, 0], 0), now_ns),
-            np.repeat(np.arange(len(spans)), [span.stop - span.start for span in spans]),
-            spans,
-        )
-        usable = self._usable(batch)
-        weights = _note_by_source(batch)
-        self._fold_durations(batch, np.flatnonzero(usable & (batch.kinds == DURATION)), weights)
-        self._fold_counts(batch, np.flatnonzero(usable & (batch.kinds == COUNT)))
-        self._fold_gauges(batch, np.flatnonzero(usable & (batch.kinds == GAUGE)))
+        _note_signs(entries, spans, now_ns)
+        subjects = entries[:, 2] & _SUBJECT_MASK
+        weights = rows = None
+        if not subjects.min() > 0 or subjects.max() > limits.MAX_EVENT_ID:  # else: durations, all of them
+            kinds, ids = subjects >> KIND_SHIFT & KIND_MASK, subjects & EVENT_MASK
+            weights = _note_by_source(entries, kinds, spans)
+            durations = (kinds == DURATION) & (ids >= 1) & (ids <= limits.MAX_EVENT_ID)
+            rows, others = np.flatnonzero(durations), np.flatnonzero(~durations)
+            if len(others):
+                batch = _batch(entries[others], kinds[others], _cut(spans, others), now_ns)
+                usable = self._usable(batch)
+                self._fold_counts(batch, np.flatnonzero(usable & (batch.kinds == COUNT)))
+                self._fold_gauges(batch, np.flatnonzero(usable & (batch.kinds == GAUGE)))
+            subjects, spans, entries = ids[rows], _cut(spans, rows), entries[rows]
+            weights = None if weights is None else weights[rows]
+        elif not all(span.source.plain for span in spans):
+            weights = _note_by_source(entries, np.zeros(len(entries), dtype=np.int64), spans)
+        if len(entries):
+            self._fold_durations(entries, subjects, spans, weights, now_ns)
 
     def _usable(self, batch: _Batch) -> Mask:
         kinds, values = batch.kinds, batch.entries[:, 1]
@@ -109,35 +121,49 @@ class Aggregate:
         if count := int(np.count_nonzero(rows)):
             self.refused[reason] += count
 
-    def _fold_durations(self, batch: _Batch, rows: Indices, weights: Ints | None) -> None:
-        if not len(rows):
-            return
-        groups = np.array([self._group(span.source.stage) for span in batch.spans])[batch.owners[rows]]
-        ids = batch.events[rows]
-        series = self._series[groups, ids]
-        missing = series == _UNKNOWN_SERIES
-        if missing.any():
-            self._add_series(groups[missing], ids[missing])
-            series = self._series[groups, ids]
-            unknown = series == _UNKNOWN_SERIES
-            self._refuse("too_many_series", unknown)
-            rows, series = rows[~unknown], series[~unknown]
-        if len(rows):
-            chosen_weights = None if weights is None else weights[rows]
-            self.latencies.fold(series, batch.entries[rows, 1], batch.times[rows], chosen_weights)
+    def _fold_durations(
+        self, entries: Entries, ids: Ints, spans: Sequence[Span], weights: Ints | None, now_ns: int
+    ) -> None:
+        """`entries` are DURATIONs of events `ids`, from 1 to MAX_EVENT_ID."""
+        series = np.empty(len(ids), dtype=np.intp)
+        for source, start, stop in spans:
+            self._row_of(source).take(ids[start:stop], out=series[start:stop])
+        if series.min() < 0:
+            self._add_series(series, ids, spans)
+        values, times = entries[:, 1].copy(), entries[:, 0]
+        absurd = values.view(np.uint64) > limits.MAX_DURATION_NS
+        usable = (series >= 0) & ~absurd
+        if not usable.all():
+            self._refuse("absurd_value", absurd)
+            self._refuse("event_out_of_range", series == _OUT_OF_RANGE)
+            self._refuse("too_many_series", series == _TOO_MANY)
+            series, values, times = series[usable], values[usable], times[usable]
+            weights = None if weights is None else weights[usable]
+        if len(series):
+            if times.min() < 0 or times.max() > now_ns:
+                times = np.minimum(np.maximum(times, 0), now_ns)
+            self.latencies.fold(series, values, times, weights)
 
-    def _group(self, name: str) -> int:
-        if name not in self._groups:
-            self._groups[name] = len(self._groups)
-            self._series = np.pad(self._series, ((0, 1), (0, 0)), constant_values=_UNKNOWN_SERIES)
-        return self._groups[name]
+    def _row_of(self, source: Source) -> Indices:
+        """The series of each event id in this ring."""
+        if source.own_ids is None:
+            if source.stage not in self._rows:
+                self._rows[source.stage] = _unknown_series()
+            return self._rows[source.stage]
+        if source.series is None:
+            source.series = _unknown_series()
+        return source.series
 
-    def _add_series(self, groups: Indices, ids: Ints) -> None:
-        names = list(self._groups)
-        for pair in np.unique((groups << _ID_BITS) | ids).tolist():
-            group, event_id = pair >> _ID_BITS, pair & ((1 << _ID_BITS) - 1)
-            found = self.latencies.series_of(names[group], event_id)
-            self._series[group, event_id] = _UNKNOWN_SERIES if found is None else found
+    def _add_series(self, series: Indices, ids: Ints, spans: Sequence[Span]) -> None:
+        """Find those that are not known yet; what has none gets the reason."""
+        for source, start, stop in spans:
+            row = self._row_of(source)
+            missing = ids[start:stop][series[start:stop] == _UNKNOWN_SERIES]
+            for event_id in np.unique(missing).tolist():
+                known = event_id if source.own_ids is None else int(source.own_ids[event_id])
+                found = self.latencies.series_of(source.stage, known) if known else _OUT_OF_RANGE
+                row[event_id] = _TOO_MANY if found is None else found
+            row.take(ids[start:stop], out=series[start:stop])
 
     def _fold_counts(self, batch: _Batch, rows: Indices) -> None:
         slots = batch.times[rows] // SLOT_NS
@@ -193,6 +219,19 @@ class _Batch(NamedTuple):
         return correlations
 
 
+def _batch(entries: Entries, kinds: Ints, spans: Sequence[Span], now_ns: int) -> _Batch:
+    owners = np.repeat(np.arange(len(spans)), [span.stop - span.start for span in spans])
+    times = np.minimum(np.maximum(entries[:, 0], 0), now_ns)
+    return _Batch(entries, kinds, _events_of(entries, spans), times, owners, spans)
+
+
+def _cut(spans: Sequence[Span], rows: Indices) -> list[Span]:
+    """The spans of some rows, ascending, taken out of a batch."""
+    starts = np.searchsorted(rows, [span.start for span in spans]).tolist()
+    stops = [*starts[1:], len(rows)]
+    return [Span(span.source, *cut) for span, cut in zip(spans, zip(starts, stops, strict=True), strict=True)]
+
+
 def _events_of(entries: Entries, spans: Sequence[Span]) -> Ints:
     """The event of each entry, with one id for each name, whatever its ring calls it. 0 is none."""
     events: Ints = entries[:, 2] & EVENT_MASK
@@ -203,23 +242,32 @@ def _events_of(entries: Entries, spans: Sequence[Span]) -> Ints:
     return events
 
 
-def _note_by_source(batch: _Batch) -> Ints | None:
+def _note_signs(entries: Entries, spans: Sequence[Span], now_ns: int) -> None:
+    """Each source's newest entry is a sign of life."""
+    lasts = entries[[span.stop - 1 for span in spans], 0].tolist()
+    for span, last_ns in zip(spans, lasts, strict=True):
+        span.source.note_sign(min(last_ns, now_ns))
+
+
+def _note_by_source(entries: Entries, kinds: Ints, spans: Sequence[Span]) -> Ints | None:
     """Let each source note its STARTs and sampling rates; the weights of the batch, None when all are 1."""
     weights: Ints | None = None
-    special = (batch.kinds == START) | (batch.kinds == RATE) | ((batch.entries[:, 2] & FLAG_ONE_MORE) != 0)
-    all_plain = not special.any()
-    for source, start, stop in batch.spans:
-        source.last_sign_ns = max(source.last_sign_ns, int(batch.times[stop - 1]))
-        if all_plain and source.plain:
+    special = (kinds == START) | (kinds == RATE) | ((entries[:, 2] & FLAG_ONE_MORE) != 0)
+    starts = [span.start for span in spans]
+    for (source, start, stop), some in zip(spans, np.logical_or.reduceat(special, starts), strict=True):
+        if not some and source.plain:
             continue
-        kinds, entries = batch.kinds[start:stop], batch.entries[start:stop]
-        source.note_starts(kinds, entries)
-        own = source.weights(kinds, entries)
+        source.note_starts(kinds[start:stop], entries[start:stop])
+        own = source.weights(kinds[start:stop], entries[start:stop])
         if own is not None:
             if weights is None:
-                weights = np.ones(len(batch.entries), dtype=np.int64)
+                weights = np.ones(len(entries), dtype=np.int64)
             weights[start:stop] = own
     return weights
+
+
+def _unknown_series() -> Indices:
+    return np.full(limits.MAX_EVENT_ID + 1, _UNKNOWN_SERIES, dtype=np.intp)
 
 
 def counter_key(source: Source, event_id: int, which: int) -> CounterKey | None:

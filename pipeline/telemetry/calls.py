@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Protocol
@@ -69,6 +70,8 @@ class Calls:
     record_start: RecordStart
     record_end: RecordEnd
     record: RecordDuration
+    block: Callable[[int], AbstractContextManager[None]]
+    """A `with` block of an event, for one use; nesting, threads and tasks are fine."""
     set_recording: Callable[[bool], None]
     """At once, for every thread."""
     correlate_by: Callable[[ContextVar[int]], None]
@@ -176,7 +179,30 @@ class PythonCalls(Calls):
             local = self._local = threading.local()
             writes_starts = starts
 
+        class Block:
+            """Does what `record_start` and `record_end` do without calling them: that is a fifth of it."""
+
+            __slots__ = ("_event_id", "_started_ns")
+
+            def __init__(self, event_id: int) -> None:
+                self._event_id = event_id
+
+            def __enter__(self) -> None:
+                self._started_ns = now() if recording and not writes_starts else record_start(self._event_id)
+
+            def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
+                if current is not None:
+                    record_end(self._event_id, self._started_ns)
+                elif recording and self._started_ns:
+                    ended_ns = now()
+                    try:
+                        put = local.part.put
+                    except AttributeError:
+                        put = open_part().put
+                    put(ended_ns, ended_ns - self._started_ns, self._event_id)
+
         self.record_start, self.record_end, self.record = record_start, record_end, record
+        self.block = Block
         self.set_recording, self.correlate_by = set_recording, correlate_by
         self.forget_threads = forget_threads  # type: ignore[method-assign]
 
@@ -188,6 +214,7 @@ class NativeCalls(Calls):
         super().__init__(opener)
         self._fast = fast
         self.record_start, self.record_end, self.record = fast.record_start, fast.record_end, fast.record
+        self.block = fast.measure
         self.set_recording, self.correlate_by = fast.set_recording, fast.correlate_by
         fast.configure(self.part)
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline import limits
-from pipeline.clock import NS_PER_S
+from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.errors import MissingError
 from pipeline.telemetry.layout import RefusedRingError
 from pipeline.telemetry.reader import RingReader
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 DRAFT_LIFE_NS = 10 * NS_PER_S
 """A draft that nobody holds for this long is what a killed writer left; making one takes milliseconds."""
 
+FOLDER_TICK_NS = 20 * NS_PER_MS
+"""A folder's time moves with the kernel's timer, every 10 ms at most: two changes may bear one time."""
+
 LOCK_ATTEMPTS = 5
 LOCK_PAUSE_S = 0.02
 """A closing writer looks whether the lock is held, by holding it for a moment itself."""
@@ -44,6 +47,9 @@ class RingFolder:
         self.directory = directory
         self.refused: Counter[str] = Counter()
         """Files that are no rings, by reason, each counted once."""
+        self._seen_ns = 0
+        """When the folder had last changed as it was scanned; 0 when it may have changed since without a
+        newer time."""
         self._attached: set[str] = set()
         self._foreign: dict[str, Stamp] = {}
         self._drafts: dict[str, int] = {}
@@ -52,10 +58,23 @@ class RingFolder:
         self._spoiled: set[str] = set()
         """Rings that were good once; removed when their writers let go of them."""
 
+    def changed(self) -> bool:
+        """Whether something may have come or gone since the last scan; it costs one system call."""
+        return self._changed_ns() != self._seen_ns
+
+    def _changed_ns(self) -> int:
+        try:
+            return os.stat(self.directory).st_mtime_ns  # noqa: PTH116 - a path object costs twice as much
+        except OSError:
+            return -1
+
     def scan(self, now_ns: int) -> list[Source]:
         """Rings that were not there before. Never raises on what it finds."""
         found: list[Source] = []
         names: set[str] = set()
+        changed_ns = self._changed_ns()  # before looking: what comes meanwhile is found next time
+        settled = time.time_ns() - changed_ns > FOLDER_TICK_NS
+        self._seen_ns = changed_ns if settled else 0
         try:
             with os.scandir(self.directory) as entries:
                 for entry in entries:

@@ -6,6 +6,7 @@ product, 32 to 63 facts of its workers, from 1024 on users have their own.
 
 from __future__ import annotations
 
+import functools
 from enum import IntEnum
 
 STAGES = ("gateway", "agent", "exec", "audit")
@@ -88,6 +89,7 @@ def event_name(event_id: int) -> str:
     return _NAMES.get(event_id) or f"EVENT_{event_id}"
 
 
+@functools.lru_cache(maxsize=8192)
 def split_worker(name: str) -> tuple[str, int]:
     """`agent-0` → ("agent", 0); a name without an ordinal is a stage of its own with ordinal 0."""
     stage, dash, ordinal = name.rpartition("-")

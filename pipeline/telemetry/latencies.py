@@ -14,18 +14,22 @@ import numpy as np
 
 from pipeline import limits
 from pipeline.clock import NS_PER_S
-from pipeline.telemetry.sketch import BUCKETS, Ints, Sketch, bucket_of, quantiles
+from pipeline.telemetry.sketch import BUCKETS, Ints, Sketch, bucket_of, ranked
+from pipeline.telemetry.watch import Watch
 from pipeline.telemetry.windows import (
     SLOT_NS,
     Indices,
     SlidingExtremes,
     SlidingSum,
     no_extremes,
+    slots_of,
     summed,
 )
 
 WINDOWS_S = (1, 5, 60)
 SERIES = limits.MAX_SERIES
+COUNTED_ABOVE = 2048
+"""A slot keeps up to so many cells of a batch as they come: adding one twice costs less than finding it."""
 COUNTED_WITHIN = 64
 """Cells are counted when their range is at most so many times their number: sorting costs about as much."""
 
@@ -48,76 +52,79 @@ NO_FIGURES = Figures(0)
 
 
 class Chunk(NamedTuple):
-    """Part of a batch that belongs to one slot, added up once for all windows."""
+    """Part of a batch that belongs to one slot, made once for all windows."""
 
     at_ns: int
-    cells: Indices
-    """series · BUCKETS + bucket, each once."""
-    counts: Ints
+    places: Indices
+    """Where in a window's array (see `_COUNTS` and on); a place may be there more than once."""
+    amounts: Ints
     series: Indices
-    calls: Ints
-    sums: Ints
+    """Those in the chunk, with their least and greatest value."""
     minima: Ints
     maxima: Ints
+
+
+# A window is one array: adding a batch, or taking an old slot away, is one operation on it.
+_CALLS = SERIES * BUCKETS
+_SUMS = _CALLS + SERIES
+_SLOW = _SUMS + SERIES
 
 
 class Window:
     """All series over one sliding window."""
 
-    __slots__ = ("_extremes", "_sums", "calls", "counts", "window_s")
+    __slots__ = ("_extremes", "_running", "_sums", "_window_ns", "calls", "counts", "slow", "window_s")
 
-    def __init__(self, window_s: float) -> None:
-        window_ns = round(window_s * NS_PER_S)
+    def __init__(self, window_s: float, extremes: SlidingExtremes, pairs: int = 0) -> None:
+        """`extremes` may be shared with other windows of the same slots."""
         self.window_s = window_s
-        self.counts = SlidingSum(SERIES * BUCKETS, window_ns)
-        self._sums = SlidingSum(SERIES, window_ns)
-        self.calls = SlidingSum(SERIES, window_ns)
-        self._extremes = SlidingExtremes(SERIES, window_ns)
+        self._window_ns = round(window_s * NS_PER_S)
+        self.counts = SlidingSum(_SLOW + pairs, self._window_ns)
+        self._extremes = extremes
+        self._running = self.counts.running
+        self.calls = self._running[_CALLS:_SUMS]
+        """Of each series."""
+        self._sums = self._running[_SUMS:_SLOW]
+        self.slow = self._running[_SLOW:]
+        """Of each pair of `Watch`."""
 
     def advance(self, now_ns: int) -> None:
         self.counts.advance(now_ns)
-        self._sums.advance(now_ns)
-        self.calls.advance(now_ns)
-        self._extremes.advance(now_ns)
 
     def add(self, chunk: Chunk) -> None:
-        self.counts.add(chunk.at_ns, chunk.cells, chunk.counts)
-        self._sums.add(chunk.at_ns, chunk.series, chunk.sums)
-        self.calls.add(chunk.at_ns, chunk.series, chunk.calls)
-        self._extremes.add(chunk.at_ns, chunk.series, chunk.minima, chunk.maxima)
+        self.counts.add(chunk.at_ns, chunk.places, chunk.amounts)
 
     def row(self, series: int) -> Ints:
         """The buckets of one series."""
-        return self.counts.running[series * BUCKETS : (series + 1) * BUCKETS]
+        return self._running[series * BUCKETS : (series + 1) * BUCKETS]
 
     def sums(self) -> Ints:
-        return self._sums.running
+        return self._sums
 
     def extremes(self) -> tuple[Ints, Ints]:
-        return self._extremes.current()
+        return self._extremes.current(self._window_ns)
 
     def shorter(self, window_s: float) -> Shorter:
         """The last part of this window."""
         window_ns = round(window_s * NS_PER_S)
-        return Shorter(
-            self.counts.over(window_ns), self._sums.over(window_ns), self._extremes.current(window_ns)
-        )
+        return Shorter(self.counts.over(window_ns), self._extremes.current(window_ns))
 
 
 class Shorter:
     """All series over a window that is not kept, added up once out of one that is."""
 
-    __slots__ = ("_counts", "_extremes", "_sums")
+    __slots__ = ("_extremes", "_total")
 
-    def __init__(self, counts: Ints, sums: Ints, extremes: tuple[Ints, Ints]) -> None:
-        self._counts, self._sums, self._extremes = counts, sums, extremes
+    def __init__(self, total: Ints, extremes: tuple[Ints, Ints]) -> None:
+        self._total = total
+        self._extremes = extremes
 
     def row(self, series: int) -> Ints:
         """The buckets of one series."""
-        return self._counts[series * BUCKETS : (series + 1) * BUCKETS]
+        return self._total[series * BUCKETS : (series + 1) * BUCKETS]
 
     def sums(self) -> Ints:
-        return self._sums
+        return self._total[_SUMS:_SLOW]
 
     def extremes(self) -> tuple[Ints, Ints]:
         return self._extremes
@@ -126,25 +133,23 @@ class Shorter:
 class Totals:
     """All series since the beginning."""
 
-    __slots__ = ("_counts", "_maxima", "_minima", "_sums")
+    __slots__ = ("_maxima", "_minima", "_total")
 
-    def __init__(self) -> None:
-        self._counts: Ints = np.zeros(SERIES * BUCKETS, dtype=np.int64)
-        self._sums: Ints = np.zeros(SERIES, dtype=np.int64)
+    def __init__(self, pairs: int = 0) -> None:
+        self._total: Ints = np.zeros(_SLOW + pairs, dtype=np.int64)
         self._minima, self._maxima = no_extremes(SERIES)
 
     def add(self, chunk: Chunk) -> None:
-        np.add.at(self._counts, chunk.cells, chunk.counts)
-        self._sums[chunk.series] += chunk.sums
-        self._minima[chunk.series] = np.minimum(self._minima[chunk.series], chunk.minima)
-        self._maxima[chunk.series] = np.maximum(self._maxima[chunk.series], chunk.maxima)
+        np.add.at(self._total, chunk.places, chunk.amounts)
+        np.minimum.at(self._minima, chunk.series, chunk.minima)
+        np.maximum.at(self._maxima, chunk.series, chunk.maxima)
 
     def row(self, series: int) -> Ints:
         """The buckets of one series."""
-        return self._counts[series * BUCKETS : (series + 1) * BUCKETS]
+        return self._total[series * BUCKETS : (series + 1) * BUCKETS]
 
     def sums(self) -> Ints:
-        return self._sums
+        return self._total[_SUMS:_SLOW]
 
     def extremes(self) -> tuple[Ints, Ints]:
         return self._minima, self._maxima
@@ -153,11 +158,21 @@ class Totals:
 class Latencies:
     """Every series over every window and in total. Not thread-safe."""
 
-    def __init__(self, windows_s: Sequence[float] = WINDOWS_S) -> None:
+    def __init__(self, windows_s: Sequence[float] = WINDOWS_S, watch: Watch | None = None) -> None:
         if not windows_s:
             raise ValueError("windows: at least one is needed")
-        self.windows = {window_s: Window(window_s) for window_s in sorted(windows_s)}
-        self.totals = Totals()
+        self._watch = Watch() if watch is None else watch
+        self._extremes: dict[int, SlidingExtremes] = {}
+        """By length of their slots, each over the longest window that has such slots."""
+        for window_s in sorted(windows_s):
+            window_ns = round(window_s * NS_PER_S)
+            self._extremes[slots_of(window_ns)[0]] = SlidingExtremes(SERIES, window_ns)
+        pairs = self._watch.capacity
+        self.windows = {
+            window_s: Window(window_s, self._extremes[slots_of(round(window_s * NS_PER_S))[0]], pairs)
+            for window_s in sorted(windows_s)
+        }
+        self.totals = Totals(pairs)
         self.series: dict[tuple[str, int], int] = {}
         """(group, event id) → series."""
 
@@ -168,25 +183,27 @@ class Latencies:
             if len(self.series) >= SERIES:
                 return None
             self.series[key] = len(self.series)
+            self._watch.add_series(self.series[key], group, event_id)
         return self.series[key]
 
     def advance(self, now_ns: int) -> None:
         """Let time pass."""
         for window in self.windows.values():
             window.advance(now_ns)
+        for extremes in self._extremes.values():
+            extremes.advance(now_ns)
 
     def fold(self, series: Indices, values: Ints, times: Ints, weights: Ints | None = None) -> None:
         """Add `values` (ns, 0 … MAX_DURATION_NS) that ended at `times`; `weights`: calls each stands for."""
-        slots = times // SLOT_NS
-        cells = series * BUCKETS + bucket_of(values)
-        first = int(slots[0])
-        if (slots == first).all():  # as a drain a step makes it
-            self._fold_slot(first, cells, series, values, weights)
+        first = int(times.min()) // SLOT_NS
+        if int(times.max()) // SLOT_NS == first:  # as a drain a step makes it
+            self._fold_slot(first, series, values, weights)
             return
+        slots = times // SLOT_NS
         for slot in np.unique(slots).tolist():
             inside = slots == slot
             some = None if weights is None else weights[inside]
-            self._fold_slot(slot, cells[inside], series[inside], values[inside], some)
+            self._fold_slot(slot, series[inside], values[inside], some)
 
     def figures(self, series: Sequence[int], window_s: float | None) -> Figures:
         """Of several series taken together, over a configured window or (None) in total."""
@@ -221,34 +238,45 @@ class Latencies:
             sketch.maximum = max(int(maxima[one]) for one in series)
         return sketch
 
-    def _fold_slot(
-        self, slot: int, cells: Indices, series: Indices, values: Ints, weights: Ints | None
-    ) -> None:
-        if weights is None:
-            unique_cells, counts = counted(cells)
-            weighted = values
-        else:
-            unique_cells, counts = summed(cells, weights)
-            weighted = values * weights
-        order = np.argsort(series.astype(np.int16), kind="stable")  # 16 bits: a radix sort
-        ordered = series[order]
-        starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-        by_series = values[order]
+    def _fold_slot(self, slot: int, series: Indices, values: Ints, weights: Ints | None) -> None:
+        cells = bucket_of(values)
+        cells += series * BUCKETS
+        by_series = np.zeros((2, len(self.series)), dtype=np.int64)
+        minima, maxima = no_extremes(len(self.series))
+        np.minimum.at(minima, series, values)
+        np.maximum.at(maxima, series, values)
+        np.add.at(by_series[0], series, _ones(len(series)) if weights is None else weights)
+        np.add.at(by_series[1], series, values if weights is None else values * weights)
+        amounts = _ones(len(cells)) if weights is None else weights
+        if len(cells) > COUNTED_ABOVE:
+            cells, amounts = counted(cells) if weights is None else summed(cells, amounts)
+            series = cells // BUCKETS
+        present = np.flatnonzero(by_series[0])
+        places = [cells, present + _CALLS, present + _SUMS]
+        all_amounts = [amounts, by_series[0, present], by_series[1, present]]
+        if (slow := self._watch.slow(cells, amounts, series)) is not None:
+            places.append(slow[0] + _SLOW)
+            all_amounts.append(slow[1])
         chunk = Chunk(
             slot * SLOT_NS,
-            unique_cells,
-            counts.astype(np.int64, copy=False),
-            ordered[starts],
-            np.diff(starts, append=len(ordered))
-            if weights is None
-            else np.add.reduceat(weights[order], starts),
-            np.add.reduceat(weighted[order], starts),
-            np.minimum.reduceat(by_series, starts),
-            np.maximum.reduceat(by_series, starts),
+            np.concatenate(places),
+            np.concatenate(all_amounts),
+            present,
+            minima[present],
+            maxima[present],
         )
         self.totals.add(chunk)
         for window in self.windows.values():
             window.add(chunk)
+        for extremes in self._extremes.values():
+            extremes.add(chunk.at_ns, chunk.series, chunk.minima, chunk.maxima)
+
+
+_ONES: Ints = np.ones(COUNTED_ABOVE, dtype=np.int64)
+
+
+def _ones(length: int) -> Ints:
+    return _ONES[:length] if length <= COUNTED_ABOVE else np.ones(length, dtype=np.int64)
 
 
 def counted(cells: Indices) -> tuple[Indices, Ints]:
@@ -268,10 +296,11 @@ def figures_of(
     if not series:
         return NO_FIGURES
     rows = [view.row(one) for one in series]
-    found = quantiles(rows[0] if len(rows) == 1 else np.sum(rows, axis=0))
-    if found is None:
+    cumulated = (rows[0] if len(rows) == 1 else np.sum(rows, axis=0)).cumsum()
+    count = int(cumulated[-1])
+    if count <= 0:
         return NO_FIGURES
-    count = sum(int(row.sum()) for row in rows)
+    found = ranked(cumulated)
     minimum = min(int(extremes[0][one]) for one in series)
     maximum = max(int(extremes[1][one]) for one in series)
     p50, p95, p99, p99_9 = (min(max(value, minimum), maximum) for value in found.tolist())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pipeline.errors import UsageError
@@ -21,26 +21,14 @@ Y = TypeVar("Y")
 S = TypeVar("S")
 
 
-class _Measure:
-    """`with measure(EventID.ORDER_PLACEMENT): …`. One object a use; nesting and threads are fine."""
-
-    __slots__ = ("_event_id", "_started_ns")
-
-    def __init__(self, event_id: int) -> None:
-        self._event_id = event_id
-
-    def __enter__(self) -> None:
-        self._started_ns = _record_start(self._event_id)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _record_end(self._event_id, self._started_ns)
+def measure(event_id: int) -> AbstractContextManager[None]:
+    """`with measure(EventID.ORDER_PLACEMENT): …`. One object a use; nesting, threads and tasks are fine."""
+    return _block(event_id)
 
 
-measure = _Measure
-if not TYPE_CHECKING and extension is not None:
-    measure = extension.measure
+_block = MetricsCollector().block
+if not TYPE_CHECKING:
+    measure = _block  # the same without a call in between
 
 
 def measure_sync(event_id: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -111,11 +99,11 @@ _SYNC = """def _telemetry_wrapper():
 """
 _ASYNC = "async " + _SYNC.replace("return ", "return await ")
 _ASYNC_LAP = """async def _telemetry_wrapper():
-    _telemetry_began = _telemetry_lap()
+    _telemetry_begun = _telemetry_lap()
     try:
         return await _telemetry_call
     finally:
-        _telemetry_lap(_telemetry_began)
+        _telemetry_begun(None)
 """
 
 

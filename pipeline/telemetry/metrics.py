@@ -17,7 +17,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -64,6 +65,7 @@ class MetricsCollector:
                 calls = instance._calls = make_calls(instance._open_thread)
                 instance.record_start, instance.record_end = calls.record_start, calls.record_end
                 instance.record = calls.record
+                instance.block = calls.block
                 let_carry(calls)
                 instance._set_up()
                 cls._instance = instance
@@ -98,6 +100,9 @@ class MetricsCollector:
     """Record what began at `start_ts`. Never raises; 0 records nothing."""
     record: RecordDuration
     """Record a latency measured elsewhere that ends now. Never raises."""
+
+    block: Callable[[int], AbstractContextManager[None]]
+    """A `with` block, for one use: what `measure` gives."""
 
     def count(self, event_id: int, n: int = 1) -> None:
         """Add `n` to a counter. Never raises."""

@@ -231,13 +231,13 @@ def _workers(workers: list[Worker], now_ns: int) -> Iterator[str]:
 
 def _slas(collector: Collector) -> Iterator[str]:
     def samples() -> Iterator[str]:
-        for result in collector.results():
+        for threshold, window_s, verdict in collector.verdicts():
             pairs = (
-                ("event", event_name(result.threshold.event_id)),
-                ("percentile", f"{result.threshold.percentile:g}"),
-                ("window", f"{result.window_seconds:g}s"),
+                ("event", event_name(threshold.event_id)),
+                ("percentile", f"{threshold.percentile:g}"),
+                ("window", f"{window_s:g}s"),
             )
-            yield f"{labels(*pairs)} {_VERDICTS[result.verdict]}"
+            yield f"{labels(*pairs)} {_VERDICTS[verdict]}"
 
     return family(
         "ringline_sla_verdict",

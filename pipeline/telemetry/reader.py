@@ -61,6 +61,7 @@ class RingReader:
 
     __slots__ = (
         "_attempts",
+        "_bytes",
         "_dropped_seen",
         "_entries",
         "_fd",
@@ -68,6 +69,8 @@ class RingReader:
         "_flight",
         "_memory",
         "_names_used",
+        "_plain",
+        "_quarter",
         "_tail",
         "_words",
         "identity",
@@ -91,6 +94,9 @@ class RingReader:
         weak = identity.proof == Proof.MIXED
         self._fence: Callable[[], None] | None = extension.fence if weak and extension is not None else None
         """Where loads may be reordered; without the extension the proof alone guards there."""
+        self._plain = not weak and not self._flight
+        self._bytes = layout.ring_bytes(identity.capacity)
+        self._quarter = identity.capacity // 4
 
     @classmethod
     def attach(cls, path: Path) -> RingReader:
@@ -112,8 +118,8 @@ class RingReader:
 
     @property
     def heartbeat_ns(self) -> int:
-        """CLOCK_MONOTONIC of the writer's last heartbeat."""
-        return self._words[layout.HEARTBEAT]
+        """CLOCK_MONOTONIC of the writer's last heartbeat; 0 when the file was cut short."""
+        return 0 if self._is_short() else self._words[layout.HEARTBEAT]
 
     @property
     def closed(self) -> bool:
@@ -124,6 +130,22 @@ class RingReader:
     def waiting(self) -> int:
         """Entries published and not yet taken; may exceed the capacity in flight-recorder mode."""
         return self._words[layout.HEAD] - self._tail
+
+    @property
+    def filling(self) -> bool:
+        """More than a quarter full, or cut short: it should be looked at.
+
+        Read from the file, not from the mapping, which would need a look at the file's size first.
+        """
+        if self._fd == -1:
+            return self.waiting > self._quarter
+        head = os.pread(self._fd, layout.WORD_BYTES, layout.HEAD_BYTE)
+        return len(head) < layout.WORD_BYTES or int.from_bytes(head, "little") - self._tail > self._quarter
+
+    @property
+    def tail(self) -> int:
+        """Entries taken so far."""
+        return self._tail
 
     def new_names(self) -> dict[int, str]:
         """All events that this ring names, when there are more than at the last call; else none.
@@ -168,8 +190,11 @@ class RingReader:
 
     def check_size(self) -> None:
         """Raises RefusedRingError when the file is no longer as long as its mapping."""
-        if self._fd != -1 and os.fstat(self._fd).st_size != layout.ring_bytes(self.identity.capacity):
+        if self._is_short():
             raise RefusedRingError("truncated")
+
+    def _is_short(self) -> bool:
+        return self._fd != -1 and os.fstat(self._fd).st_size != self._bytes
 
     def writer_is_gone(self) -> bool:
         """True when nobody holds the writer's lock; from then on this reader holds it."""
@@ -208,6 +233,32 @@ class RingReader:
         self._words[layout.TAIL] = self._tail
         more = self._words[layout.HEAD] != self._tail and not self._attempts
         return Drained(kept, dropped, overwritten, unproven, more)
+
+    def copy(self, into: Entries, at: int) -> int:
+        """The first half of `drain` for the common case, for a caller that proves the entries of many rings
+        at once: copies all that is new to `into`, from row `at` on, and moves nothing. Returns how many;
+        −1 when it takes `drain`: something was dropped or cannot be true, or there is not room for all.
+
+        Entry number k of them must have the sequence `tail` + 1 + k; then `accept`, else `drain`.
+        Raises RefusedRingError when the file was cut short.
+        """
+        self.check_size()
+        words = self._words
+        if words[layout.DROPPED] != self._dropped_seen:
+            return -1
+        count = words[layout.HEAD] - self._tail
+        if count == 0:
+            return 0
+        if not self._plain or not 0 < count <= min(self.identity.capacity, len(into) - at):
+            return -1
+        self._copy(self._tail, count, into[at : at + count])
+        return count
+
+    def accept(self, count: int) -> None:
+        """The second half: what was copied is proven, and its slots are the writer's again."""
+        self._attempts = 0
+        self._tail += count
+        self._words[layout.TAIL] = self._tail
 
     def close(self) -> None:
         """Unmap and let go of the file; never unlinks."""

@@ -1,14 +1,14 @@
-"""The collector's process: drains on a timer and serves what it knows, on one thread."""
+"""The collector's process: drains on a timer, on one thread, and serves what it knows, on another."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
-import time
+import threading
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 # One matrix is never multiplied here: the library's threads would only cost memory. Before numpy is loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -20,12 +20,14 @@ from pipeline.clock import NS_PER_MS, NS_PER_S, SystemClock
 from pipeline.config import Config
 from pipeline.errors import MissingError
 from pipeline.snapshot import encode_snapshot
-from pipeline.telemetry.collector import AFTER_STEP_NS, BUSY_PEEK_NS, PEEK_NS, TICK_NS, Collector
+from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.discovery import CollectorLock
+from pipeline.telemetry.draining import Draining, StopFlag
 from pipeline.telemetry.exporter import Exporter
 from pipeline.telemetry.flight import remove_flights
 from pipeline.telemetry.prometheus import render
 from pipeline.telemetry.recorder import telemetry_directory
+from pipeline.telemetry.sla import SLAResult
 from pipeline.telemetry.stream import Hub
 from pipeline.telemetry.view import build_snapshot, sla_state
 
@@ -36,10 +38,8 @@ LEAVE_S = 2
 """Open connections get this long when the collector leaves."""
 
 
-class StopFlag(Protocol):
-    """A `threading.Event`, or anything that can tell whether to stop."""
-
-    def is_set(self) -> bool: ...
+DATE_EVERY_S = 1.0
+"""How often the server's own loop turns; all it does is to keep the Date header right."""
 
 
 class CollectorPages:
@@ -47,6 +47,8 @@ class CollectorPages:
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
+        self.lock: contextlib.AbstractContextManager[object] = threading.RLock()
+        """Held by whoever reads or drains the collector."""
         self._clock = SystemClock()
         self._drained_ns = self._clock.monotonic_ns()
         self._snapshots: dict[frozenset[str], bytes] = {}
@@ -57,15 +59,17 @@ class CollectorPages:
         self._snapshots.clear()
 
     def metrics(self) -> bytes:
-        return render(self._collector, self._clock.monotonic_ns())
+        with self.lock:
+            return render(self._collector, self._clock.monotonic_ns())
 
     def snapshot(self, sketches: frozenset[str] = frozenset()) -> bytes:
-        if sketches not in self._snapshots:
-            clock = self._clock
-            self._snapshots[sketches] = encode_snapshot(
-                build_snapshot(self._collector, clock.monotonic_ns(), clock.wall_us(), sketches)
-            )
-        return self._snapshots[sketches]
+        with self.lock:
+            if sketches not in self._snapshots:
+                clock = self._clock
+                self._snapshots[sketches] = encode_snapshot(
+                    build_snapshot(self._collector, clock.monotonic_ns(), clock.wall_us(), sketches)
+                )
+            return self._snapshots[sketches]
 
     def health(self) -> tuple[bool, bytes]:
         silent_ns = self._clock.monotonic_ns() - self._drained_ns
@@ -94,11 +98,12 @@ def run_collector(config: Config, stop: StopFlag, ready: Callable[[], None] = la
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever runs it, and tells when it serves."""
+    """Leaves signals to whoever runs it, tells when it serves, and seldom wakes for nothing."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], leave: asyncio.Event) -> None:
         super().__init__(config)
         self._ready = ready
+        self._leave = leave
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -108,11 +113,52 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._ready()
 
+    async def main_loop(self) -> None:
+        """uvicorn's own turns ten times a second."""
+        while not self._leave.is_set() and not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leave.wait(), DATE_EVERY_S)
+
+
+class _Feed:
+    """Tells the stream's clients what each drain brought."""
+
+    def __init__(self, pages: CollectorPages, hub: Hub, loop: asyncio.AbstractEventLoop) -> None:
+        self._pages = pages
+        self._hub = hub
+        self._loop = loop
+        self._due_ns = 0
+
+    def drained(self, breaches: list[SLAResult]) -> None:
+        """On the draining thread."""
+        self._pages.drained()
+        if not self._hub:
+            return
+        for breach in breaches:
+            self._give(breach=msgspec.json.encode(sla_state(breach)))
+        now_ns = SystemClock().monotonic_ns()
+        if breaches or now_ns >= self._due_ns:
+            self._due_ns = now_ns + STREAM_EVERY_NS
+            for wish in self._hub.wishes():
+                self._give(snapshot=self._pages.snapshot(wish), sketches=wish)
+
+    def _give(
+        self,
+        *,
+        snapshot: bytes | None = None,
+        breach: bytes | None = None,
+        sketches: frozenset[str] | None = None,
+    ) -> None:
+        with contextlib.suppress(RuntimeError):  # the event loop has ended
+            self._loop.call_soon_threadsafe(
+                lambda: self._hub.give(snapshot=snapshot, breach=breach, sketches=sketches)
+            )
+
 
 async def _serve(
     collector: Collector, listener: socket.socket, stop: StopFlag, ready: Callable[[], None]
 ) -> None:
-    pages, hub = CollectorPages(collector), Hub()
+    pages, hub, leave, loop = CollectorPages(collector), Hub(), asyncio.Event(), asyncio.get_running_loop()
     settings = uvicorn.Config(
         Exporter(pages, hub),
         log_config=None,
@@ -121,43 +167,28 @@ async def _serve(
         ws="none",
         timeout_graceful_shutdown=LEAVE_S,
     )
-    server = _Server(settings, ready)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    server = _Server(settings, ready, leave)
+    gc.collect()
+    gc.freeze()  # what is there now stays: no collection looks through it again
+    draining = Draining(
+        collector, stop, _Feed(pages, hub, loop).drained, lambda: _tell(loop, leave), lock=pages.lock
+    )
     try:
-        await _drain_until(collector, pages, hub, stop, serving)
+        with draining:
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            leaving = asyncio.create_task(leave.wait())
+            await asyncio.wait((serving, leaving), return_when=asyncio.FIRST_COMPLETED)
+            leave.set()
+            hub.close()
+            server.should_exit = True
+            await serving
     finally:
-        hub.close()
-        server.should_exit = True
-        await serving
+        gc.unfreeze()
     collector.tick(final=True)
 
 
-async def _drain_until(
-    collector: Collector, pages: CollectorPages, hub: Hub, stop: StopFlag, serving: asyncio.Task[None]
-) -> None:
-    stream_due_ns = 0
-    hurried = False
-    while not stop.is_set() and not serving.done():
-        breaches = collector.tick()
-        pages.drained()
-        for breach in breaches:
-            hub.give(breach=msgspec.json.encode(sla_state(breach)))
-        now_ns = time.monotonic_ns()
-        if hub and (breaches or now_ns >= stream_due_ns):
-            stream_due_ns = now_ns + STREAM_EVERY_NS
-            for wish in hub.wishes():
-                hub.give(snapshot=pages.snapshot(wish), sketches=wish)
-        hurried = await _until_due(collector, BUSY_PEEK_NS if hurried else PEEK_NS)
-
-
-async def _until_due(collector: Collector, peek_ns: int) -> bool:
-    """Wait for the end of the step that time is in, or for a ring that fills faster than that (True)."""
-    due_ns = (time.monotonic_ns() // TICK_NS + 1) * TICK_NS + AFTER_STEP_NS
-    while (left_ns := due_ns - time.monotonic_ns()) > 0:
-        await asyncio.sleep(min(peek_ns, left_ns) / NS_PER_S)
-        if collector.filling:
-            return True
-    return False
+def _tell(loop: asyncio.AbstractEventLoop, leave: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(leave.set)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -115,12 +115,20 @@ def least_count(hundredths: int) -> int:
 
 def verdict_of(counts: Ints, threshold: SLAThreshold, lost: int = 0) -> Verdict:
     """The rule alone."""
-    count = int(counts.sum())
-    if count < least_count(threshold.hundredths):
+    return decide(
+        int(counts.sum()),
+        int(counts[surely_slow_from(threshold.limit_ns) :].sum()),
+        int(counts[bucket_of_limit(threshold.limit_ns) :].sum()),
+        threshold.hundredths,
+        lost,
+    )
+
+
+def decide(count: int, surely_slow: int, perhaps_slow: int, hundredths: int, lost: int) -> Verdict:
+    """The rule of numbers: calls, those that surely and those that perhaps took the limit or longer."""
+    if count < least_count(hundredths):
         return Verdict.UNKNOWN
-    surely_slow = int(counts[surely_slow_from(threshold.limit_ns) :].sum())
-    perhaps_slow = int(counts[_bucket_of_limit(threshold.limit_ns) :].sum())
-    allowed = allowed_slow(count + lost, threshold.hundredths)
+    allowed = allowed_slow(count + lost, hundredths)
     if surely_slow > allowed:
         return Verdict.VIOLATED
     if perhaps_slow + lost <= allowed:
@@ -135,10 +143,11 @@ def allowed_slow(count: int, hundredths: int) -> int:
 
 def surely_slow_from(limit_ns: int) -> int:
     """The first bucket in which every call took the limit or longer."""
-    cut = _bucket_of_limit(limit_ns)
+    cut = bucket_of_limit(limit_ns)
     return cut if EDGES[cut] >= limit_ns else cut + 1
 
 
 @functools.cache
-def _bucket_of_limit(limit_ns: int) -> int:
+def bucket_of_limit(limit_ns: int) -> int:
+    """The bucket that a limit lies in."""
     return int(bucket_of(np.array([limit_ns]))[0])

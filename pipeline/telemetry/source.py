@@ -22,6 +22,7 @@ from pipeline.telemetry.layout import (
 )
 from pipeline.telemetry.reader import Entries, RingReader
 from pipeline.telemetry.sketch import Ints
+from pipeline.telemetry.windows import Indices
 
 _CPU = int(EventID.CPU)
 FIRST_OWN_ID = limits.MAX_EVENT_ID + 1
@@ -57,17 +58,26 @@ class Source:
         self.reader = reader
         self.worker = reader.identity.worker
         self.stage, self.ordinal = split_worker(self.worker)
-        self.last_sign_ns = 0
-        """The last heartbeat or entry."""
+        self._last_entry_ns = 0
         self.gauges: dict[tuple[int, int], tuple[int, int]] = {}
         """(event id, correlation) → (time ns, value)."""
         self.cpu: deque[tuple[int, int]] = deque(maxlen=CPU_HISTORY)
         """(time ns, processor time ns), oldest first."""
         self.own_ids: Ints | None = None
         """Event id in this ring → event id in this reader; None while the ring names no events of its own."""
+        self.series: Indices | None = None
+        """Event id in this ring → series, kept here by `Aggregate` while the ring names events of its own."""
         self._weight = 1
         self._open: dict[int, tuple[int, int]] = {}
         """Open STARTs: key → (time ns, what), oldest first."""
+
+    def last_sign_ns(self, now_ns: int) -> int:
+        """The last heartbeat or entry; a heartbeat of the future counts as now."""
+        return max(self._last_entry_ns, min(self.reader.heartbeat_ns, now_ns))
+
+    def note_sign(self, at_ns: int) -> None:
+        """An entry of this time was read."""
+        self._last_entry_ns = max(self._last_entry_ns, at_ns)
 
     def set_gauge(self, event_id: int, correlation: int, at_ns: int, value: int) -> bool:
         """Keep the newest value; False when there are too many gauges."""
@@ -99,6 +109,7 @@ class Source:
             for event_id, name in names.items():
                 own[event_id] = known.id_of(name)
             self.own_ids = own
+            self.series = None
 
     @property
     def plain(self) -> bool:

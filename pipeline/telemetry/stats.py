@@ -154,7 +154,7 @@ class MetricsStats:
         with self._lock:
             self._advance()
             window = self._checked(window_seconds)
-            return int(self._aggregate.latencies.windows[window].calls.running.sum()) / window
+            return int(self._aggregate.latencies.windows[window].calls.sum()) / window
 
     def _advance(self) -> int:
         now_ns = self._now()

@@ -66,8 +66,9 @@ class Hub:
         return len(self._subscribers)
 
     def wishes(self) -> set[frozenset[str]]:
-        """The different sets of sketches that its clients asked for."""
-        return {subscriber.sketches for subscriber in self._subscribers}
+        """The different sets of sketches that its clients asked for. Any thread may ask: a copy is looked
+        through, as clients come and go on another."""
+        return {subscriber.sketches for subscriber in tuple(self._subscribers)}
 
     def join(self, sketches: frozenset[str] = frozenset()) -> Subscriber | None:
         """A new client; None when there are too many or the server is leaving."""

@@ -97,7 +97,7 @@ def workers_of(collector: Collector, now_ns: int) -> list[Worker]:
     for source in collector.sources:
         worker = known.setdefault(source.worker, Worker(source.stage, source.ordinal, source.worker))
         worker.own.append(source)
-        worker.sign_ns = max(worker.sign_ns, source.last_sign_ns)
+        worker.sign_ns = max(worker.sign_ns, source.last_sign_ns(now_ns))
     for source in collector.sources:
         for (event_id, which), (at_ns, value) in source.gauges.items():
             if event_id in (EventID.LAG, EventID.CREDIT) and now_ns - at_ns <= STALE_GAUGE_NS:

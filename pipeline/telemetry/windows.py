@@ -6,6 +6,8 @@ entries go into the slot they belong to, as long as it is still inside.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -51,9 +53,9 @@ class SlidingSum:
         newest = now_ns // self._slot_ns
         if newest <= self._newest:
             return
+        expired = expired_slots(self._slots, self._newest - self._slots_kept, newest - self._slots_kept)
         self._newest = newest
-        oldest = newest - self._slots_kept
-        for slot in [slot for slot in self._slots if slot <= oldest]:
+        for slot in expired:
             for indices, amounts in self._slots.pop(slot):
                 np.subtract.at(self.running, indices, amounts)
 
@@ -68,7 +70,7 @@ class SlidingSum:
         return total
 
     def add(self, at_ns: int, indices: Indices, amounts: Ints) -> None:
-        """Add `amounts` at `indices` (each at most once) to the slot of `at_ns`; the future counts as now."""
+        """Add `amounts` at `indices` to the slot of `at_ns`; the future counts as now. Both are kept."""
         slot = min(at_ns // self._slot_ns, self._newest)
         if slot <= self._newest - self._slots_kept:
             return
@@ -95,9 +97,9 @@ class SlidingExtremes:
         newest = now_ns // self._slot_ns
         if newest <= self._newest:
             return
+        expired = expired_slots(self._slots, self._newest - self._slots_kept, newest - self._slots_kept)
         self._newest = newest
-        oldest = newest - self._slots_kept
-        for slot in [slot for slot in self._slots if slot <= oldest]:
+        for slot in expired:
             del self._slots[slot]
 
     def add(self, at_ns: int, indices: Indices, minima: Ints, maxima: Ints) -> None:
@@ -121,6 +123,13 @@ class SlidingExtremes:
                 np.minimum(least, slot_least, out=least)
                 np.maximum(greatest, slot_greatest, out=greatest)
         return least, greatest
+
+
+def expired_slots(kept: Mapping[int, object], before: int, oldest: int) -> list[int]:
+    """Which of `kept` lie at or before `oldest`, when none does at or before `before`."""
+    if oldest - before > len(kept):
+        return [slot for slot in kept if slot <= oldest]
+    return [slot for slot in range(before + 1, oldest + 1) if slot in kept]
 
 
 def no_extremes(size: int) -> tuple[Ints, Ints]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from pipeline.clock import NS_PER_S, Clock
+from pipeline.transport.audit_check import AuditCheck
 from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.members import Members
 from pipeline.transport.settings import Meter, Timing
-from pipeline.transport.sockets import Sockets, frame_of
+from pipeline.transport.sockets import FROM_ASK, Sockets, frame_of
 
 
 class DispatcherLoop:
@@ -25,7 +26,12 @@ class DispatcherLoop:
         clock: Clock,
         timing: Timing,
         meter: Meter,
+        check: AuditCheck | None = None,
+        audits: Members | None = None,
     ) -> None:
+        """`check` asks the workers of `audits`."""
+        self._check = check
+        self._audits = audits
         self._dispatcher = dispatcher
         self._sockets = sockets
         self._members = members
@@ -58,6 +64,8 @@ class DispatcherLoop:
             for _ in range(100):
                 received = self._receive()
                 acts = self._dispatcher.take(self._clock.monotonic_ns())
+                if self._check is not None:
+                    acts += self._check.take()
                 self._sockets.carry_out(acts)
                 if not received and not acts:
                     break
@@ -68,12 +76,15 @@ class DispatcherLoop:
     def _receive(self) -> bool:
         received = False
         now_ns = self._clock.monotonic_ns()
-        for _, ordinal, data in self._sockets.receive():
+        for source, ordinal, data in self._sockets.receive():
             received = True
             frame = frame_of(data, self._meter)
             if frame is None:
                 continue
-            self._dispatcher.from_down(ordinal, frame, now_ns)  # type: ignore[arg-type]
+            if source == FROM_ASK and self._check is not None:
+                self._check.receive(int(ordinal), frame, now_ns)
+            else:
+                self._dispatcher.from_down(ordinal, frame, now_ns)  # type: ignore[arg-type]
         return received
 
     def _tick(self) -> None:
@@ -81,6 +92,9 @@ class DispatcherLoop:
         now_ns = self._clock.monotonic_ns()
         self._dispatcher.set_members(self._members.endpoints())
         self._dispatcher.tick(now_ns)
+        if self._check is not None and self._audits is not None:
+            self._check.set_audits(self._audits.endpoints())
+            self._check.tick(now_ns)
         self._beat = self._loop.call_later(self._timing.heartbeat_ns / NS_PER_S, self._tick)
         self.turn()
 

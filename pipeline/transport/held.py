@@ -28,13 +28,15 @@ class Work(Struct, gc=False):
 class Key:
     """What is held of one key: the state after `position`, or questions that wait for it."""
 
-    __slots__ = ("away", "position", "queue", "settled", "settled_id", "state", "waiting")
+    __slots__ = ("asked_at", "away", "position", "queue", "settled", "settled_id", "state", "waiting")
 
     def __init__(self) -> None:
         self.away = False
         """Its next event is at the venue; what comes after it waits, so that the key keeps its order."""
         self.position = -1
         self.settled = 0
+        self.asked_at = 0
+        """What `settled` was when the open question was asked for the first time."""
         self.settled_id = b""
         self.waiting = False
         self.queue: list[Work] = []

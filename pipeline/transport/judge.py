@@ -61,12 +61,15 @@ class Judge:
         batch: int,
         died_in_hand: tuple[str, int] | None = None,
         meter: Meter | None = None,
+        lasts: Callable[[Sequence[str]], Sequence[int]] = lambda _: (),
     ) -> None:
+        """`lasts` tells the last key_seq of each of some keys."""
         self.name = name
         self._boot = boot
         self._unreadable = 0
         self._append = append
         self._tail = tail
+        self._lasts = lasts
         self._batch = batch
         self._meter = meter or NoMeter()
         self._outbox = Outbox()
@@ -85,6 +88,9 @@ class Judge:
             if isinstance(message, wire.Ask):
                 state = wire.State(message.question, self._tail(message.key))
                 self._outbox.send(ToUp(address), state)
+            elif isinstance(message, wire.AskLasts):
+                lasts = tuple(self._lasts(message.keys)) if message.keys else ()
+                self._outbox.send(ToUp(address), wire.Lasts(message.question, self._boot, lasts))
 
     def work(self, now_ns: int, most: int) -> bool:
         """Judges one batch; whether more is waiting. A batch is what arrived during the one before."""

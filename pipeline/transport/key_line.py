@@ -19,6 +19,8 @@ class Pending(Struct, gc=False):
     published: bool = False
     """Sent at least once; whatever survived a restart counts as sent."""
     control: bool = False
+    resent: bool = False
+    """It was settled before, and the audit has lost it."""
 
 
 class KeyLine:

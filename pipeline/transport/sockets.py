@@ -179,19 +179,17 @@ class Sockets:
         peer = (FROM_ASK, ordinal)
         asked = self._unheard[ordinal] = self._unheard.get(ordinal, 0) + 1
         way = self._asks.get(ordinal)
+        where = self._audits.endpoints().get(ordinal)
         if way is not None:
-            if asked <= _UNHEARD_QUESTIONS or not self._turns.is_mute(peer):
+            # A question has no session that would end: an audit that moved would never be asked again.
+            moved = where is not None and where != self._asked_at[ordinal]
+            mute = asked > _UNHEARD_QUESTIONS and self._turns.is_mute(peer)
+            if not moved and not mute:
                 return way
             self._drop(self._asks.pop(ordinal))
             self._unheard[ordinal] = 1
-        where = self._audits.endpoints().get(ordinal)
-        way = self._asks.get(ordinal)
-        if way is not None and (where is None or where == self._asked_at[ordinal]):
-            return way
         if where is None:
             return None
-        # A question has no session that would end: an audit that moved would never be asked again.
-        self._drop(self._asks.pop(ordinal, None))
         way = self._socket(zmq.DEALER, FROM_ASK, ordinal)
         way.setsockopt(zmq.ROUTING_ID, f"{self._name}/{self._boot:x}/ask".encode())
         self._dial(way, peer, where)

@@ -75,6 +75,24 @@ class State(Struct, array_like=True, tag=7, gc=False, frozen=True):
     tail: Tail
 
 
+class AskLasts(Struct, array_like=True, tag=14, gc=False, frozen=True):
+    """The gateway asks an audit worker which incarnation it is, and for the last key_seq of each of `keys`.
+
+    One of the version before takes it for a stranger's bytes.
+    """
+
+    question: int
+    keys: tuple[str, ...]
+
+
+class Lasts(Struct, array_like=True, tag=15, gc=False, frozen=True):
+    """`lasts`: of the keys that were asked for, in their order."""
+
+    question: int
+    boot: int
+    lasts: tuple[int, ...]
+
+
 class Done(Struct, array_like=True, tag=8, gc=False, frozen=True):
     """The receiver finished its own work on a message; ends its lag and nothing else."""
 
@@ -129,7 +147,21 @@ def spoken(version: int) -> int:
 
 
 Message = (
-    Hello | Welcome | Ping | Pong | Msg | Ask | State | Done | Settled | Refused | Died | Goodbye | Reset
+    Hello
+    | Welcome
+    | Ping
+    | Pong
+    | Msg
+    | Ask
+    | State
+    | Done
+    | Settled
+    | Refused
+    | Died
+    | Goodbye
+    | Reset
+    | AskLasts
+    | Lasts
 )
 Acknowledgement = Done | Settled | Refused | Died | Goodbye
 

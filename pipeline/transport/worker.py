@@ -183,11 +183,11 @@ class Worker:
                 self._venue.ask((held, work), self._now_ns)
             else:
                 self._step(held, work)
-        elif delivery.key_seq <= held.settled:
-            self._settle_up(delivery.key, held.settled, held.settled_id)
         elif not asked:
             held.queue.append(work)
             self._ask(delivery.key, held)
+        elif delivery.key_seq <= held.settled:
+            self._settle_up(delivery.key, held.settled, held.settled_id)
         else:
             self._refuse(work.link, delivery.key, work.link_seq)
 
@@ -247,6 +247,7 @@ class Worker:
 
     def _ask(self, key: str, held: Key) -> None:
         held.waiting = True
+        held.asked_at = held.settled
         self._questions.ask(key, self._now_ns)
 
     def _answered(self, answer: wire.State) -> None:
@@ -254,7 +255,9 @@ class Worker:
         held = self._keys.get(tail.key)
         if held is None or not held.waiting:
             return
-        if tail.last < held.settled:  # older than what is known already
+        # Older than what is known by now: ask again. Less than was known before it was asked: the audit has
+        # lost rows (it was restored from a backup), and what it has now is what counts.
+        if held.asked_at <= tail.last < held.settled:
             self._ask(tail.key, held)
             return
         held.waiting = False

@@ -109,7 +109,7 @@ WRONG: list[tuple[str, Spec, str]] = [
     ("unknown field", {"stages": with_field(GOOD, 1, replicas=3)}, "unknown field"),
     (
         "lower above raise",
-        {"stages": GOOD, "tuning": {"lowerUsePerMille": 950}},
+        {"stages": GOOD, "tuning": {"lowerUsePerMille": 1000}},
         "lowerUsePerMille must be at most raiseUsePerMille",
     ),
     (

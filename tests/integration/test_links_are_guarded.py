@@ -6,10 +6,14 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import zmq
+from real_pipeline import Client, Running, candle, make_config, wait_for
 
+from pipeline.stages.link_report import read_link_reports
+from pipeline.storage.audit.engines import open_reader
 from pipeline.transport import wire
 from pipeline.transport.curve import LinkKey, LinkKeys
 from pipeline.transport.members import FixedMembers
@@ -146,3 +150,22 @@ def test_questions_too_find_the_key_that_the_audit_serves_with() -> None:
             return any(got[0] == FROM_ASK for got in worker.receive())
 
         assert until(answered)
+
+
+def test_a_whole_pipeline_runs_encrypted(tmp_path: Path) -> None:
+    key_file = tmp_path / "links.key"
+    key_file.write_bytes(b"k" * 40)
+    config = make_config(tmp_path, links={"key_file": str(key_file)}, agent={"workers": 2})
+    with Running(config):
+        with contextlib.closing(Client(config)) as client:
+            for day in range(20):
+                client.post_until_taken(f"A-{day}", candle(f"S{day % 4}", day // 4))
+
+        def audited() -> int:
+            with contextlib.closing(open_reader(config)) as audit:
+                return audit.head().seq
+
+        wait_for(lambda: audited() == 20, "20 rows")
+        reports = {report.name: report for report in read_link_reports(Path(config.data_dir))}
+        assert {link.version for link in reports["exec-0"].links} == {wire.PROTOCOL_VERSION}
+        assert all(report.strangers == 0 for report in reports.values())

@@ -52,13 +52,14 @@ def make_config(folder: Path, **changes: Any) -> Config:
     """A configuration with everything of its own below `folder`; `changes` by section."""
     secret = folder / "demo.whsec"
     secret.write_text(SECRET)
-    gateway, agent, execs, audit, telemetry = free_ports(5)
+    gateway, agent, execs, audit, telemetry, feed = free_ports(6)
     tree: dict[str, Any] = {
         "data_dir": str(folder / "data"),
         "gateway": {"port": gateway},
         "agent": {"port": agent},
         "exec": {"port": execs},
         "audit": {"port": audit},
+        "feed": {"port": feed},
         "telemetry": {"port": telemetry, "directory": str(folder / "rings"), "ring_entries": 4096},
         "links": {"heartbeat_ms": 50, "dead_after_ms": 1000, "ask_again_ms": 50},
         "supervisor": {"restarts": 100},

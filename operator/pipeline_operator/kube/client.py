@@ -6,8 +6,10 @@ After 429, 502 to 504, or no answer at all, everything waits; after a 500 only t
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -40,6 +42,9 @@ class Api:
         self._all = Backoff()
         self._by_path: dict[str, Backoff] = {}
         self._headers: dict[str, str] = {}
+        self._urgent = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
         self._headers_until_ns = 0
 
     async def __aenter__(self) -> Api:
@@ -58,6 +63,24 @@ class Api:
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+
+    @contextlib.asynccontextmanager
+    async def urgent(self) -> AsyncIterator[None]:
+        """While any of these lasts, calls that can wait do (`patient`)."""
+        self._urgent += 1
+        self._calm.clear()
+        try:
+            yield
+        finally:
+            self._urgent -= 1
+            if not self._urgent:
+                self._calm.set()
+
+    async def patient(self) -> None:
+        """Let urgent calls go first, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limits.PATIENCE_S):
+                await self._calm.wait()
 
     async def get(self, path: str, *, accept: str = "application/json") -> Any:
         return await self.request("get", path, accept=accept)

@@ -71,6 +71,7 @@ class Events:
         if not self._budgets.setdefault(subject.uid, _Budget(now_ns)).take(now_ns):
             self.dropped += 1
             return
+        await self._api.patient()
         try:
             if before is not None and now_ns - before.at_ns < limits.EVENT_SERIES_S * NS_PER_S:
                 await self._count(subject, before, now_ns)

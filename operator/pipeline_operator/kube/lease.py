@@ -31,6 +31,7 @@ class Lease:
         self._renewed_ns: int | None = None
         self._seen: tuple[str, int] | None = None
         """The Lease's resourceVersion, and since when we see this one."""
+        self._complaint = ""
         self.holder = ""
         self.transitions = 0
         """The fencing token of the current holder."""
@@ -48,9 +49,9 @@ class Lease:
             await self._step()
         except ApiError as error:
             if error.status != 409:  # 409: somebody else was faster; the next step sees who
-                logger.warning("Lease %s/%s: %s", self._namespace, NAME, error)
+                self._complain(str(error))
         except ApiAwayError as error:
-            logger.warning("Lease %s/%s: %s", self._namespace, NAME, error)
+            self._complain(str(error))
 
     async def release(self) -> None:
         """Give it back, so that the next one need not wait. Failures are of no consequence."""
@@ -100,6 +101,12 @@ class Lease:
             written = await self._api.replace(paths.leases(self._namespace, NAME), lease)
         self._renewed_ns = asked_ns  # when it was asked, not when it was answered: the safe side
         self._note(self._identity, int(written["spec"].get("leaseTransitions") or 0))
+
+    def _complain(self, text: str) -> None:
+        """Once, not at each step."""
+        if text != self._complaint:
+            logger.warning("Lease %s/%s: %s", self._namespace, NAME, text)
+        self._complaint = text
 
     def _note(self, holder: str, transitions: int) -> None:
         if holder != self.holder:

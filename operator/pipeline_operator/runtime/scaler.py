@@ -51,6 +51,10 @@ class Scaler:
         A version changes with every pod that comes or goes. When nothing but that has changed, the replicas
         and whose they are being what the decision saw, the newer version is tried at once.
         """
+        async with self._api.urgent():
+            return await self._scale(namespace, write)
+
+    async def _scale(self, namespace: str, write: Write) -> Written:
         seen = self._world.sets.get(namespace, write.target)
         for _ in range(limits.SCALE_TRIES):
             if seen is None:

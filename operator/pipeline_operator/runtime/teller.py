@@ -128,6 +128,7 @@ class Teller:
         with_memory = self._figures is None or status.memory != self._figures.memory
         self._written_ns = now_ns
         try:
+            await self._api.patient()
             path = paths.pipeline_status(pipeline.namespace, pipeline.name)
             await self._api.merge(path, as_patch(status, with_memory=with_memory))
             self._written, self._figures = _gist(status), status

@@ -6,8 +6,11 @@ No framework: on `POST /webhook/{source}` one would cost more than everything el
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from pipeline import limits
 from pipeline.clock import US_PER_S, Clock
@@ -257,7 +260,14 @@ class GatewayApp:
 
     def _readyz(self) -> Answer:
         reason = self.health.unready()
-        return problem(Problem.NOT_READY, reason, retry_after_s=_RETRY_S) if reason else _READY
+        if reason:
+            return problem(Problem.NOT_READY, reason, retry_after_s=_RETRY_S)
+        stopped = self.health.stopped
+        if not stopped:
+            return _READY
+        some = dict(itertools.islice(stopped.items(), limits.MAX_NAMED_KEYS))
+        facts = {"status": "ready", "stopped": some, "stopped_keys": len(stopped)}
+        return Answer(200, msgspec.json.encode(facts), [JSON])
 
     def _metrics(self) -> Answer:
         return Answer(200, exposition([*families(self.counters), *self._gauges()]), [_TEXT])
@@ -271,6 +281,7 @@ class GatewayApp:
         yield gauge("journal_depth", "Deliveries not settled.", journal.depth)
         yield gauge("journal_bytes", "Size of the journal.", journal.bytes_used)
         yield gauge("oldest_unsettled_seconds", "Age of the oldest unsettled event.", age_us / US_PER_S)
+        yield gauge("stopped_keys", "Keys that the audit lacks settled rows of.", len(self.health.stopped))
         closed = self.committer.breaker.state is Circuit.CLOSED
         yield gauge("circuit_closed", "1 while events pass the circuit breaker freely.", closed)
         yield gauge("ready", "1 while the gateway should be sent events.", not self.health.unready())

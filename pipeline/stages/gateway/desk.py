@@ -12,9 +12,9 @@ from pipeline.clock import NS_PER_US, US_PER_S, Clock
 from pipeline.delivery import Delivery
 from pipeline.messages import Fate, is_control
 from pipeline.storage.journal import Journal
-from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.key_line import Pending
 from pipeline.transport.settings import Meter, Timing
+from pipeline.transport.stopping import StoppingDispatcher, nobody
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +36,18 @@ class Desk:
         on_alarm: Callable[[str], None],
         expire_after_s: int = 0,
         meter: Meter | None = None,
+        on_stuck: Callable[[str], None] = nobody,
     ) -> None:
+        """`on_stuck(key)` is told of a key of which nothing settles."""
         self._journal = journal
         self._clock = clock
         self._when_synced = when_synced
         self._on_settled = on_settled
-        self.dispatcher = Dispatcher(
+        self.dispatcher = StoppingDispatcher(
             name, boot, timing,
             on_settled=self._settled, on_fate=self._fate, on_alarm=on_alarm,
             expire_after_us=expire_after_s * US_PER_S, wall_us=clock.wall_us, meter=meter,
+            on_stuck=on_stuck,
         )  # fmt: skip
         for delivery in journal.recovered:
             self._enqueue(delivery, dispatched=True)

@@ -46,13 +46,15 @@ class WallWatch:
 class Health:
     """`refusal` is what every new event is answered with, None while they are taken."""
 
-    __slots__ = ("_passing", "_reason", "_watch", "refusal")
+    __slots__ = ("_passing", "_reason", "_watch", "refusal", "stopped")
 
     def __init__(self, clock: Clock) -> None:
         self._watch = WallWatch(clock)
         self._reason = ""
         self._passing = False
         self.refusal: Answer | None = None
+        self.stopped: dict[str, str] = {}
+        """Keys of which nothing is taken until people have looked, and why."""
 
     def drain(self) -> None:
         """No more events: the gateway leaves."""

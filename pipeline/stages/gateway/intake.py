@@ -38,6 +38,7 @@ Taken = tuple[Answer, asyncio.Future[None] | None]
 _FINGERPRINT_BYTES = 16
 """128 bits of SHA-256: enough that no two bodies are taken for one, by accident or on purpose."""
 _PENDING_RETRY_S = 1
+_STOPPED_RETRY_S = 30
 _REPLAYED = (b"idempotent-replayed", b"true")
 _NO_EVENT = Answer(200, b'{"status":"nothing to take"}', [JSON])
 
@@ -147,6 +148,8 @@ class Intake:
             key, payload, births = self._parse(body)
         except InvalidEventError as error:
             return fault(error)
+        if key is not None and (why := self._health.stopped.get(key)) is not None:
+            return problem(Problem.KEY_STOPPED, why, field="symbol", retry_after_s=_STOPPED_RETRY_S)
         if self._breaker.state is not Circuit.CLOSED and (refusal := self._open_circuit()):
             return refusal
         try:

@@ -1,4 +1,4 @@
-"""Everything that the gateway answers other than success: RFC 9457 problem details, one table of them."""
+"""Everything that gateway and feed answer other than success: RFC 9457 problem details, one table of them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ class Problem(Enum):
     MALFORMED_EVENT = ("malformed-event", 400, "The body is not well-formed JSON")
     BAD_SIGNATURE = ("bad-signature", 401, "The request is not signed as it must be")
     KEY_MISSING = ("idempotency-key-missing", 400, "The request needs an Idempotency-Key")
+    BAD_PARAMETER = ("bad-parameter", 400, "A parameter of the request is wrong")
+    UNAUTHORIZED = ("unauthorized", 401, "The request needs a token that may do this")
+    FORBIDDEN_ORIGIN = ("forbidden-origin", 403, "This web page may not read here")
     FORBIDDEN_ADDRESS = ("forbidden-address", 403, "This address may not post here")
     NOT_FOUND = ("not-found", 404, "There is nothing here")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method does not fit here")
+    NOT_THE_CHAIN = ("not-the-chain", 409, "The audit does not go on from there")
+    PRUNED = ("pruned", 410, "These rows were taken out of the audit")
     REQUEST_TIMEOUT = ("request-timeout", 408, "The request did not arrive in time")
     LENGTH_REQUIRED = ("length-required", 411, "The request needs a Content-Length")
     BODY_TOO_LARGE = ("body-too-large", 413, "The body is too large")
@@ -38,6 +43,9 @@ class Problem(Enum):
     CIRCUIT_OPEN = ("circuit-open", 503, "The journal is failing or slow")
     TOO_MANY_PENDING = ("too-many-pending", 503, "Too many requests are waiting")
     TOO_MANY_CONNECTIONS = ("too-many-connections", 503, "Too many connections are open")
+    TOO_MANY_CLIENTS = ("too-many-clients", 503, "Too many clients are connected")
+    AUDIT_AWAY = ("audit-away", 503, "The audit cannot be read")
+    KEY_STOPPED = ("key-stopped", 503, "The key is stopped")
     DRAINING = ("draining", 503, "The gateway is leaving")
     NOT_READY = ("not-ready", 503, "The gateway is not ready")
 

@@ -16,6 +16,8 @@ from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.gateway.app import GatewayApp
 from pipeline.stages.gateway.committer import RETRY_S, CommitFailedError
 from pipeline.stages.gateway.desk import Desk
+from pipeline.stages.gateway.health import Health
+from pipeline.stages.gateway.reconcile import Mailbox, Reconciler
 from pipeline.stages.gateway.secrets import load_secrets
 from pipeline.stages.gateway.server import GatewayServer, bind, tls_files
 from pipeline.storage.journal import Journal
@@ -95,10 +97,21 @@ class Gateway:
             context.name, context.boot, context.timing, journal, self._clock,
             when_synced=self._when_synced, on_settled=self._settled, on_alarm=self._alarm,
             expire_after_s=context.config.journal.expire_after_s, meter=meter,
+            on_stuck=lambda key: self._reconciler.check.suspect(key),
         )  # fmt: skip
         self._dispatcher = self._desk.dispatcher
-        sockets = Sockets(context.name, context.boot, bind=None, downstream=members, keys=context.link_keys)
-        self._links = DispatcherLoop(self._dispatcher, sockets, members, self._clock, context.timing, meter)
+        audits = self._audits = members_of(context.config.audit)
+        self._reconciler = Reconciler(
+            journal, self._dispatcher, self._clock, Mailbox(context.data_dir),
+            turn=lambda: self._links.turn(), health=self._health,
+        )  # fmt: skip
+        sockets = Sockets(
+            context.name, context.boot, bind=None, downstream=members, audits=audits, keys=context.link_keys
+        )
+        self._links = DispatcherLoop(
+            self._dispatcher, sockets, members, self._clock, context.timing, meter,
+            self._reconciler.check, audits,
+        )  # fmt: skip
         self._report = context.reporter(self._dispatcher, meter)
 
     def dispatch(self, deliveries: list[Delivery]) -> None:
@@ -136,13 +149,17 @@ class Gateway:
         finally:
             if self._ticking is not None:
                 self._ticking.cancel()
+            self._reconciler.close()
             self._links.stop()
             self._report.close()
             self._members.close()
+            self._audits.close()
 
     # ---- events
 
     def _settled(self, pending: Pending) -> None:
+        if pending.resent:
+            return  # it was timed when it was settled for the first time
         duration_ns = self._clock.monotonic_ns() - pending.accepted_ns
         self._record(END_TO_END, duration_ns, correlation_of(pending.delivery.event_id))
 
@@ -159,6 +176,10 @@ class Gateway:
                 asyncio.get_running_loop().call_later(RETRY_S, self._when_synced, action)
 
         committer.barrier().add_done_callback(synced)
+
+    def _health(self) -> Health:
+        assert self._app is not None
+        return self._app.health
 
     def _alarm(self, text: str) -> None:
         assert self._app is not None
@@ -201,6 +222,7 @@ class Gateway:
         assert self._app is not None
         try:
             self._journal.maintain()
+            self._reconciler.look()
             self._app.health.crowd(self._space.unready())
             if self._journal.unsynced and not self._app.committer.pending:
                 self._when_synced(_nothing)  # marks, with no event coming whose sync would take them along
@@ -213,7 +235,7 @@ class Gateway:
         limit_ns = self._context.config.supervisor.drain_s * NS_PER_S * 8 // 10
         give_up_ns = self._clock.monotonic_ns() + max(limit_ns, 100 * NS_PER_MS)
         while self._clock.monotonic_ns() < give_up_ns:
-            if not self._dispatcher.unsettled:  # what is not synced yet, the committer's end syncs
+            if self._dispatcher.unsettled <= self._dispatcher.stopped:  # the committer's end syncs the rest
                 return
             await asyncio.sleep(DRAIN_LOOK_S)
         log.warning("left with %d unsettled events; they are in the journal", self._dispatcher.unsettled)

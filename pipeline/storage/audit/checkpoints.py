@@ -86,11 +86,42 @@ def contradiction(reader: AuditReader, key: VerifyKey, folder: Path) -> str:
     return "" if found == (signed.size, signed.h) else f"row {signed.size} is not the one that was signed"
 
 
+def set_aside(reader: AuditReader, key: VerifyKey, folder: Path) -> list[Path]:
+    """Moves the checkpoints that the audit contradicts to `folder/superseded`: after a restore its chain is
+    another one from the backup on. They stay proofs of what was there before.
+
+    Raises RinglineError when one or the audit cannot be read, MissingError when one cannot be moved.
+    """
+    moved: list[Path] = []
+    pruned = reader.pruned(key)
+    for file in sorted(folder.glob(f"*{_SUFFIX}"), reverse=True):
+        signed = key.open(read_note(file))
+        found = reader.link(signed.size)
+        if found == (signed.size, signed.h) or (pruned is not None and signed.size <= pruned.size):
+            break
+        aside = folder / "superseded" / file.name
+        try:
+            aside.parent.mkdir(exist_ok=True)
+            file.replace(aside)
+        except OSError as error:
+            raise MissingError(f"{file}: cannot be moved: {error.strerror}") from None
+        moved.append(aside)
+    return moved
+
+
 class CheckpointWriter:
     """Signs the end of the chain every `audit.checkpoint_every_s` if it moved. What cannot be written is
     reported and tried again: the audit goes on."""
 
-    def __init__(self, config: Config, key: SigningKey, chain: Callable[[], Link]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        key: SigningKey,
+        chain: Callable[[], Link],
+        give: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """`give` gets each note as well, to be sent somewhere; it must not wait."""
+        self._give = give
         self._key = key
         self._chain = chain
         self._folder = checkpoint_folder(config)
@@ -120,6 +151,8 @@ class CheckpointWriter:
             log.warning("checkpoint of row %d: cannot be written: %s", link.seq, error)
             return
         self._written = link.seq
+        if self._give is not None:
+            self._give(note)
 
     def _last_size(self) -> int:
         file = latest(self._folder)

@@ -41,6 +41,10 @@ class MemoryAuditStore:
         stored = next((row.key_seq for row in reversed(rows) if has_states(row)), 0)
         return tail_of(key, rows[max(0, stored - 1) :])
 
+    def lasts(self, keys: Sequence[str]) -> list[int]:
+        """See `AuditStore.lasts`."""
+        return [self._heads.get(key, NO_ROWS).last for key in keys]
+
     def close(self) -> None:
         """Nothing to let go of."""
 

@@ -40,6 +40,8 @@ _RECORDED = "SELECT event_id, key FROM incoming JOIN rows USING (event_id, key)"
 _FOREIGN = "SELECT DISTINCT key FROM rows WHERE seq > %s"
 _LAST_ROWS = """SELECT last.body FROM unnest(%s::text[]) AS wanted (key) CROSS JOIN LATERAL (
     SELECT body FROM rows WHERE rows.key = wanted.key ORDER BY key_seq DESC LIMIT 1) AS last"""
+_LASTS = """SELECT wanted.key, last.key_seq FROM unnest(%s::text[]) AS wanted (key) CROSS JOIN LATERAL (
+    SELECT key_seq FROM rows WHERE rows.key = wanted.key ORDER BY key_seq DESC LIMIT 1) AS last"""
 _SINCE = """SELECT body FROM rows WHERE key = %s AND key_seq >=
     coalesce((SELECT max(key_seq) FROM rows WHERE key = %s AND stored = 1), 0) ORDER BY key_seq"""
 
@@ -100,6 +102,10 @@ class PostgresAuditStore:
     def tail(self, key: str) -> Tail:
         """See `AuditStore.tail`."""
         return self._insistently("cannot be read", lambda: self._read_tail(key))
+
+    def lasts(self, keys: Sequence[str]) -> list[int]:
+        """See `AuditStore.lasts`."""
+        return self._insistently("cannot be read", lambda: self._read_lasts(keys))
 
     def close(self) -> None:
         self._disconnect()
@@ -195,6 +201,10 @@ class PostgresAuditStore:
     def _read_tail(self, key: str) -> Tail:
         bodies = self._reader().execute(_SINCE, (key, key), binary=True).fetchall()
         return tail_of(key, [decode_delivery(body) for (body,) in bodies])
+
+    def _read_lasts(self, keys: Sequence[str]) -> list[int]:
+        found = dict(self._reader().execute(_LASTS, (list(keys),)).fetchall())
+        return [found.get(key, 0) for key in keys]
 
     def _reader(self) -> Connection[Any]:
         if self._reading is None:

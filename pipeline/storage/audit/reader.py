@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pipeline import limits
-from pipeline.delivery import Delivery, decode_delivery
-from pipeline.errors import DamagedError, MissingError
+from pipeline.delivery import Delivery
+from pipeline.errors import MissingError
 from pipeline.messages import Outcome
 from pipeline.storage.audit.chain import START, Link
 from pipeline.storage.audit.checkpoint import Checkpoint, CheckpointError
 from pipeline.storage.audit.database import Database, SqliteDatabase
 from pipeline.storage.audit.digest import run_digest
+from pipeline.storage.audit.query import Found, Query, by_event
 from pipeline.storage.audit.rows import COLUMNS, AuditRow, StoredRow
 from pipeline.storage.audit.verify import Verifier, VerifyReport
 
@@ -67,6 +66,12 @@ class AuditReader:
         condition = f"WHERE {' AND '.join(given)} ORDER BY seq {order} LIMIT ?"
         return self._select(condition, [*given.values(), min(limit, limits.MAX_QUERY_ROWS)])
 
+    def find(self, query: Query, place: int, limit: int) -> Found:
+        """Rows beyond `place` (see `query`); looks at a bounded part of the audit."""
+        if query.wanted.event_id:
+            return Found(by_event(self._database, query.wanted, limit), place, more=False)
+        return query.look(self._database, place, limit)
+
     def by_event_id(self, event_id: bytes) -> list[AuditRow]:
         """The event's row; one a key for a control event. Empty: none is audited."""
         return self._select("WHERE event_id = ? ORDER BY key", [event_id])
@@ -85,7 +90,7 @@ class AuditReader:
         key, key_seq = "", 0
         while page := self._fetch(_BY_KEY, [key, key_seq, limits.VERIFY_PAGE_ROWS]):
             for seq, body in page:
-                delivery = self._decode(seq, body)
+                delivery = AuditRow.of(self._database.name, seq, b"", body).delivery
                 yield delivery
             key, key_seq = delivery.key, delivery.key_seq
 
@@ -155,6 +160,18 @@ class AuditReader:
         found = dict(self._fetch("SELECT outcome, count(*) FROM rows GROUP BY outcome"))
         return {outcome.value: found.get(outcome.value, 0) for outcome in Outcome}
 
+    def outcomes_between(self, after: int, upto: int) -> dict[str, int]:
+        """Rows by outcome after row `after` up to row `upto`."""
+        text = "SELECT outcome, count(*) FROM rows WHERE seq > ? AND seq <= ? GROUP BY outcome"
+        return {str(outcome): int(count) for outcome, count in self._fetch(text, [after, upto])}
+
+    def first(self) -> int:
+        """The number from which on every row is there; what was before was pruned."""
+        if not self._database.has_prunes:
+            return 1
+        seq = self._fetch("SELECT max(seq) FROM pruned")[0][0]
+        return 1 if seq is None else int(seq) + 1
+
     def counts(self) -> dict[str, int]:
         """`rows`, `keys`, and `events` (a control event is one, with a row for each key)."""
         rows, keys, events = self._fetch(_COUNTS)[0]
@@ -176,10 +193,4 @@ class AuditReader:
 
     def _select(self, condition: str, parameters: list[object]) -> list[AuditRow]:
         found = self._fetch(_SELECT + condition, parameters)
-        return [AuditRow(seq, h, self._decode(seq, body)) for seq, h, body in found]
-
-    def _decode(self, seq: int, body: bytes) -> Delivery:
-        try:
-            return decode_delivery(body)
-        except msgspec.MsgspecError as error:
-            raise DamagedError(f"audit {self._database.name}: row {seq} cannot be read: {error}") from None
+        return [AuditRow.of(self._database.name, seq, h, body) for seq, h, body in found]

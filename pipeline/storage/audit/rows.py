@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 from msgspec import Struct
 
-from pipeline.delivery import Delivery, Tail
+from pipeline.delivery import Delivery, Tail, decode_delivery
+from pipeline.errors import DamagedError
 from pipeline.storage.audit.store import has_states
 
 COLUMNS = "seq, key, key_seq, event_id, accepted_us, outcome, stored, h, body"
@@ -47,6 +49,14 @@ class AuditRow(Struct, frozen=True):
     seq: int
     h: bytes
     delivery: Delivery
+
+    @classmethod
+    def of(cls, audit: str, seq: int, h: bytes, body: bytes) -> AuditRow:
+        """From what is stored in `audit`, named for people. Raises DamagedError."""
+        try:
+            return cls(seq, h, decode_delivery(body))
+        except msgspec.MsgspecError as error:
+            raise DamagedError(f"audit {audit}: row {seq} cannot be read: {error}") from None
 
 
 def tail_of(key: str, rows: list[Delivery]) -> Tail:

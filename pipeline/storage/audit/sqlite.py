@@ -19,6 +19,7 @@ from pipeline.storage.lock import lock_file
 
 _INSERT = f"INSERT INTO rows ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _LAST_ROW = "SELECT body FROM rows WHERE key = ? ORDER BY key_seq DESC LIMIT 1"
+_LAST = "SELECT max(key_seq) FROM rows WHERE key = ?"
 _SINCE = """SELECT body FROM rows WHERE key = ? AND key_seq >=
     coalesce((SELECT max(key_seq) FROM rows WHERE key = ? AND stored), 0) ORDER BY key_seq"""
 _HEAD = "SELECT seq, h FROM rows ORDER BY seq DESC LIMIT 1"
@@ -92,6 +93,13 @@ class SqliteAuditStore:
         except sqlite3.Error as error:
             raise MissingError(f"audit {self._path}: {error}") from None
         return tail_of(key, [decode_delivery(body) for (body,) in bodies])
+
+    def lasts(self, keys: Sequence[str]) -> list[int]:
+        """See `AuditStore.lasts`."""
+        try:
+            return [self._reading.execute(_LAST, (key,)).fetchone()[0] or 0 for key in keys]
+        except sqlite3.Error as error:
+            raise MissingError(f"audit {self._path}: {error}") from None
 
     def close(self) -> None:
         self._reading.close()

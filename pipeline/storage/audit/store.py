@@ -49,6 +49,9 @@ class AuditStore(Protocol):
     def tail(self, key: str) -> Tail:
         """Everything a worker needs to go on with `key`."""
 
+    def lasts(self, keys: Sequence[str]) -> list[int]:
+        """The last committed key_seq of each of `keys`; 0 for one without a row."""
+
     def close(self) -> None: ...
 
 

@@ -64,17 +64,18 @@ class Compaction:
         self._carrying: Segment | None = None
         self._offset = 0
         self._sequence = 0
-        self._doomed = 0
+        self.doomed = 0
         """Every segment up to this number is carried and only waits to be unlinked."""
 
-    def step(self, oldest_us: int, max_bytes: int) -> bool:
-        """Do a slice of work; identities accepted up to `oldest_us` need not be kept.
+    def step(self, oldest_us: int, max_bytes: int, keep_us: int) -> bool:
+        """Do a slice of work; identities accepted up to `oldest_us` need not be kept, and what was accepted
+        after `keep_us` should be while there is room.
 
         True when there is more to do at once.
         """
         segment = self._carrying
         if segment is None:
-            segment = self._choose(oldest_us, max_bytes)
+            segment = self._choose(oldest_us, max_bytes, keep_us)
             if segment is None:
                 return False
             self._carrying, self._offset = segment, HEADER_BYTES
@@ -90,15 +91,15 @@ class Compaction:
         """Journal every settled mark that has moved."""
         self._record_keys(self._keys.dirty)
 
-    def _choose(self, oldest_us: int, max_bytes: int) -> Segment | None:
+    def _choose(self, oldest_us: int, max_bytes: int, keep_us: int) -> Segment | None:
         """The oldest segment, if it is free, or if space is short and enough of the journal is dead."""
-        segments = [s for s in self._log.segments.values() if s.number > self._doomed]
+        segments = [s for s in self._log.segments.values() if s.number > self.doomed]
         if len(segments) < 2:
             return None
         oldest = segments[0]
         if oldest.first_sequence > self._log.synced or segments[1].first_sequence > self._log.synced + 1:
             return None
-        if not oldest.live and oldest.newest_us <= oldest_us:
+        if not oldest.live and oldest.newest_us <= min(oldest_us, keep_us):
             return oldest
         if 2 * self._log.bytes_used <= max_bytes or self._log.dooming:
             return None  # one at a time, or a slow sync would let copies pile up above max_bytes
@@ -164,7 +165,7 @@ class Compaction:
         self._record_keys(self._keys.dirty | segment.keys)
         base = BaseRecord(segment.number + 1, self._accepted_us(), self._controls.births)
         self._log.doom(segment, self._log.append(BASE, encode(base)))
-        self._doomed = segment.number
+        self.doomed = segment.number
         self._carrying = None
 
     def _record_keys(self, names: set[str]) -> None:

@@ -23,6 +23,7 @@ from pipeline.storage.journal.compaction import Compaction
 from pipeline.storage.journal.disk import Disk, OsDisk
 from pipeline.storage.journal.errors import DuplicateError, JournalBrokenError, JournalFullError
 from pipeline.storage.journal.index import ENTRY, Index, Known
+from pipeline.storage.journal.kept import Kept, Range
 from pipeline.storage.journal.layout import EVENT, FATE, RECORD_HEAD_BYTES
 from pipeline.storage.journal.log import Log
 from pipeline.storage.journal.records import (
@@ -71,6 +72,7 @@ class Journal:
         self._marks_ns = clock.monotonic_ns()
         self._oldest_us = self._keys.oldest_accepted_us()
         self._missed: _Missed | None = None
+        self._held = False
         self.recovered: list[Delivery] = found.deliveries
         """What was accepted and not settled when the journal was opened, per key in order, fates applied.
 
@@ -188,7 +190,10 @@ class Journal:
             self._compaction.record_marks()
             self._marks_ns = now_ns
         try:
-            return self._compaction.step(now_us - self._retention_us, self._settings.max_bytes)
+            if self._held:
+                return False
+            keep_us = now_us - self._settings.keep_settled_s * US_PER_S
+            return self._compaction.step(now_us - self._retention_us, self._settings.max_bytes, keep_us)
         except (OSError, DamagedError) as error:
             self._log.broken = JournalBrokenError(str(error))
             raise self._log.broken from error
@@ -197,6 +202,27 @@ class Journal:
         """`maintain` until there is nothing more to do before the next `sync`."""
         while self.maintain():
             pass
+
+    # ---- what is settled, and may have to be sent again -------------------------------------------------
+
+    def settled_keys(self) -> list[str]:
+        """The keys that have anything settled."""
+        return [key for key, entry in self._keys.entries.items() if entry.mark]
+
+    def stopped(self, key: str, *, stopped: bool) -> None:
+        """Those of a stopped key do not count for the age of the oldest event: they wait for people."""
+        (self._keys.stopped.add if stopped else self._keys.stopped.discard)(key)
+
+    def kept(self, wanted: Mapping[str, Range]) -> Kept:
+        """What there is of the settled events in `wanted`; frees no segment until `let_go`."""
+        self._held = True
+        segments = self._log.segments.values()
+        staying = [segment for segment in segments if segment.number > self._compaction.doomed]
+        return Kept(self._disk, staying, wanted)
+
+    def let_go(self) -> None:
+        """What `kept` told of may be freed again."""
+        self._held = False
 
     def close(self) -> None:
         """Persist the marks, sync, unlock. No `sync` may be under way."""

@@ -33,6 +33,8 @@ class KeyTable:
         self._unsettled: dict[str, KeyEntry] = {}
         self.dirty: set[str] = set()
         """Keys whose mark has moved since their latest KEYS record."""
+        self.stopped: set[str] = set()
+        """Keys that wait for people: they do not count for the age of the oldest."""
         self.depth = 0
         """Parts not settled."""
 
@@ -103,4 +105,5 @@ class KeyTable:
 
     def oldest_accepted_us(self) -> int | None:
         """When the oldest unsettled event was accepted; looks at every key that has one."""
-        return min((entry.pending[0][2] for entry in self._unsettled.values()), default=None)
+        counted = (entry for key, entry in self._unsettled.items() if key not in self.stopped)
+        return min((entry.pending[0][2] for entry in counted), default=None)

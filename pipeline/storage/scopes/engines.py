@@ -16,7 +16,7 @@ MAX_URL_BYTES = 4096
 def open_scopes(config: Config, environment: Mapping[str, str] = os.environ) -> RedisScopeStore:
     """For an agent. Raises MissingError when it cannot be had."""
     url = find_url(config, environment)
-    return RedisScopeStore.open(url, config.agent.scopes_prefix, limits.SCOPES_TIMEOUT_S)
+    return RedisScopeStore.open(url, config.agent.scopes_prefix, limits.SCOPES_TIMEOUT_MS / 1000)
 
 
 def find_url(config: Config, environment: Mapping[str, str]) -> str:

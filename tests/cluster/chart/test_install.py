@@ -74,6 +74,7 @@ def test_an_uninstall_leaves_volumes_and_the_secret_for_the_next_install(
     }
     assert left == {
         f"Secret/{NAME}-ringline-webhooks",
+        f"Secret/{NAME}-ringline-links",
         f"PersistentVolumeClaim/data-{NAME}-ringline-gateway-0",
         f"PersistentVolumeClaim/data-{NAME}-ringline-audit-0",
     }

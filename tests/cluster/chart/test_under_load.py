@@ -45,12 +45,14 @@ def test_scaled_by_hand_new_pods_take_keys_and_nothing_is_lost(release: Release,
 
 def test_more_execs_shorten_the_lag_behind_a_slow_venue(release: Release) -> None:
     release.upgrade(
-        "operator.enabled=false", "config.exec.venue_latency_ms=40", "config.exec.venue_concurrency=2"
-    )
-    with Load(release, "load-venue", rate=100) as load:  # one exec has room for 50 a second
-        until("a backlog", lambda: depth(release) > 150)
-        release.scale("exec", 4)
-        until("no backlog", lambda: depth(release) < 60)
+        "operator.enabled=false", "config.exec.venue_latency_ms=100", "config.exec.venue_concurrency=1",
+        "config.links.credit=16", "config.links.depth=4",
+    )  # fmt: skip
+    # One exec has room for 10 a second, and keys move once what it has in flight is through.
+    with Load(release, "load-venue", rate=25) as load:
+        until("a backlog", lambda: depth(release) > 100)
+        release.scale("exec", 5)
+        until("no backlog", lambda: depth(release) < 40)
     nothing_lost(release, load)
 
 

@@ -12,11 +12,11 @@ from chart_release import CHART, NAME, Release, run, until
 from load_pod import Load
 
 SLOW_VENUE = (
-    "config.exec.venue_latency_ms=40",
-    "config.exec.venue_concurrency=2",
+    "config.exec.venue_latency_ms=100",
+    "config.exec.venue_concurrency=1",
     "exec.maxReplicas=4",
 )
-"""One exec has room for 50 orders a second."""
+"""One exec has room for 10 orders a second."""
 
 pytestmark = pytest.mark.skipif(
     not (CHART / "crds" / "pipelines.yaml").exists(), reason="the chart has no CustomResourceDefinition"
@@ -45,7 +45,7 @@ def test_it_is_ready_within_half_a_minute(operated: Release) -> None:
 
 
 def test_load_above_a_stages_capacity_raises_it_and_nothing_is_lost(operated: Release) -> None:
-    with Load(operated, "load-breach", rate=100) as load:
+    with Load(operated, "load-breach", rate=30) as load:
         started_s = time.monotonic()
         until("the exec is raised", lambda: operated.replicas("exec") > 1)
         raised_s = time.monotonic() - started_s

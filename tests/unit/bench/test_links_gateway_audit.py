@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def by_name(results: tuple[Result, ...]) -> dict[str, Result]:
     return found
 
 
-def link_figures(**change: object) -> links.Figures:
+def link_figures(**change: Any) -> links.Figures:
     good = links.Figures(
         plain=links.Carried(70_000, 6.0, 4.0), encrypted=links.Carried(50_000, 7.0, 5.0), queue_per_s=30_000,
         one_way_per_s=90_000, one_way_ms=[0.2, 0.7], idle={"supervisor": 0.1, "exec-0": 1.2},
@@ -48,7 +49,7 @@ def test_a_good_link_meets_every_target() -> None:
         ({"idle": {"collector": 2.1}}, "processor time of the whole pipeline, idle"),
     ],
 )
-def test_what_a_link_misses_is_said(change: dict[str, object], missed: str) -> None:
+def test_what_a_link_misses_is_said(change: dict[str, Any], missed: str) -> None:
     found = links.results(link_figures(**change), Config())
     assert [result.name for result in found if result.met is False] == [missed]
 

@@ -27,6 +27,9 @@ OFF = {"operator.enabled": False}
             "throttle desk counts over all symbols",
         ),
         ({"agent.workers": 2, "config.trading.throttles": WIDE}, "throttle desk counts over all symbols"),
+        ({"config.agent.scopes": "redis"}, "agent.redis.existingSecret must name a secret"),
+        ({"agent.redis.existingSecret": "x"}, "is used only with config.agent.scopes: redis"),
+        ({"config.links.key_file": "/x"}, "config.links.key_file: the chart sets it"),
         ({"agent.replicas": 2}, "agent.replicas = 2: the operator decides it"),
         (
             {"exec.minReplicas": 5, "exec.maxReplicas": 4},

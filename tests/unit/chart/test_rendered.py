@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +173,8 @@ def test_volumes_of_gateway_and_audit_outlive_everything() -> None:
             "whenScaled": "Retain",
         }
         assert [claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]] == ["data"]
-    (secret,) = objects.of("Secret").values()
-    assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    for secret in objects.of("Secret").values():
+        assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 def test_a_change_of_the_configuration_restarts_the_pods_and_nothing_else_does() -> None:
@@ -182,6 +183,37 @@ def test_a_change_of_the_configuration_restarts_the_pods_and_nothing_else_does()
 
     assert checksum(rendered()) == checksum(rendered({"exec.minReplicas": 2}))
     assert checksum(rendered()) != checksum(rendered({"config.links.credit": 128}))
+
+
+def test_every_worker_has_the_keys_of_the_links_where_the_configuration_says() -> None:
+    objects = rendered()
+    file = resolve(objects.configuration()).links.key_file
+    folder, _, key = file.rpartition("/")
+    assert len(base64.b64decode(objects.of("Secret")["rl-ringline-links"]["data"][key])) >= 64
+    for name in STAGES:
+        pod = objects.stage(name)["spec"]["template"]["spec"]
+        (volume,) = [one for one in pod["volumes"] if one["name"] == "links"]
+        assert volume["secret"]["secretName"] == "rl-ringline-links"
+        for worker in pod["containers"]:
+            assert {"name": "links", "mountPath": folder, "readOnly": True} in worker["volumeMounts"]
+
+
+def test_wide_throttles_of_several_agents_are_counted_in_redis() -> None:
+    wide = [{"name": "desk", "max_trades": 5, "per": "global"}]
+    objects = rendered(
+        {
+            "config.agent.scopes": "redis",
+            "config.trading.throttles": wide,
+            "agent.redis.existingSecret": "scopes",
+        }
+    )
+    config = resolve(objects.configuration())
+    assert config.agent.max_replicas == 10
+    (worker,) = objects.stage("agent")["spec"]["template"]["spec"]["containers"]
+    (url,) = [one for one in worker["env"] if one["name"] == config.agent.scopes_url_env]
+    assert url["valueFrom"]["secretKeyRef"] == {"name": "scopes", "key": "url"}
+    alone = resolve(rendered({"config.trading.throttles": wide}).configuration())
+    assert alone.agent.max_replicas == 1
 
 
 def test_postgres_gets_its_dsn_from_the_secret() -> None:

@@ -13,10 +13,10 @@ from traded import Desk, candle, halt, write_audit
 
 from pipeline.cli.app import run
 from pipeline.cli.explain import lines
-from pipeline.cli.story import story_of, utc
 from pipeline.config import Config, load
 from pipeline.delivery import Delivery
 from pipeline.messages import Fate, SignalIn
+from pipeline.stages.story import story_of, utc
 from pipeline.storage.audit import AuditReader, AuditRow, verify_rows
 from pipeline.storage.audit.archive import parse_row
 from pipeline.storage.audit.checkpoints import CheckpointWriter, load_signing_key

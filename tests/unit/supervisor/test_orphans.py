@@ -59,20 +59,20 @@ def supervise_and_kill(folder: Path, gateway: str = "serve") -> list[int]:
         assert process.stdout is not None
         pids = [int(word) for word in process.stdout.readline().split()[1:]]
         process.kill()
-    assert len(pids) == 5
+    assert len(pids) == 6
     return pids
 
 
 def test_workers_of_a_killed_supervisor_drain_and_leave(tmp_path: Path) -> None:
     pids = supervise_and_kill(tmp_path)
     until(lambda: all(gone(pid) for pid in pids))
-    assert len((tmp_path / "left").read_text().split()) == 5
+    assert len((tmp_path / "left").read_text().split()) == 6
 
 
 def test_an_orphan_that_cannot_drain_leaves_at_its_deadline(tmp_path: Path) -> None:
     pids = supervise_and_kill(tmp_path, gateway="deaf:0.5")
     until(lambda: all(gone(pid) for pid in pids))
-    assert len((tmp_path / "left").read_text().split()) == 4
+    assert len((tmp_path / "left").read_text().split()) == 5
 
 
 @pytest.mark.usefixtures("pythonpath")

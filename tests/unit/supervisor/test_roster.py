@@ -10,7 +10,7 @@ from pipeline.supervisor import Worker, endpoints, roster, worker_command
 def test_downstream_starts_first_and_every_worker_is_counted() -> None:
     config = resolve({"agent": {"workers": 2}, "exec": {"workers": 3}})
     assert [worker.name for worker in roster(config)] == [
-        *("collector", "audit-0", "exec-0", "exec-1", "exec-2", "agent-0", "agent-1", "gateway-0"),
+        *("collector", "feed", "audit-0", "exec-0", "exec-1", "exec-2", "agent-0", "agent-1", "gateway-0"),
     ]
 
 
@@ -28,3 +28,8 @@ def test_a_worker_is_started_by_a_fresh_interpreter() -> None:
         *(sys.executable, "-m", "pipeline", "worker", "exec", "--ordinal", "2", "--config", "/x/config.json"),
     ]
     assert worker_command(Worker("collector", 0), Path("c"))[3:] == ["collector", "--config", "c"]
+    assert worker_command(Worker("feed", 0), Path("c"))[3:] == ["feed", "serve", "--config", "c"]
+
+
+def test_a_feed_that_is_switched_off_does_not_run() -> None:
+    assert "feed" not in {worker.stage for worker in roster(resolve({"feed": {"enabled": False}}))}

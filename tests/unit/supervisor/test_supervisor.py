@@ -19,7 +19,7 @@ from pipeline.supervisor import RefusedError, Supervisor, SupervisorError, Worke
 
 PROGRAM = Path(__file__).with_name("child_program.py")
 ROOT = Path(__file__).parents[3]
-NAMES = ["collector", "audit-0", "exec-0", "agent-0", "gateway-0"]
+NAMES = ["collector", "feed", "audit-0", "exec-0", "agent-0", "gateway-0"]
 
 
 class House:
@@ -244,7 +244,7 @@ def test_a_worker_that_always_crashes_spends_its_budget_and_ends_it_all(house: H
         with pytest.raises(SupervisorError):
             supervisor.poll()
     assert len(house.pids("agent-0")) == 3
-    assert house.left() == ["exec-0", "audit-0", "collector"]
+    assert house.left() == ["exec-0", "audit-0", "feed", "collector"]
 
 
 def test_a_restarted_worker_may_miss_something_for_a_moment(house: House) -> None:
@@ -314,7 +314,7 @@ def test_a_worker_that_does_not_drain_is_killed_after_drain_s(house: House) -> N
         pid = pid_of(supervisor, "agent-0")
     assert gone(pid)
     assert "agent-0 has not drained within 1 s; killing it" in house.lines
-    assert house.left() == ["gateway-0", "exec-0", "audit-0", "collector"]
+    assert house.left() == ["gateway-0", "exec-0", "audit-0", "feed", "collector"]
 
 
 def test_a_stop_in_the_middle_of_a_start_leaves_nobody(house: House) -> None:

@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,34 @@ def test_exported_bucket_counts_are_exact(tmp_path: Path) -> None:
     collector.close()
     recorder.close()
     assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+def test_a_ring_cut_to_nothing_kills_nobody_who_looks_at_it(tmp_path: Path) -> None:
+    """In a process of its own: reading beyond the end of a mapped file is a SIGBUS."""
+    program = """
+import os, sys
+from pathlib import Path
+from pipeline.telemetry import EventID, open_recorder
+from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.prometheus import render
+from pipeline.telemetry.view import build_snapshot
+directory = Path(sys.argv[1])
+collector = Collector(directory)
+recorders = [open_recorder(directory, f"agent-{number}", 64) for number in range(2)]
+collector.tick(final=True)
+os.truncate(collector.sources[0].reader.path, 0)
+assert collector.urgent
+build_snapshot(collector, 1, 1)
+render(collector, 1)
+collector.tick()
+print(dict(collector.folder.refused), len(collector.sources), flush=True)
+os._exit(0)  # its own writer's ring is the broken one
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "{'truncated': 1} 1\n"), ran.stderr

@@ -26,7 +26,7 @@ def judge() -> Judge:
 
 
 def test_a_frame_of_too_many_messages_is_refused() -> None:
-    most = [wire.Ping(1)] * limits.MAX_FRAME_MESSAGES
+    most: list[wire.Message] = [wire.Ping(1)] * limits.MAX_FRAME_MESSAGES
     assert len(wire.decode_frame(wire.encode_frame((1, 1), most)).messages) == len(most)
     with pytest.raises(FrameError):
         wire.decode_frame(wire.encode_frame((1, 1), [*most, wire.Ping(1)]))

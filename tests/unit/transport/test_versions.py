@@ -31,6 +31,8 @@ MESSAGES: dict[str, wire.Message] = {
     "state": wire.State(
         1, Tail("AAPL", 7, b"a" * 32, b"x" * 32, 6, b"agent", b"exec", (DELIVERY,), b"e" * 16)
     ),
+    "ask lasts": wire.AskLasts(1, ("AAPL", "MSFT")),
+    "lasts": wire.Lasts(1, 5, (7, 0)),
     "done": wire.Done(1, 9),
     "settled": wire.Settled(2, "AAPL", 7, 9, b"e" * 16),
     "refused": wire.Refused(3, "AAPL", 9),

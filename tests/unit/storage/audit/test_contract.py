@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import empty_audit
+from some_rows import some_rows
 
 from pipeline.delivery import ORIGIN, Delivery, Tail, agent_digest, exec_digest
 from pipeline.storage.audit import AuditStore, Judged, MemoryAuditStore, SqliteAuditStore
@@ -239,3 +240,9 @@ def test_whatever_arrives_each_key_is_one_unbroken_line_of_first_decisions(
                 [len(line), line[-1].a, line[-1].x] if line else [0, ORIGIN, ORIGIN]
             )
             assert list(tail.rows) == line[tail.stored_seq :]
+
+
+def test_the_last_of_each_key_is_known_and_that_of_a_strange_one_is_none(store: AuditStore) -> None:
+    store.append(some_rows())
+    assert store.lasts(["A", "NONE", "B"]) == [10, 0, 10]
+    assert store.lasts([]) == []

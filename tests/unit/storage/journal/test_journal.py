@@ -24,7 +24,7 @@ from pipeline.storage.journal import (
 from pipeline.storage.journal.memory_disk import MemoryDisk
 
 FINGERPRINT = b"fingerprint 1234"
-SMALL = Settings(segment_bytes=64 * limits.KIB, max_bytes=256 * limits.KIB, retention_s=60)
+SMALL = Settings(segment_bytes=64 * limits.KIB, max_bytes=256 * limits.KIB, retention_s=60, keep_settled_s=0)
 
 
 class Bench:

@@ -1,0 +1,12 @@
+"""Environment variables by which a test tells its processes who they are."""
+
+TASK_VARIABLE = "RINGLINE_LOADTEST_TASK"
+"""The file of the test's task."""
+SHAPE_VARIABLE = "RINGLINE_LOADTEST_SHAPE"
+"""A shape's name, for Locust run by itself."""
+AUDIT_VARIABLE, TOKEN_VARIABLE = "RINGLINE_AUDIT_URL", "RINGLINE_AUDIT_TOKEN"
+"""The audit's HTTP and the token to read it with, for Locust run by itself."""
+FD_VARIABLE = "RINGLINE_LOADTEST_FD"
+"""The pipe by which moments come back, a JSON line each."""
+PROCESS_VARIABLE = "RINGLINE_LOADTEST_PROCESS"
+"""Which of the generator's processes it is, from 0."""

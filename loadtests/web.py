@@ -1,0 +1,69 @@
+"""One HTTP request to a process of the pipeline, and the figures of its metrics page."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from pipeline.errors import MissingError, UsageError
+
+TIMEOUT_S = 3.0
+
+
+class Page(NamedTuple):
+    status: int
+    body: bytes
+
+
+def fetch(
+    url: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Page:
+    """Raises MissingError when nobody answers, UsageError for what is no URL."""
+    parts = urlsplit(url)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"{url}: {error}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise UsageError(f"{url!r}: expected http://HOST:PORT")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(host, port, timeout=timeout_s)
+    try:
+        connection.request(method, parts.path or "/", body, dict(headers or {}))
+        response = connection.getresponse()
+        return Page(response.status, response.read())
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise MissingError(f"{url}: no answer: {reason}") from None
+    finally:
+        connection.close()
+
+
+def problem_detail(body: bytes) -> str:
+    """What a problem document (RFC 9457) says; empty when it is none."""
+    try:
+        said: Any = json.loads(body)
+    except ValueError:
+        return ""
+    return str(said.get("detail") or said.get("title") or "") if isinstance(said, dict) else ""
+
+
+def gauges(text: str) -> dict[str, float]:
+    """The samples without labels of a Prometheus page."""
+    found = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name and not name.startswith("#") and "{" not in name:
+            try:
+                found[name] = float(value)
+            except ValueError:
+                continue
+    return found

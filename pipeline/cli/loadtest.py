@@ -1,0 +1,258 @@
+"""`ringline loadtest`: the load tests, which live in a package of their own and need an extra."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from pipeline.cli.http import reachable
+from pipeline.cli.session import json_option, with_config
+from pipeline.cli.up import own_words
+from pipeline.config import Config
+from pipeline.errors import MissingError, UsageError
+from pipeline.stages.gateway.secrets import generated_file
+
+SHAPES = {
+    "smoke": "10 users, 5 minutes: does it work at all?",
+    "load": "100 users, 30 minutes: does it carry the expected day?",
+    "stress": "50 to 500 users in steps, 15 minutes: where does it break?",
+    "spike": "10 to 200 users at once, 10 minutes: does it recover?",
+    "soak": "50 users, 2 hours: does anything leak?",
+}
+NEEDED = ("locust", "loadtests")
+MAX_GENERATORS = 16
+
+
+@click.group("loadtest")
+def command() -> None:
+    """Load the pipeline and judge it: smoke, load, stress, spike, soak.
+
+    Latency counts from when a request was meant to be sent; afterwards the audit is compared with what was
+    sent. Exit code 1 when a gate is violated or the test was stopped, 3 when something needed is missing or
+    went away. Needs `pip install 'ringline[loadtests]'`.
+
+    \b
+    Example:
+      ringline loadtest smoke --start
+      ringline loadtest soak --start
+      ringline loadtest stress --start --rate 3000 --time-scale 0.1
+      ringline loadtest load --url http://127.0.0.1:8001
+      ringline loadtest compare runs/before runs/after
+    """
+
+
+_OPTIONS = (
+    click.option("--url", metavar="URL", help="The gateway, if not the configured one."),
+    click.option("--collector", metavar="URL", help="The collector that goes with --url."),
+    click.option("--audit", metavar="URL", help="The audit's HTTP that goes with --url."),
+    click.option("--token-file", type=click.Path(path_type=Path), help="A token that may read there."),
+    click.option(
+        "--start", is_flag=True, help="Start a pipeline with a data folder of its own, and stop it."
+    ),
+    click.option("--cluster", is_flag=True, help="Test the release in the current Kubernetes context."),
+    click.option(
+        "--time-scale",
+        type=click.FloatRange(0, 1, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="Shorten the test; rates and users stay. The report says so.",
+    ),
+    click.option(
+        "--rate",
+        type=click.FloatRange(1, 100_000),
+        help="The open variant: so many events per second at the peak, whether or not they are answered.",
+    ),
+    click.option(
+        "--gates", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with other limits."
+    ),
+    click.option(
+        "--generators",
+        type=click.IntRange(1, MAX_GENERATORS),
+        default=1,
+        show_default=True,
+        help="Locust workers, beside a master when there are more than one.",
+    ),
+    click.option("--source", metavar="NAME", help="Who sends: a name under `sources`; else the first."),
+    click.option("--secret-file", type=click.Path(path_type=Path), help="The source's secret, if not here."),
+    click.option(
+        "--output",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("runs"),
+        show_default=True,
+        help="Where the folder of this test is made.",
+    ),
+)
+
+
+def _shape_command(name: str, about: str) -> click.Command:
+    @with_config
+    def run(config: Config, as_json: bool, **chosen: Any) -> int:
+        return _run(name, config, as_json, **chosen)
+
+    function: Callable[..., Any] = json_option(run)
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    help_text = (
+        f"{about}\n\nWrites report.json, .md, .html and junit.xml. Exit code 1 when a gate is violated, 3 "
+        f"when something needed is missing or went away.\n\n\b\nExample:\n"
+        f"  ringline loadtest {name} --start\n  ringline loadtest {name} --start --time-scale 0.1"
+    )
+    return click.command(name, help=help_text, short_help=about)(function)
+
+
+for _name, _about in SHAPES.items():
+    command.add_command(_shape_command(_name, _about))
+
+
+@command.command("compare")
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option(
+    "--margin-percent",
+    type=click.FloatRange(0, 1000),
+    default=20.0,
+    show_default=True,
+    help="Worse by more fails.",
+)
+@json_option
+def compare(a: Path, b: Path, margin_percent: float, as_json: bool) -> int:
+    """Compare report B with A: files, or folders of tests.
+
+    Exit code 1 when B is worse by more than the margin, or violates a gate that A met.
+
+    \b
+    Example:
+      ringline loadtest compare runs/before runs/after
+    """
+    words = ["compare", str(a), str(b), "--margin-percent", str(margin_percent)]
+    return _become([*words, *(["--json"] if as_json else [])])
+
+
+def _run(
+    name: str,
+    config: Config,
+    as_json: bool,
+    *,
+    url: str | None,
+    collector: str | None,
+    audit: str | None,
+    token_file: Path | None,
+    start: bool,
+    cluster: bool,
+    time_scale: float,
+    rate: float | None,
+    gates: Path | None,
+    generators: int,
+    source: str | None,
+    secret_file: Path | None,
+    output: Path,
+) -> int:
+    _check_installed()
+    if sum((url is not None, start, cluster)) > 1:
+        raise UsageError("--url, --start and --cluster: one of them, or none for the configured pipeline")
+    if url is None and (collector is not None or audit is not None):
+        raise UsageError("--collector and --audit go with --url")
+    if cluster:
+        raise MissingError(
+            "--cluster: there is no release of the chart to test; give the gateway's address by --url"
+        )
+    sender = source or next(iter(config.sources))
+    if sender not in config.sources and secret_file is None:
+        raise UsageError(f"--source {sender!r}: unknown; here are {', '.join(config.sources)}")
+    run = secrets.token_hex(4)
+    folder = (output / f"loadtest-{name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{run}").resolve()
+    folder.mkdir(parents=True)
+    data_dir = folder / "data" if start else Path(config.data_dir).resolve()
+    config = msgspec.structs.replace(config, data_dir=str(data_dir))
+    config_file = folder / "config.json"
+    config_file.write_bytes(msgspec.json.encode(config))
+    task = {
+        "shape": name,
+        "folder": str(folder),
+        "run": run,
+        "source": sender,
+        "ringline": own_words(sys.argv[0]),
+        "config_file": str(config_file),
+        "data_dir": str(data_dir) if start or url is None else "",
+        "start": start,
+        "generators": generators,
+        "time_scale": time_scale,
+        "rate": rate,
+        "gates_file": str(gates.resolve()) if gates is not None else "",
+        **_where(config, url, collector, audit),
+        **_token(config, token_file, foreign=url is not None),
+        **_secret(config, sender, data_dir, secret_file),
+    }
+    (folder / "task.json").write_bytes(msgspec.json.encode(task))
+    return _become(["run", str(folder / "task.json"), *(["--json"] if as_json else [])])
+
+
+def _where(config: Config, url: str | None, collector: str | None, audit: str | None) -> dict[str, str]:
+    if url is not None:
+        given = {"gateway_url": url, "collector_url": collector or "", "audit_url": audit or ""}
+        return {name: value.rstrip("/") for name, value in given.items()}
+    scheme = "https" if config.gateway.tls_cert_file else "http"
+    return {
+        "gateway_url": f"{scheme}://{_bracketed(reachable(config.gateway.host))}:{config.gateway.port}",
+        "collector_url": f"http://{_bracketed(reachable(config.telemetry.host))}:{config.telemetry.port}",
+        "audit_url": f"http://{_bracketed(reachable(config.feed.host))}:{config.feed.port}"
+        if config.feed.enabled
+        else "",
+    }
+
+
+def _token(config: Config, token_file: Path | None, *, foreign: bool) -> dict[str, str]:
+    """Where the token is that may read: what was said, else what is configured."""
+    if token_file is not None:
+        return {"token_file": str(token_file.resolve())}
+    files = config.feed.read_token_files or config.feed.control_token_files
+    names = config.feed.read_token_env or config.feed.control_token_env
+    if foreign or not (files or names):
+        return {}
+    return {"token_file": str(Path(files[0]).resolve())} if files else {"token_env": names[0]}
+
+
+def _secret(config: Config, name: str, data_dir: Path, secret_file: Path | None) -> dict[str, str]:
+    """Where the secret is: what was said, what is configured, or what the gateway makes when it starts."""
+    if secret_file is not None:
+        return {"secret_file": str(secret_file.resolve())}
+    source = config.sources[name]
+    if source.profile != "standard":
+        raise UsageError(f"--source {name}: profile {source.profile}; load tests sign by Standard Webhooks")
+    if source.secret_files:
+        return {"secret_file": str(Path(source.secret_files[0]).resolve())}
+    if source.secret_env:
+        return {"secret_env": source.secret_env[0]}
+    return {"secret_file": str(generated_file(data_dir, name))}
+
+
+def _check_installed() -> None:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingError(
+            f"loadtest: {' and '.join(missing)} cannot be imported: pip install 'ringline[loadtests]'"
+        )
+
+
+def _become(words: list[str]) -> int:
+    """Replaces this process: so signals and exit codes are the test's own, and nothing is left between.
+
+    A folder `loadtests` in the current directory is none of ours: -P keeps it out.
+    """
+    _check_installed()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "loadtests", *words])  # noqa: S606 - no shell wanted
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
