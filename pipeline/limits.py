@@ -332,6 +332,8 @@ MAX_VALUATION_BODY_BYTES = 2 * MIB
 """A book of 10,000 positions takes 1 MB."""
 MAX_POSTED_CANDLES = 1000
 """Of one request: each asks every model, about 30 µs."""
+MAX_MARKED_SYMBOLS = 100_000
+"""Symbols with a mark, as far as they are posted: with 64 bars each about 1 GB at most."""
 VALUATION_SLICE = 250
 """Positions valued, or candles taken, before the event loop gets its turn: about a millisecond."""
 MAX_NAV_PENDING = 100_000
@@ -340,6 +342,15 @@ MAX_NAV_ROWS = 10_000
 """Recorded values in one answer."""
 VALUATION_STORE_S = 5
 """An engine that does not answer by then is away."""
+VALUATION_FEED_PAUSE_MIN_S = 0.2
+VALUATION_FEED_PAUSE_MAX_S = 5.0
+"""Before the feed is dialled again, doubled each time."""
+VALUATION_FEED_ROWS = 16
+"""Rows taken from the feed before the event loop gets its turn: each is decoded and asks every model."""
+MAX_VALUATION_FEED_BYTES = 16 * MIB
+"""One message of the feed: a row with the fills of a flatten of thousands of orders."""
+VALUATION_PROBE_S = 0.01
+"""The event loop's lag is probed this often."""
 VALUATION_SWITCH_S = 0.0005
 """How long another thread may hold the interpreter while the event loop waits for it: a tenth of Python's
 own figure, so that a snapshot being packed is not seen in the loop's lag."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import NamedTuple
 
+from pipeline import limits
 from pipeline.errors import RinglineError
-from pipeline.valuation.amounts import to_money
 from pipeline.valuation.book import Book, Position
 from pipeline.valuation.quotes import Quote
 
@@ -68,6 +68,22 @@ def worth(
     max_age_us: int = 0,
 ) -> Worth:
     """Values `book`. `max_age_us` 0: marks of any age. Raises NoMarkError and StaleMarkError."""
+    work = in_slices(book, quotes, ensemble, now_us, max_age_us)
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            found: Worth = done.value
+            return found
+
+
+def in_slices(
+    book: Book, quotes: Mapping[str, Quote], ensemble: bool, now_us: int, max_age_us: int
+) -> Generator[None, None, Worth]:
+    """The same with a pause after each `limits.VALUATION_SLICE` positions, so that a loop may turn. All
+    positions are valued at the instant of the beginning."""
+    if len(book.positions) > limits.VALUATION_SLICE:
+        quotes = dict(quotes)
     lines: list[Line] = []
     value = profit = spread = 0
     oldest_us = None
@@ -84,14 +100,17 @@ def worth(
             oldest_us = received_us
         quantity, basis = position.quantity, position.basis
         own = price * quantity
-        gained = None if basis is None else own - basis
-        factor = to_money(quote.instrument.money_scale)
-        value += own * factor
-        if gained is not None:
+        factor = quote.factor
+        gained = None
+        if basis is not None:
+            gained = own - basis
             profit += gained * factor
+        value += own * factor
         if ensemble:
             spread += agreed.spread * abs(quantity) * factor  # type: ignore[union-attr]
         lines.append(Line(position, quote, price, own, gained))
+        if not len(lines) % limits.VALUATION_SLICE:
+            yield
     if max_age_us and oldest_us is not None and now_us - oldest_us > max_age_us:
         raise _stale(book, lines, now_us, max_age_us)
     return Worth(book, lines, value, profit, spread if ensemble else None, oldest_us)

@@ -12,6 +12,7 @@ from pipeline.config.valuation import Valuation
 from pipeline.errors import ConfigError, InvalidEventError
 from pipeline.messages import Candle
 from pipeline.trading.instruments import Instrument, Instruments
+from pipeline.valuation.amounts import to_money
 from pipeline.valuation.ensemble import Agreement, agree
 from pipeline.valuation.model import Answer, PricingModel, ask
 from pipeline.valuation.models import compile_models
@@ -46,6 +47,8 @@ class Quote(Struct, frozen=True):
     answers: tuple[Answer, ...]
     plain: int | None
     agreed: Agreement | None
+    factor: int
+    """What amounts of its instrument are multiplied by in sums."""
 
     @property
     def mark(self) -> Mark:
@@ -72,7 +75,8 @@ class Pricing:
             ask(name, model, seen.mark.price, seen.bars) for name, model in self._models.items()
         )
         plain = next((answer.price for answer in answers if answer.model == self._plain), None)
-        return Quote(seen, instrument, answers, plain, agree(answers))
+        factor = to_money(instrument.money_scale)
+        return Quote(seen, instrument, answers, plain, agree(answers), factor)
 
 
 class Quotes:
