@@ -1,4 +1,4 @@
-"""uvicorn's server without its habits: signals are the process's, and whoever runs it hears when it serves."""
+"""uvicorn's server without its habits: signals are the process's, and its owner hears when it serves."""
 
 from __future__ import annotations
 

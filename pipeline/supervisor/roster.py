@@ -7,10 +7,10 @@ from typing import NamedTuple
 from pipeline.config import Config
 from pipeline.config.check import PORT_STRIDE
 
-START_ORDER = ("collector", "feed", "audit", "exec", "agent", "gateway")
+START_ORDER = ("collector", "feed", "valuation", "audit", "exec", "agent", "gateway")
 """Downstream first, so that nobody sends before somebody listens; they leave in the reverse order, so
 that what is in flight finds its way to the end, and from there to the feed's clients."""
-UNNUMBERED = ("collector", "feed")
+UNNUMBERED = ("collector", "feed", "valuation")
 
 
 class Worker(NamedTuple):
@@ -28,6 +28,7 @@ def roster(config: Config) -> tuple[Worker, ...]:
     """Every worker, in order of start."""
     counts = {"audit": config.audit.workers, "exec": config.exec.workers, "agent": config.agent.workers}
     counts["feed"] = int(config.feed.enabled)
+    counts["valuation"] = int(config.valuation.enabled)
     return tuple(Worker(stage, ordinal) for stage in START_ORDER for ordinal in range(counts.get(stage, 1)))
 
 
@@ -39,6 +40,7 @@ def endpoints(config: Config) -> dict[str, str]:
         "gateway-0": f"{scheme}://{_host(config.gateway.host)}:{config.gateway.port}",
         "collector": f"http://{_host(collector.host)}:{collector.port}",
         "feed": f"http://{_host(config.feed.host)}:{config.feed.port}",
+        "valuation": f"http://{_host(config.valuation.host)}:{config.valuation.port}",
     }
     for name, stage in (("agent", config.agent), ("exec", config.exec), ("audit", config.audit)):
         for ordinal in range(stage.workers):

@@ -71,9 +71,7 @@ class Pricing:
 
     def quote(self, seen: Seen, instrument: Instrument) -> Quote:
         """Asks every model."""
-        answers = tuple(
-            ask(name, model, seen.mark.price, seen.bars) for name, model in self._models.items()
-        )
+        answers = tuple(ask(name, model, seen.mark.price, seen.bars) for name, model in self._models.items())
         plain = next((answer.price for answer in answers if answer.model == self._plain), None)
         factor = to_money(instrument.money_scale)
         return Quote(seen, instrument, answers, plain, agree(answers), factor)

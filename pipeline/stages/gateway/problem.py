@@ -1,4 +1,4 @@
-"""Everything that gateway, feed and valuation answer other than success: RFC 9457 problem details, one table of them."""
+"""All that gateway, feed and valuation answer other than success: RFC 9457 problem details, in one table."""
 
 from __future__ import annotations
 

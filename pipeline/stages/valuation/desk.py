@@ -21,13 +21,11 @@ from pipeline.stages.valuation.keeper import Keeper
 from pipeline.stages.valuation.refusal import RefusedError
 from pipeline.stages.valuation.render import Renderer, batch
 from pipeline.stages.valuation.wire import ValuationIn
-from pipeline.storage.valuation.store import ValuationStore
 from pipeline.trading.instruments import Instruments
 from pipeline.valuation.book import Book, Position, book_of, with_position
 from pipeline.valuation.nav import in_slices
 from pipeline.valuation.own_book import OwnBook
 from pipeline.valuation.quotes import Quotes
-
 
 Found = TypeVar("Found")
 
@@ -60,7 +58,7 @@ class Desk:
 
     async def load(self) -> None:
         """The kept domains. Raises StoreAwayError."""
-        stored = await self.keeper.run(ValuationStore.domains)
+        stored = await self.keeper.run(lambda store: store.domains())
         for name, domain in stored.items():
             kept = _kept.decode(domain.body)
             self._books[name] = Book(name, int(kept.cash), kept.positions, domain.version)
@@ -154,12 +152,12 @@ class Desk:
         if len(set(names)) < len(names):
             raise RefusedError(Problem.UNACCEPTABLE_BODY, "domains: one is there twice", "domains")
         books = [self.book(name, f"domains[{index}]") for index, name in enumerate(wanted.domains)]
-        count = sum(len(book.positions) for book in (*books, *wanted.books))
+        count = sum(len(book.positions) for book in books) + sum(len(book.positions) for book in wanted.books)
         bounded(count, limits.MAX_BATCH_POSITIONS, "positions")
-        for index, book in enumerate(wanted.books):
-            bounded(len(book.positions), limits.MAX_POSITIONS, f"books[{index}].positions")
+        for index, posted in enumerate(wanted.books):
+            bounded(len(posted.positions), limits.MAX_POSITIONS, f"books[{index}].positions")
             field = f"books[{index}]."
-            books.append(book_of(book.domain, book.cash, book.positions, self.instruments, field))
+            books.append(book_of(posted.domain, posted.cash, posted.positions, self.instruments, field))
         return books
 
     # ---- marks
@@ -181,7 +179,7 @@ class Desk:
 
 
 async def drive(work: Generator[None, None, Found]) -> Found:
-    """Runs a generator that pauses to its end; at each pause the event loop turns. Returns what it returns."""
+    """Runs a generator that pauses to its end, and returns what it does; at each pause the loop turns."""
     while True:
         try:
             next(work)
@@ -194,4 +192,5 @@ async def drive(work: Generator[None, None, Found]) -> Found:
 def bounded(count: int, most: int, field: str) -> None:
     """Raises RefusedError when `count` is more than `most`."""
     if count > most:
-        raise RefusedError(Problem.VALUATION_TOO_LARGE, f"{field}: {count} of them; the limit is {most}", field)
+        detail = f"{field}: {count} of them; the limit is {most}"
+        raise RefusedError(Problem.VALUATION_TOO_LARGE, detail, field)

@@ -89,7 +89,7 @@ class Listener:
             before = self.next_row
             try:
                 await self._session()
-            except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError) as error:
+            except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError, msgspec.MsgspecError) as error:
                 self._say(f"away: {' '.join(str(error).split()) or type(error).__name__}")
             if self.next_row > before:
                 pause_s = limits.VALUATION_FEED_PAUSE_MIN_S
@@ -164,11 +164,11 @@ class Listener:
 
 
 def _candle(symbol: str, event: dict[str, str], instrument: Instrument) -> Candle:
-    prices = (
+    opened, high, low, close = (
         scaled(name, event[name], instrument.price_scale) for name in ("open", "high", "low", "close")
     )
     volume = scaled("volume", event["volume"], instrument.quantity_scale)
-    return Candle(symbol, microseconds("time", event["time"]), *prices, volume)
+    return Candle(symbol, microseconds("time", event["time"]), opened, high, low, close, volume)
 
 
 def _fill(told: _Fill, instrument: Instrument) -> Fill:

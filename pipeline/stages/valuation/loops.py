@@ -137,7 +137,7 @@ class SnapshotLoop:
 
     async def restore(self) -> Head:
         """What was stored last, taken into the desk. Raises StoreAwayError."""
-        found = await self._desk.keeper.run(ValuationStore.snapshot)
+        found = await self._desk.keeper.run(lambda store: store.snapshot())
         if found is None:
             return Head()
         head = _head.decode(found.head)

@@ -197,8 +197,9 @@ class SnapshotOut(Struct, frozen=True):
 
 
 class StatusOut(Struct, frozen=True):
-    """How it does. `feed`: off, connecting, live or what is wrong; `behind`: rows that are settled and not
-    yet taken; `complete`: whether the own book has every fill; `unstored`: values that wait for the engine."""
+    """How it does. `feed`: off, connecting, live or what is wrong; `behind`: rows that are settled and
+    not yet taken; `complete`: whether the own book has every fill; `unstored`: values
+    that wait for the engine."""
 
     feed: str
     next_row: int

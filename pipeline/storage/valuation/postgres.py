@@ -65,9 +65,7 @@ class PostgresValuationStore:
 
     def delete_domain(self, name: str, version: int) -> None:
         with self._transaction() as connection:
-            done = connection.execute(
-                "DELETE FROM domains WHERE name = %s AND version = %s", (name, version)
-            )
+            done = connection.execute("DELETE FROM domains WHERE name = %s AND version = %s", (name, version))
             self._expect_one(done.rowcount, name)
             connection.execute("DELETE FROM nav WHERE domain = %s", (name,))
 

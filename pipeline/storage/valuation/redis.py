@@ -33,7 +33,7 @@ else
 end
 return 1
 """
-"""KEYS: domains, the domain's values. ARGV: name, version that is expected, what to store (empty: nothing)."""
+"""KEYS: domains, the domain's values. ARGV: name, version expected, what to store (empty: nothing)."""
 
 
 class RedisValuationStore:

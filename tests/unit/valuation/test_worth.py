@@ -202,9 +202,7 @@ def fill(strategy: str, side: int, quantity: int, price: int, commission: int = 
     ),
     st.integers(1, 99),
 )
-def test_the_own_book_is_worth_what_was_earned(
-    trades: list[tuple[str, int, int, int]], last: int
-) -> None:
+def test_the_own_book_is_worth_what_was_earned(trades: list[tuple[str, int, int, int]], last: int) -> None:
     own = OwnBook("pipeline", INSTRUMENTS)
     known = quotes()
     known.post("A", last, 1, 1)
