@@ -39,6 +39,8 @@ COMMANDS = {
     "baseline": "Is it healthy, and is it slower than it was?",
     "bench": "Measure, beside the limits of this machine.",
     "loadtest": "Load the pipeline and judge it: smoke, load, stress, spike, soak.",
+    "stress": "Call a service many times and tell what it cost.",
+    "latency": "Time single calls of a service.",
     "simulate": "Run the product's own code under simulated faults.",
     "telemetry": "Look at telemetry: which writer is in use, which rings there are, what a writer did last.",
     "worker": "Run one worker of a stage (what a container runs).",
