@@ -90,11 +90,11 @@ def in_slices(
     for position in book.positions:
         quote = quotes.get(position.symbol)
         if quote is None:
-            raise _no_marks(book, quotes, ensemble)
+            raise NoMarkError(book.name, unpriced(book, quotes, ensemble))
         agreed = quote.agreed
         price = quote.plain if not ensemble else None if agreed is None else agreed.price
         if price is None:
-            raise _no_marks(book, quotes, ensemble)
+            raise NoMarkError(book.name, unpriced(book, quotes, ensemble))
         received_us = quote.seen.mark.received_us
         if oldest_us is None or received_us < oldest_us:
             oldest_us = received_us
@@ -116,13 +116,14 @@ def in_slices(
     return Worth(book, lines, value, profit, spread if ensemble else None, oldest_us)
 
 
-def _no_marks(book: Book, quotes: Mapping[str, Quote], ensemble: bool) -> NoMarkError:
+def unpriced(book: Book, quotes: Mapping[str, Quote], ensemble: bool) -> list[str]:
+    """The symbols of `book` that have no price."""
     missing = []
     for position in book.positions:
         quote = quotes.get(position.symbol)
         if quote is None or (quote.agreed if ensemble else quote.plain) is None:
             missing.append(position.symbol)
-    return NoMarkError(book.name, missing)
+    return missing
 
 
 def _stale(book: Book, lines: Sequence[Line], now_us: int, max_age_us: int) -> StaleMarkError:

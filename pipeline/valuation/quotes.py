@@ -3,7 +3,7 @@ book is valued."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -80,7 +80,16 @@ class Pricing:
 class Quotes:
     """The quote of every symbol that was ever marked."""
 
-    def __init__(self, valuation: Valuation, trading: schema.Trading) -> None:
+    def __init__(
+        self,
+        valuation: Valuation,
+        trading: schema.Trading,
+        on_quote: Callable[[Quote], None] = lambda _: None,
+    ) -> None:
+        """`on_quote` is told of every new quote. Raises ConfigError."""
+        self._on_quote = on_quote
+        self.version = 0
+        """Grows with every change of any quote."""
         self._pricing = Pricing(valuation)
         self._instruments = Instruments(trading)
         self._most_bars = valuation.history_bars
@@ -127,11 +136,12 @@ class Quotes:
         for one in seen:
             bars = one.bars[-self._most_bars :]
             kept = one if len(bars) == len(one.bars) else Seen(one.symbol, one.mark, bars)
-            self._quotes[one.symbol] = self._pricing.quote(kept, self._instruments.of(one.symbol))
+            self._set(kept)
 
     def forget(self) -> None:
         """Begin anew: the audit that marks came from is another one."""
         self._quotes.clear()
+        self.version += 1
         self._changed.clear()
 
     def take_changed(self) -> list[Seen]:
@@ -145,5 +155,11 @@ class Quotes:
         self._changed.update(one.symbol for one in seen if one.symbol in self._quotes)
 
     def _keep(self, seen: Seen) -> None:
-        self._quotes[seen.symbol] = self._pricing.quote(seen, self._instruments.of(seen.symbol))
+        self._set(seen)
         self._changed.add(seen.symbol)
+
+    def _set(self, seen: Seen) -> None:
+        quote = self._pricing.quote(seen, self._instruments.of(seen.symbol))
+        self._quotes[seen.symbol] = quote
+        self.version += 1
+        self._on_quote(quote)

@@ -58,9 +58,7 @@ class Served:
         self.keeper.close()
         self.context.recorder.close()
 
-    def ask(
-        self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> Reply:
+    def ask(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
         """`body`: bytes as they are, anything else as JSON."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         return self.run(self._ask(method, target, content, headers or {}))

@@ -19,11 +19,11 @@ from pipeline.config import Config
 from pipeline.stages.gateway.problem import Problem
 from pipeline.stages.valuation.keeper import Keeper
 from pipeline.stages.valuation.refusal import RefusedError
-from pipeline.stages.valuation.render import Renderer, batch
+from pipeline.stages.valuation.standing import Standing
+from pipeline.stages.valuation.texts import QuoteTexts, batch
 from pipeline.stages.valuation.wire import ValuationIn
 from pipeline.trading.instruments import Instruments
 from pipeline.valuation.book import Book, Position, book_of, with_position
-from pipeline.valuation.nav import in_slices
 from pipeline.valuation.own_book import OwnBook
 from pipeline.valuation.quotes import Quotes
 
@@ -50,11 +50,13 @@ class Desk:
         self.clock = clock
         self.keeper = keeper
         self.instruments = Instruments(config.trading)
-        self.quotes = Quotes(config.valuation, config.trading)
+        self._texts = QuoteTexts()
+        self.quotes = Quotes(config.valuation, config.trading, self._texts.prepare)
         self.own = OwnBook(config.valuation.own_domain, self.instruments)
         self._books: dict[str, Book] = {}
-        self._renderer = Renderer()
+        self._standings: dict[tuple[str, bool], Standing] = {}
         self._changing = asyncio.Lock()
+        self._valuing = asyncio.Lock()
 
     async def load(self) -> None:
         """The kept domains. Raises StoreAwayError."""
@@ -105,7 +107,8 @@ class Desk:
             version = self.book(name).version
             await self.keeper.run(lambda store: store.delete_domain(name, version))
             del self._books[name]
-            self._renderer.forget(name)
+            for ensemble in (False, True):
+                self._standings.pop((name, ensemble), None)
 
     async def _put(self, book: Book, expected: int | None) -> Book:
         known = self._books.get(book.name)
@@ -131,18 +134,31 @@ class Desk:
     async def value(self, wanted: ValuationIn) -> bytes:
         """The answer to a batch. Raises RefusedError, NoMarkError, StaleMarkError, InvalidEventError."""
         books = self._wanted(wanted)
-        now_us = self.clock.wall_us()
+        kept = len(wanted.domains)
         max_age_s = self.settings.stale_after_s if wanted.max_age_s is None else wanted.max_age_s
-        quotes = self.quotes.by_symbol
-        if sum(len(book.positions) for book in books) > limits.VALUATION_SLICE:
-            quotes = dict(quotes)  # one instant for all of them, also where the loop turns in between
-        texts, nav = [], 0
-        for index, book in enumerate(books):
-            found = await drive(in_slices(book, quotes, wanted.ensemble, now_us, max_age_s * US_PER_S))
-            nav += found.nav
-            kept = index < len(wanted.domains)
-            texts.append(await drive(self._renderer.worth(found, positions=wanted.positions, keep=kept)))
+        async with self._valuing:  # a batch that pauses keeps its instant: no other one moves its books on
+            now_us, version = self.clock.wall_us(), self.quotes.version
+            quotes = self.quotes.by_symbol
+            if sum(len(book.positions) for book in books) > limits.VALUATION_SLICE:
+                quotes = dict(quotes)
+            texts, nav = [], 0
+            for index, book in enumerate(books):
+                standing = self._standing(book, wanted.ensemble, kept=index < kept)
+                await drive(standing.update(quotes, version))
+                standing.fresh(now_us, max_age_s * US_PER_S)
+                nav += standing.nav
+                texts.append(standing.text(positions=wanted.positions))
         return batch(now_us, wanted.ensemble, nav, texts)
+
+    def _standing(self, book: Book, ensemble: bool, *, kept: bool) -> Standing:
+        """Of a kept book the one that is known, as long as the book is the same."""
+        known = self._standings.get((book.name, ensemble)) if kept else None
+        if known is not None and known.book is book:
+            return known
+        made = Standing(book, ensemble, self._texts)
+        if kept:
+            self._standings[book.name, ensemble] = made
+        return made
 
     def _wanted(self, wanted: ValuationIn) -> list[Book]:
         names = [*wanted.domains, *(book.domain for book in wanted.books)]

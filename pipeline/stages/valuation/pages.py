@@ -59,6 +59,8 @@ def mark_out(quote: Quote) -> wire.MarkOut:
         price=None if quote.plain is None else text(quote.plain),
         ensemble=None if agreed is None else text(agreed.price),
         spread=None if agreed is None else text(agreed.spread),
+        low=None if agreed is None else text(agreed.low),
+        high=None if agreed is None else text(agreed.high),
         confidence=confidence,
         models=tuple(
             wire.AnswerOut(one.model, None if one.price is None else text(one.price), one.fault)

@@ -66,9 +66,8 @@ class CandlesIn(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PositionOut(Struct, frozen=True, forbid_unknown_fields=True):
-    """One position at its price. `marked` is when the mark was received. From `spread` on only with the
-    ensemble: the models' spread, lowest and highest price, how many of how many answered, and how sure that
-    makes the price, 0 to 1."""
+    """One position at its price. `marked` is when the mark was received. `spread` of the
+    models' prices and `confidence`, 0 to 1, only with the ensemble."""
 
     symbol: str
     quantity: str
@@ -77,9 +76,6 @@ class PositionOut(Struct, frozen=True, forbid_unknown_fields=True):
     value: str
     profit: str | None
     spread: str | None = None
-    low: str | None = None
-    high: str | None = None
-    models: str | None = None
     confidence: str | None = None
 
 
@@ -153,6 +149,8 @@ class MarkOut(Struct, frozen=True):
     price: str | None
     ensemble: str | None
     spread: str | None
+    low: str | None
+    high: str | None
     confidence: str | None
     models: tuple[AnswerOut, ...]
 

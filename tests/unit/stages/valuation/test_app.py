@@ -69,12 +69,14 @@ def test_a_domain_is_valued_with_the_ensemble_off(served: Served) -> None:
 
 def test_the_ensemble_gives_each_price_its_confidence(served: Served) -> None:
     teach(served)
-    found = msgspec.json.decode(value(served, domains=["desk"], ensemble=True).content, type=wire.ValuationOut)
+    found = msgspec.json.decode(
+        value(served, domains=["desk"], ensemble=True).content, type=wire.ValuationOut
+    )
     assert found.domains[0].positions is not None
     apple = found.domains[0].positions[0]
-    assert (apple.low, apple.price, apple.high, apple.models) == ("100.6667", "101", "101", "5/5")
-    assert apple.confidence is not None
-    assert Decimal(0) < Decimal(apple.confidence) <= 1
+    assert (apple.price, apple.spread, apple.confidence) == ("101", "0", "1")
+    mark = served.ask("GET", "/v1/marks/AAPL").body
+    assert (mark["low"], mark["high"]) == ("100.6667", "101")
     assert found.domains[0].spread is not None
 
 
@@ -142,7 +144,9 @@ def test_a_symbol_may_have_a_slash(served: Served) -> None:
 
 def test_a_version_that_is_not_the_kept_one_changes_nothing(served: Served) -> None:
     assert served.ask("PUT", "/v1/domains/desk", {"version": 0}).body["version"] == 1
-    is_problem(served.ask("PUT", "/v1/domains/desk", {"version": 0}), "domain-changed", 409, "version 1, not 0")
+    is_problem(
+        served.ask("PUT", "/v1/domains/desk", {"version": 0}), "domain-changed", 409, "version 1, not 0"
+    )
     assert served.ask("PUT", "/v1/domains/desk", {"version": 1}).body["version"] == 2
 
 
@@ -199,7 +203,8 @@ def test_a_batch_that_is_wrong_is_told_where(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff", b'{"domains":["desk"],"max_age_s":NaN}', b"[" * 100_000, b'{"domains":[1e999]}']
+    "body",
+    [b"", b"{", b"\xff", b'{"domains":["desk"],"max_age_s":NaN}', b"[" * 100_000, b'{"domains":[1e999]}'],
 )
 def test_a_body_that_is_no_json_is_named(served: Served, body: bytes) -> None:
     reply = served.ask("POST", "/v1/valuations", body)
@@ -306,6 +311,7 @@ def test_roles_may_what_they_say(tmp_path: Path) -> None:
     with serve_here(
         tmp_path, None, tokens, host="0.0.0.0", read_token_env=["READ"], control_token_env=["CONTROL"]
     ) as served:
+
         def status(method: str, path: str, token: str = "", **headers: str) -> int:
             given = {"authorization": f"Bearer {token}"} if token else {}
             return served.ask(method, path, {}, {"host": "desk.example", **given, **headers}).status
