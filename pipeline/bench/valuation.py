@@ -1,4 +1,4 @@
-"""`ringline bench valuation`: batches over HTTP, what the ensemble adds, and the event loop's lag meanwhile."""
+"""`ringline bench valuation`: batches over HTTP, what the ensemble adds, the event loop's lag meanwhile."""
 
 from __future__ import annotations
 
@@ -58,12 +58,11 @@ def run(config: Config, options: Options, say: Callable[[str], None]) -> Bench:
 def results(figures: Figures) -> tuple[Result, ...]:
     """Everything as the one shape."""
     off, on, lags = figures.off, figures.on, figures.lags_ms
-    reference = "the reference system, {:g} ms"
+    reference = "the reference, {:g} ms"
     wall, cpu = paired_cost(off.calls_ms, on.calls_ms), paired_cost(off.cpu_ms, on.cpu_ms)
-    cost = f"the reference system, {REFERENCE_COST_PERCENT:g} %"
-    bounds = f"95 % interval {{:.2f}} to {{:.2f}} %, of {len(off.calls_ms)} pairs"
-    bare = f"an empty answer of the same server, {figures.bare_p95_ms:.3g} ms"
-    lag = f"its p50 of {len(lags)} probes, while values and snapshots are recorded"
+    cost = f"the reference, {REFERENCE_COST_PERCENT:g} %; with 95 % {{:.1f}} to {{:.1f}} %"
+    bare = f"p95 of an empty answer, {figures.bare_p95_ms:.3g} ms"
+    lag = f"p50 of {len(lags)} probes"
     lag_p50 = nearest_rank(lags, 50) if lags else None
     lag_p99 = nearest_rank(lags, 99) if lags else None
     return (
@@ -73,14 +72,14 @@ def results(figures: Figures) -> tuple[Result, ...]:
                 reference.format(REFERENCE_ON[2]), REFERENCE_ON[2]),
         shown("batch p50, ensemble off", nearest_rank(off.calls_ms, 50), "ms", bare, figures.bare_p95_ms),
         shown("batch p50, ensemble on", nearest_rank(on.calls_ms, 50), "ms", bare, figures.bare_p95_ms),
-        at_most("ensemble's cost, median of paired differences", wall.percent, "%", WANTED_COST_PERCENT,
-                f"{cost}; {bounds.format(wall.low, wall.high)}", REFERENCE_COST_PERCENT),
-        shown("ensemble's cost in the service's processor time", cpu.percent, "%",
-              f"{cost}; {bounds.format(cpu.low, cpu.high)}", REFERENCE_COST_PERCENT),
+        at_most("cost of the ensemble, paired", wall.percent, "%", WANTED_COST_PERCENT,
+                cost.format(wall.low, wall.high), REFERENCE_COST_PERCENT),
+        shown("the same in processor time", cpu.percent, "%",
+              cost.format(cpu.low, cpu.high), REFERENCE_COST_PERCENT),
         shown("processor time of a batch", sum(on.cpu_ms) / len(on.cpu_ms), "ms", "with the ensemble off",
               sum(off.cpu_ms) / len(off.cpu_ms)),
         at_most("event loop lag p99", lag_p99, "ms", WANTED_LAG_MS, lag, lag_p50 or 1.0),
-        shown("memory of the service", on.memory_mb, "MB", "nothing; psutil tells it"),
+        shown("memory of the service", on.memory_mb, "MB", "psutil"),
     )  # fmt: skip
 
 

@@ -70,7 +70,8 @@ class Client:
 
 @contextmanager
 def running_valuation(config: Config, folder: Path, **valuation: Any) -> Iterator[Server]:
-    """`ringline worker valuation` without a feed; `valuation` are keys of its section. Raises MissingError."""
+    """`ringline worker valuation` without a feed; `valuation` are keys of its section. Raises
+    MissingError."""
     replace = msgspec.structs.replace
     port = free_port()
     settings = {"read_token_files": (), "read_token_env": (), "control_token_files": (),
@@ -160,10 +161,13 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         client = Client(port)
-        with suppress(MissingError):
+        try:
             if client.ask("GET", "/healthz")[0] == 200:
                 return
-        client.close()
+        except MissingError:
+            pass
+        finally:
+            client.close()
         time.sleep(0.05)
     said = log.read_text("utf-8", "replace").strip()[-500:]
     raise MissingError(f"the valuation has not started on port {port}: {said}")
