@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from pipeline import limits
+from pipeline.bench.idle_loop import IdleLoop
 from pipeline.bench.paired import paired_cost
 from pipeline.bench.shape import Bench, Result, at_most, shown
 from pipeline.bench.valuation_calls import Phase, interleaved, nearest_rank
@@ -33,6 +35,8 @@ class Figures(NamedTuple):
     off: Phase
     on: Phase
     lags_ms: list[float]
+    idle_ms: list[float]
+    """Lags of a loop that does nothing, on this machine at the same time."""
     bare_p95_ms: float
     """The same server, client and connection with an answer that costs nothing."""
 
@@ -45,13 +49,17 @@ def run(config: Config, options: Options, say: Callable[[str], None]) -> Bench:
             client = Client(server.port)
             market = Market(client, teach(client))
             bare = [_bare_ms(client) for _ in range(HEALTH_CALLS)]
+            idle = IdleLoop(limits.VALUATION_PROBE_S)
             since_ns = time.monotonic_ns()
-            off, on = interleaved(server, client, market, options.calls, say)
-            lags_ms = loop_lags_ms(server.rings, since_ns)
+            try:
+                off, on = interleaved(server, client, market, options.calls, say)
+                lags_ms = loop_lags_ms(server.rings, since_ns)
+            finally:
+                idle_ms = idle.stop()
             client.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    figures = Figures(off, on, lags_ms, nearest_rank(bare, 95))
+    figures = Figures(off, on, lags_ms, idle_ms, nearest_rank(bare, 95))
     return Bench(machine=machine(), versions=versions(), results=results(figures))
 
 
@@ -62,8 +70,8 @@ def results(figures: Figures) -> tuple[Result, ...]:
     wall, cpu = paired_cost(off.calls_ms, on.calls_ms), paired_cost(off.cpu_ms, on.cpu_ms)
     cost = f"the reference, {REFERENCE_COST_PERCENT:g} %; with 95 % {{:.1f}} to {{:.1f}} %"
     bare = f"p95 of an empty answer, {figures.bare_p95_ms:.3g} ms"
-    lag = f"p50 of {len(lags)} probes"
-    lag_p50 = nearest_rank(lags, 50) if lags else None
+    idle_p99 = nearest_rank(figures.idle_ms, 99) if figures.idle_ms else 1.0
+    lag = f"p99 of a loop that does nothing, {idle_p99:.3g} ms"
     lag_p99 = nearest_rank(lags, 99) if lags else None
     return (
         at_most("batch p95, ensemble off", nearest_rank(off.calls_ms, 95), "ms", WANTED_P95_MS,
@@ -78,7 +86,7 @@ def results(figures: Figures) -> tuple[Result, ...]:
               cost.format(cpu.low, cpu.high), REFERENCE_COST_PERCENT),
         shown("processor time of a batch", sum(on.cpu_ms) / len(on.cpu_ms), "ms", "with the ensemble off",
               sum(off.cpu_ms) / len(off.cpu_ms)),
-        at_most("event loop lag p99", lag_p99, "ms", WANTED_LAG_MS, lag, lag_p50 or 1.0),
+        at_most("event loop lag p99", lag_p99, "ms", WANTED_LAG_MS, lag, idle_p99),
         shown("memory of the service", on.memory_mb, "MB", "psutil"),
     )  # fmt: skip
 

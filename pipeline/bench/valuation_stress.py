@@ -21,7 +21,7 @@ LOOPS = {"nav_every_ms": 100, "snapshot_every_ms": 500}
 """While calls are measured the loops run ten times as often as they do by default."""
 REFERENCE_OFF = (10.5, 9.55, 14.7)
 REFERENCE_ON = (14.0, 13.2, 20.4)
-"""Average, p50 and p95 (ms) of the system that this one is measured against, for 200 calls of three domains."""
+"""Average, p50 and p95 (ms) of the system that this one is measured against: 200 calls, three domains."""
 REFERENCE_COST_PERCENT = 33.0
 
 
@@ -68,9 +68,8 @@ def run(config: Config, calls: int, say: Callable[[str], None]) -> Stress:
     """Starts a service of its own in a temporary folder. Raises MissingError."""
     folder = Path(tempfile.mkdtemp(prefix="ringline-stress-"))
     try:
-        say(
-            f"a service with {len(DOMAINS)} domains of {POSITIONS} positions, engine {config.valuation.engine}"
-        )
+        engine = config.valuation.engine
+        say(f"a service with {len(DOMAINS)} domains of {POSITIONS} positions, engine {engine}")
         with running_valuation(config, folder, **LOOPS) as server:
             client = Client(server.port)
             market = Market(client, teach(client))

@@ -45,9 +45,10 @@ def valuation(config: Config, calls: int, as_json: bool) -> int:
         return EXIT_OK
     print_table(HEADINGS, rows(found))
     cost, cpu = found.ensemble_cost, found.ensemble_cpu_cost
+    wall = f"{cost.percent:.2f} % ({cost.low:.2f} to {cost.high:.2f} with 95 %)"
+    processor = f"{cpu.percent:.2f} % ({cpu.low:.2f} to {cpu.high:.2f})"
     click.echo(
-        f"\nThe ensemble costs {cost.percent:.2f} % ({cost.low:.2f} to {cost.high:.2f} with 95 %), in processor "
-        f"time {cpu.percent:.2f} % ({cpu.low:.2f} to {cpu.high:.2f}); the reference {cost.reference:g} %."
+        f"\nThe ensemble costs {wall}, in processor time {processor}; the reference {cost.reference:g} %."
     )
     if found.note:
         click.echo(found.note, err=True)

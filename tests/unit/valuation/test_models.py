@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median as exact_median
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import limits
@@ -37,11 +37,13 @@ def bars(draw: st.DrawFn) -> tuple[Candle, ...]:
     return tuple(made)
 
 
+@settings(deadline=None)
 @given(st.integers(), st.integers(1, 10**20))
 def test_division_rounds_half_to_even(numerator: int, denominator: int) -> None:
     assert half_even(numerator, denominator) == round(Fraction(numerator, denominator))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(), min_size=1))
 def test_the_median_is_the_exact_one_rounded_once(values: list[int]) -> None:
     assert median(values) == round(exact_median(map(Fraction, values)))
@@ -55,6 +57,7 @@ def test_sums_are_told_exactly() -> None:
 ALL = [Last(), VolumeWeighted(4), Exponential(3), Typical(), MedianClose(5)]
 
 
+@settings(deadline=None)
 @given(PRICES, bars())
 @pytest.mark.parametrize("model", ALL, ids=lambda model: type(model).__name__)
 def test_every_price_is_within_what_was_seen(model: Last, mark: int, bars: tuple[Candle, ...]) -> None:
@@ -66,6 +69,7 @@ def test_every_price_is_within_what_was_seen(model: Last, mark: int, bars: tuple
         assert price is not None
 
 
+@settings(deadline=None)
 @given(bars())
 def test_the_weighted_price_is_the_exact_quotient(bars: tuple[Candle, ...]) -> None:
     seen = bars[-4:]
@@ -74,6 +78,7 @@ def test_the_weighted_price_is_the_exact_quotient(bars: tuple[Candle, ...]) -> N
     assert VolumeWeighted(4).price(1, bars) == (round(weighted / volume) if volume else None)
 
 
+@settings(deadline=None)
 @given(bars())
 def test_the_exponential_price_is_the_exact_mean_to_a_unit(bars: tuple[Candle, ...]) -> None:
     seen = bars[-9:]
@@ -88,6 +93,7 @@ def test_the_exponential_price_is_the_exact_mean_to_a_unit(bars: tuple[Candle, .
     assert abs(found - value) <= Fraction(1, 2) + Fraction(1, 1000)
 
 
+@settings(deadline=None)
 @given(st.lists(PRICES, min_size=3, max_size=9), st.data())
 def test_fewer_than_half_of_the_models_cannot_move_the_median_out_of_the_others(
     prices: list[int], data: st.DataObject
@@ -98,6 +104,7 @@ def test_fewer_than_half_of_the_models_cannot_move_the_median_out_of_the_others(
     assert min(prices) <= agreed.price <= max(prices)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), PRICES), min_size=1, max_size=9))
 def test_confidence_is_a_share_and_whole_only_where_all_agree(prices: list[int | None]) -> None:
     agreed = agree([Answer("m", price) for price in prices])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import schema
@@ -105,6 +105,7 @@ def test_a_book_is_worth_its_cash_and_positions_exactly() -> None:
     assert found.spread is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(-(10**6), 10**6)), max_size=20))
 def test_worth_is_linear(holdings: list[tuple[int, int]]) -> None:
     known = quotes()
@@ -193,6 +194,7 @@ def fill(strategy: str, side: int, quantity: int, price: int, commission: int = 
     return Fill(1, 0, strategy, side, quantity, price, commission, 0, 0, "next_open")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config.schema import Trading
@@ -22,6 +22,7 @@ MARKS = st.lists(st.tuples(st.sampled_from(SYMBOLS), st.integers(1, 10**9)), min
 POSITIONS = st.tuples(*[st.tuples(st.integers(-(10**9), 10**9), st.none() | st.integers())] * len(SYMBOLS))
 
 
+@settings(deadline=None)
 @given(st.lists(MARKS, min_size=1, max_size=6), POSITIONS, st.integers(), st.booleans())
 def test_after_any_marks_it_is_what_valuing_from_scratch_gives(
     rounds: list[list[tuple[str, int]]], held: tuple[tuple[int, int | None], ...], cash: int, ensemble: bool
