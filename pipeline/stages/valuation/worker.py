@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -51,6 +52,7 @@ def run_valuation(config: Config, ready: Callable[[], None], stop: Stop) -> int:
     access = Access(config.valuation, os.environ, section="valuation")
     token = feed_token(config)
     bound = bind(config.valuation.host, config.valuation.port, "valuation.port")
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.VALUATION_SEND_BUFFER_BYTES)
     try:
         keeper = Keeper(open_valuation(config))
         try:
