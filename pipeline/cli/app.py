@@ -40,6 +40,8 @@ COMMANDS = {
     "bench": "Measure, beside the limits of this machine.",
     "loadtest": "Load the pipeline and judge it: smoke, load, stress, spike, soak.",
     "plan": "Plan workers, cores, memory and storage for a load, and try the plan in a simulation.",
+    "stress": "Call a service many times and tell what it cost.",
+    "latency": "Time single calls of a service.",
     "simulate": "Run the product's own code under simulated faults.",
     "telemetry": "Look at telemetry: which writer is in use, which rings there are, what a writer did last.",
     "worker": "Run one worker of a stage (what a container runs).",

@@ -248,3 +248,24 @@ def audit(config: Config, rows: int, repeats: int, as_json: bool) -> int:
     return _print(
         run(config, Options(rows=rows, repeats=repeats), lambda line: click.echo(line, err=True)), as_json
     )
+
+
+@command.command("valuation")
+@click.option(
+    "--calls", type=click.IntRange(20, 1_000_000), default=500, show_default=True, help="Of each kind."
+)
+@json_option
+@with_config
+def valuation(config: Config, calls: int, as_json: bool) -> int:
+    """Measure batches of the valuation over HTTP: three domains of 100 positions, ensemble off and on.
+
+    Marks move before every call, and values and snapshots are recorded meanwhile. Exit code 1 when a target
+    is missed.
+
+    \b
+    Example:
+      ringline bench valuation --json
+    """
+    from pipeline.bench.valuation import Options, run
+
+    return _print(run(config, Options(calls=calls), lambda line: click.echo(line, err=True)), as_json)

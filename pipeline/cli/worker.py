@@ -10,7 +10,7 @@ from pipeline.cli.session import with_config
 from pipeline.config import Config
 from pipeline.process import announce_ready
 
-STAGES = ("gateway", "agent", "exec", "audit")
+STAGES = ("gateway", "agent", "exec", "audit", "valuation")
 
 
 @click.command("worker")
@@ -38,6 +38,7 @@ def command(config: Config, stage: str, ordinal: int, replica: str) -> int:
     Example:
       ringline worker agent --ordinal 1 --config ringline.toml
       ringline worker exec --replica ringline-exec-3
+      ringline worker valuation --set valuation.engine=postgres
     """
     from pipeline.stages import run_worker, worker_ordinal
 

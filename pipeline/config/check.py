@@ -9,6 +9,7 @@ from pipeline import limits
 from pipeline.config.check_feed import check_feed
 from pipeline.config.check_links import check_links
 from pipeline.config.check_sources import check_sources
+from pipeline.config.check_valuation import check_valuation
 from pipeline.config.fault import Fault
 from pipeline.config.schema import Config, Instrument, Strategy, Trading
 
@@ -35,6 +36,7 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
         *check_sources(config),
         *map(Fault, _tls(config)),
         *check_feed(config),
+        *check_valuation(config),
     )
     gone = tuple(dropped)
     return [fault.text for fault in found if not any(map(fault.involves, gone))]
@@ -140,6 +142,8 @@ def _ports(config: Config) -> Iterator[Fault]:
     claims += [("telemetry.port", config.telemetry.host, config.telemetry.port, 1)]
     if config.feed.enabled:
         claims.append(("feed.port", config.feed.host, config.feed.port, 1))
+    if config.valuation.enabled:
+        claims.append(("valuation.port", config.valuation.host, config.valuation.port, 1))
     for name, stage in (("agent", config.agent), ("exec", config.exec), ("audit", config.audit)):
         most = stage.max_replicas if stage.members == "listed" else stage.workers
         claims.append((f"{name}.port", stage.host, stage.port, most))

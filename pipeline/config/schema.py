@@ -28,6 +28,7 @@ from pipeline.config.sources import Hmac as Hmac
 from pipeline.config.sources import RateLimit as RateLimit
 from pipeline.config.sources import Source as Source
 from pipeline.config.sources import TradingView as TradingView
+from pipeline.config.valuation import Valuation
 from pipeline.text import DecimalText, NameText, SymbolText
 
 _DAY = "(mon|tue|wed|thu|fri|sat|sun)"
@@ -361,6 +362,7 @@ class Config(Section, frozen=True):
     audit: Audit = Audit()
     feed: Feed = Feed()
     space: Space = Space()
+    valuation: Valuation = Valuation()
     telemetry: Telemetry = Telemetry()
     supervisor: Supervisor = Supervisor()
     trading: Trading = Trading()

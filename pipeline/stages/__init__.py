@@ -31,7 +31,7 @@ def worker_ordinal(stage: str, index: int, replica: str, config: Config) -> int:
     number = replica.rpartition("-")[2]
     if not (number.isascii() and number.isdigit()):
         raise UsageError(f"replica {replica!r}: expected a pod's name with its number, such as exec-0")
-    workers = 1 if stage == "gateway" else getattr(config, stage).workers
+    workers = 1 if stage in ("gateway", "valuation") else getattr(config, stage).workers
     if index >= workers:
         raise UsageError(f"ordinal {index}: a replica of {stage} has {workers} worker(s), from 0 on")
     ordinal = int(number) * workers + index
@@ -51,9 +51,15 @@ def run_worker(stage: str, ordinal: int, config: Config, ready: Callable[[], Non
         if ordinal:
             raise UsageError(f"gateway ordinal {ordinal}: there is one gateway, ordinal 0")
         return run_gateway(config, ready, stop)
+    if stage == "valuation":
+        from pipeline.stages.valuation.worker import run_valuation
+
+        if ordinal:
+            raise UsageError(f"valuation ordinal {ordinal}: there is one valuation, ordinal 0")
+        return run_valuation(config, ready, stop)
     from pipeline.stages import workers
 
     runners = {"agent": workers.run_agent, "exec": workers.run_exec, "audit": workers.run_audit}
     if stage not in runners:
-        raise UsageError(f"stage {stage!r}: expected one of {', '.join(STAGES)}")
+        raise UsageError(f"stage {stage!r}: expected one of {', '.join(STAGES)}, valuation")
     return runners[stage](ordinal, config, ready, stop)

@@ -8,10 +8,10 @@ from pipeline.config import Config
 from pipeline.config.check import PORT_STRIDE
 from pipeline.config.schema import Agent, Audit, Exec
 
-START_ORDER = ("collector", "feed", "audit", "exec", "agent", "gateway")
+START_ORDER = ("collector", "feed", "valuation", "audit", "exec", "agent", "gateway")
 """Downstream first, so that nobody sends before somebody listens; they leave in the reverse order, so
 that what is in flight finds its way to the end, and from there to the feed's clients."""
-UNNUMBERED = ("collector", "feed")
+UNNUMBERED = ("collector", "feed", "valuation")
 
 
 class Worker(NamedTuple):
@@ -29,6 +29,7 @@ def roster(config: Config) -> tuple[Worker, ...]:
     """Every worker, in order of start."""
     counts = {"audit": config.audit.workers, "exec": config.exec.workers, "agent": config.agent.workers}
     counts["feed"] = int(config.feed.enabled)
+    counts["valuation"] = int(config.valuation.enabled)
     return tuple(Worker(stage, ordinal) for stage in START_ORDER for ordinal in range(counts.get(stage, 1)))
 
 
@@ -41,6 +42,8 @@ def endpoint_of(config: Config, worker: Worker) -> str:
         return f"http://{_host(config.telemetry.host)}:{config.telemetry.port}"
     if worker.stage == "feed":
         return f"http://{_host(config.feed.host)}:{config.feed.port}"
+    if worker.stage == "valuation":
+        return f"http://{_host(config.valuation.host)}:{config.valuation.port}"
     stage: Agent | Exec | Audit = getattr(config, worker.stage)
     return f"tcp://{_host(stage.host)}:{stage.port + PORT_STRIDE * worker.ordinal}"
 

@@ -11,11 +11,11 @@ import binascii
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from pipeline import limits
 from pipeline.config.check_feed import is_loopback
-from pipeline.config.feed import Feed
 from pipeline.errors import MissingError
 from pipeline.signing import SharedKey
 from pipeline.stages.gateway.answer import Answer, Header
@@ -34,11 +34,29 @@ _UNKNOWN = problem(
 Headers = Iterable[tuple[bytes, bytes]]
 
 
+class Tokens(Protocol):
+    """A section of the configuration that says who may."""
+
+    @property
+    def read_token_files(self) -> tuple[str, ...]: ...
+    @property
+    def read_token_env(self) -> tuple[str, ...]: ...
+    @property
+    def control_token_files(self) -> tuple[str, ...]: ...
+    @property
+    def control_token_env(self) -> tuple[str, ...]: ...
+    @property
+    def allow_origins(self) -> tuple[str, ...]: ...
+
+
 class Access:
     """The tokens of a configuration. A control token may read as well."""
 
-    def __init__(self, feed: Feed, environment: Mapping[str, str] = os.environ) -> None:
-        """Raises MissingError with a line for each token that cannot be had."""
+    def __init__(
+        self, feed: Tokens, environment: Mapping[str, str] = os.environ, *, section: str = "feed"
+    ) -> None:
+        """`section` names it in errors. Raises MissingError with a line for each token that cannot be had."""
+        self._section = section
         faults: list[str] = []
         self._tokens = [
             (role, token)
@@ -46,7 +64,7 @@ class Access:
                 (CONTROL, feed.control_token_files, feed.control_token_env),
                 (READ, feed.read_token_files, feed.read_token_env),
             )
-            for token in _tokens(f"feed.{role}_token", files, names, environment, faults)
+            for token in _tokens(f"{section}.{role}_token", files, names, environment, faults)
         ]
         if faults:
             raise MissingError("\n".join(faults))
@@ -59,7 +77,7 @@ class Access:
         named = dict(headers)
         origin = named.get(b"origin")
         if origin is not None and not self.admits(origin):
-            detail = f"origin: {origin[:100].decode('latin-1')!r} is not in feed.allow_origins"
+            detail = f"origin: {origin[:100].decode('latin-1')!r} is not in {self._section}.allow_origins"
             return problem(Problem.FORBIDDEN_ORIGIN, detail, field="origin")
         if self.open:
             host = named.get(b"host", b"").decode("latin-1")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -27,6 +26,7 @@ from pipeline.stages.feed.readers import Readers
 from pipeline.stages.feed.tail import Render, Tail
 from pipeline.stages.gateway.server import bind, raise_file_limit
 from pipeline.stages.nudge import drain, listen_for_nudges, nudge_name
+from pipeline.stages.quiet_server import QuietServer
 from pipeline.stages.story import story_of, utc
 from pipeline.storage.audit.engines import open_reader
 from pipeline.storage.audit.rows import AuditRow
@@ -101,22 +101,6 @@ class _Protocol(WebSocketsSansIOProtocol):
         self.transport.abort()
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to whoever runs it, and says when it has started."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_started = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.is_started.set()
-
-
 def _settings(app: FeedApp, config: Config) -> uvicorn.Config:
     return uvicorn.Config(
         app,
@@ -151,7 +135,7 @@ async def _serve(
     manifests = Manifests(manifest_folder(config.data_dir))
     app = FeedApp(config.feed, access, readers, tail, manifests, render, context.clock)
     raise_file_limit(config.feed.max_connections + _OTHER_FILES)
-    server = _Server(_settings(app, config))
+    server = QuietServer(_settings(app, config))
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     loop.add_reader(stop.fd, stopping.set)

@@ -1,4 +1,4 @@
-"""Everything that gateway and feed answer other than success: RFC 9457 problem details, one table of them."""
+"""All that gateway, feed and valuation answer other than success: RFC 9457 problem details, in one table."""
 
 from __future__ import annotations
 
@@ -47,6 +47,19 @@ class Problem(Enum):
     AUDIT_AWAY = ("audit-away", 503, "The audit cannot be read")
     KEY_STOPPED = ("key-stopped", 503, "The key is stopped")
     DRAINING = ("draining", 503, "The gateway is leaving")
+    MALFORMED_BODY = ("malformed-body", 400, "The body is not well-formed JSON")
+    UNACCEPTABLE_BODY = ("unacceptable-body", 422, "The body is not as it must be")
+    UNKNOWN_DOMAIN = ("unknown-domain", 404, "There is no such domain")
+    UNKNOWN_SYMBOL = ("unknown-symbol", 404, "Nothing is known of this symbol")
+    NO_MARK = ("no-mark", 409, "A position has no price yet")
+    STALE_MARK = ("stale-mark", 409, "A position's mark is too old")
+    OLDER_MARK = ("older-mark", 409, "A later mark is known")
+    DOMAIN_CHANGED = ("domain-changed", 409, "The domain was changed meanwhile")
+    OWN_DOMAIN = ("own-domain", 409, "This domain is the pipeline's own")
+    TOO_MANY_DOMAINS = ("too-many-domains", 409, "There are as many domains as may be")
+    VALUATION_TOO_LARGE = ("valuation-too-large", 413, "The valuation is too large")
+    ENGINE_AWAY = ("engine-away", 503, "The valuation's engine does not answer")
+    FAILED = ("failed", 500, "Something unforeseen went wrong")
     NOT_READY = ("not-ready", 503, "The gateway is not ready")
 
     @property

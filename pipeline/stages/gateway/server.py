@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import resource
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from pipeline.config.schema import Gateway
 from pipeline.errors import MissingError
 from pipeline.stages.gateway.app import GatewayApp
 from pipeline.stages.gateway.protocol import GatewayProtocol
+from pipeline.stages.quiet_server import QuietServer
 
 SWEEP_S = 0.5
 _OTHER_FILES = 256
@@ -111,7 +110,7 @@ class GatewayServer:
             **tls_options(tls),
         )
         self._app = app
-        self._server = _QuietServer(self._config)
+        self._server = QuietServer(self._config)
         self._serving: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -158,19 +157,3 @@ class GatewayServer:
                 assert isinstance(connection, GatewayProtocol)
                 connection.expire(now_s)
             self._app.health.unready()
-
-
-class _QuietServer(uvicorn.Server):
-    """Touches no signal handlers and says when it has started."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_started = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.is_started.set()

@@ -20,6 +20,10 @@ from pipeline.errors import EXIT_MISSING, EXIT_USAGE, ConfigError, MissingError
 PATHS = [path for path, _ in leaves()]
 SAMPLES: dict[str, Any] = {
     "feed.enabled": False,
+    "valuation.enabled": True,
+    "valuation.feed": False,
+    "valuation.engine": "memory",
+    "valuation.models": {"last": {"kind": "last"}},
     "data_dir": "/srv/x",
     "gateway.max_body_bytes": 2048,
     "telemetry.ring_entries": 1024,

@@ -1,0 +1,1 @@
+"""What books are worth, over HTTP (docs/valuation.md). It only reads the pipeline: nothing waits for it."""

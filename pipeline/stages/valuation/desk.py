@@ -1,0 +1,212 @@
+"""What the service knows: quotes, kept domains, the pipeline's own book; and every change of them.
+
+A change is stored before it is seen, and one at a time: what is answered is what would be there after a
+restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Iterable
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from pipeline import limits
+from pipeline.clock import US_PER_S, Clock
+from pipeline.config import Config
+from pipeline.stages.gateway.problem import Problem
+from pipeline.stages.valuation.keeper import Keeper
+from pipeline.stages.valuation.refusal import RefusedError
+from pipeline.stages.valuation.standing import Standing
+from pipeline.stages.valuation.texts import QuoteTexts, batch
+from pipeline.stages.valuation.wire import ValuationIn
+from pipeline.trading.instruments import Instruments
+from pipeline.valuation.book import Book, Position, book_of, with_position
+from pipeline.valuation.own_book import OwnBook
+from pipeline.valuation.quotes import Quotes
+
+Found = TypeVar("Found")
+
+
+class KeptBook(Struct, frozen=True, array_like=True):
+    """A domain as the engine keeps it; cash is text, for it has no bound."""
+
+    cash: str
+    positions: tuple[Position, ...]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_kept = msgspec.msgpack.Decoder(KeptBook)
+
+
+class Desk:
+    """All calls belong to one event loop."""
+
+    def __init__(self, config: Config, keeper: Keeper, clock: Clock) -> None:
+        """Raises ConfigError when a model cannot be loaded."""
+        self.settings = config.valuation
+        self.clock = clock
+        self.keeper = keeper
+        self.instruments = Instruments(config.trading)
+        self._texts = QuoteTexts()
+        self.quotes = Quotes(config.valuation, config.trading, self._texts.prepare)
+        self.own = OwnBook(config.valuation.own_domain, self.instruments)
+        self._books: dict[str, Book] = {}
+        self._standings: dict[tuple[str, bool], Standing] = {}
+        self._changing = asyncio.Lock()
+        self._valuing = asyncio.Lock()
+
+    async def load(self) -> None:
+        """The kept domains. Raises StoreAwayError."""
+        stored = await self.keeper.run(lambda store: store.domains())
+        for name, domain in stored.items():
+            kept = _kept.decode(domain.body)
+            self._books[name] = Book(name, int(kept.cash), kept.positions, domain.version)
+
+    @property
+    def own_name(self) -> str:
+        return self.settings.own_domain
+
+    def books(self) -> list[Book]:
+        """All domains by name, the own one among them."""
+        return [self.book(name) for name in sorted({*self._books, self.own_name})]
+
+    def book(self, name: str, field: str = "domain") -> Book:
+        """Raises RefusedError."""
+        if name == self.own_name:
+            return self.own.book
+        try:
+            return self._books[name]
+        except KeyError:
+            raise RefusedError(Problem.UNKNOWN_DOMAIN, f"{field}: there is no domain {name}", field) from None
+
+    # ---- changes
+
+    async def put(self, book: Book, expected: int | None = None) -> Book:
+        """Keeps `book` as the next version; `expected` is the one it has to follow. Raises RefusedError,
+        StoreAwayError and ChangedMeanwhileError; then nothing has changed."""
+        self._not_own(book.name)
+        async with self._changing:
+            return await self._put(book, expected)
+
+    async def put_position(self, name: str, position: Position) -> Book:
+        """Replaces one position, or takes it out where its quantity is 0. Raises as `put`."""
+        self._not_own(name)
+        async with self._changing:
+            known = self.book(name)
+            made = with_position(known, position)
+            bounded(len(made.positions), limits.MAX_POSITIONS, "positions")
+            return await self._put(made, None)
+
+    async def delete(self, name: str) -> None:
+        """Takes out a domain and its recorded values. Raises as `put`."""
+        self._not_own(name)
+        async with self._changing:
+            version = self.book(name).version
+            await self.keeper.run(lambda store: store.delete_domain(name, version))
+            del self._books[name]
+            for ensemble in (False, True):
+                self._standings.pop((name, ensemble), None)
+
+    async def _put(self, book: Book, expected: int | None) -> Book:
+        known = self._books.get(book.name)
+        version = known.version if known else 0
+        if expected is not None and expected != version:
+            detail = f"version: {book.name} has version {version}, not {expected}"
+            raise RefusedError(Problem.DOMAIN_CHANGED, detail, "version")
+        if known is None and len(self._books) >= limits.MAX_DOMAINS:
+            raise RefusedError(Problem.TOO_MANY_DOMAINS, f"there are {limits.MAX_DOMAINS} domains, the limit")
+        made = Book(book.name, book.cash, book.positions, version + 1)
+        body = _encode(KeptBook(str(made.cash), made.positions))
+        await self.keeper.run(lambda store: store.put_domain(made.name, made.version, body))
+        self._books[made.name] = made
+        return made
+
+    def _not_own(self, name: str) -> None:
+        if name == self.own_name:
+            detail = f"domain: {name} is what the pipeline has traded; valuation.own_domain names it"
+            raise RefusedError(Problem.OWN_DOMAIN, detail, "domain")
+
+    # ---- valuation
+
+    async def value(self, wanted: ValuationIn) -> bytes:
+        """The answer to a batch. Raises RefusedError, NoMarkError, StaleMarkError, InvalidEventError."""
+        books = self._wanted(wanted)
+        kept = len(wanted.domains)
+        max_age_s = self.settings.stale_after_s if wanted.max_age_s is None else wanted.max_age_s
+        async with self._valuing:  # a batch that pauses keeps its instant: no other one moves its books on
+            now_us, version = self.clock.wall_us(), self.quotes.version
+            quotes = self.quotes.by_symbol
+            if sum(len(book.positions) for book in books) > limits.VALUATION_SLICE:
+                quotes = dict(quotes)
+            texts, nav = [], 0
+            for index, book in enumerate(books):
+                standing = self._standing(book, wanted.ensemble, kept=index < kept)
+                await drive(standing.update(quotes, version))
+                standing.fresh(now_us, max_age_s * US_PER_S)
+                nav += standing.nav
+                texts.append(standing.text(positions=wanted.positions))
+        return batch(now_us, wanted.ensemble, nav, texts)
+
+    def _standing(self, book: Book, ensemble: bool, *, kept: bool) -> Standing:
+        """Of a kept book the one that is known, as long as the book is the same."""
+        known = self._standings.get((book.name, ensemble)) if kept else None
+        if known is not None and known.book is book:
+            return known
+        made = Standing(book, ensemble, self._texts)
+        if kept:
+            self._standings[book.name, ensemble] = made
+        return made
+
+    def _wanted(self, wanted: ValuationIn) -> list[Book]:
+        names = [*wanted.domains, *(book.domain for book in wanted.books)]
+        bounded(len(names), limits.MAX_BATCH_DOMAINS, "domains")
+        if not names:
+            raise RefusedError(Problem.UNACCEPTABLE_BODY, "domains: name one, or give a book", "domains")
+        if len(set(names)) < len(names):
+            raise RefusedError(Problem.UNACCEPTABLE_BODY, "domains: one is there twice", "domains")
+        books = [self.book(name, f"domains[{index}]") for index, name in enumerate(wanted.domains)]
+        count = sum(len(book.positions) for book in books) + sum(len(book.positions) for book in wanted.books)
+        bounded(count, limits.MAX_BATCH_POSITIONS, "positions")
+        for index, posted in enumerate(wanted.books):
+            bounded(len(posted.positions), limits.MAX_POSITIONS, f"books[{index}].positions")
+            field = f"books[{index}]."
+            books.append(book_of(posted.domain, posted.cash, posted.positions, self.instruments, field))
+        return books
+
+    # ---- marks
+
+    def post_mark(self, symbol: str, price: int, time_us: int) -> None:
+        """Raises RefusedError when a later mark is known or there are too many symbols."""
+        self.room_for([symbol])
+        known = self.quotes.by_symbol.get(symbol)
+        if known is not None and known.mark.time_us > time_us:
+            raise RefusedError(Problem.OLDER_MARK, f"time: {symbol} has a later mark already", "time")
+        self.quotes.post(symbol, price, time_us, self.clock.wall_us())
+
+    def room_for(self, symbols: Iterable[str]) -> None:
+        """Raises RefusedError when these would be too many."""
+        new = sum(symbol not in self.quotes.by_symbol for symbol in set(symbols))
+        if new and len(self.quotes.by_symbol) + new > limits.MAX_MARKED_SYMBOLS:
+            detail = f"{limits.MAX_MARKED_SYMBOLS} symbols have marks; no more are taken"
+            raise RefusedError(Problem.VALUATION_TOO_LARGE, detail)
+
+
+async def drive(work: Generator[None, None, Found]) -> Found:
+    """Runs a generator that pauses to its end, and returns what it does; at each pause the loop turns."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            found: Found = done.value
+            return found
+        await asyncio.sleep(0)
+
+
+def bounded(count: int, most: int, field: str) -> None:
+    """Raises RefusedError when `count` is more than `most`."""
+    if count > most:
+        detail = f"{field}: {count} of them; the limit is {most}"
+        raise RefusedError(Problem.VALUATION_TOO_LARGE, detail, field)

@@ -1,0 +1,186 @@
+"""Takes marks and fills from the audit's feed, row by row, and goes on from where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Struct
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from pipeline import limits
+from pipeline.errors import InvalidEventError
+from pipeline.messages import BUY, SELL, Candle, Fill
+from pipeline.stages.valuation.desk import Desk
+from pipeline.trading.decimals import scaled
+from pipeline.trading.instruments import Instrument, microseconds
+
+log = logging.getLogger(__name__)
+
+_CONFLICT, _GONE = 409, 410
+
+
+class _Fill(Struct):
+    strategy: str
+    side: str
+    quantity: str
+    price: str
+    commission: str
+
+
+class _Row(Struct):
+    key: str
+    accepted: str
+    fate: str = ""
+    rejected: str = ""
+    event: dict[str, str] = {}
+    fills: tuple[_Fill, ...] = ()
+
+
+class _Message(Struct):
+    """Of whatever type; what is not looked at is not decoded."""
+
+    type: str
+    seq: int = 0
+    start: int = 0
+    head: int = 0
+    hash: str = ""
+    row: _Row | None = None
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+class Listener:
+    """`next_row`, `last_hash` and `complete` tell where it is. `on_reset`: the audit was another one, and all
+    that came from it is forgotten."""
+
+    def __init__(self, desk: Desk, url: str, token: str, on_reset: Callable[[], None]) -> None:
+        self._desk = desk
+        self._url = url
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._on_reset = on_reset
+        self.next_row = 1
+        self.last_hash = ""
+        self.complete = True
+        self.head = 0
+        self.state = "connecting"
+
+    @property
+    def behind(self) -> int:
+        """Rows that are known to be settled and were not taken yet."""
+        return max(0, self.head - self.next_row + 1)
+
+    @property
+    def place(self) -> tuple[int, str, bool]:
+        return self.next_row, self.last_hash, self.complete
+
+    def resume(self, next_row: int, last_hash: str, complete: bool) -> None:
+        self.next_row, self.last_hash, self.complete = next_row, last_hash, complete
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        pause_s = limits.VALUATION_FEED_PAUSE_MIN_S
+        while True:
+            before = self.next_row
+            try:
+                await self._session()
+            except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError, msgspec.MsgspecError) as error:
+                self._say(f"away: {' '.join(str(error).split()) or type(error).__name__}")
+            if self.next_row > before:
+                pause_s = limits.VALUATION_FEED_PAUSE_MIN_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, limits.VALUATION_FEED_PAUSE_MAX_S)
+
+    async def _session(self) -> None:
+        wanted: dict[str, object] = {}
+        if self.complete or self.last_hash:
+            wanted["from"] = self.next_row
+            if self.last_hash:
+                wanted["after_hash"] = self.last_hash
+        try:
+            connection = await self._dial(wanted)
+        except InvalidStatus as error:
+            self._refused(error.response.status_code)
+            return
+        async with connection:
+            await self._listen(connection)
+
+    async def _dial(self, wanted: dict[str, object]) -> ClientConnection:
+        return await connect(
+            f"{self._url}/v1/feed?{urlencode(wanted)}", additional_headers=self._headers, compression=None,
+            max_size=limits.MAX_VALUATION_FEED_BYTES, open_timeout=limits.VALUATION_STORE_S, proxy=None,
+        )  # fmt: skip
+
+    def _refused(self, status: int) -> None:
+        if status == _CONFLICT:
+            log.error("valuation: the audit is not the one that was read to row %d: read anew", self.next_row)
+            self.next_row, self.last_hash, self.complete, self.head = 1, "", True, 0
+            self._on_reset()
+        elif status == _GONE:
+            log.error("valuation: rows from %d on were pruned: the own book is incomplete", self.next_row)
+            self.complete, self.last_hash = False, ""
+        self._say(f"refused with {status}")
+
+    async def _listen(self, connection: ClientConnection) -> None:
+        taken = 0
+        async for text in connection:
+            message = _decode(text)
+            if message.type == "row" and message.row is not None:
+                self._row(message.seq, message.hash, message.row)
+                taken += 1
+                if not taken % limits.VALUATION_FEED_ROWS:
+                    await asyncio.sleep(0)
+            elif message.type == "hello":
+                self.next_row = message.start
+                self.state = "live"
+            self.head = max(self.head, message.head, message.seq)
+
+    def _row(self, seq: int, row_hash: str, row: _Row) -> None:
+        try:
+            self._take(row)
+        except InvalidEventError as error:  # written under another configuration's decimals
+            self.complete = False
+            log.error("valuation: row %d of the audit: %s", seq, error)
+        self.next_row, self.last_hash = seq + 1, row_hash
+
+    def _take(self, row: _Row) -> None:
+        instrument = self._desk.instruments.of(row.key)
+        fills = [_fill(fill, instrument) for fill in row.fills]
+        if row.event.get("type") == "candle" and row.fate == "live" and not row.rejected:
+            received_us = microseconds("accepted", row.accepted)
+            self._desk.quotes.candle(_candle(row.key, row.event, instrument), received_us)
+        for fill in fills:
+            self._desk.own.add(row.key, fill)
+
+    def _say(self, state: str) -> None:
+        if state != self.state:
+            log.warning("valuation: feed %s: %s", self._url, state)
+        self.state = state
+
+
+def _candle(symbol: str, event: dict[str, str], instrument: Instrument) -> Candle:
+    opened, high, low, close = (
+        scaled(name, event[name], instrument.price_scale) for name in ("open", "high", "low", "close")
+    )
+    volume = scaled("volume", event["volume"], instrument.quantity_scale)
+    return Candle(symbol, microseconds("time", event["time"]), opened, high, low, close, volume)
+
+
+def _fill(told: _Fill, instrument: Instrument) -> Fill:
+    return Fill(
+        0, 0, told.strategy, BUY if told.side == "buy" else SELL,
+        scaled("quantity", told.quantity, instrument.quantity_scale),
+        scaled("price", told.price, instrument.price_scale),
+        _money(told.commission, instrument.money_scale), 0, 0, "",
+    )  # fmt: skip
+
+
+def _money(text: str, scale: int) -> int:
+    """Exact, and without the bound of prices: the audit has judged it."""
+    whole, _, decimals = text.partition(".")
+    return int(whole + decimals.ljust(scale, "0"))

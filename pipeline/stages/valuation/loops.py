@@ -1,0 +1,189 @@
+"""The loops that record: every domain's value, and what a restart goes on from.
+
+Neither holds the event loop: books are valued in slices, and the engine is called in its own thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from pipeline import limits
+from pipeline.clock import NS_PER_MS, US_PER_S
+from pipeline.stages.valuation.desk import Desk, drive
+from pipeline.storage.valuation.store import NavRow, StoreAwayError, ValuationStore
+from pipeline.telemetry.recorder import Recorder
+from pipeline.valuation.book import Book
+from pipeline.valuation.nav import NoMarkError, StaleMarkError, in_slices
+from pipeline.valuation.own_book import Holding
+from pipeline.valuation.quotes import Seen
+
+log = logging.getLogger(__name__)
+
+
+class NavPoint(Struct, frozen=True, array_like=True):
+    """A recorded value; texts of integers with `amounts.MONEY_SCALE` decimals. `ensemble` and `spread` are
+    "" where no model had a price."""
+
+    nav: str
+    ensemble: str
+    spread: str
+
+
+class Head(Struct, frozen=True, array_like=True):
+    """What a restart goes on from: the next row of the audit, the hash of the one before, the own book."""
+
+    next_row: int = 1
+    last_hash: str = ""
+    complete: bool = True
+    cash: str = "0"
+    holdings: tuple[Holding, ...] = ()
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_seen = msgspec.msgpack.Decoder(Seen)
+_head = msgspec.msgpack.Decoder(Head)
+read_point = msgspec.msgpack.Decoder(NavPoint).decode
+
+
+class NavLoop:
+    """Records what every domain is worth. `event`: what its duration is recorded as."""
+
+    def __init__(self, desk: Desk, recorder: Recorder, event: int) -> None:
+        self._desk = desk
+        self._recorder = recorder
+        self._event = event
+        self._waiting: deque[NavRow] = deque(maxlen=limits.MAX_NAV_PENDING)
+        self._away = False
+
+    @property
+    def unstored(self) -> int:
+        return len(self._waiting)
+
+    async def run(self) -> None:
+        """Until it is cancelled; a turn that is late leaves turns out and does not hurry after them."""
+        await every(self._desk.settings.nav_every_ms, self.turn)
+
+    async def turn(self) -> None:
+        """One value of every domain that can be valued."""
+        started_ns = time.monotonic_ns()
+        now_us = self._desk.clock.wall_us()
+        for book in self._desk.books():
+            try:
+                self._waiting.append(NavRow(book.name, now_us, _encode(await self._point(book))))
+            except (NoMarkError, StaleMarkError):  # whoever asks for its value is told
+                continue
+            await asyncio.sleep(0)
+        self._recorder.record(self._event, time.monotonic_ns() - started_ns)
+        await self._store(now_us)
+
+    async def _point(self, book: Book) -> NavPoint:
+        quotes = self._desk.quotes.by_symbol
+        now_us = self._desk.clock.wall_us()
+        max_age_us = self._desk.settings.stale_after_s * US_PER_S
+        plain = await drive(in_slices(book, quotes, False, now_us, max_age_us))
+        try:
+            agreed = await drive(in_slices(book, quotes, True, now_us, max_age_us))
+        except NoMarkError:
+            return NavPoint(str(plain.nav), "", "")
+        return NavPoint(str(plain.nav), str(agreed.nav), str(agreed.spread))
+
+    async def _store(self, now_us: int) -> None:
+        rows = tuple(self._waiting)
+        if not rows:
+            return
+        keep_since_us = now_us - self._desk.settings.nav_keep_s * US_PER_S
+        try:
+            await self._desk.keeper.run(lambda store: store.append_nav(rows, keep_since_us))
+        except StoreAwayError as error:
+            if not self._away:
+                log.warning("valuation: values wait in memory: %s", error)
+            self._away = True
+            return
+        if self._away:
+            log.warning("valuation: the engine answers again; %d values were waiting", len(rows))
+        self._away = False
+        for _ in rows:
+            self._waiting.popleft()
+
+
+class SnapshotLoop:
+    """Stores what has changed. `place` tells where the feed is: next row, hash before it, complete."""
+
+    def __init__(
+        self, desk: Desk, place: Callable[[], tuple[int, str, bool]], recorder: Recorder, event: int
+    ) -> None:
+        self._desk = desk
+        self._place = place
+        self._recorder = recorder
+        self._event = event
+        self._stored: Head | None = None
+        self._away = False
+        self.clear = False
+        """The next one replaces all that was stored before."""
+        self.at_us = 0
+        self.symbols = 0
+
+    @property
+    def next_row(self) -> int:
+        """From where a restart now would read on."""
+        return self._stored.next_row if self._stored else 1
+
+    async def restore(self) -> Head:
+        """What was stored last, taken into the desk. Raises StoreAwayError."""
+        found = await self._desk.keeper.run(lambda store: store.snapshot())
+        if found is None:
+            return Head()
+        head = _head.decode(found.head)
+        self._desk.own.restore(head.cash, head.holdings)
+        self._desk.quotes.restore(map(_seen.decode, found.symbols.values()))
+        self._stored, self.at_us = head, found.at_us
+        return head
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        await every(self._desk.settings.snapshot_every_ms, self.turn)
+
+    async def turn(self) -> None:
+        """Stores what has changed since the last turn; all of it, or none and it is tried again."""
+        started_ns = time.monotonic_ns()
+        now_us = self._desk.clock.wall_us()
+        next_row, last_hash, complete = self._place()
+        cash, holdings = self._desk.own.state
+        head = Head(next_row, last_hash, complete, cash, holdings)
+        seen = self._desk.quotes.take_changed()
+        clear, self.clear = self.clear, False
+        if head == self._stored and not seen and not clear:
+            return
+        try:
+            await self._desk.keeper.run(lambda store: _put(store, now_us, head, seen, clear))
+        except StoreAwayError as error:
+            self._desk.quotes.give_back(seen)
+            self.clear |= clear
+            if not self._away:
+                log.warning("valuation: no snapshot is stored: %s", error)
+            self._away = True
+            return
+        self._away = False
+        self._stored, self.at_us, self.symbols = head, now_us, len(seen)
+        self._recorder.record(self._event, time.monotonic_ns() - started_ns)
+
+
+def _put(store: ValuationStore, at_us: int, head: Head, seen: Sequence[Seen], clear: bool) -> None:
+    """In the engine's thread: also making the bytes."""
+    store.put_snapshot(at_us, _encode(head), {one.symbol: _encode(one) for one in seen}, clear=clear)
+
+
+async def every(interval_ms: int, turn: Callable[[], Awaitable[None]]) -> None:
+    """Calls `turn` on whole multiples of the interval; those that it takes too long for are left out."""
+    interval_ns = interval_ms * NS_PER_MS
+    while True:
+        now_ns = time.monotonic_ns()
+        await asyncio.sleep(((now_ns // interval_ns + 1) * interval_ns - now_ns) / 1e9)
+        await turn()

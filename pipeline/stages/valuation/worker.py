@@ -1,0 +1,200 @@
+"""The valuation's process: takes marks from the feed, values, records, serves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from pipeline import limits
+from pipeline.clock import NS_PER_S
+from pipeline.config import Config
+from pipeline.errors import MissingError, RinglineError
+from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
+from pipeline.stages.feed.access import Access
+from pipeline.stages.gateway.server import bind, raise_file_limit
+from pipeline.stages.quiet_server import QuietServer
+from pipeline.stages.story import utc
+from pipeline.stages.valuation.desk import Desk
+from pipeline.stages.valuation.guard import Guard
+from pipeline.stages.valuation.keeper import Keeper
+from pipeline.stages.valuation.listener import Listener
+from pipeline.stages.valuation.loops import NavLoop, SnapshotLoop
+from pipeline.stages.valuation.wire import SnapshotOut, StatusOut
+from pipeline.storage.valuation.engines import open_valuation
+from pipeline.telemetry.names import register_event
+from pipeline.telemetry.probes import LoopProbe
+
+log = logging.getLogger(__name__)
+
+NAME = "valuation"
+REPORT_S = 10 * REPORT_EVERY_NS / NS_PER_S
+_OTHER_FILES = 64
+
+
+def run_valuation(config: Config, ready: Callable[[], None], stop: Stop) -> int:
+    """The valuation until it is asked to leave. Raises MissingError when its port, a token, its engine or
+    FastAPI cannot be had."""
+    try:
+        from pipeline.stages.valuation.app import make_app
+    except ImportError as error:
+        raise MissingError(f"the valuation needs {error.name}: pip install 'ringline[valuation]'") from None
+    access = Access(config.valuation, os.environ, section="valuation")
+    token = feed_token(config)
+    bound = bind(config.valuation.host, config.valuation.port, "valuation.port")
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.VALUATION_SEND_BUFFER_BYTES)
+    try:
+        keeper = Keeper(open_valuation(config))
+        try:
+            uvloop.run(_serve(config, access, token, keeper, bound, make_app, ready, stop))
+        finally:
+            keeper.close()
+    finally:
+        bound.close()
+    return 0
+
+
+def feed_token(config: Config) -> str:
+    """What the feed is asked with; "" where it takes none. Raises MissingError when it cannot be read."""
+    files = [config.valuation.feed_token_file] if config.valuation.feed_token_file else []
+    for file in (*files, *config.feed.read_token_files):
+        try:
+            return Path(file).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise MissingError(f"the feed's token {file}: {reason}") from None
+    return next((os.environ[name].strip() for name in config.feed.read_token_env if name in os.environ), "")
+
+
+def feed_url(config: Config) -> str:
+    """As a WebSocket's."""
+    if config.valuation.feed_url:
+        return "ws" + config.valuation.feed_url.removeprefix("http").rstrip("/")
+    host = config.feed.host
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - everywhere is also here
+    return f"ws://[{host}]:{config.feed.port}" if ":" in host else f"ws://{host}:{config.feed.port}"
+
+
+class Service:
+    """Everything joined, without its server: `app` is the ASGI application, `start` begins the loops."""
+
+    def __init__(
+        self, config: Config, context: Context, access: Access, token: str, keeper: Keeper, make_app: Any
+    ) -> None:
+        """Raises ConfigError when a model cannot be loaded."""
+        self._config = config
+        recorder = context.recorder
+        self.desk = Desk(config, keeper, context.clock)
+        self.navs = NavLoop(self.desk, recorder, register_event("VALUATION_NAV"))
+        self.listener = Listener(self.desk, feed_url(config), token, self._reset)
+        self.snapshots = SnapshotLoop(
+            self.desk, lambda: self.listener.place, recorder, register_event("VALUATION_SNAPSHOT")
+        )
+        batch_event = register_event("VALUATION_BATCH")
+        self.app = Guard(make_app(self.desk, self.status, recorder, batch_event), access)
+
+    async def load(self) -> None:
+        """What was kept before. Raises StoreAwayError."""
+        await self.desk.load()
+        head = await self.snapshots.restore()
+        self.listener.resume(head.next_row, head.last_hash, head.complete)
+
+    def loops(self) -> list[Coroutine[Any, Any, None]]:
+        """To be run as tasks."""
+        loops = [self.navs.run(), self.snapshots.run()]
+        return [*loops, self.listener.run()] if self._config.valuation.feed else loops
+
+    def status(self) -> StatusOut:
+        at_us = self.snapshots.at_us
+        return StatusOut(
+            feed=self.listener.state if self._config.valuation.feed else "off",
+            next_row=self.listener.next_row,
+            behind=self.listener.behind,
+            complete=self.listener.complete,
+            marks=len(self.desk.quotes.by_symbol),
+            domains=len(self.desk.books()),
+            models=self.desk.quotes.models,
+            engine=self._config.valuation.engine,
+            unstored=self.navs.unstored,
+            snapshot=SnapshotOut(
+                utc(at_us) if at_us else None, self.snapshots.next_row, self.snapshots.symbols
+            ),
+        )
+
+    def _reset(self) -> None:
+        """The audit is another one: what came from it goes."""
+        self.desk.quotes.forget()
+        self.desk.own.restore("0", ())
+        self.snapshots.clear = True
+
+
+def _settings(app: Any, config: Config) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        limit_concurrency=config.valuation.max_connections,
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=limits.KEEP_ALIVE_S,
+        timeout_graceful_shutdown=limits.LEAVE_GRACE_S,
+    )
+
+
+async def _serve(
+    config: Config, access: Access, token: str, keeper: Keeper, bound: Any, make_app: Any,
+    ready: Callable[[], None], stop: Stop,
+) -> None:  # fmt: skip
+    context = Context(NAME, 0, config, name=NAME)
+    service = Service(config, context, access, token, keeper, make_app)
+    await service.load()
+    sys.setswitchinterval(limits.VALUATION_SWITCH_S)
+    gc.collect()
+    gc.freeze()  # what was loaded stays: no collection has to walk it
+    raise_file_limit(config.valuation.max_connections + _OTHER_FILES)
+    server = QuietServer(_settings(service.app, config))
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    loop.add_reader(stop.fd, stopping.set)
+    probe = LoopProbe(loop, limits.VALUATION_PROBE_S, context.recorder.record)
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    tasks = [asyncio.create_task(one) for one in (*service.loops(), _report(context), stopping.wait())]
+    try:
+        await server.is_started.wait()
+        ready()
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        loop.remove_reader(stop.fd)
+        for task in ended:
+            task.result()  # a loop ends by its error only
+    finally:
+        for task in tasks:
+            task.cancel()
+        server.should_exit = True
+        await serving
+        probe.stop()
+        with contextlib.suppress(RinglineError):
+            await service.navs.turn()
+            await service.snapshots.turn()
+        context.recorder.close()
+
+
+async def _report(context: Context) -> None:
+    """CPU and memory, as every worker tells them."""
+    while True:
+        context.self_report.report(0)
+        await asyncio.sleep(REPORT_S)

@@ -1,0 +1,46 @@
+"""Several models' prices as one: their median, and how far they are apart.
+
+The median stands while fewer than half of the models are wrong, however wrong they are. `spread` is the
+median distance from it (the median absolute deviation; Hampel, 1974), which is as hard to fool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pipeline.valuation.amounts import half_even, median
+from pipeline.valuation.model import Answer
+
+CONFIDENCE_SCALE = 4
+"""Decimals of a confidence."""
+
+
+class Agreement(NamedTuple):
+    """In price units. `low` and `high` are the models' extremes; `asked` counts those without an answer."""
+
+    price: int
+    spread: int
+    low: int
+    high: int
+    answered: int
+    asked: int
+
+    @property
+    def confidence(self) -> int:
+        """price / (price + spread), less the share of models without an answer; in 10⁻⁴.
+
+        1 where all models give one price, a half where their spread is the price itself.
+        """
+        most = 10**CONFIDENCE_SCALE
+        return half_even(most * self.price * self.answered, (self.price + self.spread) * self.asked)
+
+
+def agree(answers: Sequence[Answer]) -> Agreement | None:
+    """What the models agree on; None when none gave a price."""
+    prices = [answer.price for answer in answers if answer.price is not None]
+    if not prices:
+        return None
+    middle = median(prices)
+    spread = median([abs(price - middle) for price in prices])
+    return Agreement(middle, spread, min(prices), max(prices), len(prices), len(answers))

@@ -1,0 +1,77 @@
+"""The valuation of a real pipeline: its own book is worth what it earned, also after a restart."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import urllib.request
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from real_pipeline import Client, Running, candle, free_ports, make_config, wait_for
+
+from pipeline.config import Config
+from pipeline.delivery import Delivery
+from pipeline.storage.audit.engines import open_reader
+from pipeline.trading.instruments import Instruments
+from pipeline.trading.pnl import profit_and_loss
+
+
+def ask(config: Config, path: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{config.valuation.port}{path}", data)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+def rows(config: Config) -> list[Delivery]:
+    with contextlib.closing(open_reader(config)) as reader:
+        return list(reader.deliveries())
+
+
+def earned(config: Config) -> Decimal:
+    return sum(
+        (Decimal(line.net) for line in profit_and_loss(rows(config), Instruments(config.trading))), Decimal()
+    )
+
+
+def worth(config: Config) -> Decimal:
+    return Decimal(ask(config, "/v1/valuations", {"domains": ["pipeline"]})["nav"])
+
+
+def post(config: Config, days: range) -> None:
+    with contextlib.closing(Client(config)) as client:
+        for day in days:
+            for symbol in ("AAPL", "MSFT"):
+                client.post_until_taken(f"{symbol}-{day}", candle(symbol, day, f"{100 + day * 13 % 37}.25"))
+
+
+def test_the_own_book_is_worth_what_the_pipeline_earned(tmp_path: Path) -> None:
+    valuation = {"enabled": True, "port": free_ports(1)[0], "nav_every_ms": 50, "snapshot_every_ms": 50}
+    trading = {"strategies": {"sma": {"kind": "sma_cross", "fast": 2, "slow": 5}}, "throttles": []}
+    config = make_config(tmp_path, valuation=valuation, trading=trading)
+    with Running(config) as running:
+        post(config, range(40))
+        wait_for(lambda: ask(config, "/v1/status")["next_row"] == 81, "all rows are valued")
+        assert earned(config) != 0
+        assert worth(config) == earned(config)
+        wait_for(lambda: ask(config, "/v1/status")["snapshot"]["next_row"] == 81, "all of it is stored")
+        running.kill("valuation")
+        post(config, range(40, 60))
+        wait_for(lambda: _next_row(config) == 121, "a new one has taken the rest")
+        assert worth(config) == earned(config)
+        wait_for(lambda: _recorded(config) == earned(config), "its value is recorded")
+        assert ask(config, "/v1/status")["complete"]
+
+
+def _recorded(config: Config) -> Decimal:
+    return Decimal(ask(config, "/v1/domains/pipeline/nav?limit=10000")["values"][-1]["nav"])
+
+
+def _next_row(config: Config) -> int:
+    try:
+        found: int = ask(config, "/v1/status")["next_row"]
+    except OSError:
+        return 0
+    return found
