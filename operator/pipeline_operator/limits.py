@@ -116,6 +116,10 @@ take, so that the old holder has stopped when the new one begins."""
 EVENT_BURST = 10
 EVENT_REFILL_S = 60.0
 """Events of one Pipeline at once, and one more each minute: a person reads them."""
+WARN_AFTER_S = 5.0
+"""A condition that is bad for so long is a Warning: a stage at its maximum for a moment wakes nobody."""
+WARN_OF_PODS_AFTER_S = 60.0
+"""Pods that are missing, likewise: an install and a drained node take no longer."""
 EVENT_SERIES_S = 600.0
 """An Event said again within ten minutes is counted instead."""
 MAX_EVENT_NOTE_CHARS = 1024
@@ -176,9 +180,17 @@ SCALE_TRIES = 4
 """Versions of a StatefulSet that one write is tried on: a rollout changes it with each pod."""
 API_KEEP_ALIVE_S = 75.0
 """An idle connection is kept for the next breach: a handshake then would cost it milliseconds."""
+PATIENT_CALLS = 6
+"""Status and Events at a time: the other connections are for patches of /scale."""
+PATIENT_AFTER_S = 0.05
+"""Status and Events wait so long for patches of /scale of the same moment: fifty decisions take a few ms each."""
+SWITCH_INTERVAL_S = 0.0005
+"""How long the watches' thread may keep the interpreter once the tick's wants it. A burst of raises is a burst
+of events too, and with Python's 5 ms each step of a patch would wait so long."""
 PATIENCE_S = 2.0
 """Status and Events let patches of /scale go first for so long: people read them, messages wait for those."""
 
 assert MAX_LATENCY_SLAS <= product.MAX_SKETCHES
+assert PATIENT_CALLS < API_CONNECTIONS // 2
 assert LEASE_RENEW_EVERY_S < LEASE_DEADLINE_S < LEASE_DURATION_S
 assert WATCH_INACTIVITY_S < WATCH_SERVER_TIMEOUT_S

@@ -45,7 +45,7 @@ def status(record: Record, kind: ConditionType) -> str:
 def test_a_quiet_pipeline_stays_and_says_so() -> None:
     record = record_of()
     assert record.writes == ()
-    assert record.sentence == "All 4 stages stay as they are: every SLA that can be judged is met."
+    assert record.sentence == "All 4 stages stay as they are: no SLA is violated."
     assert status(record, ConditionType.READY) == status(record, ConditionType.SCALING_ACTIVE) == "True"
 
 
