@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from pipeline_operator import limits
 from pipeline_operator.memory import Capacity, StageMemory
-from pipeline_operator.observation import SlaVerdict, StageObservation
+from pipeline_operator.observation import SlaVerdict, StageObservation, StageSignals
 from pipeline_operator.policy.capacity import believed_milli, low_milli
 from pipeline_operator.policy.slas import now_states
 from pipeline_operator.policy.starts import Counted, counted
@@ -36,7 +36,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     waiting: bool
     """Its input waits."""
     blocked: bool
-    """Its output waits for somebody else's credit."""
+    """It waits for stages after it: its output for their credit, or its input for its own, which comes back
+    only when they are through."""
     slas: tuple[SlaState, ...]
     violated: tuple[SlaState, ...]
     """Those of them that are."""
@@ -86,7 +87,8 @@ def facts_of(
         )
         >= tuning.raise_min_count,
         waiting=is_waiting(spec, seen),
-        blocked=second.blocked_ms * 1000 >= tuning.blocked_per_mille * second.window_ms * workers,
+        blocked=second.blocked_ms * 1000 >= tuning.blocked_per_mille * second.window_ms * workers
+        or _is_idle(spec, signals, workers),
         slas=slas,
         violated=tuple(state for state in slas if state.verdict is SlaVerdict.VIOLATED),
         capacity_milli=believed_milli(capacity, tuning),
@@ -94,6 +96,13 @@ def facts_of(
         shown_milli=capacity.shown_milli,
         lag_slope_per_mille=_slope(past, signals.lag_ms, now_us),
     )
+
+
+def _is_idle(spec: StageSpec, signals: StageSignals, workers: int) -> bool:
+    """Messages wait for its credit while it has nothing to do: it is done with those that hold the credit, and
+    more of its replicas would wait as well."""
+    second = signals.window(1_000)
+    return bool(spec.upstream and second.flow_throttled and not second.shed and signals.depth < workers)
 
 
 def is_waiting(spec: StageSpec, seen: StageObservation) -> bool:

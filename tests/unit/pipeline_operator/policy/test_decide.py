@@ -95,6 +95,17 @@ def test_a_blocked_stage_proposes_nothing_and_names_its_bottleneck() -> None:
     assert "agent waits for credit of exec" in record.condition(ConditionType.BOTTLENECK_ELSEWHERE).message
 
 
+def test_a_stage_that_is_done_with_all_that_holds_its_credit_waits_for_those_after_it() -> None:
+    """Credit comes back when a message is through all stages: with little of it, it is the first stage that
+    has none left, however fast it is."""
+    exec_ = a_stage("exec", lag_ms=900, rate=200)
+    idle = record_of(agent=a_stage("agent", lag_ms=5000, rate=200, throttled=150, depth=1), exec=exec_)
+    assert idle.stage("agent").after == 2
+    assert "agent waits for credit of exec" in idle.condition(ConditionType.BOTTLENECK_ELSEWHERE).message
+    busy = record_of(agent=a_stage("agent", lag_ms=5000, rate=200, throttled=150, depth=30), exec=exec_)
+    assert busy.stage("agent").after > 2
+
+
 def test_a_starved_stage_is_not_lowered() -> None:
     memory = remembering(exec={"capacity": learned(100), "seconds": a_minute(1000, 20, NOW)})
     record = record_of(
