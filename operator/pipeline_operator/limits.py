@@ -151,7 +151,9 @@ MAX_STATUS_DECISIONS = 10
 MAX_STATUS_TEXT_CHARS = 4096
 """A sentence or a condition's message: Kubernetes allows 32,768."""
 MAX_MEMORY_CHARS = 256 * KIB
-"""The policy's memory of 32 stages takes 80 KiB; an object may have 1.5 MiB."""
+"""The policy's memory of 16 stages takes 40 KiB, packed; an object may have 1.5 MiB."""
+MAX_MEMORY_BYTES = 4 * MIB
+"""Of what a memory unpacks to: 16 stages take a tenth."""
 MEMORY_EVERY_S = 60.0
 """What the policy has learned is written this often, and at each change of replicas."""
 MAX_START_MS = 1_800_000
@@ -183,9 +185,9 @@ API_KEEP_ALIVE_S = 75.0
 PATIENT_CALLS = 6
 """Status and Events at a time: the other connections are for patches of /scale."""
 PATIENT_AFTER_S = 0.05
-"""Status and Events wait so long for patches of /scale of the same moment: fifty decisions take a few ms each."""
+"""Status and Events wait so long for patches of /scale of the same moment: fifty decisions take 20 ms."""
 SWITCH_INTERVAL_S = 0.0005
-"""How long the watches' thread may keep the interpreter once the tick's wants it. A burst of raises is a burst
+"""How long the watches' thread may keep the interpreter once the tick wants it: a burst of raises is one
 of events too, and with Python's 5 ms each step of a patch would wait so long."""
 PATIENCE_S = 2.0
 """Status and Events let patches of /scale go first for so long: people read them, messages wait for those."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -24,6 +23,7 @@ from pipelines import two_stages
 
 from pipeline_operator.collectors.fake import told_latency, told_stage
 from pipeline_operator.kube import paths
+from pipeline_operator.memory import decode_memory
 from pipeline_operator.record import ConditionType, decode_record
 from pipeline_operator.trial.stand import Stand
 
@@ -157,7 +157,8 @@ def test_a_latency_above_its_limit_in_one_pod_of_two_raises_by_the_buckets_of_bo
                 return str((await stand.status("p")).get("lastDecision") or "")
 
             sentence = await eventually(told, "lastDecision")
-        assert f"agent 2 → {raised}: latency AGENT_DECISION p95 89.9 ms above 30 ms although no input waits" in sentence
+        why = "latency AGENT_DECISION p95 89.9 ms above 30 ms although no input waits"
+        assert f"agent 2 → {raised}: {why}" in sentence
 
     on_a_stand(work)
 
@@ -245,10 +246,12 @@ def test_what_was_learned_and_known_survives_a_restart(on_a_stand: Runs) -> None
             await eventually(newer, "the next operator's status")
             after = await stand.status("p")
         assert after["decisions"][-1] == before["decisions"][-1]
-        old = {one["stage"]: one for one in json.loads(before["memory"])["stages"]}
-        new = {one["stage"]: one for one in json.loads(after["memory"])["stages"]}
-        assert old["agent"]["raised_us"] > 0
-        assert new["agent"]["raised_us"] >= old["agent"]["raised_us"]
+        old, new = (
+            {one.stage: one for one in decode_memory(status["memory"].encode()).stages}
+            for status in (before, after)
+        )
+        assert old["agent"].raised_us > 0
+        assert new["agent"].raised_us >= old["agent"].raised_us
 
     on_a_stand(work)
 

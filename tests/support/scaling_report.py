@@ -1,4 +1,4 @@
-"""What one run of breach, raise, recovery and lowering took: figures, JSON, Markdown and a page with plots."""
+"""What a run of breach, raise, recovery and lowering took: JSON, Markdown and a page with plots."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def _round(watch: StageWatch, rose_s: float, fell_s: float, end_s: float, limit_
 
 
 def _met_again_s(above_s: Sequence[float], end_s: float) -> float | None:
-    """The end of the first breach that does not come back at once; None while it lasts."""
+    """The end of the first breach that does not come back at once; None without one, and while it lasts."""
+    if not above_s:
+        return None
     for this_s, next_s in zip(above_s, [*above_s[1:], end_s], strict=True):
         if next_s - this_s >= QUIET_S:
             return this_s

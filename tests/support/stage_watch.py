@@ -122,6 +122,8 @@ class StageWatch:
         """(when the API server told of it, how many are asked for); only changes."""
         self.ready: list[tuple[float, str]] = []
         """(when, pod)"""
+        self.most: dict[str, int] = {}
+        """Of every StatefulSet in the namespace, the most replicas that were asked for."""
 
     def __enter__(self) -> StageWatch:
         self._release.kubectl("apply", "-f", "-", stdin=json.dumps(self._pod()))
@@ -147,6 +149,7 @@ class StageWatch:
             else:
                 self.handled.append(Handled(*values))
         for seen in self._sets.seen:
+            self.most[seen.name] = max(self.most.get(seen.name, 0), int(seen.value))
             if seen.name == self.set and (not self.replicas or self.replicas[-1][1] != int(seen.value)):
                 self.replicas.append((seen.at_s, int(seen.value)))
         well: set[str] = set()

@@ -67,7 +67,7 @@ class Api:
 
     @contextlib.asynccontextmanager
     async def urgent(self) -> AsyncIterator[None]:
-        """While any of these lasts, calls that can wait do (`patient`); connections are kept free for these."""
+        """While any of these lasts, calls that can wait do (`patient`); connections stay free for it."""
         self._urgent += 1
         self._calm.clear()
         try:
@@ -79,8 +79,8 @@ class Api:
 
     @contextlib.asynccontextmanager
     async def patient(self) -> AsyncIterator[None]:
-        """For calls that can wait: few of them at a time, and urgent ones go first, but not for ever. What one
-        decision brings to write comes in one turn of the loop, so a moment is waited for urgent ones."""
+        """For calls that can wait: few at a time, and urgent ones go first, but not for ever. What a decision
+        brings to write comes in one turn of the loop, so a moment is waited for urgent ones."""
         async with self._places:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limits.PATIENCE_S):

@@ -99,7 +99,7 @@ def facts_of(
 
 
 def _is_idle(spec: StageSpec, signals: StageSignals, workers: int) -> bool:
-    """Messages wait for its credit while it has nothing to do: it is done with those that hold the credit, and
+    """Messages wait for its credit while it has nothing to do: it is done with what holds the credit, and
     more of its replicas would wait as well."""
     second = signals.window(1_000)
     return bool(spec.upstream and second.flow_throttled and not second.shed and signals.depth < workers)

@@ -117,8 +117,8 @@ class Teller:
         return done
 
     def _warn(self, pipeline: SeenPipeline, status: PipelineStatus, now_ns: int) -> None:
-        """Of what lasts: pods that start and collectors that come up with them are no news, and a stage at its
-        maximum is one only when it stays there."""
+        """Of what lasts: pods that start, with their collectors, are no news, and a stage at its maximum
+        is one only when it stays there."""
         for condition in status.conditions:
             kind = ConditionType(condition.type)
             if condition.status != _WARNED_OF.get(kind):

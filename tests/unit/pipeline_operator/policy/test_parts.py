@@ -109,6 +109,6 @@ def test_a_minute_is_judged_by_its_worst_lag() -> None:
     assert minute_states(spec, signals, seconds, 20)[0].verdict is SlaVerdict.VIOLATED
 
 
-@pytest.mark.parametrize("data", [b"", b"{}x", b'{"schema": 99}', b"\xff", b"[]"])
+@pytest.mark.parametrize("data", [b"", b"{}x", b'{"schema": 99}', b"\xff", b"[]", b"eJw=", b"AAAA"])
 def test_a_memory_that_is_none_of_ours_is_begun_anew(data: bytes) -> None:
     assert decode_memory(data).stages == ()
