@@ -62,6 +62,9 @@ def command(namespaces: str, host: str, port: int, records: str, log_level: str)
     """
     # Matrices are never multiplied here: threads for it would only cost memory. Before numpy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # kopf imports whichever of these is installed, for logins that are not ours: 40 MiB.
+    for client in ("kubernetes", "kubernetes_asyncio", "pykube"):
+        sys.modules.setdefault(client, None)  # type: ignore[arg-type]  # None: not to be imported
 
     from pipeline_operator import limits
     from pipeline_operator.kube.access import find_access

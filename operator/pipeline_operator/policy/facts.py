@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from pipeline_operator import limits
 from pipeline_operator.memory import Capacity, StageMemory
-from pipeline_operator.observation import SlaVerdict, StageObservation, StageSignals
+from pipeline_operator.observation import SlaVerdict, StageObservation
 from pipeline_operator.policy.capacity import believed_milli, low_milli
 from pipeline_operator.policy.slas import now_states
 from pipeline_operator.policy.starts import Counted, counted
@@ -60,8 +60,8 @@ def facts_of(
 ) -> Facts:
     """`upstream` are the observations of the stages that send to it, whose collectors report its lag."""
     signals = seen.signals
-    senders = [stage.signals for stage in upstream]
-    speakers = [signals.sources, *(sender.sources for sender in senders)]
+    senders = list(upstream)
+    speakers = [signals.sources, *(sender.signals.sources for sender in senders)]
     fresh = all(
         source.answered >= source.expected and source.oldest_ms <= tuning.stale_after_ms
         for source in speakers
@@ -83,12 +83,12 @@ def facts_of(
             second.handled + second.shed,
             second.flow_throttled,
             signals.depth,
-            sum(sender.window(1_000).handled for sender in senders),
+            sum(sender.signals.window(1_000).handled for sender in senders),
         )
         >= tuning.raise_min_count,
         waiting=is_waiting(spec, seen),
-        blocked=second.blocked_ms * 1000 >= tuning.blocked_per_mille * second.window_ms * workers
-        or _is_idle(spec, signals, workers),
+        blocked=_is_blocked(seen, tuning)
+        or (signals.depth < workers and _lacks_credit(spec, seen, senders, tuning)),
         slas=slas,
         violated=tuple(state for state in slas if state.verdict is SlaVerdict.VIOLATED),
         capacity_milli=believed_milli(capacity, tuning),
@@ -98,11 +98,25 @@ def facts_of(
     )
 
 
-def _is_idle(spec: StageSpec, signals: StageSignals, workers: int) -> bool:
-    """Messages wait for its credit while it has nothing to do: it is done with what holds the credit, and
-    more of its replicas would wait as well."""
-    second = signals.window(1_000)
-    return bool(spec.upstream and second.flow_throttled and not second.shed and signals.depth < workers)
+def _is_blocked(seen: StageObservation, tuning: Tuning) -> bool:
+    """Its output waits for credit."""
+    second, workers = seen.signals.window(1_000), max(1, seen.signals.workers or seen.ready)
+    return second.blocked_ms * 1000 >= tuning.blocked_per_mille * second.window_ms * workers
+
+
+def _lacks_credit(
+    spec: StageSpec, seen: StageObservation, senders: Sequence[StageObservation], tuning: Tuning
+) -> bool:
+    """Messages wait for its credit. A stage that has nothing to do meanwhile is done with what holds that
+    credit, and more of its replicas would wait as well.
+
+    A message that waits is counted once, so a second without newcomers tells none: then its senders do.
+    """
+    second = seen.signals.window(1_000)
+    if not spec.upstream or second.shed:
+        return False
+    stalled = is_waiting(spec, seen) and any(_is_blocked(sender, tuning) for sender in senders)
+    return bool(second.flow_throttled) or stalled
 
 
 def is_waiting(spec: StageSpec, seen: StageObservation) -> bool:

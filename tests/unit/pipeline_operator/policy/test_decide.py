@@ -102,6 +102,10 @@ def test_a_stage_that_is_done_with_all_that_holds_its_credit_waits_for_those_aft
     idle = record_of(agent=a_stage("agent", lag_ms=5000, rate=200, throttled=150, depth=1), exec=exec_)
     assert idle.stage("agent").after == 2
     assert "agent waits for credit of exec" in idle.condition(ConditionType.BOTTLENECK_ELSEWHERE).message
+    # A second in which nobody new had to wait: their sender still says that it is blocked.
+    gateway = a_stage("gateway", ready=1, blocked_per_mille=900)
+    stalled = record_of(gateway=gateway, agent=a_stage("agent", lag_ms=5000, depth=0), exec=exec_)
+    assert stalled.stage("agent").after == 2
     busy = record_of(agent=a_stage("agent", lag_ms=5000, rate=200, throttled=150, depth=30), exec=exec_)
     assert busy.stage("agent").after > 2
 
