@@ -146,7 +146,7 @@ def test_a_latency_above_its_limit_in_one_pod_of_two_raises_by_the_buckets_of_bo
 
             async def judged() -> bool:
                 [sla] = (await stand.status("p"))["stages"][1].get("slas") or [{}]
-                return sla.get("verdict") == "met" and abs(sla["value"] - 10_000) < 50
+                return sla.get("verdict") == "met" and bool(abs(sla["value"] - 10_000) < 50)
 
             await eventually(judged, "the latency to be met")
             await stays(stand, "agent", 2)

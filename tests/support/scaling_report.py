@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from planned_load import PlannedLoad
@@ -33,16 +34,18 @@ class Round:
     met_again_s: float | None
     worst_lag_ms: float
     most_replicas: int
-    lowered_to_least_s: float | None
-    """Since the load fell."""
+    lowered_s: float | None
+    """The first lowering, since the load fell."""
 
 
 def rounds_of(watch: StageWatch, load: PlannedLoad, limit_ms: float) -> Iterator[Round]:
     """The plan's phases in pairs: high, low."""
     at_s = load.start_s
-    for high, low in zip(load.plan[::2], load.plan[1::2], strict=True):
+    last_s = max([at_s, *(lag.at_s for lag in watch.lags)])
+    pairs = list(zip(load.plan[::2], load.plan[1::2], strict=True))
+    for number, (high, low) in enumerate(pairs, start=1):
         fell_s, end_s = at_s + high.seconds, at_s + high.seconds + low.seconds
-        yield _round(watch, at_s, fell_s, end_s, limit_ms)
+        yield _round(watch, at_s, fell_s, end_s if number < len(pairs) else max(end_s, last_s), limit_ms)
         at_s = end_s
 
 
@@ -61,13 +64,11 @@ def _round(watch: StageWatch, rose_s: float, fell_s: float, end_s: float, limit_
         firsts = (
             one.at_s
             for one in watch.handled
-            if one.at_s > patch_s and one.ordinal >= before and one.count and one.up_s < one.at_s - patch_s
+            if one.at_s > patch_s and one.ordinal >= before and one.done and one.up_s < one.at_s - patch_s
         )
         first_s = next(firsts, None)
-    after = [count for at_s, count in changes if at_s >= fell_s]
-    least_s = None
-    if after and after[-1] == 1:
-        least_s = [at_s for at_s, _ in changes][-1] - fell_s
+    counts = [(at_s, count) for at_s, count in watch.replicas if at_s < end_s]
+    falls = [at_s for (_, old), (at_s, new) in pairwise(counts) if new < old and at_s >= fell_s]
     return Round(
         breached=breach_s is not None,
         rise_to_breach_s=_since(breach_s, rose_s),
@@ -77,7 +78,7 @@ def _round(watch: StageWatch, rose_s: float, fell_s: float, end_s: float, limit_
         met_again_s=_since(_met_again_s(above_s, end_s), breach_s),
         worst_lag_ms=max((lag.lag_ms for lag in lags), default=0.0),
         most_replicas=max([before, *(count for _, count in changes)]),
-        lowered_to_least_s=None if least_s is None else round(least_s, 2),
+        lowered_s=_since(falls[0], fell_s) if falls else None,
     )
 
 
@@ -124,7 +125,7 @@ def _rounds_table(rounds: Sequence[Round]) -> Table:
         "met_again_s": "breach visible → SLA met again, s",
         "worst_lag_ms": "worst lag, ms",
         "most_replicas": "most replicas",
-        "lowered_to_least_s": "load falls → least replicas, s",
+        "lowered_s": "load falls → lowered, s",
     }
     rows = [(text, *(_text(getattr(one, name)) for one in rounds)) for name, text in names.items()]
     heads = ("", *(f"round {number + 1}" for number in range(len(rounds))))

@@ -69,7 +69,7 @@ class Handled(NamedTuple):
 
     at_s: float
     ordinal: int
-    count: int
+    done: int
     up_s: float
 
 
@@ -124,6 +124,8 @@ class StageWatch:
         """(when, pod)"""
         self.most: dict[str, int] = {}
         """Of every StatefulSet in the namespace, the most replicas that were asked for."""
+        self.raised_first = ""
+        """The StatefulSet whose replicas rose before all others'."""
 
     def __enter__(self) -> StageWatch:
         self._release.kubectl("apply", "-f", "-", stdin=json.dumps(self._pod()))
@@ -149,7 +151,10 @@ class StageWatch:
             else:
                 self.handled.append(Handled(*values))
         for seen in self._sets.seen:
-            self.most[seen.name] = max(self.most.get(seen.name, 0), int(seen.value))
+            before = self.most.get(seen.name, int(seen.value))
+            if int(seen.value) > before and not self.raised_first:
+                self.raised_first = seen.name
+            self.most[seen.name] = max(before, int(seen.value))
             if seen.name == self.set and (not self.replicas or self.replicas[-1][1] != int(seen.value)):
                 self.replicas.append((seen.at_s, int(seen.value)))
         well: set[str] = set()

@@ -23,15 +23,18 @@ LAG_LIMIT_MS = 1000
 MOST = 5
 ROUNDS = int(os.environ.get("RINGLINE_STORY_ROUNDS", "2"))
 AGENT, AUDIT = f"{NAME}-ringline-agent", f"{NAME}-ringline-audit"
-HIGH, LOW = Phase(30, 40), Phase(4, 90)
+HIGH, LOW = Phase(30, 40), Phase(2, 90)
 """One exec has room for 10 orders a second. The low phase is longer than the minute that lowering sees."""
 FASTER = 5
 """How much the undisturbed run is."""
 DECIDES = (
     "config.links.credit=16",
     "config.links.depth=4",
+    "exec.resources.requests.cpu=10m",
+    "collector.resources.requests.cpu=10m",
 )
-"""What both runs share. Keys move once nothing of theirs is in flight: little may be in flight at a time."""
+"""What both runs share. Keys move once nothing of theirs is in flight: little may be at a time. Pods ask
+for little, so that a node of two cores has room for all of them."""
 SLOW_VENUE = (
     "config.exec.venue_latency_ms=100",
     "config.exec.venue_concurrency=1",
@@ -102,7 +105,9 @@ def test_breach_raise_recovery_lowering_and_nothing_is_lost(operated: Release, t
 
     assert sorted(rows) == sorted(load.accepted) == sorted(again)
     assert digest == expected
-    assert watch.most[AGENT] == 1, "the agent was not the bottleneck"
+    assert watch.raised_first == watch.set, "the agent was not the bottleneck"
+    assert watch.most[AGENT] < watch.most[watch.set]
+    assert watch.most[AUDIT] == 1
     first = rounds[0]
     assert first.breached
     assert first.patched_s is not None
@@ -111,7 +116,7 @@ def test_breach_raise_recovery_lowering_and_nothing_is_lost(operated: Release, t
         assert one.most_replicas > 1
         assert one.patch_to_first_message_s is not None
         assert one.met_again_s is not None or not one.breached
-        assert one.lowered_to_least_s is not None
+        assert one.lowered_s is not None
 
 
 def test_the_story_is_told_where_people_look(operated: Release) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sights import START_US, S, a_minute, a_spec, a_stage
 
@@ -66,6 +66,7 @@ def test_replicas_without_a_pod_are_as_old_as_the_raise() -> None:
     assert counted(seen, old, TUNING, START_US) == (2, 0, 3)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from("abcdef"), st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1),
     st.integers(0, 150),
