@@ -68,6 +68,8 @@ LOW_COUNT_S = 5
 SLOPE_PER_MILLE = 800
 """The steepest rise of a lag (ms a second) from which a load is derived: at 1000 nothing is handled and the
 load cannot be told."""
+IDLE_CPU_PER_MILLE = 200
+"""Of a worker's processor: one that has nothing in hand and uses less is not what its messages wait for."""
 NOISE_SIGMAS = 2
 """Standard deviations of a Poisson count by which the load must exceed the capacity to raise ahead of a
 breach."""

@@ -110,12 +110,15 @@ def _lacks_credit(
     """Messages wait for its credit. A stage that has nothing to do meanwhile is done with what holds that
     credit, and more of its replicas would wait as well.
 
-    A message that waits is counted once, so a second without newcomers tells none: then its senders do.
+    A message that waits is counted once, so a second without newcomers tells none: then its senders do, or
+    its idle processor, as when single keys have used up their share of the credit.
     """
     second = seen.signals.window(1_000)
     if not spec.upstream or second.shed:
         return False
-    stalled = is_waiting(spec, seen) and any(_is_blocked(sender, tuning) for sender in senders)
+    cpu = seen.signals.cpu_per_mille
+    idle = cpu is not None and cpu < limits.IDLE_CPU_PER_MILLE
+    stalled = is_waiting(spec, seen) and (idle or any(_is_blocked(sender, tuning) for sender in senders))
     return bool(second.flow_throttled) or stalled
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
 from sights import MS, START_US, S, a_minute, a_spec, a_stage, learned, remembering, seen
 
 from pipeline_operator.memory import Capacity, Memory, Raise
@@ -106,6 +107,13 @@ def test_a_stage_that_is_done_with_all_that_holds_its_credit_waits_for_those_aft
     gateway = a_stage("gateway", ready=1, blocked_per_mille=900)
     stalled = record_of(gateway=gateway, agent=a_stage("agent", lag_ms=5000, depth=0), exec=exec_)
     assert stalled.stage("agent").after == 2
+    # Single keys without credit block nobody's output: then it is the processor that has nothing to do.
+    agent = a_stage("agent", lag_ms=5000, depth=0)
+    dozing, working = (
+        record_of(agent=replace(agent, signals=replace(agent.signals, cpu_per_mille=cpu)), exec=exec_)
+        for cpu in (12, 900)
+    )
+    assert (dozing.stage("agent").after, working.stage("agent").after > 2) == (2, True)
     busy = record_of(agent=a_stage("agent", lag_ms=5000, rate=200, throttled=150, depth=30), exec=exec_)
     assert busy.stage("agent").after > 2
 
