@@ -68,6 +68,8 @@ LOW_COUNT_S = 5
 SLOPE_PER_MILLE = 800
 """The steepest rise of a lag (ms a second) from which a load is derived: at 1000 nothing is handled and the
 load cannot be told."""
+IDLE_CPU_PER_MILLE = 200
+"""Of a worker's processor: one that has nothing in hand and uses less is not what its messages wait for."""
 NOISE_SIGMAS = 2
 """Standard deviations of a Poisson count by which the load must exceed the capacity to raise ahead of a
 breach."""
@@ -116,6 +118,10 @@ take, so that the old holder has stopped when the new one begins."""
 EVENT_BURST = 10
 EVENT_REFILL_S = 60.0
 """Events of one Pipeline at once, and one more each minute: a person reads them."""
+WARN_AFTER_S = 5.0
+"""A condition that is bad for so long is a Warning: a stage at its maximum for a moment wakes nobody."""
+WARN_OF_PODS_AFTER_S = 60.0
+"""Pods that are missing, likewise: an install and a drained node take no longer."""
 EVENT_SERIES_S = 600.0
 """An Event said again within ten minutes is counted instead."""
 MAX_EVENT_NOTE_CHARS = 1024
@@ -147,7 +153,9 @@ MAX_STATUS_DECISIONS = 10
 MAX_STATUS_TEXT_CHARS = 4096
 """A sentence or a condition's message: Kubernetes allows 32,768."""
 MAX_MEMORY_CHARS = 256 * KIB
-"""The policy's memory of 32 stages takes 80 KiB; an object may have 1.5 MiB."""
+"""The policy's memory of 16 stages takes 40 KiB, packed; an object may have 1.5 MiB."""
+MAX_MEMORY_BYTES = 4 * MIB
+"""Of what a memory unpacks to: 16 stages take a tenth."""
 MEMORY_EVERY_S = 60.0
 """What the policy has learned is written this often, and at each change of replicas."""
 MAX_START_MS = 1_800_000
@@ -176,9 +184,17 @@ SCALE_TRIES = 4
 """Versions of a StatefulSet that one write is tried on: a rollout changes it with each pod."""
 API_KEEP_ALIVE_S = 75.0
 """An idle connection is kept for the next breach: a handshake then would cost it milliseconds."""
+PATIENT_CALLS = 6
+"""Status and Events at a time: the other connections are for patches of /scale."""
+PATIENT_AFTER_S = 0.05
+"""Status and Events wait so long for patches of /scale of the same moment: fifty decisions take 20 ms."""
+SWITCH_INTERVAL_S = 0.0005
+"""How long the watches' thread may keep the interpreter once the tick wants it: a burst of raises is one
+of events too, and with Python's 5 ms each step of a patch would wait so long."""
 PATIENCE_S = 2.0
 """Status and Events let patches of /scale go first for so long: people read them, messages wait for those."""
 
 assert MAX_LATENCY_SLAS <= product.MAX_SKETCHES
+assert PATIENT_CALLS < API_CONNECTIONS // 2
 assert LEASE_RENEW_EVERY_S < LEASE_DEADLINE_S < LEASE_DURATION_S
 assert WATCH_INACTIVITY_S < WATCH_SERVER_TIMEOUT_S

@@ -5,8 +5,13 @@ Plain data: it is kept as JSON, so that a restarted operator goes on where it wa
 
 from __future__ import annotations
 
+import base64
+import zlib
+
 import msgspec
 from msgspec import Struct
+
+from pipeline_operator import limits
 
 SCHEMA_VERSION = 1
 
@@ -89,18 +94,27 @@ class Memory(Struct, frozen=True, kw_only=True):
     stages: tuple[StageMemory, ...] = ()
 
 
+PACK_LEVEL = 1
+"""More takes longer and gains little."""
 _decoder = msgspec.json.Decoder(Memory)
 
 
 def encode_memory(memory: Memory) -> bytes:
-    """Some kilobytes of JSON."""
-    return msgspec.json.encode(memory)
+    """JSON, packed (zlib, base64): it stands in the status, among what people read, and is a fifth so."""
+    return base64.b64encode(zlib.compress(msgspec.json.encode(memory), PACK_LEVEL))
 
 
 def decode_memory(data: bytes) -> Memory:
     """An empty memory when `data` is not one of this version: what was learned is learned again."""
     try:
-        memory = _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        memory = _decoder.decode(_unpacked(data))
+    except (msgspec.DecodeError, UnicodeDecodeError, zlib.error, ValueError):
         return Memory()
     return memory if memory.schema == SCHEMA_VERSION else Memory()
+
+
+def _unpacked(data: bytes) -> bytes:
+    """No more than a memory can have, whatever somebody wrote into the status; plain JSON as it is."""
+    if data[:1] == b"{":
+        return data
+    return zlib.decompressobj().decompress(base64.b64decode(data), limits.MAX_MEMORY_BYTES)

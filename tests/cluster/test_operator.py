@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
 from operated import (
     a_pipeline,
     condition_is,
@@ -17,10 +17,13 @@ from operated import (
     is_ready,
     operating,
     say_load,
+    stays,
 )
 from pipelines import two_stages
 
+from pipeline_operator.collectors.fake import told_latency, told_stage
 from pipeline_operator.kube import paths
+from pipeline_operator.memory import decode_memory
 from pipeline_operator.record import ConditionType, decode_record
 from pipeline_operator.trial.stand import Stand
 
@@ -126,6 +129,78 @@ def test_a_stage_asks_collectors_for_the_buckets_that_its_slas_are_about(on_a_st
     on_a_stand(work)
 
 
+def test_a_latency_above_its_limit_in_one_pod_of_two_raises_by_the_buckets_of_both(on_a_stand: Runs) -> None:
+    async def work(stand: Stand) -> None:
+        latency = [{"event": "AGENT_DECISION", "limitMs": 30, "percentileBasisPoints": 9500}]
+        gateway, agents = await a_pipeline(stand, agents=2, slas={"latency": latency})
+
+        def say(*took_ms: float) -> None:
+            say_load(gateway, agents, lag_ms=5)
+            for agent, each_ms in zip(agents, took_ms, strict=True):
+                told = told_latency("AGENT_DECISION", [each_ms] * 200)
+                agent.tell(stages=[told_stage("agent", handled=200, latencies=told)])
+
+        say(10, 10)
+        async with operating(stand):
+            await is_ready(stand)
+
+            async def judged() -> bool:
+                [sla] = (await stand.status("p"))["stages"][1].get("slas") or [{}]
+                return sla.get("verdict") == "met" and bool(abs(sla["value"] - 10_000) < 50)
+
+            await eventually(judged, "the latency to be met")
+            await stays(stand, "agent", 2)
+            say(10, 90)
+            raised = await has_replicas(stand, lambda found: found > 2)
+
+            async def told() -> str:
+                return str((await stand.status("p")).get("lastDecision") or "")
+
+            sentence = await eventually(told, "lastDecision")
+        why = "latency AGENT_DECISION p95 89.9 ms above 30 ms although no input waits"
+        assert f"agent 2 → {raised}: {why}" in sentence
+
+    on_a_stand(work)
+
+
+@pytest.mark.parametrize("made_by", ["apply", "create"])
+def test_replicas_that_were_left_out_are_taken_over_once(on_a_stand: Runs, made_by: str) -> None:
+    """Server-side apply leaves them to nobody, a POST to its sender; neither may stop the first raise."""
+
+    async def work(stand: Stand) -> None:
+        made = await stand.create_set("agent", None)
+        if made_by == "apply":
+            path = paths.stateful_sets(stand.namespace, "agent")
+            await stand.api.delete(path)
+            labels = made["spec"]["selector"]["matchLabels"]
+            template = {"metadata": {"labels": labels}, "spec": dict(made["spec"]["template"]["spec"])}
+            spec = {"serviceName": "agent", "selector": {"matchLabels": labels}, "template": template}
+            body = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "agent"}}
+            params = {"fieldManager": "gitops"}
+            kind = "application/apply-patch+yaml"
+            await stand.api.request("patch", path, body={**body, "spec": spec}, kind=kind, params=params)
+        [gateway] = await stand.running("gateway")
+        await stand.start_pod("agent-0")
+        agents = [await stand.collector("agent-0", "agent")]
+        say_load(gateway, agents, lag_ms=5)
+        await stand.create_pipeline("p", two_stages())
+        async with operating(stand) as service:
+            await is_ready(stand)
+            say_load(gateway, agents, lag_ms=2_000)
+            raised = await has_replicas(stand, lambda found: found > 1)
+            assert not service.gauges.errors
+        found = await stand.found(paths.stateful_sets(stand.namespace, "agent"))
+        owners = [
+            (one["manager"], one["operation"])
+            for one in found["metadata"]["managedFields"]
+            if "f:replicas" in one["fieldsV1"].get("f:spec", {})
+        ]
+        assert raised > 1
+        assert owners == [("ringline-operator", "Apply")]
+
+    on_a_stand(work)
+
+
 def test_a_deletion_in_mid_scale_leaves_nothing_behind(on_a_stand: Runs) -> None:
     async def work(stand: Stand) -> None:
         gateway, agents = await a_pipeline(stand)
@@ -171,10 +246,12 @@ def test_what_was_learned_and_known_survives_a_restart(on_a_stand: Runs) -> None
             await eventually(newer, "the next operator's status")
             after = await stand.status("p")
         assert after["decisions"][-1] == before["decisions"][-1]
-        old = {one["stage"]: one for one in json.loads(before["memory"])["stages"]}
-        new = {one["stage"]: one for one in json.loads(after["memory"])["stages"]}
-        assert old["agent"]["raised_us"] > 0
-        assert new["agent"]["raised_us"] >= old["agent"]["raised_us"]
+        old, new = (
+            {one.stage: one for one in decode_memory(status["memory"].encode()).stages}
+            for status in (before, after)
+        )
+        assert old["agent"].raised_us > 0
+        assert new["agent"].raised_us >= old["agent"].raised_us
 
     on_a_stand(work)
 

@@ -40,13 +40,15 @@ def a_stage(
     rate: int = 100,
     lag_ms: int | None = 20,
     throttled: int = 0,
+    depth: int | None = None,
     blocked_per_mille: int = 0,
     latencies: tuple[LatencySignal, ...] = (),
     answered: int | None = None,
     age_ms: int = 100,
     **rest: Any,
 ) -> StageObservation:
-    """A stage that handles `rate` messages a second with all windows alike."""
+    """A stage that handles `rate` messages a second with all windows alike; where messages wait for it, so
+    many are with it as well, unless `depth` says otherwise."""
     return StageObservation(
         stage=name,
         **({"replicas": ready} | rest),
@@ -56,6 +58,7 @@ def a_stage(
                 expected=ready, answered=ready if answered is None else answered, oldest_ms=age_ms
             ),
             lag_ms=None if name == "gateway" else lag_ms,
+            depth=throttled if depth is None else depth,
             workers=ready,
             windows=tuple(
                 WindowCounts(

@@ -62,11 +62,16 @@ def command(namespaces: str, host: str, port: int, records: str, log_level: str)
     """
     # Matrices are never multiplied here: threads for it would only cost memory. Before numpy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # kopf imports whichever of these is installed, for logins that are not ours: 40 MiB.
+    for client in ("kubernetes", "kubernetes_asyncio", "pykube"):
+        sys.modules.setdefault(client, None)  # type: ignore[arg-type]  # None: not to be imported
 
+    from pipeline_operator import limits
     from pipeline_operator.kube.access import find_access
     from pipeline_operator.runtime.service import Service
     from pipeline_operator.runtime.settings import run_settings
 
+    sys.setswitchinterval(limits.SWITCH_INTERVAL_S)
     _log_to_stderr(log_level)
     access = find_access()
     settings = run_settings(namespaces, access.default_namespace, host=host, port=port, records=records)

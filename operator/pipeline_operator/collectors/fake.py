@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
 from aiohttp import web
 
-from pipeline.clock import NS_PER_US
-from pipeline.snapshot import Counts, Replica, Sla, Snapshot, Stage, encode_snapshot
+from pipeline.clock import NS_PER_MS, NS_PER_US
+from pipeline.snapshot import Counts, Latency, Replica, Sla, Snapshot, Stage, encode_snapshot
+from pipeline.telemetry.sketch import Sketch
 
 STREAM_EVERY_S = 0.5
 WINDOWS_S = (1.0, 5.0, 60.0)
@@ -60,8 +61,23 @@ def told_worker(
     )
 
 
+def told_latency(event: str, took_ms: Iterable[float]) -> tuple[Latency, ...]:
+    """An event that took so long each time, the same in every window, with its buckets."""
+    sketch = Sketch()
+    sketch.add(round(one * NS_PER_MS) for one in took_ms)
+    data = sketch.to_bytes()
+    return tuple(
+        Latency(event=event, window_s=window_s, count=sketch.count, sketch=data) for window_s in WINDOWS_S
+    )
+
+
 def told_stage(
-    stage: str, *, handled: int = 0, flow_throttled: int = 0, lag_ms: float | None = None
+    stage: str,
+    *,
+    handled: int = 0,
+    flow_throttled: int = 0,
+    lag_ms: float | None = None,
+    latencies: Sequence[Latency] = (),
 ) -> Stage:
     """A stage; `handled` and `flow_throttled` are a second's."""
     counts = tuple(
@@ -72,7 +88,7 @@ def told_stage(
         )
         for window_s in WINDOWS_S
     )
-    return Stage(stage=stage, lag_ms=lag_ms, depth=0, counts=counts, latencies=())
+    return Stage(stage=stage, lag_ms=lag_ms, depth=0, counts=counts, latencies=tuple(latencies))
 
 
 class FakeCollector:
@@ -113,10 +129,10 @@ class FakeCollector:
         """Push a breach, and at once the snapshot with it, as a collector does."""
         pushed = b"event: breach\ndata: " + msgspec.json.encode(sla) + b"\n\n"
         for queue in self._queues:
-            queue.put_nowait(pushed + self._event())
+            queue.put_nowait(pushed)  # the snapshot follows at once: the stream's next turn
 
-    def body(self) -> bytes:
-        """A snapshot as it would be answered now."""
+    def body(self, sketches: Collection[str] = ()) -> bytes:
+        """A snapshot as it would be answered now, with the buckets of the events that were asked for."""
         if self.manner is Manner.NONSENSE:
             return b'{"taken_us": NaN, "uptime_s": NaN}'
         if self.manner is Manner.FROZEN and self._frozen:
@@ -130,21 +146,21 @@ class FakeCollector:
                 schema=schema,
                 taken_us=time.time_ns() // NS_PER_US,
                 uptime_s=60.0,
-                stages=tuple(self._stages),
+                stages=tuple(_with_buckets_of(sketches, stage) for stage in self._stages),
                 replicas=tuple(replicas),
                 latencies=(),
             )
         )
         return self._frozen
 
-    def _event(self) -> bytes:
-        return b"event: snapshot\ndata: " + self.body() + b"\n\n"
+    def _event(self, sketches: Collection[str]) -> bytes:
+        return b"event: snapshot\ndata: " + self.body(sketches) + b"\n\n"
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path_qs)
         if (odd := await self._oddly(request)) is not None:
             return odd
-        return web.Response(body=self.body(), content_type="application/json")
+        return web.Response(body=self.body(_asked(request)), content_type="application/json")
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path_qs)
@@ -155,11 +171,12 @@ class FakeCollector:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         queue: asyncio.Queue[bytes] = asyncio.Queue()
+        sketches = _asked(request)
         self._queues.add(queue)
         self.streams += 1
         try:
             while self.manner not in (Manner.MUTE, Manner.POLL_ONLY):
-                await response.write(self._event())
+                await response.write(self._event(sketches))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(STREAM_EVERY_S):
                         await response.write(await queue.get())
@@ -192,3 +209,15 @@ class FakeCollector:
                         await asyncio.sleep(1)
             return response
         return None
+
+
+def _asked(request: web.Request) -> Collection[str]:
+    return tuple(filter(None, request.query.get("sketches", "").split(",")))
+
+
+def _with_buckets_of(events: Collection[str], stage: Stage) -> Stage:
+    """Buckets are large: a collector gives those that were asked for."""
+    told = (
+        one if one.event in events else msgspec.structs.replace(one, sketch=None) for one in stage.latencies
+    )
+    return msgspec.structs.replace(stage, latencies=tuple(told))

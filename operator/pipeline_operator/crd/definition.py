@@ -56,7 +56,12 @@ def _column(name: str, of: str, path: str, description: str, priority: int = 0) 
 COLUMNS = [
     _column("Stages", "integer", ".status.stageCount", "Stages of the pipeline"),
     _column("Replicas", "integer", ".status.replicas", "Replicas of all stages"),
-    _column("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', "Every stage can be scaled"),
+    _column(
+        "Ready",
+        "string",
+        '.status.conditions[?(@.type=="Ready")].status',
+        "Every stage has at least its minimum of ready pods",
+    ),
     _column("Worst SLA", "string", ".status.worstSla", "The SLA that is nearest to its limit, or above it"),
     _column("Last decision", "string", ".status.lastDecision", "What was changed last, and why"),
     _column("Mode", "string", ".spec.mode", "active, recommend or paused", 1),

@@ -45,6 +45,7 @@ class Api:
         self._urgent = 0
         self._calm = asyncio.Event()
         self._calm.set()
+        self._places = asyncio.Semaphore(limits.PATIENT_CALLS)
         self._headers_until_ns = 0
 
     async def __aenter__(self) -> Api:
@@ -66,7 +67,7 @@ class Api:
 
     @contextlib.asynccontextmanager
     async def urgent(self) -> AsyncIterator[None]:
-        """While any of these lasts, calls that can wait do (`patient`)."""
+        """While any of these lasts, calls that can wait do (`patient`); connections stay free for it."""
         self._urgent += 1
         self._calm.clear()
         try:
@@ -76,11 +77,16 @@ class Api:
             if not self._urgent:
                 self._calm.set()
 
-    async def patient(self) -> None:
-        """Let urgent calls go first, but not for ever."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limits.PATIENCE_S):
-                await self._calm.wait()
+    @contextlib.asynccontextmanager
+    async def patient(self) -> AsyncIterator[None]:
+        """For calls that can wait: few at a time, and urgent ones go first, but not for ever. What a decision
+        brings to write comes in one turn of the loop, so a moment is waited for urgent ones."""
+        async with self._places:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limits.PATIENCE_S):
+                    await asyncio.sleep(limits.PATIENT_AFTER_S)
+                    await self._calm.wait()
+            yield
 
     async def get(self, path: str, *, accept: str = "application/json") -> Any:
         return await self.request("get", path, accept=accept)

@@ -71,15 +71,14 @@ class Events:
         if not self._budgets.setdefault(subject.uid, _Budget(now_ns)).take(now_ns):
             self.dropped += 1
             return
-        await self._api.patient()
         try:
-            if before is not None and now_ns - before.at_ns < limits.EVENT_SERIES_S * NS_PER_S:
-                await self._count(subject, before, now_ns)
-            else:
-                created = await self._api.create(
-                    paths.events(subject.namespace), self._event(subject, reason, note, warning)
-                )
-                self._said[key] = _Said(created["metadata"]["name"], now_ns)
+            async with self._api.patient():
+                if before is not None and now_ns - before.at_ns < limits.EVENT_SERIES_S * NS_PER_S:
+                    await self._count(subject, before, now_ns)
+                else:
+                    event = self._event(subject, reason, note, warning)
+                    created = await self._api.create(paths.events(subject.namespace), event)
+                    self._said[key] = _Said(created["metadata"]["name"], now_ns)
         except (ApiError, ApiAwayError) as error:
             self.dropped += 1
             self._said.pop(key, None)

@@ -12,6 +12,9 @@ from pipeline_operator.record import Condition, ConditionType
 from pipeline_operator.spec import PipelineSpec
 
 CEILINGS = ("Bounds", "Budget")
+PODS_MISSING = "PodsMissing"
+"""Why a Pipeline is not Ready that only waits for pods, as after an install."""
+_MODES = {"paused": "nothing is decided", "recommend": "decisions are told and not carried out"}
 
 
 def conditions(
@@ -22,11 +25,23 @@ def conditions(
         _ready(choices, missing),
         _scaling_active(choices, missing, spec),
         _some(ConditionType.AT_CAPACITY, "NoRoom", "RoomLeft", _at_capacity(choices)),
-        _some(ConditionType.BOTTLENECK_ELSEWHERE, "WaitsForOthers", "None", _elsewhere(choices)),
-        _some(ConditionType.CONTESTED, "ForeignChange", "None", _contested(choices, spec, now_us)),
-        _some(ConditionType.PODS_STUCK, "TooLongInStarting", "None", _stuck(choices)),
+        _some(ConditionType.BOTTLENECK_ELSEWHERE, "WaitsForOthers", "NoneWaits", _elsewhere(choices)),
+        _some(ConditionType.CONTESTED, "ForeignChange", "Undisputed", _contested(choices, spec, now_us)),
+        _some(ConditionType.PODS_STUCK, "TooLongInStarting", "StartsInTime", _stuck(choices)),
         _stale(choices),
     )
+
+
+ALL_WELL = {
+    ConditionType.READY: "every stage has its pods",
+    ConditionType.SCALING_ACTIVE: "what is decided is carried out",
+    ConditionType.AT_CAPACITY: "no stage lacks replicas that it may not have",
+    ConditionType.BOTTLENECK_ELSEWHERE: "no stage waits for another one",
+    ConditionType.CONTESTED: "nobody else changes the replicas",
+    ConditionType.PODS_STUCK: "pods start as fast as they are known to",
+    ConditionType.SIGNALS_STALE: "every collector answers in time",
+}
+"""What a condition says when there is nothing to say."""
 
 
 def _some(kind: ConditionType, yes: str, no: str, messages: list[str]) -> Condition:
@@ -34,23 +49,24 @@ def _some(kind: ConditionType, yes: str, no: str, messages: list[str]) -> Condit
         type=kind,
         status="True" if messages else "False",
         reason=yes if messages else no,
-        message="; ".join(messages),
+        message="; ".join(messages) or ALL_WELL[kind],
     )
 
 
 def _ready(choices: Sequence[Choice], missing: Sequence[str]) -> Condition:
-    short = [f"{name} was not seen" for name in missing]
+    absent = [f"{name} was not seen" for name in missing]
+    short = []
     for choice in choices:
         seen, least = choice.facts.seen, choice.facts.spec.min_replicas
         if seen.fault:
-            short.append(f"{seen.stage}: {seen.fault}")
+            absent.append(f"{seen.stage}: {seen.fault}")
         elif seen.ready < least:
-            short.append(f"{seen.stage} has {seen.ready} ready pods, at least {least} are wanted")
+            short.append(f"{seen.stage} has {seen.ready} of at least {least} ready pods")
     return Condition(
         type=ConditionType.READY,
-        status="False" if short else "True",
-        reason="StagesMissing" if short else "StagesReady",
-        message="; ".join(short),
+        status="False" if absent or short else "True",
+        reason="StagesMissing" if absent else PODS_MISSING if short else "StagesReady",
+        message="; ".join(absent + short) or ALL_WELL[ConditionType.READY],
     )
 
 
@@ -67,13 +83,13 @@ def _scaling_active(choices: Sequence[Choice], missing: Sequence[str], spec: Pip
             type=ConditionType.SCALING_ACTIVE,
             status="False",
             reason=reason,
-            message=f"the mode is {spec.mode}",
+            message=f"the mode is {spec.mode}: {_MODES[spec.mode]}",
         )
     return Condition(
         type=ConditionType.SCALING_ACTIVE,
         status="False" if faults else "True",
         reason="TargetFault" if faults else "Scaling",
-        message="; ".join(faults),
+        message="; ".join(faults) or ALL_WELL[ConditionType.SCALING_ACTIVE],
     )
 
 
@@ -85,11 +101,10 @@ def _at_capacity(choices: Sequence[Choice]) -> list[str]:
         cut = [e for e in choice.effects if e.limiter in CEILINGS and e.after < e.before]
         at_most = choice.after >= facts.spec.max_replicas
         if cut and choice.wanted > facts.seen.replicas:
-            found.append(f"{name} wants {choice.wanted} replicas: {cut[-1].why}")
+            found.append(f"{name} wants {choice.wanted} replicas, but {cut[-1].why}")
         elif at_most and facts.violated and not facts.blocked and not choice.starved:
-            found.append(
-                f"{name} is at its maximum of {facts.spec.max_replicas}, and {said(facts.violated[0])}"
-            )
+            most = facts.spec.max_replicas
+            found.append(f"{name} has its maximum of {most}, and its {said(facts.violated[0])}")
     return found
 
 
@@ -110,8 +125,8 @@ def _elsewhere(choices: Sequence[Choice]) -> list[str]:
 def _contested(choices: Sequence[Choice], spec: PipelineSpec, now_us: int) -> list[str]:
     minutes = spec.tuning.contested_hold_ms // 60_000
     return [
-        f"somebody else set {choice.facts.spec.target} to {choice.facts.seen.replicas}; "
-        f"respected for {minutes} minutes"
+        f"somebody else set {choice.facts.spec.target} to {choice.facts.seen.replicas} replicas, which is "
+        f"respected for {minutes} minutes since"
         for choice in choices
         if is_contested(choice.facts, spec, now_us)
     ]
@@ -122,11 +137,14 @@ def _stuck(choices: Sequence[Choice]) -> list[str]:
     for choice in choices:
         if choice.facts.counted.stuck:
             name, nodes = choice.facts.spec.name, choice.facts.seen.unschedulable
-            text = (
-                f"{choice.facts.counted.stuck} pods of {name} take longer to start than starts are known to"
-            )
-            found.append(text + (f"; {nodes} find no node" if nodes else ""))
+            stuck = choice.facts.counted.stuck
+            text = f"{stuck} {_pods(stuck)} of {name} should have started by now and do not count as capacity"
+            found.append(text + (f" ({nodes} of them on no node: none has room)" if nodes else ""))
     return found
+
+
+def _pods(count: int) -> str:
+    return "pod" if count == 1 else "pods"
 
 
 def _stale(choices: Sequence[Choice]) -> Condition:
@@ -134,7 +152,10 @@ def _stale(choices: Sequence[Choice]) -> Condition:
     for choice in choices:
         sources = choice.facts.seen.signals.sources
         if not choice.facts.fresh:
-            text = f"{choice.facts.spec.name}: {sources.answered} of {sources.expected} collectors in time"
+            told = f"{sources.answered} of {sources.expected} collectors answer in time"
+            if not sources.expected:
+                told = "none of its collectors has answered yet"
+            text = f"{choice.facts.spec.name}: {told}"
             named = sources.ignored[: limits.MAX_IGNORED_NAMES]
             found.append(text + (f" ({', '.join(named)})" if named else ""))
     return _some(ConditionType.SIGNALS_STALE, "CollectorsSilent", "Fresh", found)

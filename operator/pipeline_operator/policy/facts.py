@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -36,7 +36,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     waiting: bool
     """Its input waits."""
     blocked: bool
-    """Its output waits for somebody else's credit."""
+    """It waits for stages after it: its output for their credit, or its input for its own, which comes back
+    only when they are through."""
     slas: tuple[SlaState, ...]
     violated: tuple[SlaState, ...]
     """Those of them that are."""
@@ -59,8 +60,8 @@ def facts_of(
 ) -> Facts:
     """`upstream` are the observations of the stages that send to it, whose collectors report its lag."""
     signals = seen.signals
-    senders = [stage.signals for stage in upstream]
-    speakers = [signals.sources, *(sender.sources for sender in senders)]
+    senders = list(upstream)
+    speakers = [signals.sources, *(sender.signals.sources for sender in senders)]
     fresh = all(
         source.answered >= source.expected and source.oldest_ms <= tuning.stale_after_ms
         for source in speakers
@@ -82,11 +83,12 @@ def facts_of(
             second.handled + second.shed,
             second.flow_throttled,
             signals.depth,
-            sum(sender.window(1_000).handled for sender in senders),
+            sum(sender.signals.window(1_000).handled for sender in senders),
         )
         >= tuning.raise_min_count,
         waiting=is_waiting(spec, seen),
-        blocked=second.blocked_ms * 1000 >= tuning.blocked_per_mille * second.window_ms * workers,
+        blocked=_is_blocked(seen, tuning)
+        or (signals.depth < workers and _lacks_credit(spec, seen, senders, tuning)),
         slas=slas,
         violated=tuple(state for state in slas if state.verdict is SlaVerdict.VIOLATED),
         capacity_milli=believed_milli(capacity, tuning),
@@ -94,6 +96,30 @@ def facts_of(
         shown_milli=capacity.shown_milli,
         lag_slope_per_mille=_slope(past, signals.lag_ms, now_us),
     )
+
+
+def _is_blocked(seen: StageObservation, tuning: Tuning) -> bool:
+    """Its output waits for credit."""
+    second, workers = seen.signals.window(1_000), max(1, seen.signals.workers or seen.ready)
+    return second.blocked_ms * 1000 >= tuning.blocked_per_mille * second.window_ms * workers
+
+
+def _lacks_credit(
+    spec: StageSpec, seen: StageObservation, senders: Sequence[StageObservation], tuning: Tuning
+) -> bool:
+    """Messages wait for its credit. A stage that has nothing to do meanwhile is done with what holds that
+    credit, and more of its replicas would wait as well.
+
+    A message that waits is counted once, so a second without newcomers tells none: then its senders do, or
+    its idle processor, as when single keys have used up their share of the credit.
+    """
+    second = seen.signals.window(1_000)
+    if not spec.upstream or second.shed:
+        return False
+    cpu = seen.signals.cpu_per_mille
+    idle = cpu is not None and cpu < limits.IDLE_CPU_PER_MILLE
+    stalled = is_waiting(spec, seen) and (idle or any(_is_blocked(sender, tuning) for sender in senders))
+    return bool(second.flow_throttled) or stalled
 
 
 def is_waiting(spec: StageSpec, seen: StageObservation) -> bool:

@@ -13,12 +13,12 @@ def stage_sentence(choice: Choice) -> str:
     before = choice.facts.seen.replicas
     name = choice.facts.spec.name
     limited = "".join(
-        f", held to {effect.after} by {effect.limiter} ({effect.why})" for effect in choice.effects
+        f", held to {effect.after}: {effect.why} ({effect.limiter})" for effect in choice.effects
     )
     if choice.after != before:
         return f"{name} {before} → {choice.after}: {_reason(choice)}{limited}."
     if choice.wanted != before:
-        return f"{name} stays at {before}: wanted {choice.wanted}, as {_reason(choice)}{limited}."
+        return f"{name} stays at {before}, although {choice.wanted} are wanted: {_reason(choice)}{limited}."
     return f"{name} stays at {before}: {_quiet(choice)}."
 
 
@@ -30,7 +30,7 @@ def decision_sentence(choices: Sequence[Choice], mode: str) -> str:
     troubled = [choice for choice in choices if choice.facts.violated]
     told = changed or held or troubled
     if not told:
-        return f"All {len(choices)} stages stay as they are: every SLA that can be judged is met."
+        return f"All {len(choices)} stages stay as they are: no SLA is violated."
     return would + " ".join(map(stage_sentence, told))
 
 
@@ -54,4 +54,4 @@ def _quiet(choice: Choice) -> str:
         return f"{troubles}; {facts.counted.starting} of its pods are starting"
     if troubles:
         return f"{troubles}; what runs suffices for the load and its backlog"
-    return "every SLA that can be judged is met"
+    return "no SLA is violated"

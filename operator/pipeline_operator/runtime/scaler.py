@@ -34,10 +34,12 @@ class Scaler:
     """Server-side apply on the very version that the decision saw: anything newer makes it a 409, and the
     target is read again and decided on anew.
 
-    It is applied without force while the field is ours. Whoever creates a StatefulSet owns its replicas, even
-    the default (and so does who scaled it by hand, after the ten minutes for which that is respected): then
-    the field has to be taken over, which the API calls force. The version makes that safe: what is overruled
-    is what the decision knew.
+    It is applied without force while the field is ours alone. Who creates a StatefulSet by POST or by
+    client-side apply, as Helm 3 and kubectl do, owns its replicas, even the default that was left out; one
+    made by server-side apply without replicas belongs to nobody, which is a conflict as well; and so does who
+    scaled it by hand, after the ten minutes for which that is respected. Then the field has to be taken over,
+    which the API calls force: once for each StatefulSet. The version makes that safe: what is overruled is
+    what the decision knew.
     """
 
     def __init__(self, api: Api, world: World, clock: Clock) -> None:
@@ -85,10 +87,12 @@ class Scaler:
             "metadata": {"name": write.target, "namespace": namespace, "resourceVersion": seen.version},
             "spec": {"replicas": write.replicas},
         }
-        if seen.is_shared:
+        force = seen.must_be_taken_over
+        if force:
             others = ", ".join(manager for manager, _ in seen.owners if manager != FIELD_MANAGER)
-            logger.info("%s/%s: taking spec.replicas over from %s", namespace, write.target, others)
-        scaled = await self._api.apply(paths.scale(namespace, write.target), body, force=seen.is_shared)
+            text = "%s/%s: taking spec.replicas over from %s"
+            logger.info(text, namespace, write.target, others or "nobody")
+        scaled = await self._api.apply(paths.scale(namespace, write.target), body, force=force)
         after = replace(
             seen,
             version=str(scaled["metadata"]["resourceVersion"]),

@@ -56,6 +56,13 @@ class SeenSet:
         """Somebody else owns the replicas, alone or with us."""
         return any(manager != FIELD_MANAGER for manager, _ in self.owners)
 
+    @property
+    def must_be_taken_over(self) -> bool:
+        """Applied without force it would be a conflict: with other owners, and also without any, which is
+        what a server-side apply that leaves the replicas out makes; the API server then counts the default of
+        one as owned by `before-first-apply`."""
+        return self.is_shared or not self.is_ours
+
 
 @dataclass(frozen=True, slots=True)
 class SeenPod:

@@ -14,20 +14,24 @@ from pipeline_operator.kube.errors import ApiAwayError, ApiError
 from pipeline_operator.kube.events import Events, Subject
 from pipeline_operator.kube.times import text_of
 from pipeline_operator.memory import Memory, encode_memory
+from pipeline_operator.policy.conditions import PODS_MISSING
 from pipeline_operator.record import ConditionType, Record
 from pipeline_operator.runtime.gauge import Gauges
 from pipeline_operator.runtime.scaler import Written
 from pipeline_operator.runtime.seen import SeenPipeline
 from pipeline_operator.runtime.status_of import as_patch, cut, read_status, status_of, undecided_status
-from pipeline_operator.status import Decision, PipelineStatus
+from pipeline_operator.status import Decision, PipelineStatus, StatusCondition
 
 logger = logging.getLogger(__name__)
 _WARNED_OF = {
-    ConditionType.CONTESTED,
-    ConditionType.PODS_STUCK,
-    ConditionType.SIGNALS_STALE,
-    ConditionType.AT_CAPACITY,
+    ConditionType.READY: "False",
+    ConditionType.CONTESTED: "True",
+    ConditionType.PODS_STUCK: "True",
+    ConditionType.SIGNALS_STALE: "True",
+    ConditionType.AT_CAPACITY: "True",
 }
+"""The status that people are warned of."""
+_AT_ONCE = {ConditionType.CONTESTED, ConditionType.PODS_STUCK}
 
 
 class Teller:
@@ -53,6 +57,13 @@ class Teller:
         self._writing = False
         self._done: Decision | None = None
         """Written since the status was last made."""
+        self._bad_since_ns: dict[str, int] = {}
+        self._warned = {
+            one.type
+            for one in self._status.conditions
+            if one.status == _WARNED_OF.get(ConditionType(one.type))
+        }
+        """Conditions that were told of, by us or by a former operator, and are no better since."""
         self.gone = False
         """The API server says that there is no such Pipeline."""
 
@@ -78,7 +89,7 @@ class Teller:
             memory=kept if len(kept) <= limits.MAX_MEMORY_CHARS else "",
             decision=self._decision(record, before, now_us),
         )
-        self._warn(pipeline, before, self._status)
+        self._warn(pipeline, self._status, now_ns)
         self._write_when_due(pipeline)
 
     def wrote(self, pipeline: SeenPipeline, record: Record, results: Sequence[Written]) -> None:
@@ -105,13 +116,20 @@ class Teller:
             return Decision(at=text_of(now_us), sentence=sentence)
         return done
 
-    def _warn(self, pipeline: SeenPipeline, before: PipelineStatus, after: PipelineStatus) -> None:
-        old = {condition.type: condition.status for condition in before.conditions}
-        for condition in after.conditions:
-            bad = "True" if condition.type in _WARNED_OF else "False"
-            relevant = condition.type in _WARNED_OF or condition.type == ConditionType.READY
-            if relevant and condition.status == bad != old.get(condition.type):
-                reason = condition.type.value if bad == "True" else condition.reason
+    def _warn(self, pipeline: SeenPipeline, status: PipelineStatus, now_ns: int) -> None:
+        """Of what lasts: pods that start, with their collectors, are no news, and a stage at its maximum
+        is one only when it stays there."""
+        for condition in status.conditions:
+            kind = ConditionType(condition.type)
+            if condition.status != _WARNED_OF.get(kind):
+                self._bad_since_ns.pop(kind, None)
+                self._warned.discard(kind)
+                continue
+            since_ns = self._bad_since_ns.setdefault(kind, now_ns)
+            lasts_ns = round(_patience_s(condition) * NS_PER_S)
+            if kind not in self._warned and now_ns - since_ns >= lasts_ns:
+                self._warned.add(kind)
+                reason = condition.reason if kind is ConditionType.READY else kind.value
                 self._say(pipeline, reason, condition.message, warning=True)
 
     def _write_when_due(self, pipeline: SeenPipeline) -> None:
@@ -128,9 +146,9 @@ class Teller:
         with_memory = self._figures is None or status.memory != self._figures.memory
         self._written_ns = now_ns
         try:
-            await self._api.patient()
             path = paths.pipeline_status(pipeline.namespace, pipeline.name)
-            await self._api.merge(path, as_patch(status, with_memory=with_memory))
+            async with self._api.patient():
+                await self._api.merge(path, as_patch(status, with_memory=with_memory))
             self._written, self._figures = _gist(status), status
             if with_memory:
                 self._memory_ns, self._memory_due = now_ns, False
@@ -153,6 +171,13 @@ class Teller:
         task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _patience_s(condition: StatusCondition) -> float:
+    """How long it has to last before people are warned of it."""
+    if condition.type in _AT_ONCE:
+        return 0.0
+    return limits.WARN_OF_PODS_AFTER_S if condition.reason == PODS_MISSING else limits.WARN_AFTER_S
 
 
 def _gist(status: PipelineStatus) -> object:

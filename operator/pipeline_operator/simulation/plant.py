@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from operator import sub
 from typing import NamedTuple
 
 STEP_MS = 250
@@ -127,12 +128,14 @@ class PlantStage:
         blocked = (1 - done / could) if could > 0 else 0.0
         busy = done / (self.model.rate * self._speed)
         self.history.append(
-            last._replace(
-                handled=last.handled + done,
-                blocked_ms=last.blocked_ms + blocked * STEP_MS * self.ready,
-                busy_s=last.busy_s + busy,
-                in_hand=last.in_hand + (self.queued + busy / STEP_S * self.model.workers) * STEP_S,
-                ready_s=last.ready_s + self.ready * STEP_S,
+            Totals(
+                last.handled + done,
+                last.throttled,
+                last.blocked_ms + blocked * STEP_MS * self.ready,
+                last.busy_s + busy,
+                last.in_hand + (self.queued + busy / STEP_S * self.model.workers) * STEP_S,
+                last.arrived,
+                last.ready_s + self.ready * STEP_S,
             )
         )
 
@@ -147,7 +150,7 @@ class PlantStage:
         """What was summed up within the last so many seconds."""
         back = max(0, len(self.history) - 1 - round(seconds / STEP_S))
         now, then = self.history[-1], self.history[back]
-        return Totals(*(a - b for a, b in zip(now, then, strict=True)))
+        return Totals(*map(sub, now, then))
 
 
 class Plant:

@@ -78,7 +78,8 @@ async def install_crd(api: Api, *, overwrite: bool = True) -> None:
         await api.apply(path, crd, force=True)
 
     async def served() -> bool:
-        conditions = (await api.get(path)).get("status", {}).get("conditions", ())
+        status = (await api.get(path)).get("status") or {}
+        conditions = status.get("conditions") or ()  # null until the API server has looked at it
         return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
     await until(served, "the CRD")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
 from sights import MS, START_US, S, a_minute, a_spec, a_stage, learned, remembering, seen
 
 from pipeline_operator.memory import Capacity, Memory, Raise
@@ -45,7 +46,7 @@ def status(record: Record, kind: ConditionType) -> str:
 def test_a_quiet_pipeline_stays_and_says_so() -> None:
     record = record_of()
     assert record.writes == ()
-    assert record.sentence == "All 4 stages stay as they are: every SLA that can be judged is met."
+    assert record.sentence == "All 4 stages stay as they are: no SLA is violated."
     assert status(record, ConditionType.READY) == status(record, ConditionType.SCALING_ACTIVE) == "True"
 
 
@@ -93,6 +94,28 @@ def test_a_blocked_stage_proposes_nothing_and_names_its_bottleneck() -> None:
     assert record.stage("agent").proposals == ()
     assert record.stage("exec").after > 2
     assert "agent waits for credit of exec" in record.condition(ConditionType.BOTTLENECK_ELSEWHERE).message
+
+
+def test_a_stage_that_is_done_with_all_that_holds_its_credit_waits_for_those_after_it() -> None:
+    """Credit comes back when a message is through all stages: with little of it, it is the first stage that
+    has none left, however fast it is."""
+    exec_ = a_stage("exec", lag_ms=900, rate=200)
+    idle = record_of(agent=a_stage("agent", lag_ms=5000, rate=200, throttled=150, depth=1), exec=exec_)
+    assert idle.stage("agent").after == 2
+    assert "agent waits for credit of exec" in idle.condition(ConditionType.BOTTLENECK_ELSEWHERE).message
+    # A second in which nobody new had to wait: their sender still says that it is blocked.
+    gateway = a_stage("gateway", ready=1, blocked_per_mille=900)
+    stalled = record_of(gateway=gateway, agent=a_stage("agent", lag_ms=5000, depth=0), exec=exec_)
+    assert stalled.stage("agent").after == 2
+    # Single keys without credit block nobody's output: then it is the processor that has nothing to do.
+    agent = a_stage("agent", lag_ms=5000, depth=0)
+    dozing, working = (
+        record_of(agent=replace(agent, signals=replace(agent.signals, cpu_per_mille=cpu)), exec=exec_)
+        for cpu in (12, 900)
+    )
+    assert (dozing.stage("agent").after, working.stage("agent").after > 2) == (2, True)
+    busy = record_of(agent=a_stage("agent", lag_ms=5000, rate=200, throttled=150, depth=30), exec=exec_)
+    assert busy.stage("agent").after > 2
 
 
 def test_a_starved_stage_is_not_lowered() -> None:
