@@ -352,7 +352,7 @@ VALUATION_FEED_ROWS = 16
 MAX_VALUATION_FEED_BYTES = 16 * MIB
 """One message of the feed: a row with the fills of a flatten of thousands of orders."""
 VALUATION_SEND_BUFFER_BYTES = 512 * KIB
-"""Of each connection: an answer of a thousand positions leaves at once and needs no second turn of the loop."""
+"""Of each connection: an answer of a thousand positions leaves at once, without a second turn of the loop."""
 VALUATION_PROBE_S = 0.01
 """The event loop's lag is probed this often."""
 VALUATION_SWITCH_S = 0.0005
