@@ -344,8 +344,8 @@ MAX_NAV_ROWS = 10_000
 """Recorded values in one answer."""
 VALUATION_STORE_S = 5
 """An engine that does not answer by then is away."""
-VALUATION_FEED_PAUSE_MIN_S = 0.2
-VALUATION_FEED_PAUSE_MAX_S = 5.0
+VALUATION_FEED_PAUSE_MIN_MS = 200
+VALUATION_FEED_PAUSE_MAX_MS = 5_000
 """Before the feed is dialled again, doubled each time."""
 VALUATION_FEED_ROWS = 16
 """Rows taken from the feed before the event loop gets its turn: each is decoded and asks every model."""
@@ -353,9 +353,9 @@ MAX_VALUATION_FEED_BYTES = 16 * MIB
 """One message of the feed: a row with the fills of a flatten of thousands of orders."""
 VALUATION_SEND_BUFFER_BYTES = 512 * KIB
 """Of each connection: an answer of a thousand positions leaves at once, without a second turn of the loop."""
-VALUATION_PROBE_S = 0.01
+VALUATION_PROBE_MS = 10
 """The event loop's lag is probed this often."""
-VALUATION_SWITCH_S = 0.0005
+VALUATION_SWITCH_US = 500
 """How long another thread may hold the interpreter while the event loop waits for it: a tenth of Python's
 own figure, so that a snapshot being packed is not seen in the loop's lag."""
 

@@ -49,7 +49,7 @@ def run(config: Config, options: Options, say: Callable[[str], None]) -> Bench:
             client = Client(server.port)
             market = Market(client, teach(client))
             bare = [_bare_ms(client) for _ in range(HEALTH_CALLS)]
-            idle = IdleLoop(limits.VALUATION_PROBE_S)
+            idle = IdleLoop(limits.VALUATION_PROBE_MS / 1000)
             since_ns = time.monotonic_ns()
             try:
                 off, on = interleaved(server, client, market, options.calls, say)

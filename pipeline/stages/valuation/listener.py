@@ -84,7 +84,7 @@ class Listener:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        pause_s = limits.VALUATION_FEED_PAUSE_MIN_S
+        pause_ms = limits.VALUATION_FEED_PAUSE_MIN_MS
         while True:
             before = self.next_row
             try:
@@ -92,9 +92,9 @@ class Listener:
             except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError, msgspec.MsgspecError) as error:
                 self._say(f"away: {' '.join(str(error).split()) or type(error).__name__}")
             if self.next_row > before:
-                pause_s = limits.VALUATION_FEED_PAUSE_MIN_S
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, limits.VALUATION_FEED_PAUSE_MAX_S)
+                pause_ms = limits.VALUATION_FEED_PAUSE_MIN_MS
+            await asyncio.sleep(pause_ms / 1000)
+            pause_ms = min(2 * pause_ms, limits.VALUATION_FEED_PAUSE_MAX_MS)
 
     async def _session(self) -> None:
         wanted: dict[str, object] = {}

@@ -163,7 +163,7 @@ async def _serve(
     context = Context(NAME, 0, config, name=NAME)
     service = Service(config, context, access, token, keeper, make_app)
     await service.load()
-    sys.setswitchinterval(limits.VALUATION_SWITCH_S)
+    sys.setswitchinterval(limits.VALUATION_SWITCH_US / 1e6)
     gc.collect()
     gc.freeze()  # what was loaded stays: no collection has to walk it
     raise_file_limit(config.valuation.max_connections + _OTHER_FILES)
@@ -171,7 +171,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     loop.add_reader(stop.fd, stopping.set)
-    probe = LoopProbe(loop, limits.VALUATION_PROBE_S, context.recorder.record)
+    probe = LoopProbe(loop, limits.VALUATION_PROBE_MS / 1000, context.recorder.record)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     tasks = [asyncio.create_task(one) for one in (*service.loops(), _report(context), stopping.wait())]
     try:
