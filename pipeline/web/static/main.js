@@ -113,9 +113,24 @@ function age() {
 // ---- rows
 let drawn = 0;
 let pending = 0;
+let pointed = false;
+const list = byId("events").parentElement;
+list.addEventListener("pointerenter", (event) => { pointed = event.pointerType === "mouse"; });
+list.addEventListener("pointerleave", () => { pointed = false; showRows(); });
+list.addEventListener("focusout", () => setTimeout(showRows));
+
+// Somebody who points at a row, or has the focus in one, must not have it move away.
+const standsStill = () => (pointed || list.contains(document.activeElement)) && !document.querySelector("dialog[open]");
+
 function showRows() {
   pending = 0;
   drawn = performance.now();
+  const shown = Number(byId("events").tBodies[0].rows[0]?.dataset.seq ?? 0);
+  const fresh = rows.rows.filter((row) => row.seq > shown).length;
+  if (standsStill() && shown && rows.rows.length && fresh) {
+    byId("events-words").textContent = `stands still while you are here; ${fresh}${fresh >= SHOWN ? " or more" : ""} newer rows wait`;
+    return;
+  }
   const body = byId("events").tBodies[0];
   const known = new Map([...body.rows].map((row) => [row.dataset.seq, row]));
   body.replaceChildren(...rows.rows.map((row) => known.get(String(row.seq)) ?? rowOf(row)));
