@@ -42,7 +42,15 @@ def command(
     if as_json or once or not sys.stdout.isatty():
         view = source.one()
         if as_json:
-            print_json({"frame": view.frame, "book": view.book, "points": view.points, "rows": view.rows})
+            print_json(
+                {
+                    "frame": view.frame,
+                    "book": view.book,
+                    "steps": view.steps,
+                    "points": view.points,
+                    "rows": view.rows,
+                }
+            )
         else:
             click.echo(screen_text(view, width))
         return EXIT_OK if view.frame is not None and view.frame.age_ms is not None else EXIT_MISSING

@@ -32,9 +32,7 @@ def screen(view: View, width: int, now_s: float, height: int | None = None) -> G
     if frame is not None:
         parts += [stages_table(frame, width, style), links_table(frame, width, style)]
         parts.append(latency_line(view, width))
-        golden = golden_table(frame.whole if _quiet(frame.minute) else frame.minute, width, style)
-        steps = "golden path, " + ("since the start" if _quiet(frame.minute) else "60 s")
-        golden.title = steps
+        golden = _golden(view, width, style)
         if width >= WIDE and book is not None:
             grid = Table.grid(padding=(0, 3), expand=False)
             grid.add_row(golden, Group(positions_table(book, MEDIUM), throttles_table(book, MEDIUM)))
@@ -238,6 +236,14 @@ def what(row: dict[str, Any]) -> str:
     return " · ".join(told) or " ".join(
         row["event"][name] for name in ("type", "action", "side") if name in row["event"]
     )
+
+
+def _golden(view: View, width: int, style: str) -> Table:
+    """The last minute's golden path, or, where that was quiet, the whole one."""
+    minute, whole = (view.steps.minute, view.steps.whole) if view.steps is not None else ((), ())
+    table = golden_table(whole if _quiet(minute) else minute, width, style)
+    table.title = "golden path, since the start" if _quiet(minute) else "golden path, 60 s"
+    return table
 
 
 def _quiet(steps: Iterable[StepView]) -> bool:

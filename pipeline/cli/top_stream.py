@@ -18,7 +18,7 @@ from pipeline.cli.feed_client import FeedClient
 from pipeline.cli.http import reachable
 from pipeline.config import Config
 from pipeline.errors import MissingError, RinglineError
-from pipeline.web.view import BookView, Frame, Point
+from pipeline.web.view import BookView, Frame, Point, Steps
 
 ROWS = 12
 HAPPENED = "".join(
@@ -36,6 +36,7 @@ class View(Struct):
     url: str
     frame: Frame | None = None
     book: BookView | None = None
+    steps: Steps | None = None
     points: deque[Point] = msgspec.field(default_factory=lambda: deque(maxlen=limits.PAGE_POINTS))
     rows: list[dict[str, Any]] = []
     heard_s: float = 0.0
@@ -53,6 +54,8 @@ class View(Struct):
             self.frame, self.heard_s = msgspec.json.decode(data, type=Frame), now_s
         elif name == "book":
             self.book = msgspec.json.decode(data, type=BookView)
+        elif name == "steps":
+            self.steps = msgspec.json.decode(data, type=Steps)
         elif name == "points":
             fresh = msgspec.json.decode(data, type=list[Point])
             if self.points and fresh and fresh[0].number <= self.points[-1].number:
@@ -74,7 +77,7 @@ class Source:
         deadline_s = time.monotonic() + FIRST_S
         for name, data in self.events(0):
             view.take(name, data, time.monotonic())
-            whole = view.frame is not None and view.book is not None
+            whole = None not in (view.frame, view.book, view.steps)
             if whole or time.monotonic() > deadline_s or (view.frame is not None and not view.frame.stages):
                 break
         view.rows = self.rows()

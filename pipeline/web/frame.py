@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
 
 from pipeline.clock import NS_PER_MS
 from pipeline.golden_steps import STEPS
 from pipeline.limits import MIB
 from pipeline.snapshot import Counts, Dead, Latency, Replica, Snapshot, Stage
-from pipeline.web.view import LAGGING, Frame, LinkView, Point, ReplicaView, StageView, StepView
+from pipeline.web.view import LAGGING, Frame, LinkView, Point, ReplicaView, StageView, Steps, StepView
 
 WINDOW_S = 5.0
 MINUTE_S = 60.0
-STALE_LINK_MS = 5_000
-"""A sender that has not told of its links for this long may be gone."""
+STALE_LINK_MS = 15_000
+"""A sender with nothing to do tells of its links every 5 s; after three times that it may be gone."""
 LEAST_RATE_MS = 400
 """Two reports of a link that are nearer to each other than this tell no rate."""
 NEXT = {"gateway": "agent", "agent": "exec", "exec": "audit"}
@@ -97,9 +96,6 @@ def frame_of(
         stages=tuple(_stage(stage, count.get(stage.stage, 0)) for stage in snapshot.stages),
         replicas=tuple(_replica(replica) for replica in snapshot.replicas),
         links=links_of(reports, rates, now_us),
-        minute=steps_of(latency for latency in snapshot.latencies if latency.window_s == MINUTE_S),
-        whole=steps_of(snapshot.totals),
-        slas=tuple(msgspec.to_builtins(sla) for sla in snapshot.slas),
         dead=tuple(_died(dead) for dead in snapshot.dead[-5:]),
         lost=snapshot.lost,
         decisions=told,
@@ -123,6 +119,14 @@ def point_of(snapshot: Snapshot, number: int) -> Point:
         p99_ms=None if empty or found is None else _ms(found.p99_ns),
         rate_per_s=0.0 if found is None else round(found.count / WINDOW_S, 1),
         lag_ms=tuple(_rounded(lags.get(stage)) for stage in LAGGING),
+    )
+
+
+def golden_path_of(snapshot: Snapshot) -> Steps:
+    """Of a whole snapshot; a brief one has no latencies."""
+    return Steps(
+        minute=steps_of(latency for latency in snapshot.latencies if latency.window_s == MINUTE_S),
+        whole=steps_of(snapshot.totals),
     )
 
 

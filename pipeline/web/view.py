@@ -102,16 +102,18 @@ class Frame(Struct, frozen=True, kw_only=True):
     stages: tuple[StageView, ...] = ()
     replicas: tuple[ReplicaView, ...] = ()
     links: tuple[LinkView, ...] = ()
-    minute: tuple[StepView, ...] = ()
-    """The golden path over 60 s."""
-    whole: tuple[StepView, ...] = ()
-    """The golden path since the collector started."""
-    slas: tuple[dict[str, Any], ...] = ()
     dead: tuple[str, ...] = ()
     """What died, and inside of what: a sentence each."""
     lost: int = 0
     decisions: tuple[dict[str, str], ...] = ()
     """The autoscaler's newest, the last one first: `at` and `sentence`."""
+
+
+class Steps(Struct, frozen=True, kw_only=True):
+    """The golden path: over 60 s, and since the collector started. Told once a second."""
+
+    minute: tuple[StepView, ...]
+    whole: tuple[StepView, ...]
 
 
 class BookView(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ A viewer that reads slowly misses frames, never points, and holds nobody else up
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
@@ -14,23 +15,24 @@ from pipeline.web.history import History
 from pipeline.web.view import Point
 
 _encode = msgspec.json.Encoder().encode
+NAMES = ("book", "steps", "frame")
+"""What is sent, in this order; the frame last, as it says how old all is."""
 
 
 class Viewer:
     """One stream. `seen` is the last point it has."""
 
-    __slots__ = ("_book", "_ended", "_frame", "_wake", "seen")
+    __slots__ = ("_ended", "_news", "_wake", "seen")
 
     def __init__(self, seen: int) -> None:
         self.seen = seen
         self._wake = asyncio.Event()
-        self._frame = b""
-        self._book = b""
+        self._news: dict[str, bytes] = {}
         self._ended = False
 
-    def give(self, *, frame: bytes = b"", book: bytes = b"") -> None:
-        self._frame = frame or self._frame
-        self._book = book or self._book
+    def give(self, news: Mapping[str, bytes]) -> None:
+        """The newest of each kind, by its name."""
+        self._news.update(news)
         self._wake.set()
 
     def end(self) -> None:
@@ -48,11 +50,8 @@ class Viewer:
         if points := history.after(self.seen):
             self.seen = points[-1].number
             parts.append(event("points", _encode(points), self.seen))
-        if self._book:
-            parts.append(event("book", self._book))
-        if self._frame:
-            parts.append(event("frame", self._frame))
-        self._book = self._frame = b""
+        parts += [event(name, self._news[name]) for name in NAMES if name in self._news]
+        self._news.clear()
         return b"".join(parts)
 
 
@@ -64,8 +63,7 @@ class Viewers:
         self.first = asyncio.Event()
         """Set while anybody looks."""
         self._all: set[Viewer] = set()
-        self._frame = b""
-        self._book = b""
+        self._newest: dict[str, bytes] = {}
         self._closed = False
 
     def __len__(self) -> int:
@@ -78,8 +76,8 @@ class Viewers:
         viewer = Viewer(seen)
         self._all.add(viewer)
         self.first.set()
-        if self._frame:
-            viewer.give(frame=self._frame, book=self._book)
+        if self._newest:
+            viewer.give(self._newest)
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
@@ -87,14 +85,13 @@ class Viewers:
         if not self._all:
             self.first.clear()
 
-    def give(self, *, frame: bytes = b"", book: bytes = b"", point: Point | None = None) -> None:
-        """Something new for everybody."""
+    def give(self, point: Point | None = None, **news: bytes) -> None:
+        """Something new for everybody, by the names in `NAMES`."""
         if point is not None:
             self.history.add(point)
-        self._frame = frame or self._frame
-        self._book = book or self._book
+        self._newest.update(news)
         for viewer in self._all:
-            viewer.give(frame=frame, book=book)
+            viewer.give(news)
 
     def close(self) -> None:
         self._closed = True

@@ -25,7 +25,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[
     del browser  # where there is none nothing needs to run
     config = make_config(tmp_path_factory.mktemp("page"), agent={"workers": 2}, exec={"workers": 2})
     with Running(config) as found:
-        post(config, range(30))
+        post(config, range(60))
         yield found
 
 
@@ -130,7 +130,7 @@ def test_latencies_have_their_budget_their_count_and_their_loss(browser: Any, ru
         cells = row.locator("td").all_inner_texts()
         assert cells[5] == "45"
         assert cells[7] in ("met", "over budget")
-        assert int(cells[8].replace(",", "")) >= 90
+        assert int(cells[8].replace(",", "")) >= 180
         assert cells[9] == "0"
         until(page, "document.querySelectorAll('.uplot canvas').length === 2")
 
@@ -192,7 +192,7 @@ def test_after_the_feed_died_it_goes_on_without_a_gap(browser: Any, running: Run
         until(page, "document.querySelectorAll('#events tbody tr').length > 5")
         before = max(seqs(page))
         running.kill("feed")
-        post(running.config, range(40, 46))
+        post(running.config, range(70, 76))
         until(page, f"Number(document.querySelector('#events tbody tr')?.dataset.seq) >= {before + 18}")
         found = seqs(page)
         assert found == list(range(found[0], found[0] - len(found), -1))

@@ -24,7 +24,7 @@ from pipeline.stages.feed.decisions import Decisions
 from pipeline.stages.feed.ledger import Ledger
 from pipeline.stages.feed.readers import Readers
 from pipeline.stages.link_report import FOLDER
-from pipeline.web.frame import Rates, Report, frame_of, point_of
+from pipeline.web.frame import Rates, Report, frame_of, golden_path_of, point_of
 from pipeline.web.viewers import Viewers
 
 log = logging.getLogger(__name__)
@@ -46,10 +46,10 @@ class CollectorClient:
         self._path = parts.path.rstrip("/") + "/v1/snapshot"
         self._connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=ANSWER_S)
 
-    def snapshot(self) -> Snapshot:
-        """Raises MissingError when there is none to be had."""
+    def snapshot(self, brief: bool = False) -> Snapshot:
+        """Without latencies when `brief`. Raises MissingError when there is none to be had."""
         try:
-            self._connection.request("GET", self._path)
+            self._connection.request("GET", self._path + ("?brief=1" if brief else ""))
             answer = self._connection.getresponse()
             body = answer.read(limits.MAX_SNAPSHOT_BYTES + 1)
             if answer.status != 200:
@@ -72,7 +72,7 @@ class Board:
 
     def __init__(
         self, config: Config, readers: Readers, viewers: Viewers, clock: Clock,
-        fetch: Callable[[], Snapshot],
+        fetch: Callable[[bool], Snapshot],
     ) -> None:  # fmt: skip
         self._every_s = config.feed.page_ms / 1000
         self._links = Path(config.data_dir) / FOLDER
@@ -104,26 +104,27 @@ class Board:
                     await asyncio.wait_for(self._viewers.first.wait(), limits.PAGE_IDLE_S)
 
     async def look(self) -> None:
-        """One frame, and a point when it is time for one."""
-        fresh = False
+        """One frame; about once a second also a point and the golden path, which cost more to ask for."""
+        history = self._viewers.history
+        whole = history.due(self._clock.wall_us() // 1000)
         try:
-            self._snapshot = await asyncio.to_thread(self._fetch)
-            fresh, self._fault = True, ""
+            snapshot = self._snapshot = await asyncio.to_thread(self._fetch, not whole)
+            self._fault = ""
         except RinglineError as error:
-            self._fault = str(error)
-        snapshot, history = self._snapshot, self._viewers.history
+            snapshot, self._fault = None, str(error)
+        news = {}
         point = None
-        if fresh and snapshot is not None and history.due(snapshot.taken_us // 1000):
+        if whole and snapshot is not None:
             point = point_of(snapshot, history.next_number)
-        frame = b""
+            news["steps"] = _encode(golden_path_of(snapshot))
         if self._viewers:
             self._number += 1
             made = frame_of(
-                snapshot, self._reports(), self._rates, number=self._number, now_us=self._clock.wall_us(),
-                fault=self._fault, decisions=self._decisions.newest(),
+                self._snapshot, self._reports(), self._rates, number=self._number,
+                now_us=self._clock.wall_us(), fault=self._fault, decisions=self._decisions.newest(),
             )  # fmt: skip
-            frame = _encode(made)
-        self._viewers.give(frame=frame, point=point)
+            news["frame"] = _encode(made)
+        self._viewers.give(point, **news)
 
     def _reports(self) -> list[Report]:
         """What the workers have written last, by name."""

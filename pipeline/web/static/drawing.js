@@ -30,7 +30,7 @@ export function draw(frame, upright) {
     const cross = senders > 1 && receivers > 1;
     const crowded = cross || between.length > 6;
     if (crowded && between.length) labels.push(labelOfAll(between, between.map(ends), upright));
-    between.filter((link) => !crowded || inTrouble(link)).forEach((link) => labels.push(label(link, ...ends(link), upright)));
+    between.filter((link) => !crowded || inTrouble(link)).forEach((link) => labels.push(label(link, ...ends(link), upright, receivers > 1)));
   });
   stages.forEach(({ workers }) => workers.forEach((worker) => svg.append(box(worker, places.get(worker.name)))));
   svg.append(...labels);
@@ -44,7 +44,7 @@ function flatSize(most) {
   return {
     width: 3 * column + BOX.width + 4,
     height,
-    head: (index) => ({ x: 2 + index * column, y: 16 }),
+    head: (index) => (index < STAGES.length - 1 ? { x: 2 + index * column, y: 16 } : { x: 2 + index * column + BOX.width, y: 16, anchor: "end" }),
     place: (index, k, count) => ({ x: 2 + index * column, y: 48 + (most - count) * step / 2 + k * step }),
   };
 }
@@ -64,7 +64,7 @@ function heading(stage, view, count, at, upright) {
   const replicas = `${count} ${count === 1 ? "worker" : "workers"}`;
   const facts = view ? `${number(view.handled_per_s, view.handled_per_s < 10 ? 1 : 0)}/s` : "";
   const lag = view && view.lag_ms !== null ? ` · lag ${ms(view.lag_ms)} ms` : "";
-  const text = (y, words, extra) => el("svg:text", { x: at.x, y, class: extra }, words);
+  const text = (y, words, extra) => el("svg:text", { x: at.x, y, class: extra, "text-anchor": at.anchor }, words);
   return upright
     ? el("svg:g", { class: "label" }, el("svg:rect", { x: at.x - 4, y: at.y - 14, width: 84, height: 36 }), text(at.y, stage, "stage"), text(at.y + 15, facts))
     : el("svg:g", {}, text(at.y, stage, "stage"), text(at.y + 16, `${replicas} · ${facts}${lag}`));
@@ -99,13 +99,13 @@ function wire(link, from, to, upright) {
 const inTrouble = (link) => link.blocked || link.state !== "up";
 const rateWords = (rate) => `${number(rate, rate !== null && rate < 10 ? 1 : 0)}/s`;
 
-function label(link, from, to, upright) {
+function label(link, from, to, upright, fans) {
   const { x1, y1, x2, y2 } = ends(from, to, upright);
-  const x = upright ? x1 + (x2 - x1) * 0.5 : (x1 + x2) / 2;
+  const x = upright ? x1 + (x2 - x1) * (fans ? 0.8 : 0.2) : (x1 + x2) / 2; // where lines are apart
   const y = upright ? (y1 + y2) / 2 + 12 : y1 + (y2 - y1) * 0.5;
   const trouble = link.state !== "up" ? link.state : link.blocked ? "blocked" : "";
   const lag = link.lag_ms === null || upright ? "" : ` · ${ms(link.lag_ms)} ms`;
-  return plate(x, y, trouble || rateWords(link.rate_per_s), `credit ${number(link.free)}/${number(link.credit)}${lag}`, trouble);
+  return plate(x, y, trouble || rateWords(link.rate_per_s), `${upright ? "" : "credit "}${number(link.free)}/${number(link.credit)}${lag}`, trouble);
 }
 
 function labelOfAll(links, places, upright) {

@@ -12,6 +12,7 @@ const STALE_MS = 3000;
 const DRAW_MS = 100; // rows are drawn no more often than this
 let frame = null;
 let book = null;
+let steps = null;
 let heardAt = performance.now();
 let fault = "";
 let chosen = "minute";
@@ -44,6 +45,9 @@ function take(name, data) {
   if (name === "points") {
     plots.add(data);
     say(data.at(-1));
+  } else if (name === "steps") {
+    steps = data;
+    showSteps();
   } else if (name === "book") {
     book = data;
     showBook();
@@ -66,7 +70,6 @@ function showFrame() {
   put(byId("drawing"), frame.stages.length || frame.links.length ? draw(frame, !wide.matches) : el("p", { class: "soft" }, "No worker has told anything yet."));
   put(byId("workers"), tables.workers(frame.replicas));
   put(byId("links"), tables.links(frame.links));
-  put(byId("golden"), tables.golden(frame[chosen]));
   put(byId("deaths"), ...frame.dead.map((text) => el("p", { class: "bad" }, text)));
   const rate = frame.stages.find((one) => one.stage === "audit")?.handled_per_s ?? null;
   const shed = frame.stages.reduce((sum, one) => sum + one.shed, 0);
@@ -75,6 +78,10 @@ function showFrame() {
   byId("rate-words").textContent = parts.length ? `lag: ${parts.join(", ")}` : "nobody tells of a lag";
   byId("scaling").hidden = !frame.decisions.length;
   put(byId("decisions"), ...frame.decisions.map((one) => el("li", {}, el("time", { datetime: one.at, class: "soft" }, tables.clock(one.at)), ` ${one.sentence}`)));
+}
+
+function showSteps() {
+  put(byId("golden"), tables.golden(steps[chosen]));
 }
 
 function showBook() {
@@ -155,7 +162,7 @@ for (const button of document.querySelectorAll("[data-window]")) {
   button.onclick = () => {
     chosen = button.dataset.window;
     for (const one of document.querySelectorAll("[data-window]")) one.setAttribute("aria-pressed", one === button);
-    if (frame) showFrame();
+    if (steps) showSteps();
   };
 }
 for (const button of document.querySelectorAll("[data-action]")) button.onclick = () => askControl(button.dataset.action);

@@ -14,7 +14,7 @@ from pipeline.cli.top_live import plain, screen_text
 from pipeline.cli.top_screen import bars, stale, what
 from pipeline.cli.top_stream import View
 from pipeline.web.frame import steps_of
-from pipeline.web.view import BookView, Frame, LinkView, Point, ReplicaView
+from pipeline.web.view import BookView, Frame, LinkView, Point, ReplicaView, Steps
 
 SIZES = [24, 40, 60, 80, 120, 200]
 
@@ -48,7 +48,7 @@ def view(**changes: Any) -> View:
         lag_ms=(1, 2, 3),
     )
     frame = Frame(
-        number=1, taken_ms=1, sent_ms=1, age_ms=100, minute=steps_of(()), whole=steps_of(()),
+        number=1, taken_ms=1, sent_ms=1, age_ms=100,
         replicas=(replica("gateway-0"), replica("agent-0", age_ms=9000.0)),
         links=(link(0), link(1, state="down")),
         decisions=({"at": "2026-01-01T00:00:00Z", "sentence": "agent 2 to 3: lag above its limit"},),
@@ -72,8 +72,9 @@ def view(**changes: Any) -> View:
         "event_id": "ab" * 16, "event": {"type": "candle"}, "legs": [],
         "fills": [{"strategy": "sma", "side": "buy", "quantity": "100", "price": "10.25"}],
     }  # fmt: skip
+    steps = Steps(minute=steps_of(()), whole=steps_of(()))
     given: dict[str, Any] = {
-        "frame": frame, "book": book, "points": deque([point]), "rows": [row], "heard_s": 1e12,
+        "frame": frame, "book": book, "steps": steps, "points": deque([point]), "rows": [row], "heard_s": 1e12,
     }  # fmt: skip
     return View("http://feed", **(given | changes))
 

@@ -91,7 +91,7 @@ def test_a_link_is_blocked_when_its_credit_is_used_up(
 
 
 def test_a_sender_that_fell_silent_tells_of_no_link() -> None:
-    assert links_of([report(NOW_US - 6_000_000, 1)], Rates(), NOW_US)[0].state == "stale"
+    assert links_of([report(NOW_US - 16_000_000, 1)], Rates(), NOW_US)[0].state == "stale"
 
 
 def test_a_point_has_count_and_loss_and_no_percentile_of_nothing() -> None:

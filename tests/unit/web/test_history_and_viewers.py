@@ -67,12 +67,12 @@ def test_every_point_comes_once_and_in_order_whatever_is_missed_between(steps: l
         viewer = viewers.join(0)
         for step in [*steps, "point", "read"]:
             if step == "point":
-                viewers.give(frame=b"1", point=point(viewers.history.next_number))
+                viewers.give(point(viewers.history.next_number), frame=b"1")
             elif step == "leave" and viewer is not None:
                 viewers.leave(viewer)
                 viewer = viewers.join(viewer.seen)
             elif viewer is not None and viewers.history.after(viewer.seen):
-                viewer.give(frame=b"1")
+                viewer.give({"frame": b"1"})
                 for name, data in await read(viewers, viewer):
                     if name == "points":
                         seen += [one[0] for one in data]
