@@ -20,7 +20,7 @@ SIZES = [24, 40, 60, 80, 120, 200]
 
 
 def replica(name: str, **changes: Any) -> ReplicaView:
-    given = {
+    given: dict[str, Any] = {
         "stage": name.partition("-")[0], "age_ms": 5.0, "lag_ms": 1.25, "depth": 3, "credit": 250,
         "cpu_percent": 7.0, "memory_mb": 24.5, "handled_per_s": 1234.5, "blocked_percent": 0.0,
     } | changes  # fmt: skip
@@ -28,7 +28,7 @@ def replica(name: str, **changes: Any) -> ReplicaView:
 
 
 def link(receiver: int, **changes: Any) -> LinkView:
-    given = {
+    given: dict[str, Any] = {
         "state": "up", "rate_per_s": 10.0, "lag_ms": 0.5, "credit": 256, "free": 250, "in_flight": 6,
         "blocked": False, "age_ms": 10,
     } | changes  # fmt: skip
@@ -74,7 +74,8 @@ def view(**changes: Any) -> View:
     }  # fmt: skip
     steps = Steps(minute=steps_of(()), whole=steps_of(()))
     given: dict[str, Any] = {
-        "frame": frame, "book": book, "steps": steps, "points": deque([point]), "rows": [row], "heard_s": 1e12,
+        "frame": frame, "book": book, "steps": steps, "points": deque([point]), "rows": [row],
+        "heard_s": 1e12,
     }  # fmt: skip
     return View("http://feed", **(given | changes))
 

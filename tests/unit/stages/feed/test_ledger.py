@@ -11,7 +11,7 @@ from traded import Desk, candle, halt, write_audit
 from pipeline import limits
 from pipeline.config import Config, load
 from pipeline.delivery import Delivery
-from pipeline.messages import SignalIn
+from pipeline.messages import EventIn, SignalIn
 from pipeline.stages.feed.ledger import Ledger
 from pipeline.storage.audit import AuditReader
 from pipeline.trading.agent import AgentLogic
@@ -40,7 +40,13 @@ def traded(config: Config, keys: tuple[str, ...] = KEYS, code: str = "") -> list
     for key in keys:
         desk = Desk(config, key)
         buy = SignalIn(symbol=key, side="buy", quantity="2.5")
-        posted = [candle(1, "10.25", key), buy, candle(2, "10.50", key), buy, candle(3, "11.50", key)]
+        posted: list[EventIn] = [
+            candle(1, "10.25", key),
+            buy,
+            candle(2, "10.50", key),
+            buy,
+            candle(3, "11.50", key),
+        ]
         rows += [desk.handle(event, f"{key}-{index}") for index, event in enumerate(posted)]
         if key == keys[0]:
             rows.append(desk.handle(halt("fat finger"), "stop"))
