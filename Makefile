@@ -9,12 +9,12 @@ IMAGE  := ringline:dev
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/.run: pyproject.toml setup.py pipeline/telemetry/_fast.c
+$(VENV)/.run: pyproject.toml setup.py pipeline/telemetry/_fast.c pipeline/backtest/_rows.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/.dev: pyproject.toml setup.py pipeline/telemetry/_fast.c
+$(VENV)/.dev: pyproject.toml setup.py pipeline/telemetry/_fast.c pipeline/backtest/_rows.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.run
@@ -32,7 +32,8 @@ image:  ## Build the image that every pod runs (IMAGE=name:tag, CONTAINERS=docke
 	$(or $(CONTAINERS),docker) build --tag $(IMAGE) .
 
 test-cluster: $(VENV)/.dev  ## Run the tests on a Kubernetes: KUBECONFIG's (image on its nodes), or one that kind makes
-	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) $(BIN)/python -m pytest tests/cluster -m 'slow or not slow'
+	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) $(BIN)/python -m pytest tests/cluster \
+		--numprocesses=2 --dist=loadfile -m 'slow or not slow'
 
 lint: $(VENV)/.dev  ## Ruff, mypy strict and the layer contracts
 	$(BIN)/ruff check .

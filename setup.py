@@ -1,5 +1,5 @@
-"""What pyproject.toml cannot say: the telemetry writer in C, which is built where a compiler is and left out
-quietly where none is."""
+"""What pyproject.toml cannot say: the telemetry writer and the rows of the backtester in C, which are built
+where a compiler is and left out quietly where none is."""
 
 from setuptools import Extension, setup
 
@@ -10,6 +10,12 @@ setup(
             ["pipeline/telemetry/_fast.c"],
             extra_compile_args=["-O3"],
             optional=True,
-        )
+        ),
+        Extension(
+            "pipeline.backtest._rows",
+            ["pipeline/backtest/_rows.c"],
+            extra_compile_args=["-O3"],
+            optional=True,
+        ),
     ]
 )

@@ -110,6 +110,7 @@ def compare(rows: Iterable[RowSaid], sent: Sent, run: str) -> Audited:
         verifies=False,
         examples=tuple(_examples(run, lost, twice, unsent)),
         denied=denied,
+        unanswered=sent.unanswered,
         outcomes=dict(outcomes),
         all_rows=all_events,
     )

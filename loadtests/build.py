@@ -24,17 +24,22 @@ from pipeline.snapshot import Snapshot
 GENERATOR = "generator"
 """Readings of Locust's processes: shown, and none of the pipeline's."""
 NS_PER_MS = 1e6
+FIRST_SEGMENT = "0000000000000001.seg"
+"""Of a journal: where it is gone, others may be as well."""
 GOOD_SECONDS = 3
 """One good second between bad ones is no recovery."""
 PACKAGES = ("ringline", "locust", "gevent", "geventhttpclient", "msgspec", "numpy")
 
 
-def step_facts(shape: Shape, collected: Collected, ran_s: float) -> tuple[StepFacts, ...]:
-    """The steps that were begun, each as long as it lasted."""
+def step_facts(shape: Shape, collected: Collected, ran_s: float, recover_s: float) -> tuple[StepFacts, ...]:
+    """The steps that were begun, each as long as it lasted; the one after a spike without its first
+    `recover_s`."""
     found, start_s = [], 0.0
     for index, step in enumerate(shape.steps):
         lasted_s = min(step.duration_s, ran_s - start_s)
         start_s += step.duration_s
+        if 0 <= shape.spike_step == index - 1:
+            lasted_s -= recover_s
         totals = collected.steps.get(index)
         if totals is None or lasted_s <= 0:
             continue
@@ -101,7 +106,7 @@ def make_facts(
         shed=totals.shed,
         errors=totals.errors,
         p95_ms=totals.quantile_ms(ACCEPTED, 95),
-        steps=step_facts(shape, collected, ending.ran_s),
+        steps=step_facts(shape, collected, ending.ran_s, gates.recover_s),
         processes=tuple(
             process_facts(name, readings, gates, samples.restarts.get(name, 0))
             for name, readings in samples.readings.items()
@@ -162,6 +167,9 @@ def make_report(
         generator_cpu_percent=sum(generator) / len(generator) if generator else None,
         points=tuple(_point(second, started_s) for second in collected.ordered()),
         stage_points=tuple(_stage_point(sample, started_s) for sample in samples.samples),
+        changes=samples.changes,
+        journal_bytes_an_event=_journal_bytes(task, facts),
+        audit_bytes_an_event=_audit_bytes(task, facts),
         memory={
             name: tuple(
                 MemoryPoint(elapsed_s=reading.at_s - started_s, memory_bytes=reading.memory_bytes)
@@ -171,6 +179,27 @@ def make_report(
             for name, readings in samples.readings.items()
         },
     )
+
+
+def _journal_bytes(task: Task, facts: Facts) -> float | None:
+    """Of an event, of a pipeline that began with the test. One that was compacted meanwhile tells nothing."""
+    folder = Path(task.data_dir) / "journal"
+    rows = _own_rows(task, facts)
+    if not rows or not (folder / FIRST_SEGMENT).is_file():
+        return None
+    return sum(len(file.read_bytes().rstrip(b"\0")) for file in folder.iterdir()) / rows
+
+
+def _audit_bytes(task: Task, facts: Facts) -> float | None:
+    rows = _own_rows(task, facts)
+    files = list(Path(task.data_dir).glob("audit.sqlite*")) if rows else []
+    return sum(file.stat().st_size for file in files) / rows if files else None
+
+
+def _own_rows(task: Task, facts: Facts) -> int:
+    """Of a data folder in which there is nothing else; 0 where there may be."""
+    found = facts.audited.all_rows if task.start and facts.audited is not None else None
+    return found or 0
 
 
 def headline(facts: Facts, verdicts: Sequence[Verdict]) -> str:

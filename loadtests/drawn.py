@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loadtests.knee import why_not
 from loadtests.report import Figures, Report
+from loadtests.scaling import scaling_table
 from loadtests.settings import Gates
 from pipeline.plotting import svg
 from pipeline.plotting.tables import Table, count, mebibytes, milliseconds, rate
@@ -23,6 +24,7 @@ _WORDS = {"met": "met", "violated": "VIOLATED", "unknown": "not to be told"}
 
 def tables(report: Report) -> list[Table]:
     found = [_gates(report), _rates(report), _latencies(report), _stages(report), _steps(report)]
+    found += [scaling_table(report)]
     found += [_lags(report), _processes(report), _audit(report), _answers(report), _faults(report)]
     return [table for table in found if table.rows]
 
@@ -159,6 +161,7 @@ def _audit(report: Report) -> Table:
     rows = [
         ("events sent", count(found.sent)),
         ("answered 202", count(found.accepted)),
+        ("never answered", count(found.unanswered)),
         ("audited", count(found.rows)),
         ("sent more than once", count(found.repeated)),
         ("executed twice", count(found.twice)),

@@ -61,11 +61,27 @@ class Audited(Struct, frozen=True, kw_only=True):
     examples: tuple[str, ...] = ()
     denied: int = 0
     """Orders refused by a trade throttle or a risk limit."""
+    unanswered: int = 0
+    """Sent, and never answered at all."""
     outcomes: dict[str, int] = {}
     journalled: int | None = None
     """Events that the gateway took into its journal, all senders; None: it was restarted, or did not say."""
     all_rows: int | None = None
     """Rows of all senders since the test began."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One change of a stage's workers by the autoscaler, as `ringline status` tells it. Times are wall clock
+    in microseconds; None: not yet, or never."""
+
+    stage: str
+    before: int
+    after: int
+    decided_us: int
+    breach_us: int | None = None
+    ready_us: int | None = None
+    met_us: int | None = None
+    sentence: str = ""
 
 
 class ProcessFacts(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from loadtests.facts import Audited, Facts, ProcessFacts, StepFacts
 from loadtests.knee import knee, why_not
@@ -29,13 +30,19 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 def judge(facts: Facts, gates: Gates) -> tuple[Verdict, ...]:
-    """Every gate. Of a shape that looks for the knee, those of performance see the steps up to it."""
-    steps = facts.steps
+    """Every gate. Of a shape that looks for the knee, those of performance see the steps up to it; of one
+    with a spike, what was before it and after it: a spike may be beyond what the pipeline can, and then has
+    to lose nothing and be recovered from."""
+    steps, beside = facts.steps, ""
     found: list[Verdict] = [_completed(facts)]
     if facts.shape.knee:
         last = knee(steps, gates)
         found.append(_knee(steps, last, gates))
         steps = steps[: max(1, last + 1)]
+    elif facts.shape.spike_step >= 0:
+        beside = _in_spike(steps, facts.shape.spike_step)
+        steps = tuple(step for step in steps if step.index != facts.shape.spike_step)
+    if facts.shape.knee or facts.shape.spike_step >= 0:
         met, planned = sum(step.met for step in steps), sum(step.planned for step in steps)
         errors, shed = sum(step.errors for step in steps), sum(step.shed for step in steps)
         p95_ms = max((step.p95_ms for step in steps if step.p95_ms is not None), default=None)
@@ -43,10 +50,13 @@ def judge(facts: Facts, gates: Gates) -> tuple[Verdict, ...]:
     else:
         met, planned, errors, shed = facts.met, facts.planned, facts.errors, facts.shed
         p95_ms, ran_s = facts.p95_ms, facts.ending.ran_s
-    found.append(p95(p95_ms, gates))
-    found.append(error_rate(errors, met + shed + errors, gates))
-    found.append(_achieved(met, planned, gates))
-    found.append(_throughput(met, planned, ran_s, gates))
+    performance = [
+        p95(p95_ms, gates),
+        error_rate(errors, met + shed + errors, gates),
+        _achieved(met, planned, gates),
+        _throughput(met, planned, ran_s, gates),
+    ]
+    found += [replace(verdict, sentence=verdict.sentence + beside) for verdict in performance]
     found += _leaks(facts.processes, gates)
     if facts.shape.spike_step >= 0:
         found.append(_recovered(facts, gates))
@@ -54,6 +64,18 @@ def judge(facts: Facts, gates: Gates) -> tuple[Verdict, ...]:
     found += _audit(facts)
     found += _reading(facts, gates)
     return tuple(found)
+
+
+def _in_spike(steps: Sequence[StepFacts], index: int) -> str:
+    """What the spike itself was like, for people: no gate judges it."""
+    spike = next((step for step in steps if step.index == index), None)
+    if spike is None:
+        return " Before the spike, which was not reached."
+    p95_ms = "none accepted" if spike.p95_ms is None else f"p95 {spike.p95_ms:,.0f} ms"
+    return (
+        f" Before and after the spike; in it, for information: {p95_ms}, {spike.met:,} of "
+        f"{spike.planned:,.0f} as expected, {spike.shed:,} shed, {spike.errors:,} errors."
+    )
 
 
 def alone(totals: Totals, gates: Gates) -> tuple[Verdict, ...]:

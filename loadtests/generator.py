@@ -30,6 +30,10 @@ class Generator:
         self.tally = Tally()
         self.ledger = Ledger(folder / f"{process:04d}{SUFFIX}") if folder is not None else None
         self.retrying = 0
+        self.in_flight = 0
+        """Requests without an answer yet: noted as sent."""
+        self.closing = False
+        """The test is over: nothing is sent again any more."""
         self._process = process
         self._series = read_series()
         self._numbers = count()
@@ -140,20 +144,27 @@ class Sender:
         )
         if ledger is not None:
             ledger.note(number, SENT)
-        answer = self._send(kind, body, headers | JSON)
+        self._generator.in_flight += 1
+        try:
+            answer = self._send(kind, body, headers | JSON)
+        finally:
+            self._generator.in_flight -= 1
         if ledger is not None and answer.status:
             ledger.note(number, answer.status)
         return answer
 
     def _again(self, kind: str, number: int, body: bytes, attempt: int, last: Answer) -> None:
         generator = self._generator
-        if attempt > limits.MAX_RETRIES or generator.retrying >= limits.MAX_RETRYING:
+        if generator.closing or attempt > limits.MAX_RETRIES or generator.retrying >= limits.MAX_RETRYING:
             generator.tally.turn(int(time.time())).given_up += 1
             return
         generator.retrying += 1
 
         def retry() -> None:
             generator.retrying -= 1
+            if generator.closing:
+                generator.tally.turn(int(time.time())).given_up += 1
+                return
             answer = self._attempt(kind, number, body)
             generator.tally.turn(int(time.time())).retries += 1
             if not is_final(answer.status):

@@ -87,7 +87,7 @@ class Generators:
                 child.terminate()
         yield from self.poll(0.2)
         for child in self._children:
-            children.stop(child, limits.STOP_S + 5)
+            children.stop(child, 2 * limits.STOP_S)
         yield from self.poll(0.0)
         self._selector.close()
         os.close(self._read)

@@ -56,6 +56,8 @@ class Sent(NamedTuple):
     """Answered 202 at least once."""
     repeated: Ids
     """Sent more than once."""
+    unanswered: int = 0
+    """Of which nothing is known but that they were sent."""
 
 
 def read_ledgers(files: Iterable[Path]) -> Sent:
@@ -64,7 +66,10 @@ def read_ledgers(files: Iterable[Path]) -> Sent:
     records = np.concatenate(parts) if parts else np.zeros(0, dtype=_DTYPE)
     sent, times = np.unique(records["id"][records["status"] == SENT], return_counts=True)
     accepted = np.unique(records["id"][records["status"] == 202])
-    return Sent(sent.astype(np.uint64), accepted.astype(np.uint64), sent[times > 1].astype(np.uint64))
+    answered = np.unique(records["id"][records["status"] != SENT])
+    unanswered = len(np.setdiff1d(sent, answered, assume_unique=True))
+    repeated = sent[times > 1]
+    return Sent(sent.astype(np.uint64), accepted.astype(np.uint64), repeated.astype(np.uint64), unanswered)
 
 
 def _records(file: Path) -> npt.NDArray[np.void]:

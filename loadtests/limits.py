@@ -21,8 +21,9 @@ ANSWER_S = 30.0
 """As long as Standard Webhooks lets a sender wait."""
 RECENT_S = 30
 """Seconds of which a sketch is kept: a worker's report comes within three."""
-STOP_S = 10
-"""Requests in flight when the test ends are waited for this long."""
+STOP_S = 31
+"""Requests in flight when the test ends are waited for this long: until the last is answered or given up, so
+that of each event that was sent it is known what became of it."""
 START_S = 60.0
 """A pipeline or a generator that is not ready by then never will be."""
 DEAD_S = 10

@@ -16,8 +16,9 @@ from typing import Any
 import gevent
 import msgspec
 from locust import events
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
+from loadtests import limits
 from loadtests.gates import alone
 from loadtests.generator import Generator
 from loadtests.names import FD_VARIABLE, PROCESS_VARIABLE, TASK_VARIABLE
@@ -77,6 +78,7 @@ class Link:
 
     def judge(self) -> None:
         """At the end. Run by itself, the gates that need nothing but the answers decide the exit code."""
+        self._let_finish()
         self.flush(last=True)
         if isinstance(self._environment.runner, WorkerRunner) or self._orchestrated:
             self._environment.process_exit_code = 0
@@ -87,6 +89,16 @@ class Link:
         for verdict in verdicts:
             print(f"{verdict.name}: {verdict.verdict}: {verdict.sentence}")  # noqa: T201 - Locust's terminal
         self._environment.process_exit_code = int(any(found.verdict == "violated" for found in verdicts))
+
+    def _let_finish(self) -> None:
+        """An event that was sent gets its answer: users end their request, and so does who sends again."""
+        generator, runner = self.generator, self._environment.runner
+        generator.closing = True
+        if isinstance(runner, LocalRunner):  # stopped by a signal its users still run; workers' have ended
+            runner.stop()
+        deadline_s = time.monotonic() + limits.STOP_S
+        while generator.in_flight and time.monotonic() < deadline_s:
+            gevent.sleep(limits.DRAIN_LOOK_S)
 
     def _watch_loop(self) -> None:
         while True:

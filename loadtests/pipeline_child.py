@@ -26,7 +26,9 @@ class PipelineChild:
     def __init__(self, task: Task) -> None:
         self._log = Path(task.folder) / "pipeline.log"
         self._task = task
-        self._child = children.start((*task.ringline, "up", "--config", task.config_file), self._log)
+        self._child = children.start(
+            (*task.ringline, "up", *task.up_words, "--config", task.config_file), self._log
+        )
 
     def wait_ready(self, stopped: Callable[[], bool]) -> bool:
         """True once it takes events; False when the test is stopped before. Raises MissingError."""

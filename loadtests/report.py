@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from loadtests.facts import Facts
+from loadtests.facts import Change, Facts
 from loadtests.gates import Verdict
 from pipeline.errors import MissingError, UsageError
 
@@ -98,6 +98,11 @@ class Report(Struct, frozen=True, kw_only=True):
     generator_cpu_percent: float | None = None
     points: tuple[Point, ...] = ()
     stage_points: tuple[StagePoint, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """Of the embedded autoscaler, while the test ran."""
+    journal_bytes_an_event: float | None = None
+    audit_bytes_an_event: float | None = None
+    """Of a pipeline that the test started: what is on disk by what was audited; None: not known."""
     memory: dict[str, tuple[MemoryPoint, ...]] = {}
 
 

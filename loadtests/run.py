@@ -6,6 +6,7 @@ ends in a report of what was measured until then, and no process of its own is l
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from loadtests.render import write
 from loadtests.report import Report
 from loadtests.samples import Samples
 from loadtests.settings import Gates, load_gates
-from loadtests.shapes import step_at
+from loadtests.shapes import judged_step
 from loadtests.tally import Collected, Moment
 from loadtests.task import Task, secret_of, shape_of
 from pipeline.errors import MissingError, RinglineError
@@ -78,9 +79,11 @@ class LoadTest:
         self._end_generators()
         ending = Ending(ran_s=self._ran_s, fault=fault, missing=missing)
         try:
-            return self._finish(ending)
+            report = self._finish(ending)
         finally:
             self._end_pipeline()
+        self._clear(report)
+        return report
 
     # ---- before -----------------------------------------------------------------------------------------
 
@@ -131,7 +134,8 @@ class LoadTest:
         for moment in moments:
             if not self._collected.seconds:
                 self._started_s = float(moment.second)
-            step = step_at(self.shape, moment.second + 0.5 - self._started_s)
+            elapsed_s = moment.second + 0.5 - self._started_s
+            step = judged_step(self.shape, elapsed_s, self.gates.recover_s)
             self._collected.add([moment], step)
 
     def _own_processes(self) -> list[tuple[str, int]]:
@@ -160,10 +164,16 @@ class LoadTest:
         verdicts = judge(facts, self.gates)
         report = make_report(self.task, facts, verdicts, self._collected, self._samples, self._started_s)
         self._write(report)
-        for file in self._folder.glob(f"*{SUFFIX}"):
-            if report.ok:  # of a failed test they are evidence
-                file.unlink()
         return report
+
+    def _clear(self, report: Report) -> None:
+        """What only takes space; of a failed test it is evidence."""
+        if not report.ok:
+            return
+        for file in self._folder.glob(f"*{SUFFIX}"):
+            file.unlink()
+        if self.task.start and not self.task.keep_data:
+            shutil.rmtree(self.task.data_dir, ignore_errors=True)
 
     def _write(self, report: Report) -> None:
         """Where the test is; on a full disk where temporary files are."""

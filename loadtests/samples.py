@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from loadtests import limits
+from loadtests.facts import Change
 from loadtests.pipeline_child import ringline_json
 from loadtests.task import Task
 from loadtests.web import fetch
@@ -57,6 +58,8 @@ class Samples:
         self.readings: dict[str, list[Reading]] = {}
         self.last: Snapshot | None = None
         self.restarts: dict[str, int] = {}
+        self.changes: tuple[Change, ...] = ()
+        """Of the embedded autoscaler."""
         self._task = task
         self._others = others
         self._pids: list[tuple[str, int]] = []
@@ -123,10 +126,19 @@ class Samples:
             status = found.get("status") if isinstance(found, dict) else None
             if not isinstance(status, dict):
                 return
+            self.changes = changes_of(found.get("autoscale"))
             processes = [process for process in status["processes"] if process["pid"]]
             self._pids = [("supervisor", status["pid"])]
             self._pids += [(process["name"], process["pid"]) for process in processes]
             self.restarts = {process["name"]: process["restarts"] for process in processes}
+
+
+def changes_of(said: Any) -> tuple[Change, ...]:
+    """What `ringline status --json` says of the autoscaler; nothing where there is none."""
+    try:
+        return msgspec.convert(said["changes"], tuple[Change, ...]) if said else ()
+    except (KeyError, TypeError, msgspec.ValidationError):
+        return ()
 
 
 def sample_of(snapshot: Snapshot, at_s: float) -> Sample:

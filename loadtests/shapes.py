@@ -15,6 +15,8 @@ from msgspec.structs import replace
 
 PER_USER_S = 5.0
 """Requests per second of one user: 100 users plan the 500 requests/s that the reference reached."""
+RECOVERING = -1
+"""The time after a spike in which it is recovered from, among the steps."""
 STREAM_PER_S = 50.0
 """Requests per second of one stream of the open variants, at most."""
 
@@ -138,3 +140,12 @@ def step_at(shape: Shape, elapsed_s: float) -> int:
 
 def step_end_s(shape: Shape, index: int) -> float:
     return sum(step.duration_s for step in shape.steps[: index + 1])
+
+
+def judged_step(shape: Shape, elapsed_s: float, recover_s: float) -> int:
+    """The step that this moment is judged with. Of a spike, the time that it has for recovering is its own:
+    neither the spike nor what comes after it."""
+    index = step_at(shape, elapsed_s)
+    if 0 <= shape.spike_step == index - 1 and elapsed_s < step_end_s(shape, shape.spike_step) + recover_s:
+        return RECOVERING
+    return index

@@ -41,6 +41,10 @@ class Task(Struct, frozen=True, kw_only=True):
     config_file: str = ""
     data_dir: str = ""
     start: bool = False
+    up_words: tuple[str, ...] = ()
+    """Further words of the command line that starts the pipeline, such as --autoscale."""
+    keep_data: bool = True
+    """Whether the data folder of a pipeline that the test started stays also when every gate is met."""
     generators: int = 1
     time_scale: float = 1.0
     rate: float | None = None

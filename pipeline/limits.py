@@ -178,6 +178,8 @@ JOURNAL_FULL_RETRY_S = 5
 """Retry-After when the journal is full: the pipeline behind has to drain first."""
 KEY_FULL_RETRY_S = 1
 """Retry-After when one key is above its share."""
+GATEWAY_GC_OBJECTS = 20_000
+"""New objects after which the gateway looks for circular garbage: a few MB at most wait for it."""
 
 # ---- audit ----------------------------------------------------------------------------------------------
 MAX_AUDIT_BATCH = 1024
@@ -360,6 +362,22 @@ RESTART_PAUSE_MAX_MS = 1_000
 nothing, long enough that ten in a row do not occupy a core."""
 MAX_FAILURE_TEXT_BYTES = 64 * KIB
 """What a child may say about why it cannot start: 64 KiB is one pipe, and 500 configuration faults."""
+AUTOSCALE_EVERY_MS = 500
+"""Between two decisions of the embedded autoscaler: half of what a worker takes to start, and as often as the
+collector has anything new to say."""
+AUTOSCALE_ASK_S = 2
+"""For one answer of the collector; signals are stale after three seconds."""
+AUTOSCALE_LAG_MS = 1_000
+"""The lag SLA of each stage where no policy file says another: the warning of the shipped alerts."""
+AUTOSCALE_START_MS = 10_000
+"""A worker's start until enough were seen: one takes about a second, ten on a busy machine."""
+AUTOSCALE_MOST = 4
+"""Workers of a stage at most, where nobody says another bound, or as many as there are cores. A venue that
+answers slowly needs more workers than cores; each is some 60 MB."""
+AUTOSCALE_CHANGES = 100
+"""Changes that are shown: all of an hour in which the policy changes its mind twice a minute."""
+AUTOSCALE_RECORD_S = 60
+"""A decision that says what the last one said is kept this often: some tens of megabytes a day."""
 
 assert RESTART_PAUSE_MIN_MS <= RESTART_PAUSE_MAX_MS
 assert SCAN_WINDOW_ROWS <= MAX_SCAN_ROWS

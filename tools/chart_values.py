@@ -26,10 +26,18 @@ MAP = {"type": "object"}
 TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 TEXT = {"type": "string"}
 NAME = {"type": "string", "maxLength": 253, "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"}
+KEY = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
 FLAG = {"type": "boolean"}
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 MEMORY = {"type": ["string", "integer"], "pattern": "^[0-9]+(Ki|Mi|Gi|k|K|M|G)?$"}
 SIZE = {"type": "string", "pattern": "^[0-9]+(Ki|Mi|Gi|k|K|M|G)$"}
+# `--set` makes a text of a number with a point.
+SHARE = {
+    "type": ["number", "string"],
+    "exclusiveMinimum": 0,
+    "maximum": 1,
+    "pattern": "^(1|0?\\.[0-9]*[1-9][0-9]*)$",
+}
 CPU = {"type": ["string", "number"], "pattern": "^[0-9]+(\\.[0-9]+)?m?$"}
 
 
@@ -133,7 +141,28 @@ def values_schema() -> dict[str, Any]:
                 ),
                 "agent": section({**STAGE, "redis": _existing_secret()}),
                 "exec": section(STAGE),
-                "audit": section({**STAGE, "postgres": _existing_secret(), "persistence": PERSISTENCE}),
+                "audit": section(
+                    {
+                        **STAGE,
+                        "postgres": _existing_secret(),
+                        "checkpointKey": _existing_secret(),
+                        "persistence": PERSISTENCE,
+                    }
+                ),
+                "feed": section(
+                    {
+                        "enabled": FLAG,
+                        "tokens": section({"existingSecret": NAME, "readKey": KEY, "controlKey": KEY}),
+                        "service": section(
+                            {
+                                "type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+                                "port": PORT,
+                                "annotations": TEXTS,
+                            }
+                        ),
+                        "resources": RESOURCES,
+                    }
+                ),
                 "collector": section({"resources": RESOURCES}),
                 "operator": section(
                     {
@@ -156,7 +185,12 @@ def values_schema() -> dict[str, Any]:
                 ),
                 "serviceAccount": section({"annotations": TEXTS}),
                 "networkPolicy": section(
-                    {"enabled": FLAG, "gatewayFrom": LIST_OF_MAPS, "metricsFrom": LIST_OF_MAPS}
+                    {
+                        "enabled": FLAG,
+                        "gatewayFrom": LIST_OF_MAPS,
+                        "feedFrom": LIST_OF_MAPS,
+                        "metricsFrom": LIST_OF_MAPS,
+                    }
                 ),
                 "podDisruptionBudget": section({"enabled": FLAG, "maxUnavailable": whole(1, 64)}),
                 "ingress": section(
@@ -186,7 +220,7 @@ def values_schema() -> dict[str, Any]:
                     {
                         "enabled": FLAG,
                         "shape": {"enum": ["smoke", "load", "stress", "spike", "soak"]},
-                        "timeScale": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+                        "timeScale": SHARE,
                         "extraArgs": {"type": "array", "items": TEXT},
                         "resources": RESOURCES,
                     }
@@ -198,7 +232,7 @@ def values_schema() -> dict[str, Any]:
 
 
 def _existing_secret() -> dict[str, Any]:
-    return section({"existingSecret": NAME, "key": {"type": "string", "minLength": 1}})
+    return section({"existingSecret": NAME, "key": KEY})
 
 
 def _without_lookaheads(schema: Any) -> Any:

@@ -15,5 +15,6 @@ trap 'kind delete cluster --name "$name" >/dev/null 2>&1; rm -rf "$folder"' EXIT
 KUBECONFIG=$folder/kubeconfig
 export KUBECONFIG
 kind create cluster --name "$name" --wait 120s
-kind load docker-image "$image" --name "$name"
+docker build --quiet --tag ringline-servers:dev tests/cluster/servers >/dev/null
+kind load docker-image "$image" ringline-servers:dev --name "$name"
 "$@"

@@ -15,7 +15,8 @@ from pipeline import limits
 from pipeline.backtest.plain_path import run_plain, turns
 from pipeline.backtest.record import Record
 from pipeline.backtest.series import Series
-from pipeline.backtest.stream import RowStream
+from pipeline.backtest.stream import Stream
+from pipeline.backtest.streams import row_stream
 from pipeline.backtest.wishes import Wishes, wishes
 from pipeline.messages import BUY, SELL, Decision, Fill, Fills, Leg, Verdict, encode
 from pipeline.run_digest import RunDigest
@@ -74,7 +75,7 @@ def run_fast(
     if any(wish.fault for wish in wanted):
         return None
     digest.key(series.symbol)
-    stream = RowStream(series, digest, encode(plan.held))
+    stream = row_stream(series, digest, encode(plan.held))
     rows = turns(plan, wanted)
     if rows is not None:
         record = Record(series.symbol, len(series), NAME)
@@ -89,7 +90,7 @@ def run_fast(
 class _Desk:
     """One run over one series."""
 
-    def __init__(self, plan: Plan, floor: ExecLogic, series: Series, stream: RowStream) -> None:
+    def __init__(self, plan: Plan, floor: ExecLogic, series: Series, stream: Stream) -> None:
         self._seats = plan.seats
         self._costs = floor.costs
         self._policy = floor.policy

@@ -51,6 +51,9 @@ def headings(names: Sequence[str]) -> Headings:
     found = {field: _where(plain, wanted) for field, wanted in _NAMES.items()}
     if found["time"] < 0 and _INDEX in plain:
         found["time"] = plain.index(_INDEX)
+    for name in {plain[place] for place in found.values() if place >= 0}:
+        if plain.count(name) > 1:
+            raise UsageError(f"column {name}: is there {plain.count(name)} times")
     if missing := [field for field in _NEEDED if found[field] < 0]:
         there = ", ".join(name.strip() for name in names)[:200]
         raise UsageError(f"column {', '.join(missing)}: missing; the file has {there}")

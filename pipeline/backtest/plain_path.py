@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.backtest.record import Record
 from pipeline.backtest.series import Column, Series
-from pipeline.backtest.stream import RowStream
+from pipeline.backtest.stream import Stream
 from pipeline.backtest.wishes import Wishes
 from pipeline.messages import BUY, SELL, Decision, Fill, Fills, Leg, Verdict, encode
 from pipeline.trading.exec import NEXT_OPEN, SIGNAL_PRICE, ExecLogic
@@ -38,7 +38,7 @@ def turns(plan: Plan, wanted: list[Wishes]) -> Column | None:
 
 
 def run_plain(
-    plan: Plan, floor: ExecLogic, series: Series, stream: RowStream, rows: Column, record: Record
+    plan: Plan, floor: ExecLogic, series: Series, stream: Stream, rows: Column, record: Record
 ) -> None:
     """Digests all rows and fills `record`; `rows` are from `turns`."""
     (seat,) = plan.seats

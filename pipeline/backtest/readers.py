@@ -9,15 +9,19 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Callable, Iterable, Iterator
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+
+from pipeline import limits
 from pipeline.backtest.assemble import Assembly, Findings
 from pipeline.backtest.headings import Headings, headings
 from pipeline.backtest.series import Series
 from pipeline.backtest.times import time_of
 from pipeline.errors import InvalidEventError, MissingError, UsageError
+from pipeline.text import SymbolText
 from pipeline.trading.decimals import decimal_text, scaled
 from pipeline.trading.instruments import Instrument, Instruments
 
@@ -39,8 +43,8 @@ def read_candles(
     `progress` is told how many rows more are read. Raises MissingError when the file or pyarrow is missing
     and UsageError with the line for everything wrong in it.
     """
-    reader = _Reader(instruments, symbol or _stem(file), rounded=rounded)
     try:
+        reader = _Reader(instruments, _symbol(symbol or _stem(file)), rounded=rounded)
         if file.suffix.lower() in (".parquet", ".pq"):
             return reader.read(*_parquet(file), progress)
         with _opened(file) as text:
@@ -77,9 +81,9 @@ class _Reader:
             if not row:
                 continue
             try:
-                if len(row) < len(names):
+                if len(row) < len(names) or any(row[len(names) :]):
                     raise UsageError(f"{len(row)} columns; the heading has {len(names)}")
-                symbol = row[places.symbol].strip() if places.symbol >= 0 else self._symbol
+                symbol = _symbol(row[places.symbol]) if places.symbol >= 0 else self._symbol
                 aware, numbers = self._numbers(row, places, self._of(symbol))
                 assembly.add(line, symbol, aware, numbers)
             except (InvalidEventError, UsageError) as error:
@@ -139,12 +143,28 @@ class _Reader:
                 raise InvalidEventError(field, f"{error.detail}{hint}") from None
         try:
             units = Decimal(text).scaleb(scale) / tick
-        except (InvalidOperation, ValueError):
+        except (ArithmeticError, ValueError):
             raise InvalidEventError(field, f"{text[:48]!r} is not a decimal number such as 101.25") from None
+        if not abs(units) <= limits.MAX_SCALED:
+            most = decimal_text(limits.MAX_SCALED, scale)
+            raise InvalidEventError(
+                field, f"{text[:48]!r} is beyond the limit of {most} for {scale} decimals"
+            )
         whole = units.to_integral_value(ROUND_HALF_EVEN)
         if not cut and whole != units:
             raise InvalidEventError(field, f"{text!r} has more than {scale} decimals (--round cuts them)")
         return scaled(field, decimal_text(int(whole) * tick, scale), scale)
+
+
+def _symbol(text: str) -> str:
+    """A symbol as the gateway takes one."""
+    try:
+        return msgspec.convert(text.strip(), SymbolText)
+    except msgspec.ValidationError:
+        raise InvalidEventError(
+            "symbol",
+            f"{text[:48]!r} is none: 1 to {limits.MAX_SYMBOL_CHARS} letters, digits and . _ / : = ^ -",
+        ) from None
 
 
 def _on_tick(price: int, tick: int) -> int:

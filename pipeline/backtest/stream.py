@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from pipeline.backtest.rows import Block
 from pipeline.backtest.series import Series
@@ -11,6 +12,16 @@ from pipeline.run_digest import HEAD_TAIL, RunDigest
 
 BLOCK_ROWS = 8_192
 """About 700 KiB of bytes: they stay in a core's cache until they are hashed."""
+
+
+class Stream(Protocol):
+    """All rows of one series; those that are not named are quiet. Rows are named in their order."""
+
+    def row(self, row: int, decision: bytes, fills: bytes) -> None: ...
+
+    def rows(self, named: Iterable[tuple[int, bytes, bytes]]) -> None: ...
+
+    def finish(self) -> None: ...
 
 
 class RowStream:

@@ -33,8 +33,9 @@ _FORMS = (
 def time_of(text: str) -> tuple[int, bool]:
     """(microseconds, whether the text itself says its offset from UTC).
 
-    ISO 8601, dates, `20240131`, epoch seconds to nanoseconds, `31.01.2024 16:00`, `2024.01.31 16:00` and
-    `2024/01/31 16:00`. Without an offset it is taken for UTC. Raises InvalidEventError.
+    ISO 8601 (also with ` UTC` after it), dates, `20240131`, epoch seconds to nanoseconds,
+    `31.01.2024 16:00`, `2024.01.31 16:00` and `2024/01/31 16:00`. Without an offset it is taken for UTC.
+    Raises InvalidEventError.
     """
     text = text.strip()
     if _COMPACT.match(text):
@@ -59,6 +60,8 @@ def epoch_us(text: str) -> int:
 
 
 def _parsed(text: str) -> datetime:
+    for name in (" UTC", " GMT"):
+        text = text.replace(name, "+00:00") if text.endswith(name) else text
     try:
         return datetime.fromisoformat(text)
     except ValueError:

@@ -59,12 +59,14 @@ def _sma_cross(strategy: SmaCross, series: Series) -> Wishes | None:
         return None
     # A running sum may wrap round; the difference of two is exact all the same, as it fits itself.
     sums = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(close)))
-    fast_sums = sums[slow:] - sums[slow - fast : -fast]
-    slow_sums = sums[slow:] - sums[:-slow]
-    sign = np.sign(fast_sums * slow - slow_sums * fast)
-    above = _carried(sign)
-    crossed = np.flatnonzero((above[1:] != above[:-1]) & (above[:-1] != 0)) + 1
-    intents = np.where(above[crossed] > 0, FULL, strategy.down).astype(np.int64)
+    gap = (sums[slow:] - sums[slow - fast : -fast]) * slow
+    gap -= (sums[slow:] - sums[:-slow]) * fast
+    # Where both are equal the one that was above stays so.
+    unequal = None if gap.all() else np.flatnonzero(gap)
+    above = (gap if unequal is None else gap[unequal]) > 0
+    turns = np.flatnonzero(above[1:] != above[:-1]) + 1
+    crossed = turns if unequal is None else unequal[turns]
+    intents = np.where(above[turns], FULL, strategy.down).astype(np.int64)
     return Wishes(crossed + (slow - 1), intents)
 
 
@@ -154,14 +156,6 @@ def _before(values: Column, bars: int, pick: np.ufunc, missing: int) -> Column:
         window = pick(window[: len(window) - (bars - width)], window[bars - width :])
     found[bars:] = window[:-1]
     return found
-
-
-def _carried(signs: Column) -> Column:
-    """Each 0 becomes the last value before it that is none."""
-    last = np.where(signs != 0, np.arange(len(signs)), 0)
-    np.maximum.accumulate(last, out=last)
-    carried: Column = signs[last]
-    return carried
 
 
 def _nothing() -> Wishes:

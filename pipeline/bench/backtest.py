@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from pipeline.backtest.columns import from_floats
 from pipeline.backtest.engine import Engine
+from pipeline.backtest.native import rows_by
 from pipeline.backtest.series import Series
 from pipeline.backtest.synthetic import synthetic
 from pipeline.bench.peers import PEERS, Speed, installed, measured
@@ -92,7 +93,7 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
     """Measures everything; `say` is told what is under way."""
     engine = Engine(trading(), schema.Exec())
     series = {options.symbol: synthetic(options.symbol, options.candles, options.seed)}
-    say(f"fast path, {options.repeats} × {options.candles:,} candles after a warm-up")
+    say(f"fast path, {options.repeats} × {options.candles:,} candles after a warm-up, rows by {rows_by()}")
     digest = engine.run(series).digest
     spans = [_timed(lambda: engine.run(series)) for _ in range(options.repeats)]
     speeds = [options.candles / span for span, _ in spans]
@@ -100,12 +101,14 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
     per_second = PerSecond(min(speeds), float(np.median(speeds)), float(np.percentile(speeds, 95)))
     peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB / MIB
     say("with data preparation")
-    prepared = _prepared(engine, options)
+    prepared, prepared_cpu = _prepared(engine, options)
     say("live path")
     part = {options.symbol: series[options.symbol].part(0, _MOST_LIVE)}
     engine.run(part, "live")
-    seconds = min(_timed(lambda: engine.run(part, "live"))[0] for _ in range(options.repeats))
-    live = len(part[options.symbol]) / seconds
+    seconds, cpu_seconds = map(
+        min, zip(*(_timed(lambda: engine.run(part, "live")) for _ in range(options.repeats)), strict=True)
+    )
+    live, live_cpu = (len(part[options.symbol]) / least for least in (seconds, cpu_seconds))
     latency_ms = _p95_ms(engine, part[options.symbol])
     say("first result of a new process")
     first_s = first_result_s(options)
@@ -130,6 +133,8 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
         at_most("backtest.peak_rss", peak_rss_mb, "MiB", PEAK_MIB, "target", PEAK_MIB),
         shown("backtest.stage_latency_p95", latency_ms, "ms", "target 50 ms", 50.0),
         shown("backtest.fast_cpu", cpu_speed, "candles/CPU s", against, best_cpu),
+        shown("backtest.with_preparation_cpu", prepared_cpu, "candles/CPU s", "target", PREPARED_PER_S),
+        shown("backtest.live_path_cpu", live_cpu, "candles/CPU s", "target", LIVE_PER_S),
     ]
     results += [
         shown(f"peer.{name}.cpu", speed.cpu, "candles/CPU s", "backtest.fast_cpu", cpu_speed)
@@ -176,8 +181,9 @@ def first_result_s(options: Options) -> float | None:
     return seconds if line and child.returncode == 0 else None
 
 
-def _prepared(engine: Engine, options: Options) -> float:
-    """Candles a second from columns of floats, as a data frame has them, to the digest."""
+def _prepared(engine: Engine, options: Options) -> tuple[float, float]:
+    """Candles a second, and of processor time, from columns of floats, as a data frame has them, to the
+    digest."""
     instrument = Instruments(engine.trading).of(options.symbol)
     made = synthetic(options.symbol, options.candles, options.seed)
     unit = 10.0**-instrument.price_scale
@@ -193,8 +199,10 @@ def _prepared(engine: Engine, options: Options) -> float:
         engine.run({options.symbol: series})
 
     prepare_and_run()
-    speeds = [options.candles / _timed(prepare_and_run)[0] for _ in range(options.repeats)]
-    return float(np.median(speeds))
+    spans = [_timed(prepare_and_run) for _ in range(options.repeats)]
+    return options.candles / float(np.median([span for span, _ in spans])), options.candles / min(
+        cpu for _, cpu in spans
+    )
 
 
 def _p95_ms(engine: Engine, series: Series) -> float:

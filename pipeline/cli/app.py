@@ -40,6 +40,7 @@ COMMANDS = {
     "baseline": "Is it healthy, and is it slower than it was?",
     "bench": "Measure, beside the limits of this machine.",
     "loadtest": "Load the pipeline and judge it: smoke, load, stress, spike, soak.",
+    "plan": "Plan workers, cores, memory and storage for a load, and try the plan in a simulation.",
     "simulate": "Run the product's own code under simulated faults.",
     "telemetry": "Look at telemetry: which writer is in use, which rings there are, what a writer did last.",
     "worker": "Run one worker of a stage (what a container runs).",

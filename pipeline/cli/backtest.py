@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,10 @@ def command(
 
     if (data is None) != history:
         raise UsageError("DATA: give a file of candles, or --history, and not both")
+    if history and symbol:
+        raise UsageError("--symbol: the history has its own symbols")
+    if capital is not None and not isfinite(capital):
+        raise UsageError(f"--capital {capital!r}: must be a finite number")
     if sweep and html is not None:
         raise UsageError("--html: a sweep has no page; run the combination you want with --set")
     axes = [axis(text) for text in sweep]
@@ -171,6 +176,8 @@ def _sweep(
         sweep(config, axes, data.series, jobs=jobs, capital=capital, progress=lambda n: bar.advance(task, n))
     )
     bar.stop()
+    if all(run.fault for run in runs):
+        raise UsageError(f"--sweep: no combination is possible: {runs[0].fault}")
     if as_json:
         print_json({"schema": 1, "source": data.source, "candles": data.findings.candles, "runs": runs})
         return EXIT_OK

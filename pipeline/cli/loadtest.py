@@ -14,6 +14,7 @@ from typing import Any
 import click
 import msgspec
 
+from pipeline.cli.cluster_job import run_job
 from pipeline.cli.http import reachable
 from pipeline.cli.session import json_option, with_config
 from pipeline.cli.up import own_words
@@ -58,7 +59,29 @@ _OPTIONS = (
     click.option(
         "--start", is_flag=True, help="Start a pipeline with a data folder of its own, and stop it."
     ),
-    click.option("--cluster", is_flag=True, help="Test the release in the current Kubernetes context."),
+    click.option(
+        "--keep-data",
+        is_flag=True,
+        help="With --start: keep journal and audit also of a test that met every gate.",
+    ),
+    click.option("--autoscale", is_flag=True, help="With --start: `ringline up --autoscale`."),
+    click.option(
+        "--replicas",
+        "bounds",
+        multiple=True,
+        metavar="STAGE=LEAST..MOST",
+        help="With --autoscale: bounds of agent or exec. Repeatable.",
+    ),
+    click.option(
+        "--policy",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="With --autoscale: a Pipeline as the operator takes it.",
+    ),
+    click.option(
+        "--cluster",
+        is_flag=True,
+        help="Test the release in the current Kubernetes context, by a Job beside it.",
+    ),
     click.option(
         "--time-scale",
         type=click.FloatRange(0, 1, min_open=True),
@@ -147,6 +170,10 @@ def _run(
     audit: str | None,
     token_file: Path | None,
     start: bool,
+    keep_data: bool,
+    autoscale: bool,
+    bounds: tuple[str, ...],
+    policy: Path | None,
     cluster: bool,
     time_scale: float,
     rate: float | None,
@@ -159,19 +186,25 @@ def _run(
     _check_installed()
     if sum((url is not None, start, cluster)) > 1:
         raise UsageError("--url, --start and --cluster: one of them, or none for the configured pipeline")
+    if autoscale and not start:
+        raise UsageError("--autoscale goes with --start: a pipeline that runs already scales itself or not")
+    if (bounds or policy is not None) and not autoscale:
+        raise UsageError("--replicas and --policy go with --autoscale")
+    if keep_data and not start:
+        raise UsageError("--keep-data goes with --start: nothing of another pipeline is removed anyway")
     if url is None and (collector is not None or audit is not None):
         raise UsageError("--collector and --audit go with --url")
-    if cluster:
-        raise MissingError(
-            "--cluster: there is no release of the chart to test; give the gateway's address by --url"
-        )
+    if cluster and (gates is not None or secret_file is not None):
+        raise UsageError("--gates and --secret-file are files of this machine: not with --cluster")
     sender = source or next(iter(config.sources))
-    if sender not in config.sources and secret_file is None:
+    if not cluster and sender not in config.sources and secret_file is None:
         raise UsageError(f"--source {sender!r}: unknown; here are {', '.join(config.sources)}")
     run = secrets.token_hex(4)
     folder = (output / f"loadtest-{name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{run}").resolve()
     folder.mkdir(parents=True)
     data_dir = folder / "data" if start else Path(config.data_dir).resolve()
+    if cluster:
+        return run_job(_cluster_words(name, time_scale, rate, generators, source), run, folder, click.echo)
     config = msgspec.structs.replace(config, data_dir=str(data_dir))
     config_file = folder / "config.json"
     config_file.write_bytes(msgspec.json.encode(config))
@@ -184,6 +217,8 @@ def _run(
         "config_file": str(config_file),
         "data_dir": str(data_dir) if start or url is None else "",
         "start": start,
+        "keep_data": keep_data,
+        "up_words": _up_words(autoscale, bounds, policy),
         "generators": generators,
         "time_scale": time_scale,
         "rate": rate,
@@ -194,6 +229,23 @@ def _run(
     }
     (folder / "task.json").write_bytes(msgspec.json.encode(task))
     return _become(["run", str(folder / "task.json"), *(["--json"] if as_json else [])])
+
+
+def _cluster_words(
+    name: str, time_scale: float, rate: float | None, generators: int, source: str | None
+) -> list[str]:
+    """What the Job's `ringline loadtest` is told."""
+    words = [name, f"--time-scale={time_scale:g}", f"--generators={generators}"]
+    words += [] if rate is None else [f"--rate={rate:g}"]
+    return words if source is None else [*words, f"--source={source}"]
+
+
+def _up_words(autoscale: bool, bounds: tuple[str, ...], policy: Path | None) -> list[str]:
+    """What `ringline up` is told besides its configuration."""
+    if not autoscale:
+        return []
+    words = ["--autoscale", *(word for text in bounds for word in ("--replicas", text))]
+    return words if policy is None else [*words, "--policy", str(policy.resolve())]
 
 
 def _where(config: Config, url: str | None, collector: str | None, audit: str | None) -> dict[str, str]:

@@ -9,6 +9,8 @@ import click
 import msgspec
 from msgspec.structs import replace
 
+from pipeline.autoscale.state import read_state
+from pipeline.cli.autoscale_table import show_autoscale
 from pipeline.cli.http import request
 from pipeline.cli.link_table import links_of, show_links
 from pipeline.cli.output import print_json, print_table
@@ -64,18 +66,23 @@ def command(config: Config, with_links: bool, as_json: bool) -> int:
     snapshot, fault = _snapshot(status)
     stopped = _stopped(status, unready)
     links = links_of(config) if with_links else None
+    # Left by a pipeline before this one, it says nothing of it.
+    scaling = read_state(config.data_dir)
+    scaling = scaling if scaling is not None and scaling.at_us >= status.started_us else None
     if as_json:
         facts = {"status": status, "unready": unready, "snapshot": snapshot, "fault": fault}
-        facts |= {"stopped": stopped.stopped, "stopped_keys": stopped.stopped_keys}
+        facts |= {"autoscale": scaling, "stopped": stopped.stopped, "stopped_keys": stopped.stopped_keys}
         print_json(facts if links is None else facts | {"links": links})
     else:
         _show(status, unready, snapshot, fault)
         _show_stopped(stopped)
+        if scaling is not None:
+            show_autoscale(scaling)
         show_links(links or [])
     healthy = (
         snapshot is not None
         and not stopped.stopped_keys
-        and all(process.ready for process in status.processes)
+        and all(process.ready or process.leaving for process in status.processes)
     )
     return EXIT_OK if healthy else EXIT_MISSING
 
@@ -168,6 +175,7 @@ def _show(status: Status, unready: Mapping[str, str], snapshot: Snapshot | None,
 
 def _row(process: ProcessStatus, unready: str | None, replica: Replica | None) -> tuple[str, ...]:
     state = "ready" if process.ready else "starting" if process.pid else "waiting"
+    state = "leaving" if process.leaving else state
     if unready:
         state = f"unready: {unready}"
     known = (str(process.pid), state, str(process.restarts), process.endpoint)

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ import click
 from pipeline.cli.output import print_table
 from pipeline.cli.session import Session, with_config
 from pipeline.config import Config
-from pipeline.errors import EXIT_OK
+from pipeline.errors import EXIT_OK, UsageError
 from pipeline.process import StopFlag
 from pipeline.supervisor import Supervisor, endpoints
 
@@ -25,23 +26,51 @@ FIRST_EVENT = ("--symbol", "AAPL", "--side", "buy", "--quantity", "10", "--price
 
 
 @click.command("up")
+@click.option("--autoscale", is_flag=True, help="Add and remove agents and execs, as the operator does pods.")
+@click.option(
+    "--replicas",
+    "bounds",
+    multiple=True,
+    metavar="STAGE=LEAST..MOST",
+    help="With --autoscale: bounds of agent or exec. Repeatable.",
+)
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --autoscale: a Pipeline as the operator takes it, JSON or TOML.",
+)
 @click.pass_obj
 @with_config
-def command(session: Session, config: Config) -> int:
+def command(
+    session: Session, config: Config, autoscale: bool, bounds: tuple[str, ...], policy: Path | None
+) -> int:
     """Run the whole pipeline until it is stopped.
 
     Starts the collector and the workers of every stage, restarts what dies, and prints where things listen
     and a line to send a first event with. Ctrl-C or SIGTERM drains everything in order.
 
+    With --autoscale a lag above a second has agents or execs added, and a quiet minute has them removed
+    again. Each decision is said in a sentence, shown by `ringline status`, and kept in
+    data_dir/decisions.jsonl, which `ringline-operator replay` decides again.
+
     \b
     Example:
       ringline up
       ringline up --set agent.workers=2 --set data_dir=/srv/ringline
+      ringline up --autoscale --replicas exec=1..8
     """
+    if not autoscale and (bounds or policy is not None):
+        raise UsageError("--replicas and --policy go with --autoscale")
     stop = StopFlag()
     hang_up = () if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else (signal.SIGHUP,)
     stop.listen((signal.SIGTERM, signal.SIGINT, *hang_up))
-    with Supervisor(config, report=_say) as supervisor:
+    scaling = None
+    if autoscale:  # imported here: the policy is the operator's
+        from pipeline.cli.autoscale import Scaling
+
+        scaling = Scaling(config, bounds, policy)
+        config = scaling.config
+    with Supervisor(config, report=_say) as supervisor, scaling or nullcontext():
         started_s = time.monotonic()
         supervisor.start()
         announced = False
@@ -50,6 +79,10 @@ def command(session: Session, config: Config) -> int:
             if not announced and supervisor.ready:
                 announced = True
                 _announce(config, session.words, time.monotonic() - started_s)
+                if scaling is not None:
+                    scaling.begin(supervisor, _say)
+            if scaling is not None:
+                scaling.tick()
         _say(f"stopping: every stage has {config.supervisor.drain_s} s to drain")
     return 128 + stop.signal if stop.signal == signal.SIGINT else EXIT_OK
 

@@ -79,7 +79,7 @@ def _stages(config: Config) -> Iterator[Fault]:
             f"trading.throttles: {len(counted)} count more than a strategy in a symbol; the limit is "
             f"{limits.MAX_CLAIMS}, the scopes that one entry may claim"
         )
-    several = config.agent.members == "dns" and config.agent.max_replicas > 1
+    several = config.agent.members != "local" and config.agent.max_replicas > 1
     if wide and several and config.agent.scopes == "memory":
         index, name = wide[0]
         yield Fault(
@@ -104,7 +104,7 @@ def _stages(config: Config) -> Iterator[Fault]:
 
 def _replicas(config: Config) -> Iterator[Fault]:
     audit = config.audit
-    if audit.engine == "sqlite" and audit.members == "dns" and audit.max_replicas > 1:
+    if audit.engine == "sqlite" and audit.members != "local" and audit.max_replicas > 1:
         yield Fault(
             f"audit.max_replicas = {audit.max_replicas}: SQLite allows one writer, and each replica would "
             "keep a chain of its own; allowed: 1",
@@ -115,6 +115,12 @@ def _replicas(config: Config) -> Iterator[Fault]:
             yield Fault(
                 f"{name}.max_replicas = {stage.max_replicas}: × {name}.workers ({stage.workers}) exceeds "
                 f"{limits.MAX_ORDINAL} workers of a stage",
+                (f"{name}.max_replicas", f"{name}.workers", f"{name}.members"),
+            )
+        if stage.members == "listed" and stage.workers > stage.max_replicas:
+            yield Fault(
+                f"{name}.workers = {stage.workers}: at most {name}.max_replicas ({stage.max_replicas}), "
+                "as many as there may be",
                 (f"{name}.max_replicas", f"{name}.workers", f"{name}.members"),
             )
 
@@ -135,9 +141,10 @@ def _ports(config: Config) -> Iterator[Fault]:
     if config.feed.enabled:
         claims.append(("feed.port", config.feed.host, config.feed.port, 1))
     for name, stage in (("agent", config.agent), ("exec", config.exec), ("audit", config.audit)):
-        claims.append((f"{name}.port", stage.host, stage.port, stage.workers))
+        most = stage.max_replicas if stage.members == "listed" else stage.workers
+        claims.append((f"{name}.port", stage.host, stage.port, most))
         if stage.health_port:
-            claims.append((f"{name}.health_port", stage.host, stage.health_port, stage.workers))
+            claims.append((f"{name}.health_port", stage.host, stage.health_port, most))
     for name, host, first, count in claims:
         for index in range(count):
             port = first + PORT_STRIDE * index

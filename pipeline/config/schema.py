@@ -110,11 +110,12 @@ class Agent(Section, frozen=True):
     """On this machine; with members `dns` in each replica."""
     members: MembersBy = "local"
     """How the others find them: `local` on this machine, `dns` replica by replica as the pods of a
-    StatefulSet, `NAME-0.SERVICE`, `NAME-1.SERVICE` and so on, looked up each second."""
+    StatefulSet, `NAME-0.SERVICE`, `NAME-1.SERVICE` and so on, looked up each second, `listed` on this machine
+    as the supervisor says which run now (`ringline up --autoscale` sets it)."""
     service: Service = "ringline-agent"
     """For members `dns`: the headless service; pods are named by its first label and their ordinal."""
     max_replicas: Replicas = 16
-    """For members `dns`: replicas that are looked for."""
+    """For members `dns`: replicas that are looked for. For `listed`: workers that there may be."""
     health_port: HealthPort = 0
     """The k-th worker answers `/healthz` and `/readyz` on health_port + 10·k; 0: nowhere."""
     max_keys: Annotated[int, Meta(ge=16, le=10_000_000)] = 100_000
@@ -175,6 +176,8 @@ class Audit(Section, frozen=True):
     """The name in signed checkpoints and of the key that signs them; tells one pipeline's from another's."""
     checkpoint_every_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
     """The end of the chain is signed this often, into `data_dir/checkpoints`; 0 switches it off."""
+    signing_key_file: str = ""
+    """The file of the key that signs them, made where there is none; empty: `data_dir/secrets/audit.key`."""
     checkpoint_file: str = ""
     """The newest checkpoint is also written here: on a share it outlives whoever rewrites this machine."""
     checkpoint_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+(/\S*)?)?$", max_length=2048)] = ""
@@ -307,7 +310,7 @@ class Risk(Section, frozen=True):
     """Of a symbol's strategies together, in its money, since midnight UTC: intended positions at closes,
     before costs. Entries are refused from then on until the next day."""
     price_collar_percent: DecimalText = "0"
-    """How far an entry's price may be from the last close before it."""
+    """How far an entry's price may be from the last close before it; a symbol that had no candle has none."""
 
 
 def _default_instruments() -> dict[str, Instrument]:

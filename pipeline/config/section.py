@@ -12,7 +12,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Host = Annotated[str, Meta(min_length=1, max_length=253)]
 Workers = Annotated[int, Meta(ge=1, le=limits.MAX_WORKERS)]
 PositiveSeconds = Annotated[int, Meta(ge=1, le=31_536_000)]
-MembersBy = Literal["local", "dns"]
+MembersBy = Literal["local", "dns", "listed"]
 """Where the workers of a stage are found; see `Agent.members`."""
 Service = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?[.]?(?!\n)$", max_length=253)]
 Replicas = Annotated[int, Meta(ge=1, le=limits.MAX_REPLICAS)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.delivery import Delivery
 from pipeline.messages import Outcome, decode_decision, decode_fills
-from pipeline.storage.audit.store import AuditStore, Judged
+from pipeline.storage.audit.store import AuditFullError, AuditStore, Judged
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.recorder import Recorder
 from pipeline.trading.outcome import outcome
@@ -15,6 +15,7 @@ from pipeline.transport.steps import Hand
 
 log = logging.getLogger(__name__)
 
+REFUSED = Judged(False, 0, b"")
 UNREADABLE = Judged(False, 0, b"", unreadable=True)
 # Plain ints: looking a member up in an enumeration costs more than the entry.
 AUDIT_WRITE = int(EventID.AUDIT_WRITE)
@@ -39,12 +40,13 @@ class Appender:
         self._hand = hand
         self._recorder = recorder
         self._clock_ns = clock_ns
+        self._full = False
 
     def append(self, batch: Sequence[Delivery]) -> Sequence[Judged]:
         started_ns = self._clock_ns()
         readable = [delivery for delivery in batch if self._complete(delivery)]
         self._hand.clear()
-        judged: Sequence[Judged] = self._store.append(readable)
+        judged = self._judged(readable)
         if len(readable) < len(batch):
             answers = iter(judged)
             known = set(map(id, readable))
@@ -57,6 +59,21 @@ class Appender:
             if word.settled and word.appended:
                 record(AUDIT_WRITE, duration_ns, int.from_bytes(delivery.event_id[:4]))
                 count(OUTCOME, 1, OUTCOME_INDEX[Outcome(delivery.outcome)])
+        return judged
+
+    def _judged(self, batch: Sequence[Delivery]) -> Sequence[Judged]:
+        """On a full disk all are refused: the gateway keeps them, and sends them again. To end instead would
+        spend the restarts that the supervisor grants, and with them the whole pipeline."""
+        try:
+            judged: Sequence[Judged] = self._store.append(batch)
+        except AuditFullError as error:
+            if not self._full:
+                log.error("%s; rows are refused, and sent again, until there is space", error)
+            self._full = True
+            return [REFUSED] * len(batch)
+        if self._full:
+            log.warning("there is space again: rows are written")
+            self._full = False
         return judged
 
     def _complete(self, delivery: Delivery) -> bool:

@@ -53,16 +53,23 @@ class Context:
     """
 
     def __init__(
-        self, stage: str, ordinal: int, config: Config, clock: Clock | None = None, *, name: str = ""
+        self,
+        stage: str,
+        ordinal: int,
+        config: Config,
+        clock: Clock | None = None,
+        *,
+        name: str = "",
+        linked: bool = True,
     ) -> None:
-        """`name` of one that has no number."""
+        """`name` of one that has no number. One that is not `linked` needs no keys of the links."""
         self.name = name or f"{stage}-{ordinal}"
         self.config = config
         self.clock = clock or SystemClock()
         self.boot = self.clock.wall_us()
         self.timing = Timing.of(config.links)
-        self.link_keys = load_link_keys(config.links, os.environ)
-        if not self.link_keys and (exposed := exposed_links(config)):
+        self.link_keys = load_link_keys(config.links, os.environ) if linked else ()
+        if linked and not self.link_keys and (exposed := exposed_links(config)):
             log.warning(
                 "links.curve = off: whoever reaches %s can read and forge events", next(iter(exposed))
             )

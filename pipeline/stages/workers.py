@@ -80,8 +80,8 @@ def _run_worker(
 ) -> int:
     config = context.config
     own = config.agent if following == "exec" else config.exec
-    downstream = members_of(config.exec if following == "exec" else config.audit)
-    audits = members_of(config.audit)
+    downstream = members_of(config, "exec" if following == "exec" else "audit")
+    audits = members_of(config, "audit")
     hand = context.in_hand()
     worker = Worker(
         context.name, following, context.boot, steps, context.timing,

@@ -3,6 +3,7 @@
 from pipeline.supervisor.budget import RestartBudget
 from pipeline.supervisor.errors import RefusedError, SupervisorError
 from pipeline.supervisor.roster import Worker, endpoints, roster
+from pipeline.supervisor.staff import StageStaff
 from pipeline.supervisor.status import Status, is_running, read_status
 from pipeline.supervisor.supervisor import Process, Supervisor, worker_command
 
@@ -10,6 +11,7 @@ __all__ = [
     "Process",
     "RefusedError",
     "RestartBudget",
+    "StageStaff",
     "Status",
     "Supervisor",
     "SupervisorError",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pipeline.config import Config
 from pipeline.config.check import PORT_STRIDE
+from pipeline.config.schema import Agent, Audit, Exec
 
 START_ORDER = ("collector", "feed", "audit", "exec", "agent", "gateway")
 """Downstream first, so that nobody sends before somebody listens; they leave in the reverse order, so
@@ -31,20 +32,22 @@ def roster(config: Config) -> tuple[Worker, ...]:
     return tuple(Worker(stage, ordinal) for stage in START_ORDER for ordinal in range(counts.get(stage, 1)))
 
 
+def endpoint_of(config: Config, worker: Worker) -> str:
+    """Where a worker listens."""
+    if worker.stage == "gateway":
+        scheme = "https" if config.gateway.tls_cert_file else "http"
+        return f"{scheme}://{_host(config.gateway.host)}:{config.gateway.port}"
+    if worker.stage == "collector":
+        return f"http://{_host(config.telemetry.host)}:{config.telemetry.port}"
+    if worker.stage == "feed":
+        return f"http://{_host(config.feed.host)}:{config.feed.port}"
+    stage: Agent | Exec | Audit = getattr(config, worker.stage)
+    return f"tcp://{_host(stage.host)}:{stage.port + PORT_STRIDE * worker.ordinal}"
+
+
 def endpoints(config: Config) -> dict[str, str]:
-    """Where each worker listens, by its name."""
-    collector = config.telemetry
-    scheme = "https" if config.gateway.tls_cert_file else "http"
-    found = {
-        "gateway-0": f"{scheme}://{_host(config.gateway.host)}:{config.gateway.port}",
-        "collector": f"http://{_host(collector.host)}:{collector.port}",
-        "feed": f"http://{_host(config.feed.host)}:{config.feed.port}",
-    }
-    for name, stage in (("agent", config.agent), ("exec", config.exec), ("audit", config.audit)):
-        for ordinal in range(stage.workers):
-            port = stage.port + PORT_STRIDE * ordinal
-            found[f"{name}-{ordinal}"] = f"tcp://{_host(stage.host)}:{port}"
-    return {worker.name: found[worker.name] for worker in reversed(roster(config))}
+    """Where each worker of the configuration listens, by its name."""
+    return {worker.name: endpoint_of(config, worker) for worker in reversed(roster(config))}
 
 
 def _host(host: str) -> str:

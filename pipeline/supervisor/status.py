@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+
+from pipeline.config import Config
+from pipeline.supervisor.roster import endpoint_of
+from pipeline.supervisor.slot import Slot
 
 SCHEMA_VERSION = 1
 
@@ -22,6 +27,8 @@ class ProcessStatus(Struct, frozen=True, kw_only=True):
     ready: bool
     restarts: int
     endpoint: str
+    leaving: bool = False
+    """It was told to go and finishes what it has in hand."""
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -42,6 +49,32 @@ class Status(Struct, frozen=True, kw_only=True):
 def run_folder(data_dir: str) -> Path:
     """Where a running pipeline keeps its lock, its status and its resolved configuration."""
     return Path(data_dir) / "run"
+
+
+def status_of(config: Config, slots: Sequence[Slot], started_us: int) -> Status:
+    """What the supervisor with these workers says about itself."""
+    data_dir = config.data_dir
+    where = {slot.worker.name: endpoint_of(config, slot.worker) for slot in reversed(slots)}
+    return Status(
+        pid=os.getpid(),
+        started_us=started_us,
+        data_dir=str(Path(data_dir).resolve()),
+        config_file=str((run_folder(data_dir) / "config.json").resolve()),
+        endpoints=where,
+        processes=tuple(
+            ProcessStatus(
+                name=slot.worker.name,
+                stage=slot.worker.stage,
+                ordinal=slot.worker.ordinal,
+                pid=slot.child.pid if slot.child else 0,
+                ready=slot.ready,
+                restarts=slot.restarts,
+                endpoint=where[slot.worker.name],
+                leaving=slot.leaving,
+            )
+            for slot in slots
+        ),
+    )
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:

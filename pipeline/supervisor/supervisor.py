@@ -2,6 +2,7 @@
 
     start ──▶ stage by stage, downstream first; the next when all of one are ready
     poll  ──▶ a dead worker is restarted after a pause, within its budget
+    scale ──▶ workers are added, or the highest ordinals drain and leave, while the others run
     stop  ──▶ stage by stage, upstream first: SIGTERM, `drain_s`, SIGKILL
 
 No worker outlives it: each asks the kernel for SIGTERM at its parent's death (`pipeline.process`).
@@ -9,7 +10,6 @@ No worker outlives it: each asks the kernel for SIGTERM at its parent's death (`
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -31,8 +31,11 @@ from pipeline.supervisor.budget import RestartBudget
 from pipeline.supervisor.child import Child, describe_end, wait_for_a_word
 from pipeline.supervisor.errors import RefusedError, SupervisorError
 from pipeline.supervisor.lock import DataLock
-from pipeline.supervisor.roster import Worker, endpoints, roster
-from pipeline.supervisor.status import ProcessStatus, Status, run_folder, write_atomically, write_status
+from pipeline.supervisor.roster import Worker, roster
+from pipeline.supervisor.slot import Slot
+from pipeline.supervisor.staff import Staffing, StageStaff, in_order, listed
+from pipeline.supervisor.status import run_folder, status_of, write_atomically, write_status
+from pipeline.transport.listed_members import encode_members, members_file
 
 _LOOK_EVERY_S = 0.05
 
@@ -44,25 +47,6 @@ class Process(NamedTuple):
     stage: str
     ordinal: int
     pid: int
-
-
-class _Slot:
-    """A worker's place: the process in it now, and the story of those before."""
-
-    __slots__ = ("budget", "child", "ever_ready", "restarts", "resume_ns", "worker")
-
-    def __init__(self, worker: Worker, budget: RestartBudget) -> None:
-        self.worker = worker
-        self.budget = budget
-        self.child: Child | None = None
-        self.resume_ns: int | None = None
-        """When to start it again, on the monotonic clock; None: not waiting for that."""
-        self.restarts = 0
-        self.ever_ready = False
-
-    @property
-    def ready(self) -> bool:
-        return self.child is not None and self.child.ready
 
 
 def worker_command(worker: Worker, config_file: Path) -> Sequence[str]:
@@ -91,12 +75,10 @@ class Supervisor:
         self._report_line = report
         self._command = command
         self._clock: Clock = clock or SystemClock()
-        self._endpoints = endpoints(config)
-        settings = config.supervisor
-        self._slots = [
-            _Slot(worker, RestartBudget(settings.restarts, settings.restart_window_s))
-            for worker in roster(config)
-        ]
+        self._slots = [self._place(worker) for worker in roster(config)]
+        self._staffing = Staffing()
+        self._listed = b""
+        """What the list of members says by now."""
         self._started_us = 0
         self._lock: DataLock | None = None
         self._failure: SupervisorError | None = None
@@ -133,6 +115,7 @@ class Supervisor:
                 raise MissingError(
                     f"data_dir {self._config.data_dir}: {where}: {error.strerror or error}"
                 ) from None
+            self._list_members()
             self._started_us = self._clock.wall_us()
             self._forker = ThreadPoolExecutor(1, thread_name_prefix="forker")
             self._turn_once()
@@ -172,6 +155,17 @@ class Supervisor:
                 self._failure = failure
                 raise
 
+    def scale(self, stage: str, workers: int) -> None:
+        """Has `workers` workers of agent or exec run from now on; the next `poll` sees to it. Those that
+        leave, always the highest ordinals, drain first. The configuration must find members by `listed`."""
+        with self._turn:
+            self._staffing.want(stage, workers)
+
+    def staff(self, stage: str) -> StageStaff:
+        """How many workers of `stage` there are, are wanted, start and leave."""
+        with self._turn:
+            return self._staffing.look(stage, self._slots, self._clock.monotonic_ns())
+
     def stop(self) -> None:
         """Has every worker drain and leave, upstream first. Idempotent; never leaves one running."""
         with self._turn:
@@ -208,13 +202,16 @@ class Supervisor:
     # ---- one turn ---------------------------------------------------------------------------------------
 
     def _turn_once(self) -> None:
-        changed = [self._look_after(slot) for slot in self._slots]
+        changed = [self._look_after(slot) for slot in list(self._slots)]
+        changed.append(self._see_to_staff())
         changed.append(self._start_next_stage())
         if any(changed):
             self._write_status()
 
-    def _look_after(self, slot: _Slot) -> bool:
+    def _look_after(self, slot: Slot) -> bool:
         """True when something changed."""
+        if slot.leaving:
+            return self._watch_leave(slot)
         child, now_ns = slot.child, self._clock.monotonic_ns()
         if child is None:
             if slot.resume_ns is None or now_ns < slot.resume_ns:
@@ -224,6 +221,8 @@ class Supervisor:
             return True
         became_ready = child.listen()
         slot.ever_ready |= became_ready
+        if became_ready:
+            self._staffing.became_ready(slot, now_ns)
         code = child.exit_code()
         if code is not None:
             self._bury(slot, child, code)
@@ -245,7 +244,55 @@ class Supervisor:
                 return False
         return False
 
-    def _spawn(self, slot: _Slot) -> None:
+    def _see_to_staff(self) -> bool:
+        """Starts and dismisses what `scale` asked for. True when something changed."""
+        leaving, missing = self._staffing.surplus(self._slots), self._staffing.missing(self._slots)
+        for slot in leaving:
+            slot.leave_by_ns = self._clock.monotonic_ns() + self._config.supervisor.drain_s * NS_PER_S
+        added = [self._place(worker, added=True) for worker in missing]
+        self._slots = in_order((*self._slots, *added))
+        self._list_members()  # before they go, so that nobody connects to them again
+        for slot in leaving:
+            if slot.child is None:
+                self._slots.remove(slot)
+            else:
+                slot.child.send(signal.SIGTERM)
+        for slot in added:
+            try:
+                self._spawn(slot)
+            except SupervisorError as error:
+                self._give_up(slot, str(error))
+        return bool(leaving or added)
+
+    def _watch_leave(self, slot: Slot) -> bool:
+        child = slot.child
+        assert child is not None
+        assert slot.leave_by_ns is not None
+        child.listen()
+        code = child.exit_code()
+        if code is None:
+            if self._clock.monotonic_ns() > slot.leave_by_ns:
+                drain_s = self._config.supervisor.drain_s
+                self._report(f"{slot.worker.name} has not drained within {drain_s} s; killing it")
+                child.send(signal.SIGKILL)
+            return False
+        if code not in (0, -signal.SIGTERM):
+            self._report(f"{slot.worker.name} {describe_end(code)} while leaving")
+        child.close()
+        self._slots.remove(slot)
+        return True
+
+    def _give_up(self, slot: Slot, why: str) -> None:
+        """One that was added does not start: the pipeline goes on with those it has."""
+        self._slots.remove(slot)
+        self._staffing.give_up(slot.worker, why)
+        self._report(f"{why}; {slot.worker.stage} goes on with {slot.worker.ordinal} workers")
+
+    def _place(self, worker: Worker, *, added: bool = False) -> Slot:
+        settings = self._config.supervisor
+        return Slot(worker, RestartBudget(settings.restarts, settings.restart_window_s), added=added)
+
+    def _spawn(self, slot: Slot) -> None:
         assert self._forker is not None
         assert self._lock is not None
         worker, lock_fd = slot.worker, self._lock.fd
@@ -265,11 +312,14 @@ class Supervisor:
             raise SupervisorError(f"{worker.name} cannot be started: {error}") from None
         slot.resume_ns = None
 
-    def _bury(self, slot: _Slot, child: Child, code: int) -> None:
+    def _bury(self, slot: Slot, child: Child, code: int) -> None:
         """Decides on a worker that has ended: start it again later, or give up."""
         slot.child = None
         child.close()
         name = slot.worker.name
+        if slot.added and not slot.ever_ready and code in (EXIT_USAGE, EXIT_MISSING):
+            self._give_up(slot, _cannot_start(name, child, code))
+            return
         if code == EXIT_USAGE and not child.ready:
             raise RefusedError(_cannot_start(name, child, code))
         # A first start says what is wrong with this machine. A later one may meet what its predecessor
@@ -280,6 +330,9 @@ class Supervisor:
         pause_s = slot.budget.spend(now_ns)
         window_s = self._config.supervisor.restart_window_s
         ending = describe_end(code) if child.ready or not child.failure else _cannot_start(name, child, code)
+        if pause_s is None and slot.added and not slot.ever_ready:
+            self._give_up(slot, f"{name} {ending}, {slot.budget.restarts + 1} times in a row")
+            return
         if pause_s is None:
             raise SupervisorError(
                 f"{name} {ending}, and its budget of {slot.budget.restarts} restarts within {window_s} s is "
@@ -293,11 +346,11 @@ class Supervisor:
 
     # ---- the end ----------------------------------------------------------------------------------------
 
-    def _stop_stage(self, slots: list[_Slot]) -> None:
+    def _stop_stage(self, slots: list[Slot]) -> None:
         drain_s = self._config.supervisor.drain_s
         for slot in slots:
             assert slot.child is not None
-            slot.child.send(signal.SIGTERM)
+            slot.child.send(signal.SIGTERM)  # harmless to one that leaves already
         deadline = time.monotonic() + drain_s
         for slot in slots:
             child = slot.child
@@ -315,29 +368,24 @@ class Supervisor:
 
     def _write_status(self) -> None:
         data_dir = self._config.data_dir
-        status = Status(
-            pid=os.getpid(),
-            started_us=self._started_us,
-            data_dir=str(Path(data_dir).resolve()),
-            config_file=str((run_folder(data_dir) / "config.json").resolve()),
-            endpoints=self._endpoints,
-            processes=tuple(
-                ProcessStatus(
-                    name=slot.worker.name,
-                    stage=slot.worker.stage,
-                    ordinal=slot.worker.ordinal,
-                    pid=slot.child.pid if slot.child else 0,
-                    ready=slot.ready,
-                    restarts=slot.restarts,
-                    endpoint=self._endpoints[slot.worker.name],
-                )
-                for slot in self._slots
-            ),
-        )
+        status = status_of(self._config, self._slots, self._started_us)
         try:
             write_status(data_dir, status)
         except OSError as error:  # a full disk stops the gateway's intake, not the supervision
             self._report(f"status.json cannot be written: {error}")
+
+    def _list_members(self) -> None:
+        """Tried again with each turn: an ordinal that stays listed would be waited for."""
+        text = encode_members(listed(self._slots))
+        if text == self._listed:
+            return
+        try:
+            write_atomically(members_file(self._config.data_dir), text)
+            self._listed = text
+        except OSError as error:
+            if self._forker is None:
+                raise
+            self._report(f"members.json cannot be written: {error}")
 
     def _report(self, line: str) -> None:
         with self._say:

@@ -25,7 +25,7 @@ from pipeline.trading.strategies.protocol import advance
 from pipeline.trading.throttle_view import throttle_snapshot
 from pipeline.trading.turn import EXIT, Turn, quiet_bar
 
-LOGIC_VERSION = 2
+LOGIC_VERSION = 3
 """Rises whenever the same events could be decided otherwise or a state's bytes change."""
 
 _ORDERED = int(Verdict.ORDERED)

@@ -11,9 +11,11 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from typing import Literal
 
 from pipeline import limits
-from pipeline.config.schema import Agent, Audit, Exec
+from pipeline.config.schema import Agent, Audit, Config, Exec
+from pipeline.transport.listed_members import ListedMembers, members_file
 from pipeline.transport.members import Members, endpoint, local_members
 
 log = logging.getLogger(__name__)
@@ -118,10 +120,13 @@ class DnsMembers:
         return host
 
 
-def members_of(stage: Agent | Exec | Audit) -> Members:
-    """The workers of a stage as its configuration says where they are."""
+def members_of(config: Config, name: Literal["agent", "exec", "audit"]) -> Members:
+    """The workers of a stage as the configuration says where they are."""
+    stage: Agent | Exec | Audit = getattr(config, name)
     if stage.members == "local":
         return local_members(stage)
+    if stage.members == "listed":
+        return ListedMembers(members_file(config.data_dir), name, stage)
     return DnsMembers(
         stage.service, stage.port, workers=stage.workers, max_replicas=stage.max_replicas
     ).start()

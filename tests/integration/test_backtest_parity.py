@@ -47,7 +47,18 @@ def test_the_whole_history_leaves_the_digest_it_always_left(path: str) -> None:
 
 @pytest.mark.parametrize("policy", ["next_open", "signal_price", "worst_of_bar"])
 def test_the_live_pipeline_and_the_backtest_leave_one_digest(tmp_path: Path, policy: str) -> None:
-    posted = first(read_history(), 600)
+    compare(tmp_path, policy, 600)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("policy", ["next_open", "signal_price"])
+def test_they_leave_one_digest_of_the_whole_history(tmp_path: Path, policy: str) -> None:
+    compare(tmp_path, policy, sum(map(len, read_history().values())))
+
+
+def compare(tmp_path: Path, policy: str, count: int) -> None:
+    posted = first(read_history(), count)
     config = make_config(tmp_path, exec={"fill_policy": policy})
     with Running(config) as running:
         client = Client(running.config, SECRET)
@@ -57,7 +68,7 @@ def test_the_live_pipeline_and_the_backtest_leave_one_digest(tmp_path: Path, pol
                 client.post_until_taken(f"{symbol}-{number}", event)
         client.close()
         audit = Path(config.data_dir) / "audit.sqlite"
-        wait_for(lambda: _rows(audit) == 600, "all rows to be audited")
+        wait_for(lambda: _rows(audit) == count, "all rows to be audited")
     reader = AuditReader.open(audit)
     live = reader.run_digest()
     reader.close()

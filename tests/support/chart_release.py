@@ -20,6 +20,8 @@ IMAGE = os.environ.get("RINGLINE_TEST_IMAGE", "ringline:dev")
 NAME = "rl"
 STAGES = ("gateway", "agent", "exec", "audit")
 CONFIG = "--config=/etc/ringline/ringline.json"
+SMALL = tuple(f"{one}.resources.requests.cpu=10m" for one in (*STAGES, "collector", "feed", "operator"))
+"""So that many pods, and several releases at a time, fit on the node of a small machine."""
 
 T = TypeVar("T")
 
@@ -31,19 +33,26 @@ def why_not() -> str:
     for program in ("helm", "kubectl"):
         if shutil.which(program) is None:
             return f"{program} is not on PATH"
-    asked = subprocess.run(
-        ["kubectl", "get", "nodes", "-o", "json"], capture_output=True, text=True, timeout=30, check=False
-    )
-    if asked.returncode:
-        return f"the cluster cannot be reached: {asked.stderr.strip()[:200]}"
-    nodes = json.loads(asked.stdout)["items"]
+    try:
+        nodes = _nodes()
+    except AssertionError as error:
+        return f"the cluster cannot be reached: {str(error)[:200]}"
     if not nodes:
         return "the cluster has no node to run pods on"
-    images = [image for node in nodes for image in node["status"].get("images", ())]
-    there = {name for image in images for name in image.get("names") or ()}
-    if "RINGLINE_TEST_IMAGE" not in os.environ and not any(name.endswith(f"/{IMAGE}") for name in there):
+    if "RINGLINE_TEST_IMAGE" not in os.environ and not nodes_have(IMAGE):
         return f"image {IMAGE} is on no node (`make image` builds it; RINGLINE_TEST_IMAGE names another)"
     return ""
+
+
+def nodes_have(image: str) -> bool:
+    """Whether some node of the cluster has this image."""
+    images = [one for node in _nodes() for one in node["status"].get("images", ())]
+    return any(name.endswith(f"/{image}") for one in images for name in one.get("names") or ())
+
+
+def _nodes() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run("kubectl", "get", "nodes", "-o", "json"))["items"]
+    return found
 
 
 def run(*command: str, stdin: str | None = None, timeout_s: float = 180) -> str:
@@ -113,6 +122,17 @@ class Release:
     def rolled_out(self) -> None:
         for stage in STAGES:
             self.kubectl("rollout", "status", f"statefulset/{NAME}-ringline-{stage}", "--timeout=150s")
+
+    def rights(self, component: str) -> list[str]:
+        """What the service account of a component may do in this namespace that not every account may, a line
+        each: resources, names and verbs."""
+
+        def told(account: str) -> set[str]:
+            whose = f"--as=system:serviceaccount:{self.namespace}:{account}"
+            lines = self.kubectl("auth", "can-i", "--list", "--no-headers", whose).splitlines()
+            return {" ".join(line.split()) for line in lines}
+
+        return sorted(told(f"{NAME}-ringline-{component}") - told("nobody"))
 
     # ---- stages
 
@@ -185,5 +205,5 @@ def is_ready(pod: dict[str, Any]) -> bool:
 
 def _sets(sets: tuple[str, ...]) -> list[str]:
     repository, _, tag = IMAGE.rpartition(":")
-    own = (f"image.repository={repository}", f"image.tag={tag}")
+    own = (f"image.repository={repository}", f"image.tag={tag}", *SMALL)
     return [word for text in (*own, *sets) for word in ("--set", text)]

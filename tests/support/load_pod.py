@@ -14,7 +14,7 @@ import http.client, json, os, sys, threading, time
 from pathlib import Path
 from pipeline.signing import parse_secret, signed_headers
 
-HOST, RATE, THREADS = os.environ["GATEWAY"], float(os.environ["RATE"]), 4
+HOST, RATE, KEYS, THREADS = os.environ["GATEWAY"], float(os.environ["RATE"]), int(os.environ["KEYS"]), 4
 secret = parse_secret(Path("/webhooks/demo.whsec").read_text().strip())
 stop, accepted, answers, lock = Path("/tmp/stop"), [], {}, threading.Lock()
 
@@ -23,7 +23,7 @@ def client(number):
     while not stop.exists():
         turn += 1
         name = f"{os.environ['RUN']}-{number}-{turn}"
-        body = json.dumps({"type": "signal", "symbol": f"K{(turn * THREADS + number) % 40}", "side": "buy",
+        body = json.dumps({"type": "signal", "symbol": f"K{(turn * THREADS + number) % KEYS}", "side": "buy",
                            "quantity": "1", "price": "10", "strategy": "load"}).encode()
         while True:
             headers = {"content-type": "application/json"}
@@ -63,12 +63,14 @@ print(json.dumps({"accepted": accepted, "answers": answers}))
 
 
 class Load:
-    """A pod that posts `rate` events a second for as long as the context lasts; `accepted` afterwards."""
+    """A pod that posts `rate` events a second, of `keys` symbols in turn, for as long as the context lasts;
+    `accepted` afterwards. The fewer the keys, the less even are the replicas' shares of them."""
 
-    def __init__(self, release: Release, name: str, rate: float = 100) -> None:
+    def __init__(self, release: Release, name: str, rate: float = 100, keys: int = 40) -> None:
         self.release = release
         self.name = name
         self.rate = rate
+        self.keys = keys
         self.accepted: list[str] = []
         self.answers: dict[str, int] = {}
 
@@ -120,6 +122,7 @@ class Load:
                     "env": [
                         {"name": "GATEWAY", "value": f"{NAME}-ringline-gateway"},
                         {"name": "RATE", "value": str(self.rate)},
+                        {"name": "KEYS", "value": str(self.keys)},
                         {"name": "RUN", "value": self.name},
                     ],
                     "securityContext": {

@@ -81,6 +81,12 @@ class Objects:
         return read
 
 
+def workers_of(stage: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The workers' containers of a StatefulSet."""
+    pod = stage["spec"]["template"]["spec"]
+    return [one for one in pod["containers"] if one["name"].startswith("worker-")]
+
+
 def containers(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
     """All of a pod, sidecars too."""
     return [*pod.get("initContainers", ()), *pod["containers"]]

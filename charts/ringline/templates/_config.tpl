@@ -13,7 +13,18 @@ gateway: {host: "0.0.0.0", port: 8001}
   service: {{ include "ringline.fullname" $root }}-{{ $stage }}{{ $domain }}
   max_replicas: {{ include "ringline.maxReplicas" (dict "root" $root "stage" $stage) }}
   health_port: {{ add 1000 $port }}
+  {{- if eq $stage "audit" }}
+  signing_key_file: /etc/ringline/audit/{{ $root.Values.audit.checkpointKey.key }}
+  {{- end }}
 {{- end }}
+feed:
+  enabled: {{ .Values.feed.enabled }}
+  {{- if .Values.feed.enabled }}
+  host: "0.0.0.0"
+  port: 8006
+  read_token_files: [/etc/ringline/feed/{{ .Values.feed.tokens.readKey }}]
+  control_token_files: [/etc/ringline/feed/{{ .Values.feed.tokens.controlKey }}]
+  {{- end }}
 telemetry: {host: "0.0.0.0", port: 9464, directory: /dev/shm/ringline}
 {{- if .Values.linkKeys.enabled }}
 links: {key_file: /etc/ringline/links/{{ .Values.linkKeys.key }}}

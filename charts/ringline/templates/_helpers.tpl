@@ -120,7 +120,7 @@ imagePullSecrets:
 {{- add 65536 (mul 32 (int64 (default 131072 $telemetry.ring_entries))) -}}
 {{- end -}}
 
-{{- /* What /dev/shm of a pod may hold: of each worker its ring and a dead predecessor's, and what was kept of
+{{- /* What /dev/shm of a pod may hold: of each worker (and feed) its ring and a dead predecessor's, and what was kept of
 its last moments. (dict "root" $ "workers" 1) */ -}}
 {{- define "ringline.shmBytes" -}}
 {{- add 4194304 (mul 2 (int64 .workers) (int64 (include "ringline.ringBytes" .root))) -}}

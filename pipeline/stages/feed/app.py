@@ -29,6 +29,7 @@ Scope = dict[str, Any]
 FEED_PATH = "/v1/feed"
 _RETRY_S = 5
 _GET_ONLY = problem(Problem.METHOD_NOT_ALLOWED, "allowed: GET, HEAD", headers=[(b"allow", b"GET, HEAD")])
+_ALIVE = Answer(200, b'{"status":"alive"}', [(b"content-type", b"application/json")])
 _UPGRADE = problem(
     Problem.BAD_PARAMETER,
     f"{FEED_PATH}: is a WebSocket; ask to upgrade",
@@ -98,6 +99,8 @@ class FeedApp:
             return Answer(204, b"", _PREFLIGHT)
         if method not in ("GET", "HEAD"):
             return _GET_ONLY
+        if path == "/livez":
+            return _ALIVE
         if path == "/healthz":
             return await self.pages.health()
         if refusal := self._access.refusal(scope["headers"]):

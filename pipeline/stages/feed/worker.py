@@ -146,7 +146,7 @@ def _settings(app: Any, config: Config) -> uvicorn.Config:
 async def _serve(
     config: Config, access: Access, bound: socket.socket, ready: Callable[[], None], stop: Stop
 ) -> None:
-    context = Context(NAME, 0, config, name=NAME)
+    context = Context(NAME, 0, config, name=NAME, linked=False)
     readers = Readers(lambda: open_reader(config))
     render = renderer(config)
     ear = _Ear(nudge_name(config))

@@ -2,6 +2,9 @@
 
 loop    accept a, b │ accept c, d, e          │ a, b: dispatch, answer │ accept f …
 thread              └ sync ──────────────────▶┘└ sync (c, d, e) ──────▶
+
+A sync begins at the end of the loop's turn, not with the first event: what was read together is synced
+together. The first alone would go ahead of all others, for twice the syncs.
 """
 
 from __future__ import annotations
@@ -9,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
 from typing import NamedTuple
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
@@ -63,7 +68,9 @@ class Committer:
         self._record = recorder.record
         self._now_ns = clock.monotonic_ns
         self._on_failure = on_failure
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="journal-sync")
+        self._thread: Thread | None = None
+        self._work: SimpleQueue[bool] = SimpleQueue()
+        """True: sync; False: end. An executor would make a future of each, with a lock and a condition."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._covered: list[_Waiting] = []
         """What the sync under way will have put on disk."""
@@ -93,7 +100,8 @@ class Committer:
         if jno:
             self.breaker.begun()
         if not self._syncing:
-            self._start()
+            self._syncing = True
+            loop.call_soon(self._start)
         return future
 
     def barrier(self) -> asyncio.Future[None]:
@@ -107,24 +115,38 @@ class Committer:
                 await self.barrier()
         finally:
             self.failed = self.failed or "the gateway has left"
-            self._executor.shutdown()
+            if self._thread is not None:
+                self._work.put(False)
+                self._thread.join()
 
     def _start(self) -> None:
         self._covered, self._next, self._kept = self._kept + self._next, [], []
         self._syncing = True
-        self._executor.submit(self._run)
+        if self._thread is None:
+            self._thread = Thread(target=self._work_off, name="journal-sync", daemon=True)
+            self._thread.start()
+        self._work.put(True)
+
+    def _work_off(self) -> None:
+        """The thread's work, until it is told to end."""
+        while self._work.get():
+            self._run()
 
     def _run(self) -> None:
         """On the thread."""
-        assert self._loop is not None
         try:
             synced = self._sync()
         except DiskFullError as error:
-            self._loop.call_soon_threadsafe(self._postpone, str(error))
+            self._tell(self._postpone, str(error))
         except Exception as error:
-            self._loop.call_soon_threadsafe(self._fail, f"journal: {error}")
+            self._tell(self._fail, f"journal: {error}")
         else:
-            self._loop.call_soon_threadsafe(self._done, synced)
+            self._tell(self._done, synced)
+
+    def _tell(self, method: Callable[..., None], what: int | str) -> None:
+        assert self._loop is not None
+        with suppress(RuntimeError):  # a loop that has ended in the meantime: nobody waits any more
+            self._loop.call_soon_threadsafe(method, what)
 
     def _done(self, synced: int) -> None:
         covered = self._covered

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvloop
 
+from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.config import Config
 from pipeline.delivery import Delivery
@@ -71,6 +74,21 @@ def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
     return 0
 
 
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Garbage is looked for seldom: every event that waits is looked through each time, and hardly any
+    garbage is circular."""
+    usual = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(limits.GATEWAY_GC_OBJECTS, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
+
+
 def _nothing() -> None:
     """What there is to do once marks are on disk."""
 
@@ -88,7 +106,7 @@ class Gateway:
         self._ticking: asyncio.TimerHandle | None = None
         self._dozing = False
         self._maintain_at_s = 0.0
-        members = self._members = members_of(context.config.agent)
+        members = self._members = members_of(context.config, "agent")
         meter = self._meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
         self._space = SpaceWatch.of(context.config, self._clock)
         self._told = {EventID.DUPLICATE: 0, EventID.SHED: 0}
@@ -100,7 +118,7 @@ class Gateway:
             on_stuck=lambda key: self._reconciler.check.suspect(key),
         )  # fmt: skip
         self._dispatcher = self._desk.dispatcher
-        audits = self._audits = members_of(context.config.audit)
+        audits = self._audits = members_of(context.config, "audit")
         self._reconciler = Reconciler(
             journal, self._dispatcher, self._clock, Mailbox(context.data_dir),
             turn=lambda: self._links.turn(), health=self._health,
@@ -140,7 +158,8 @@ class Gateway:
         self._tick(loop.time())
         ready()
         try:
-            await stopping.wait()
+            with _few_collections():
+                await stopping.wait()
             loop.remove_reader(stop.fd)
             app.health.drain()
             await self._drained()

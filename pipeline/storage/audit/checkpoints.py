@@ -38,7 +38,9 @@ def load_signing_key(config: Config) -> SigningKey:
 
     Raises MissingError.
     """
-    key = SigningKey.load(Path(config.data_dir) / "secrets" / "audit.key", config.audit.origin)
+    named = config.audit.signing_key_file
+    own = Path(named) if named else Path(config.data_dir) / "secrets" / "audit.key"
+    key = SigningKey.load(own, config.audit.origin)
     file = public_key_file(config)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

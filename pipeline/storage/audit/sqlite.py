@@ -14,7 +14,7 @@ from pipeline.storage.audit.chain import START, Link
 from pipeline.storage.audit.judging import Recorded, judge
 from pipeline.storage.audit.rows import COLUMNS, StoredRow, tail_of
 from pipeline.storage.audit.schema import migrate
-from pipeline.storage.audit.store import NO_ROWS, Head, Judged, head_of
+from pipeline.storage.audit.store import NO_ROWS, AuditFullError, Head, Judged, head_of
 from pipeline.storage.lock import lock_file
 
 _INSERT = f"INSERT INTO rows ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
@@ -148,7 +148,8 @@ class SqliteAuditStore:
         full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
         self._broken = not full
         self._abandon(batch)
-        raise MissingError(f"audit {self._path}: cannot commit: {error}") from error
+        kind = AuditFullError if full else MissingError
+        raise kind(f"audit {self._path}: cannot commit: {error}") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from pipeline.delivery import ORIGIN, Delivery, Tail
+from pipeline.errors import MissingError
+
+
+class AuditFullError(MissingError):
+    """There is no space for the batch; nothing of it was committed, and later it may be."""
 
 
 class Judged(NamedTuple):
@@ -42,8 +47,8 @@ class AuditStore(Protocol):
 
         A row is appended only if its key_seq is its key's last + 1, it builds on the recorded digests, and
         its event has no row of this key yet; rows of one key chain inside the batch. What is committed
-        already answers settled. Raises MissingError when the store cannot commit; then nothing of the
-        batch is.
+        already answers settled. Raises MissingError when the store cannot commit, AuditFullError where
+        only space is missing; then nothing of the batch is.
         """
 
     def tail(self, key: str) -> Tail:

@@ -145,7 +145,7 @@ class Journal:
             0, accepted_us, fingerprint, source, webhook_id, payload, parts, sets, traceparent
         )
         body = encode(record)
-        self._make_sure_of_room(key, len(body))
+        self._make_sure_of_room(key, len(body), accepted_us)
         record.jno = log.append(EVENT, body)
         self._accepted_us = accepted_us
         return self._taken(record, missed, RECORD_HEAD_BYTES + len(body))
@@ -274,7 +274,8 @@ class Journal:
 
     def _now_us(self) -> int:
         """The wall clock, never falling: a signal's clock is its accept time."""
-        return max(self._clock.wall_us(), self._accepted_us)
+        now_us, least_us = self._clock.wall_us(), self._accepted_us
+        return now_us if now_us > least_us else least_us
 
     def _sure_miss(self, source: str, webhook_id: str) -> _Missed:
         """The latest lookup, if it was this one and missed; nothing was accepted since. Else asks again."""
@@ -303,7 +304,7 @@ class Journal:
     def _parts_of_all(self) -> list[Part]:
         return [Part(key, entry.counter + 1) for key, entry in self._keys.entries.items()]
 
-    def _make_sure_of_room(self, key: str | None, body_bytes: int) -> None:
+    def _make_sure_of_room(self, key: str | None, body_bytes: int, now_us: int) -> None:
         log, settings = self._log, self._settings
         if log.stalled:
             raise JournalFullError("no space left on the disk", limits.JOURNAL_FULL_RETRY_S)
@@ -316,9 +317,9 @@ class Journal:
                 f"{log.bytes_used} bytes in use of {settings.max_bytes}", limits.JOURNAL_FULL_RETRY_S
             )
         if key is not None:
-            self._make_sure_of_share(key, body_bytes)
+            self._make_sure_of_share(key, body_bytes, now_us)
 
-    def _make_sure_of_share(self, key: str, body_bytes: int) -> None:
+    def _make_sure_of_share(self, key: str, body_bytes: int, now_us: int) -> None:
         settings = self._settings
         entry = self._keys.entries.get(key)
         share = settings.max_bytes // limits.KEY_SHARE_OF_JOURNAL
@@ -327,7 +328,7 @@ class Journal:
                 f"key {key} holds {entry.bytes} unsettled bytes of its {share}", limits.KEY_FULL_RETRY_S
             )
         limit_s = settings.max_age_s
-        if self._oldest_us is not None and self._now_us() - self._oldest_us > limit_s * US_PER_S:
+        if self._oldest_us is not None and now_us - self._oldest_us > limit_s * US_PER_S:
             raise JournalFullError(
                 f"the oldest unsettled event is older than {limit_s} s", limits.JOURNAL_FULL_RETRY_S
             )

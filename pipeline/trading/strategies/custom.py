@@ -30,8 +30,9 @@ GROUP = "ringline.strategies"
 Parameters = Mapping[str, str | int | bool]
 
 
-class OverlongError(Exception):
-    """A step that takes more than `limits.MAX_STRATEGY_INSTRUCTIONS`."""
+class OverlongError(BaseException):
+    """A step that takes more than `limits.MAX_STRATEGY_INSTRUCTIONS`. No `Exception`: a loop that ignores
+    what goes wrong in it would ignore this too."""
 
 
 class Custom:
@@ -45,7 +46,7 @@ class Custom:
         factory, version = _found(source)
         try:
             self._inner = factory(**parameters)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ValueError(f"custom: {source}: its parameters do not fit: {_said(error)}") from None
         for name in ("origin", "step"):
             if not callable(getattr(self._inner, name, None)):
@@ -56,7 +57,7 @@ class Custom:
         self.memory: type[Any] = kind
         try:
             first = self._inner.origin()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ValueError(f"custom: {source}: origin() failed: {_said(error)}") from None
         if type(first) is not self.memory:
             raise ValueError(
@@ -71,7 +72,8 @@ class Custom:
 
     def step(self, memory: Any, candle: Candle) -> Any:
         """Raises OverlongError when it does not come to an end: counted in bytecode instructions and not in
-        time, so that it is the same on every machine. A call into C counts as one."""
+        time, so that it is the same on every machine. A call into C counts as one, however long it takes: a
+        strategy must not sleep or wait."""
         left = limits.MAX_STRATEGY_INSTRUCTIONS
 
         def watch(frame: FrameType, event: str, _: Any) -> Any:
@@ -86,9 +88,12 @@ class Custom:
         outer = sys.gettrace()
         sys.settrace(watch)
         try:
-            return self._step(memory, candle)
+            answer = self._step(memory, candle)
         finally:
             sys.settrace(outer)
+        if left < 0:
+            raise OverlongError  # it was told, and went on
+        return answer
 
 
 def _found(source: str) -> tuple[Callable[..., Any], str]:
@@ -105,7 +110,7 @@ def _found(source: str) -> tuple[Callable[..., Any], str]:
         )
     try:
         factory = points[0].load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"custom: {source}: cannot be loaded: {_said(error)}") from None
     version = points[0].dist.version if points[0].dist is not None else ""
     return factory, f"{points[0].value}=={version}"
@@ -125,7 +130,7 @@ def _in_file(source: str, file: Path, name: str) -> tuple[Callable[..., Any], st
     try:
         compiled: CodeType = compile(code, str(file), "exec")
         exec(compiled, module.__dict__)  # noqa: S102 - running it is what the user asks for
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"custom: {source}: cannot be loaded: {_said(error)}") from None
     factory = getattr(module, name, None)
     if not callable(factory):
@@ -133,7 +138,7 @@ def _in_file(source: str, file: Path, name: str) -> tuple[Callable[..., Any], st
     return factory, digest
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     line = getattr(error, "lineno", None)
     where = f" (line {line})" if isinstance(line, int) else ""
     return f"{type(error).__name__}: {str(error)[:200]}{where}"

@@ -50,20 +50,43 @@ class StrategyFaultError(Exception):
 
 
 def advance(strategy: Strategy, memory: Any, candle: Candle) -> tuple[Any, int | None, str]:
-    """One guarded step: (new memory, intent, ""), or (old memory, None, why it failed)."""
+    """One guarded step: (new memory, intent, ""), or (old memory, None, why it failed).
+
+    A foreign strategy that changes its memory in place fails, and the memory is as it was: it may be another
+    event's, or this one's once more.
+    """
+    if strategy.vetted:
+        try:
+            after, intent = strategy.step(memory, candle)
+        except Exception as error:
+            return memory, None, _raised(error)
+        return after, intent, ""
+    before = _bytes(memory)
     try:
         answer = strategy.step(memory, candle)
-    except Exception as error:
-        return memory, None, _raised(error)
-    if strategy.vetted:
-        after, intent = answer
-        return after, intent, ""
-    if fault := _nonsense(strategy, answer):
-        return memory, None, describe(Reason.STRATEGY_NONSENSE, problem=fault)
+        fault = ""
+    except (Exception, SystemExit, OverlongError) as error:
+        answer, fault = None, _raised(error)
+    if _bytes(memory) != before:
+        memory = msgspec.msgpack.decode(before, type=strategy.memory)
+        fault = fault or describe(Reason.STRATEGY_NONSENSE, problem="memory_changed_in_place")
+    elif not fault and (problem := _nonsense(strategy, answer)):
+        fault = describe(Reason.STRATEGY_NONSENSE, problem=problem)
+    if fault:
+        return memory, None, fault
+    assert answer is not None
     return answer[0], answer[1], ""
 
 
-def _raised(error: Exception) -> str:
+def _bytes(memory: Any) -> bytes:
+    """b"" for what has none: then a step's answer has none either, and is refused for that."""
+    try:
+        return msgspec.msgpack.encode(memory)
+    except Exception:  # whatever a foreign memory's own code raises
+        return b""
+
+
+def _raised(error: BaseException) -> str:
     """Why a step failed.
 
     The error's type, file and function, without its text (which may hold addresses or a set's order) and

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 
-from chart_release import NAME, STAGES, Release, until
+from chart_release import CONFIG, NAME, STAGES, Release, until
 from load_pod import Load
 
 READY_WITHIN_S = 30
@@ -42,6 +43,38 @@ def test_the_pods_may_do_nothing_with_the_api(release: Release) -> None:
     assert "No such file" in said
 
 
+def test_the_pods_account_has_no_rights_that_not_everybody_has(release: Release) -> None:
+    assert release.rights("pipeline") == []
+
+
+def test_the_audit_is_read_over_http_with_a_token_and_not_without(release: Release) -> None:
+    tokens = release.get("secret", f"{NAME}-ringline-feed")["data"]
+    url = f"http://{NAME}-ringline-feed:8006/v1/rows?order=desc&limit=1"
+
+    def asked(token: str) -> str:
+        script = (
+            "import sys, urllib.error, urllib.request as r\n"
+            "request = r.Request(sys.argv[1], headers={'authorization': f'Bearer {sys.argv[2]}'})\n"
+            "try: print(r.urlopen(request, timeout=5).read().decode())\n"
+            "except urllib.error.HTTPError as error: print(error.code)"
+        )
+        return release.in_pod(release.pod("gateway"), "python", "-c", script, url, token)
+
+    for token in tokens.values():
+        assert json.loads(asked(base64.b64decode(token).decode()))["rows"]
+    assert asked("another").strip() == "401"
+
+
+def test_checkpoints_are_signed_by_the_kept_key(release: Release) -> None:
+    audit = release.pod("audit")
+    until(
+        "a checkpoint verifies",
+        lambda: release.in_pod(audit, "ringline", "audit", "verify", "--checkpoint=latest", CONFIG),
+    )
+    made = release.in_pod(audit, "sh", "-c", "ls /data/secrets 2>&1 || true")
+    assert "audit.key" not in made
+
+
 def test_upgrade_and_rollback_under_load_lose_nothing(release: Release) -> None:
     secret = release.get("secret", f"{NAME}-ringline-webhooks")["data"]
     with Load(release, "load-upgrade") as load:
@@ -75,6 +108,8 @@ def test_an_uninstall_leaves_volumes_and_the_secret_for_the_next_install(
     assert left == {
         f"Secret/{NAME}-ringline-webhooks",
         f"Secret/{NAME}-ringline-links",
+        f"Secret/{NAME}-ringline-feed",
+        f"Secret/{NAME}-ringline-audit",
         f"PersistentVolumeClaim/data-{NAME}-ringline-gateway-0",
         f"PersistentVolumeClaim/data-{NAME}-ringline-audit-0",
     }

@@ -48,8 +48,9 @@ def test_more_execs_shorten_the_lag_behind_a_slow_venue(release: Release) -> Non
         "operator.enabled=false", "config.exec.venue_latency_ms=100", "config.exec.venue_concurrency=1",
         "config.links.credit=16", "config.links.depth=4",
     )  # fmt: skip
-    # One exec has room for 10 a second, and keys move once what it has in flight is through.
-    with Load(release, "load-venue", rate=25) as load:
+    # One exec has room for 10 a second, and keys move once what it has in flight is through. Of 40 keys one
+    # of five execs would own 16, and be as much behind as before; of 400 none has more than 86.
+    with Load(release, "load-venue", rate=25, keys=400) as load:
         until("a backlog", lambda: depth(release) > 100)
         release.scale("exec", 5)
         until("no backlog", lambda: depth(release) < 40)

@@ -38,8 +38,13 @@ aafa30201d3f6b1de8551f014e4b5a80a1618af1dace0fd6bea451c7dd63fc08
 PYTHONS = [sys.executable, *filter(None, os.environ.get("RINGLINE_TEST_PYTHONS", "").split(":"))]
 
 
-def digests(python: str, hash_seed: str) -> str:
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONDONTWRITEBYTECODE": "1"}
+def digests(python: str, hash_seed: str, rows: str = "") -> str:
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": hash_seed,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "RINGLINE_BACKTEST": rows,
+    }
     done = subprocess.run(
         [python, "-c", PROGRAM], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
@@ -51,3 +56,7 @@ def digests(python: str, hash_seed: str) -> str:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_digest_is_the_same_everywhere(python: str, hash_seed: str) -> None:
     assert digests(python, hash_seed) == EXPECTED
+
+
+def test_the_digest_is_the_same_without_the_c_extension() -> None:
+    assert digests(sys.executable, "1", rows="python") == EXPECTED

@@ -44,6 +44,8 @@ def test_the_json_has_the_names_that_were_asked_for() -> None:
     assert all(result["ratio"] for result in shown["results"])
     judged = {result["name"] for result in shown["results"] if result["target"] is not None}
     assert {"backtest.first_result", "backtest.peak_rss"} <= judged
+    of_processor_time = {"backtest.fast_cpu", "backtest.with_preparation_cpu", "backtest.live_path_cpu"}
+    assert of_processor_time <= set(names)
 
 
 def test_the_same_seed_gives_the_same_candles_and_digest() -> None:

@@ -78,7 +78,13 @@ def test_a_gateway_at_two_thirds_of_the_echo_meets_its_target_and_one_at_half_do
         "of the signed echo",
         "durable accepts as a multiple of a plain receiver",
     ]
-    assert len(gateway.results(good._replace(peer=None), None)) == 4
+    assert len(gateway.results(good._replace(peer=None), None)) == 5
+
+
+def test_the_share_of_the_echo_is_also_told_by_processor_time() -> None:
+    figures = gateway.Figures(gateway.Took(6000, 60, 9), gateway.Took(9000, 45, 3), None, 1.0)
+    found = by_name(gateway.results(figures, None))
+    assert found["of the signed echo, by processor time"].value == 0.75
 
 
 def test_the_gateway_bench_posts_to_a_real_gateway_and_its_echo(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ OFF = {"operator.enabled": False}
         ),
         ({"gateway.persistence.size": "1Gi"}, "must exceed config.journal.max_bytes"),
         ({"config.agent.port": 9000}, "config.agent.port: the chart sets it"),
+        ({"config.feed.host": "::"}, "config.feed.host: the chart sets it"),
+        ({"config.audit.signing_key_file": "/x"}, "config.audit.signing_key_file: the chart sets it"),
         ({"config.data_dir": "/x"}, "config.data_dir: the chart sets it"),
     ],
 )
@@ -57,6 +59,8 @@ def test_a_combination_that_cannot_be(values: dict[str, Any], said: str) -> None
         ({"config.links.credit": 2}, "/config/links/credit"),
         ({"config.links.crdit": 256}, "crdit"),
         ({"config.exec.fill_policy": "never"}, "/config/exec/fill_policy"),
+        ({"loadtest.timeScale": 2}, "/loadtest/timeScale"),
+        ({"loadtest.timeScale": "0.0"}, "/loadtest/timeScale"),
         ({"operator.mode": "dry-run"}, "/operator/mode"),
         ({"agent.slas.lag": 5}, "'lag' not allowed"),
         ({"podSecurityContext.runAsUser": 0}, "/podSecurityContext/runAsUser"),

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rendered_chart import SCENARIOS, WHY_NOT, Objects, containers, helm, rendered
+from rendered_chart import SCENARIOS, WHY_NOT, Objects, containers, helm, rendered, workers_of
 
 from pipeline import limits
 from pipeline.config import resolve
+from pipeline.config.feed import Feed
+from pipeline.signing import SharedKey
+from pipeline.storage.audit.note import SigningKey
 from pipeline.telemetry.layout import ENTRY_BYTES
 
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
@@ -71,7 +74,7 @@ def test_a_stage_is_named_as_its_service_and_listens_where_the_configuration_say
         stage = objects.stage(name)
         assert stage["spec"]["serviceName"] == stage["metadata"]["name"] == section.service.partition(".")[0]
         assert objects.of("Service")[stage["metadata"]["name"]]["spec"]["publishNotReadyAddresses"] is True
-        workers = stage["spec"]["template"]["spec"]["containers"]
+        workers = workers_of(stage)
         assert len(workers) == section.workers
         for index, worker in enumerate(workers):
             ports = {port["name"]: port["containerPort"] for port in worker["ports"]}
@@ -107,6 +110,17 @@ def test_the_collector_is_a_sidecar_that_nobodys_readiness_hangs_on() -> None:
         assert "readinessProbe" not in collector
 
 
+def _names(feed: Feed) -> list[str]:
+    """Of the tokens' keys in their secret."""
+    return [Path(file).name for file in (*feed.read_token_files, *feed.control_token_files)]
+
+
+def _ports(objects: Objects, suffix: str) -> dict[str, Any]:
+    """name → target of the Service whose name ends so; none without it."""
+    found = [one for name, one in objects.of("Service").items() if name.endswith(suffix)]
+    return {port["name"]: port["targetPort"] for one in found for port in one["spec"]["ports"]}
+
+
 def _mebibytes(text: str) -> float:
     return int(text.removesuffix("Mi")) if text.endswith("Mi") else int(text) / limits.MIB
 
@@ -124,6 +138,15 @@ def test_shared_memory_fits_the_rings_and_is_paid_for_by_the_workers(entries: in
     assert size_mib >= 2 * workers * ring_mib + 1
     added = [_mebibytes(one["resources"]["limits"]["memory"]) - 256 for one in pod["containers"]]
     assert sum(added) >= size_mib
+
+
+def test_the_feeds_ring_has_its_place_too() -> None:
+    sizes = []
+    for on in (True, False):
+        pod = rendered({"feed.enabled": on}).stage("audit")["spec"]["template"]["spec"]
+        (shm,) = [one for one in pod["volumes"] if one["name"] == "shm"]
+        sizes.append(_mebibytes(shm["emptyDir"]["sizeLimit"]))
+    assert sizes[0] - sizes[1] >= 2 * limits.DEFAULT_RING_ENTRIES * ENTRY_BYTES / limits.MIB
 
 
 def test_replicas_are_left_out_where_the_operator_decides_them() -> None:
@@ -162,6 +185,9 @@ def test_a_role_is_made_in_each_watched_namespace() -> None:
     roles = [one["metadata"]["namespace"] for one in objects if one["kind"] == "Role"]
     bindings = [one["metadata"]["namespace"] for one in objects if one["kind"] == "RoleBinding"]
     assert roles == bindings == ["trading", "other"]
+    for role in (one for one in objects if one["kind"] == "Role"):
+        named = [rule for rule in role["rules"] if rule.get("resourceNames") == ["ringline-operator"]]
+        assert [rule["resources"] for rule in named] == [["leases"]], "it decides where it holds the Lease"
 
 
 def test_volumes_of_gateway_and_audit_outlive_everything() -> None:
@@ -194,7 +220,7 @@ def test_every_worker_has_the_keys_of_the_links_where_the_configuration_says() -
         pod = objects.stage(name)["spec"]["template"]["spec"]
         (volume,) = [one for one in pod["volumes"] if one["name"] == "links"]
         assert volume["secret"]["secretName"] == "rl-ringline-links"
-        for worker in pod["containers"]:
+        for worker in workers_of(objects.stage(name)):
             assert {"name": "links", "mountPath": folder, "readOnly": True} in worker["volumeMounts"]
 
 
@@ -218,6 +244,53 @@ def test_wide_throttles_of_several_agents_are_counted_in_redis() -> None:
 
 def test_postgres_gets_its_dsn_from_the_secret() -> None:
     scenario = next(path for path in SCENARIOS if path.stem.startswith("postgres"))
-    (worker,) = rendered(scenario=scenario).stage("audit")["spec"]["template"]["spec"]["containers"]
-    (dsn,) = [one for one in worker["env"] if one["name"] == "RINGLINE_AUDIT_DSN"]
-    assert dsn["valueFrom"]["secretKeyRef"] == {"name": "audit-db", "key": "url"}
+    for container in rendered(scenario=scenario).stage("audit")["spec"]["template"]["spec"]["containers"]:
+        (dsn,) = [one for one in container["env"] if one["name"] == "RINGLINE_AUDIT_DSN"]
+        assert dsn["valueFrom"]["secretKeyRef"] == {"name": "audit-db", "key": "url"}
+
+
+@each_scenario
+def test_the_feed_is_in_every_audit_pod_behind_tokens(scenario: Path) -> None:
+    objects = rendered(scenario=scenario)
+    feed = resolve(objects.configuration()).feed
+    pod = objects.stage("audit")["spec"]["template"]["spec"]
+    named = {one["name"]: one for one in pod["containers"]}
+    assert ("feed" in named) is feed.enabled is ("feed" in _ports(objects, "-feed"))
+    if not feed.enabled:
+        return
+    for secret in (one for name, one in objects.of("Secret").items() if name.endswith("-feed")):
+        read, control = (base64.b64decode(secret["data"][name]) for name in _names(feed))
+        assert SharedKey(read, "read").is_token(read)
+        assert read != control
+    folder = feed.read_token_files[0].rpartition("/")[0]
+    assert {"name": "feed", "mountPath": folder, "readOnly": True} in named["feed"]["volumeMounts"]
+    assert _ports(objects, "-feed")["feed"] == "feed"
+
+
+def test_the_feed_can_be_left_out() -> None:
+    objects = rendered({"feed.enabled": False})
+    assert not resolve(objects.configuration()).feed.enabled
+    assert not [name for kind in ("Service", "Secret") for name in objects.of(kind) if name.endswith("-feed")]
+    assert [one["name"] for one in objects.stage("audit")["spec"]["template"]["spec"]["containers"]] == [
+        "worker-0"
+    ]
+
+
+def test_checkpoints_are_signed_by_a_key_that_the_audit_takes(tmp_path: Path) -> None:
+    objects = rendered({"config.audit.origin": "desk/audit"})
+    file = Path(resolve(objects.configuration()).audit.signing_key_file)
+    text = base64.b64decode(objects.of("Secret")["rl-ringline-audit"]["data"][file.name])
+    (tmp_path / "key").write_bytes(text)
+    assert SigningKey.load(tmp_path / "key", "desk/audit").verify_key.name == "desk/audit"
+    (worker,) = workers_of(objects.stage("audit"))
+    assert str(file.parent) in {mount["mountPath"] for mount in worker["volumeMounts"]}
+
+
+def test_an_audit_is_asked_by_every_stage_before_it_and_its_feed_by_whom_one_names() -> None:
+    objects = rendered({"networkPolicy.feedFrom": [{"namespaceSelector": {}}]})
+    rules = objects.of("NetworkPolicy")["rl-ringline-audit"]["spec"]["ingress"]
+    peers = {rule["ports"][0]["port"]: rule.get("from", []) for rule in rules}
+    asking = {one["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for one in peers[8005]}
+    assert asking == {"gateway", "agent", "exec"}
+    assert {"namespaceSelector": {}} in peers[8006]
+    assert peers[9005] == [], "the kubelet's probes come from anywhere"

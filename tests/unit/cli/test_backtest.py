@@ -65,6 +65,14 @@ def test_a_sweep_prints_a_line_for_each_combination(
         (["none.csv"], 3, "none.csv: No such file or directory"),
         (["none.csv", "--sweep", "fast"], 2, "--sweep 'fast': expected KEY=VALUE"),
         (["none.csv", "--capital", "0"], 2, "--capital"),
+        (["none.csv", "--capital", "nan"], 2, "--capital nan: must be a finite number"),
+        (["none.csv", "--symbol", "a b"], 2, "symbol: 'a b' is none: 1 to 32 letters"),
+        (["--history", "--symbol", "X"], 2, "--symbol: the history has its own symbols"),
+        (
+            ["--history", "--sweep", "strategies.sma.fazt=1", "--jobs", "1"],
+            2,
+            "strategies.sma.fazt: no such key",
+        ),
     ],
 )
 def test_wrong_words_are_told_in_a_line(

@@ -66,7 +66,10 @@ def test_a_token_is_looked_for_where_it_is_configured(became: list[list[str]], t
         (["smoke", "--start", "--time-scale", "0"], 2),
         (["smoke", "--start", "--generators", "99"], 2),
         (["smok", "--start"], 2),
-        (["smoke", "--cluster"], 3),
+        (["smoke", "--cluster", "--gates", "g.toml"], 2),
+        (["smoke", "--autoscale"], 2),
+        (["smoke", "--start", "--replicas", "exec=1..3"], 2),
+        (["smoke", "--keep-data"], 2),
     ],
 )
 def test_wrong_words_are_refused_before_anything_starts(
@@ -96,3 +99,11 @@ def test_a_file_that_is_no_task_is_refused(tmp_path: Path) -> None:
         read_task(file)
     with pytest.raises(MissingError):
         read_task(tmp_path / "none.json")
+
+
+def test_a_pipeline_that_scales_itself_is_started_so(became: list[list[str]], tmp_path: Path) -> None:
+    words = ["--autoscale", "--replicas", "exec=1..3", "--policy", "p.json", "--keep-data"]
+    run(["loadtest", "spike", "--start", *words])
+    task = task_of(became)
+    expected = ("--autoscale", "--replicas", "exec=1..3", "--policy", str(tmp_path / "p.json"))
+    assert (task.up_words, task.keep_data) == (expected, True)

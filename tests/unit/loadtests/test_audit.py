@@ -16,7 +16,10 @@ RUN = "0badcafe"
 
 
 def sent(everything: set[int], accepted: set[int], repeated: set[int] = frozenset()) -> Sent:  # type: ignore[assignment]
-    return Sent(*(np.array(sorted(ids), dtype=np.uint64) for ids in (everything, accepted, repeated)))
+    first, second, third = (
+        np.array(sorted(ids), dtype=np.uint64) for ids in (everything, accepted, repeated)
+    )
+    return Sent(first, second, third)
 
 
 def row(number: int, seq: int = 1, **changes: object) -> RowSaid:

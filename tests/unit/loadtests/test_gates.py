@@ -142,3 +142,24 @@ def test_locust_by_itself_is_judged_by_its_answers() -> None:
     totals = Totals(met=90, errors=10, planned=100.0)
     found = {one.name: one.verdict for one in alone(totals, GATES)}
     assert found == {"p95": "violated", "errors": "violated", "rate": "violated"}
+
+
+def test_a_spike_itself_is_told_and_not_judged() -> None:
+    steps = (STEP, step(1, p95_ms=9000.0, met=10_000, errors=5_000, shed=80_000), step(2))
+    facts = {"steps": steps, "p95_ms": 9000.0, "errors": 5_000, "shed": 80_000}
+    found = {one.name: one for one in judge(good_facts("spike", **facts), GATES)}
+    assert {found[name].verdict for name in ("p95", "errors", "rate", "throughput")} == {"met"}
+    assert "in it, for information: p95 9,000 ms" in found["p95"].sentence
+    assert "80,000 shed, 5,000 errors" in found["errors"].sentence
+
+
+@pytest.mark.parametrize("where", [0, 2])
+def test_what_is_bad_before_or_after_a_spike_is_judged(where: int) -> None:
+    bad = {"p95_ms": 150.0, "met": 700_000, "errors": 2_000}
+    steps = tuple(step(n, **(bad if n == where else {})) for n in range(3))
+    found = {one.name: one.verdict for one in judge(good_facts("spike", steps=steps), GATES)}
+    assert found["p95"] == found["errors"] == found["rate"] == "violated"
+
+
+def test_a_spike_that_lost_an_event_fails_as_any_other() -> None:
+    assert verdict("accepted is audited", "spike", audited=replace(AUDITED, lost=1)).verdict == "violated"

@@ -169,3 +169,24 @@ def test_a_quick_refusal_is_no_quick_answer(desk_of: MakeDesk) -> None:
     (p95,) = (found for found in alone(desk.totals(), Gates()) if found.name == "p95")
     assert p95.verdict == "violated"
     assert (p95.value or 0) >= 890
+
+
+def test_when_the_test_is_over_nothing_is_sent_again(desk_of: MakeDesk) -> None:
+    desk = desk_of(BUSY, BUSY)
+    desk.sender.post("event", desk.member.number(), b"{}", time.monotonic_ns())
+    desk.generator.closing = True
+    (_, retry) = desk.later.pop()
+    retry()
+    desk.sender.post("event", desk.member.number(), b"{}", time.monotonic_ns())
+    assert desk.later == []
+    assert (len(desk.sent), desk.totals().given_up) == (2, 2)
+    assert (desk.generator.retrying, desk.generator.in_flight) == (0, 0)
+
+
+def test_an_event_without_any_answer_is_known_as_such(desk_of: MakeDesk, tmp_path: Path) -> None:
+    desk = desk_of(Answer(202, {}, b"{}"), Answer(0, {}, b"", "ConnectionError"))
+    for _ in range(2):
+        desk.sender.post("event", desk.member.number(), b"{}", time.monotonic_ns())
+    desk.generator.flush()
+    found = read_ledgers(tmp_path.glob("*.ledger"))
+    assert (len(found.sent), len(found.accepted), found.unanswered) == (2, 1, 1)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.shapes import SHAPES, shaped, step_at, step_end_s, users_at
+from loadtests.shapes import RECOVERING, SHAPES, judged_step, shaped, step_at, step_end_s, users_at
 from pipeline.cli.loadtest import SHAPES as OFFERED
 
 
@@ -54,3 +54,9 @@ def test_an_open_variant_has_the_asked_rate_at_its_peak(name: str, rate: float) 
 def test_every_moment_has_its_step() -> None:
     shape = SHAPES["stress"]
     assert [step_at(shape, at_s) for at_s in (0, 89.9, 90, 899, 5000)] == [0, 0, 1, 9, 9]
+
+
+def test_the_time_for_recovering_belongs_to_no_step() -> None:
+    found = [judged_step(SHAPES["spike"], at_s, 5.0) for at_s in (119, 121, 479, 480, 484.9, 485, 599)]
+    assert found == [0, 1, 1, RECOVERING, RECOVERING, 2, 2]
+    assert judged_step(SHAPES["stress"], 91, 5.0) == 1, "there is nothing to recover from"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from steps_bench import KEY, StepsBench, deliveries
 
 from pipeline.clock import FakeClock
@@ -10,7 +11,7 @@ from pipeline.delivery import Delivery
 from pipeline.messages import Outcome, decode_decision, decode_fills
 from pipeline.stages.appender import Appender
 from pipeline.storage.audit import MemoryAuditStore
-from pipeline.storage.audit.store import Judged
+from pipeline.storage.audit.store import AuditFullError, Judged
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.layout import Kind
 from pipeline.telemetry.recorder import ListRecorder
@@ -41,8 +42,11 @@ class SlowStore(MemoryAuditStore):
         self._clock = clock
         self._hand = hand
         self.in_hand: list[tuple[str, int] | None] = []
+        self.full = False
 
     def append(self, batch: Sequence[Delivery]) -> list[Judged]:
+        if self.full:
+            raise AuditFullError("audit: cannot commit: database or disk is full")
         self.in_hand.append(self._hand.noted[-1])
         self._clock.advance(ns=NS)
         return super().append(batch)
@@ -139,3 +143,18 @@ def test_rows_that_are_no_longer_new_are_answered_with_the_stores_last(tmp_path:
     bench.appender.append(rows)
     (word,) = bench.appender.append(rows[:1])
     assert (word.settled, word.last, word.event_id) == (True, 3, rows[2].event_id)
+
+
+def test_on_a_full_disk_rows_are_refused_and_taken_when_there_is_space(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench, rows = Bench(), complete(3, tmp_path)
+    bench.store.full = True
+    for _ in range(2):
+        judged = bench.appender.append(rows)
+        assert [(word.settled, word.unreadable) for word in judged] == [(False, False)] * 3
+    assert bench.written() == []
+    assert [record.levelname for record in caplog.records] == ["ERROR"], "said once"
+    bench.store.full = False
+    assert all(word.settled for word in bench.appender.append(rows))
+    assert caplog.records[-1].message == "there is space again: rows are written"

@@ -44,6 +44,21 @@ def test_a_worker_is_named_by_stage_and_ordinal_and_by_its_start(context: Contex
     assert context.recorder.on
 
 
+def test_who_is_not_linked_needs_no_keys_of_the_links(tmp_path: Path) -> None:
+    config = resolve(
+        {
+            "data_dir": str(tmp_path / "data"),
+            "telemetry": {"directory": str(tmp_path / "rings")},
+            "links": {"key_file": str(tmp_path / "nowhere")},
+        }
+    )
+    with pytest.raises(MissingError, match="nowhere"):
+        Context("agent", 0, config, FakeClock())
+    made = Context("feed", 0, config, FakeClock(), name="feed", linked=False)
+    assert made.link_keys == ()
+    made.recorder.close()
+
+
 def test_its_ring_is_where_the_collector_looks(context: Context) -> None:
     assert any("agent-3" in path.name for path in Path(context.config.telemetry.directory).iterdir())
 

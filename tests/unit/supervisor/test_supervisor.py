@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -323,3 +324,114 @@ def test_a_stop_in_the_middle_of_a_start_leaves_nobody(house: House) -> None:
         pids = [process.pid for process in supervisor.processes()]
     assert pids
     assert all(gone(pid) for pid in pids)
+
+
+# ---- scale ----------------------------------------------------------------------------------------------
+
+
+def listed(house: House) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = json.loads((house.folder / "data" / "run" / "members.json").read_bytes())
+    return found
+
+
+def names(supervisor: Supervisor, stage: str) -> list[str]:
+    return [process.name for process in supervisor.processes() if process.stage == stage]
+
+
+def scalable(house: House, drain_s: int = 20) -> Config:
+    return resolve(
+        {
+            "data_dir": str(house.folder / "data"),
+            "exec": {"members": "listed", "max_replicas": 4},
+            "supervisor": {"drain_s": drain_s, "restarts": 3, "restart_window_s": 600},
+        }
+    )
+
+
+def test_workers_are_added_while_the_others_run_and_the_highest_leave(house: House) -> None:
+    with house.running(scalable(house)) as supervisor:
+        first = pid_of(supervisor, "exec-0")
+        assert listed(house) == {"agent": [0], "audit": [0], "exec": [0]}
+        supervisor.scale("exec", 3)
+        supervisor.poll()
+        assert listed(house)["exec"] == [0, 1, 2]
+        assert supervisor.staff("exec").workers == 3
+        until(lambda: supervisor.staff("exec").ready == 3, supervisor)
+        assert names(supervisor, "exec") == ["exec-0", "exec-1", "exec-2"]
+        status = read_status(str(house.folder / "data"))
+        assert status is not None
+        assert status.endpoints["exec-2"] == "tcp://127.0.0.1:8024"
+        supervisor.scale("exec", 1)
+        supervisor.poll()
+        assert listed(house)["exec"] == [0], "nobody connects to one that leaves"
+        until(lambda: names(supervisor, "exec") == ["exec-0"], supervisor)
+        assert sorted(house.left()) == ["exec-1", "exec-2"], "they left in order, and nobody else did"
+        assert pid_of(supervisor, "exec-0") == first
+        until(lambda: not supervisor.staff("exec").leaving, supervisor)
+        assert supervisor.staff("exec") == (1, 1, (), 0, (), "")
+
+
+def test_start_times_are_told_once(house: House) -> None:
+    with house.running(scalable(house)) as supervisor:
+        assert len(supervisor.staff("exec").started_ms) == 1
+        assert supervisor.staff("exec").started_ms == ()
+        supervisor.scale("exec", 2)
+        until(lambda: supervisor.ready and len(names(supervisor, "exec")) == 2, supervisor)
+        (took_ms,) = supervisor.staff("exec").started_ms
+        assert 0 < took_ms < 20_000
+
+
+def test_one_that_is_wanted_again_waits_for_the_place_to_be_free(house: House) -> None:
+    house.behaviours["exec-1"] = "deaf:60"
+    with house.running(scalable(house, drain_s=1)) as supervisor:
+        supervisor.scale("exec", 2)
+        until(lambda: supervisor.staff("exec").ready == 2, supervisor)
+        before = pid_of(supervisor, "exec-1")
+        supervisor.scale("exec", 1)
+        supervisor.poll()
+        supervisor.scale("exec", 2)
+        supervisor.poll()
+        assert pid_of(supervisor, "exec-1") == before, "it has the port"
+        until(lambda: names(supervisor, "exec") == ["exec-0", "exec-1"] and gone(before), supervisor)
+        until(lambda: supervisor.staff("exec").ready == 2, supervisor)
+        assert "exec-1 has not drained within 1 s; killing it" in house.lines
+
+
+def test_one_that_cannot_start_stops_nothing_and_is_a_fault_of_its_stage(house: House) -> None:
+    house.behaviours["exec-2"] = "refuse:3:port 8024 is in use"
+    with house.running(scalable(house)) as supervisor:
+        supervisor.scale("exec", 4)
+        until(lambda: supervisor.staff("exec").fault != "", supervisor)
+        staff = supervisor.staff("exec")
+        assert (staff.workers, staff.fault) == (2, "exec-2 cannot start: port 8024 is in use")
+        until(lambda: names(supervisor, "exec") == ["exec-0", "exec-1"], supervisor)
+        until(lambda: listed(house)["exec"] == [0, 1] and supervisor.ready, supervisor)
+
+
+def test_one_that_never_gets_ready_is_given_up_when_its_restarts_are_spent(house: House) -> None:
+    house.behaviours["exec-1"] = "crash"
+    with house.running(scalable(house)) as supervisor:
+        supervisor.scale("exec", 2)
+        until(lambda: supervisor.staff("exec").fault != "", supervisor)
+        assert supervisor.staff("exec").fault == "exec-1 exited with 1, 4 times in a row"
+        assert len(house.pids("exec-1")) == 4
+        assert names(supervisor, "exec") == ["exec-0"]
+
+
+def test_one_that_was_added_and_dies_is_started_again_as_any_other(house: House) -> None:
+    with house.running(scalable(house)) as supervisor:
+        supervisor.scale("exec", 2)
+        until(lambda: supervisor.staff("exec").ready == 2, supervisor)
+        os.kill(pid_of(supervisor, "exec-1"), signal.SIGKILL)
+        until(lambda: len(house.pids("exec-1")) == 2, supervisor)
+        until(lambda: supervisor.ready, supervisor)
+        assert supervisor.restarts == 1
+
+
+def test_one_that_leaves_when_everything_stops_is_waited_for(house: House) -> None:
+    with house.running(scalable(house)) as supervisor:
+        supervisor.scale("exec", 2)
+        until(lambda: supervisor.staff("exec").ready == 2, supervisor)
+        supervisor.scale("exec", 1)
+        supervisor.poll()
+    assert sorted(house.left()) == sorted([*NAMES, "exec-1"])

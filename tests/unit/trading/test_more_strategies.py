@@ -188,11 +188,29 @@ def test_a_strategy_from_a_file_trades_with_its_parameters(tmp_path: Path) -> No
     assert Custom(written(tmp_path, "x = 1"), {}).tag != before, "another code begins a memory anew"
 
 
+IGNORING = """
+        while True:
+            try:
+                int("x")
+            except Exception:
+                pass
+"""
+IGNORING_ONCE = """
+        try:
+            while True: pass
+        except:
+            pass
+"""
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         ("raise KeyError('x')", "STRATEGY_RAISED: error=KeyError at=mine.py:step"),
         ("while True: pass", "STRATEGY_OVERLONG: limit_instructions=300000"),
+        (IGNORING, "STRATEGY_OVERLONG: limit_instructions=300000"),
+        (IGNORING_ONCE, "STRATEGY_OVERLONG: limit_instructions=300000"),
+        ("raise SystemExit(3)", "STRATEGY_RAISED: error=SystemExit at=mine.py:step"),
         ("return memory", "STRATEGY_NONSENSE: problem=answer_is_Notes_not_pair"),
         ("return memory, 0.5", "STRATEGY_NONSENSE: problem=intent_is_float_not_int"),
         ("return memory, 10_001", "STRATEGY_NONSENSE: problem=intent_beyond_10000"),
@@ -216,6 +234,39 @@ def test_one_that_misbehaves_loses_its_leg_and_nothing_else(tmp_path: Path, body
     assert decision.legs[1].verdict == Verdict.ORDERED
 
 
+CHANGING = """
+import msgspec
+
+class Notes(msgspec.Struct):
+    seen: list[int]
+
+class Mine:
+    memory = Notes
+    def origin(self):
+        return Notes([])
+    def step(self, memory, candle):
+        memory.seen.append(candle.close)
+        if candle.close == 7:
+            raise ValueError
+        return memory, None
+"""
+
+
+@pytest.mark.parametrize(
+    ("close", "reason"),
+    [
+        (5, "STRATEGY_NONSENSE: problem=memory_changed_in_place"),
+        (7, "STRATEGY_RAISED: error=ValueError at=mine.py:step"),
+    ],
+)
+def test_a_memory_that_is_changed_in_place_is_as_it_was_and_the_leg_fails(
+    tmp_path: Path, close: int, reason: str
+) -> None:
+    mine = Custom(written(tmp_path, text=CHANGING), {})
+    memory, intent, fault = advance(mine, mine.origin(), bar(close))
+    assert (memory.seen, intent, fault) == ([], None, reason)
+
+
 def test_a_member_that_misbehaves_fails_its_ensemble_with_its_own_reason(tmp_path: Path) -> None:
     bad = Custom(written(tmp_path, "raise KeyError"), {})
     whole = Ensemble([("a", SmaCross(1, 2), Fraction(1)), ("bad", bad, Fraction(1))])
@@ -235,6 +286,7 @@ def test_a_member_that_misbehaves_fails_its_ensemble_with_its_own_reason(tmp_pat
             "cannot be loaded: SyntaxError: invalid syntax",
         ),
         ("1 / 0", "{folder}/mine.py:Mine", "cannot be loaded: ZeroDivisionError"),
+        ("import sys; sys.exit(2)", "{folder}/mine.py:Mine", "cannot be loaded: SystemExit: 2"),
         ("class Mine: pass", "{folder}/mine.py:Mine", "has no method origin"),
         ("class Mine:\n def __init__(self, a): pass", "{folder}/mine.py:Mine", "its parameters do not fit"),
         (

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from pipeline.config.schema import Agent
+from pipeline.config.schema import Agent, Config
 from pipeline.transport.dns_members import DnsMembers, members_of, resolve
 from pipeline.transport.members import FixedMembers, own_endpoint
 
@@ -142,8 +142,9 @@ def test_the_systems_resolver_knows_localhost_and_no_invalid_name() -> None:
 
 
 def test_local_members_need_no_name_server() -> None:
-    assert isinstance(members_of(Agent(workers=2)), FixedMembers)
-    assert members_of(Agent(workers=2)).endpoints() == {0: "tcp://127.0.0.1:8002", 1: "tcp://127.0.0.1:8012"}
+    found = members_of(Config(agent=Agent(workers=2)), "agent")
+    assert isinstance(found, FixedMembers)
+    assert found.endpoints() == {0: "tcp://127.0.0.1:8002", 1: "tcp://127.0.0.1:8012"}
 
 
 def test_a_name_that_no_name_server_can_be_asked_for_is_absent() -> None:

@@ -52,6 +52,17 @@ def run(story: Callable[[Bench], Coroutine[Any, Any, None]]) -> Bench:
     return bench
 
 
+def test_all_that_was_accepted_in_one_turn_of_the_loop_shares_the_first_sync() -> None:
+    async def story(bench: Bench) -> None:
+        futures = [bench.accept(name)[1] for name in "abc"]
+        assert bench.journal.syncs == 0
+        await asyncio.gather(*futures)
+        assert bench.journal.syncs == 1
+        assert bench.dispatched == [[1, 2, 3]]
+
+    run(story)
+
+
 def test_an_accepted_event_is_answered_and_dispatched_after_its_sync() -> None:
     async def story(bench: Bench) -> None:
         bench.journal.hold()
@@ -72,6 +83,7 @@ def test_all_that_is_accepted_during_a_sync_shares_the_next_one() -> None:
     async def story(bench: Bench) -> None:
         bench.journal.hold()
         _, first = bench.accept("first")
+        await asyncio.sleep(0)
         others = [bench.accept(f"other {number}")[1] for number in range(100)]
         assert bench.committer.pending == 101
         bench.journal.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -193,3 +194,40 @@ def test_a_candle_with_any_byte_changed_never_crashes(position: int, byte: int) 
     changed = bytearray(CANDLE.encode())
     changed[position] = byte
     assert outcome(bytes(changed)) in {"accepted", "invalid", "malformed"}
+
+
+MEMBERS = {
+    "type": "candle", "symbol": "AAPL", "time": "2010-01-04T16:00:00-05:00", "open": "1", "high": "2",
+    "low": "0.5", "close": "1.5",
+}  # fmt: skip
+VOLUMES = st.lists(st.sampled_from(['"volume":"0"', '"volume":"7"', '"volume":"volume"']), max_size=2)
+AGAIN = st.lists(st.sampled_from([f'"{name}":"{value}"' for name, value in MEMBERS.items()]), max_size=2)
+ESCAPED = st.sampled_from(["", "open", "symbol", "close"])
+
+
+GAPS = st.sampled_from(["", " ", "\t\n"])
+
+
+@given(volumes=VOLUMES, again=AGAIN, escaped=ESCAPED, order=st.randoms(), gap=GAPS)
+def test_a_candle_with_a_key_given_twice_is_never_taken(
+    volumes: list[str], again: list[str], escaped: str, order: Random, gap: str
+) -> None:
+    members = [f'"{name}":"{value}"' for name, value in MEMBERS.items()] + volumes + again
+    order.shuffle(members)
+    if escaped:  # a name may be written with an escape, and is the same name
+        spelled = f'"\\u{ord(escaped[0]):04x}{escaped[1:]}"'
+        members = [each.replace(f'"{escaped}"', spelled) for each in members]
+    body = ("{" + gap + f"{gap},{gap}".join(members) + gap + "}").encode()
+    names = [json.loads("{" + each + "}").popitem()[0] for each in members]
+    if '"volume":"volume"' in members:
+        with pytest.raises(InvalidEventError):
+            parse(body)
+    elif len(set(names)) < len(names):
+        assert "is given twice" in malformed(body)
+    else:
+        assert parse(body).key == "AAPL"
+
+
+@pytest.mark.parametrize("character", ["\x00", "\n", "\x1f"])
+def test_a_control_character_in_a_candle_is_malformed(character: str) -> None:
+    malformed(CANDLE.replace("2010-01-04T", f"2010-01-04{character}"))

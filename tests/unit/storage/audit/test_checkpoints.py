@@ -12,7 +12,7 @@ from some_rows import lone_row, some_rows
 
 from pipeline import limits
 from pipeline.clock import NS_PER_S
-from pipeline.config import Config, load
+from pipeline.config import Config, load, resolve
 from pipeline.errors import MissingError, UsageError
 from pipeline.storage.audit import AuditReader, Link, SqliteAuditStore
 from pipeline.storage.audit.checkpoint import Checkpoint, CheckpointError, Kept, parse_checkpoint
@@ -95,6 +95,16 @@ def test_a_key_is_made_once_for_its_owner_only(config: Config, key: SigningKey) 
     with pytest.raises(MissingError, match="holds no signing key") as told:
         load_signing_key(config)
     assert "nonsense" not in str(told.value)
+
+
+def test_a_named_key_signs_instead_also_without_its_id(tmp_path: Path) -> None:
+    file = tmp_path / "mounted" / "audit.key"
+    config = resolve({"data_dir": str(tmp_path / "data"), "audit": {"signing_key_file": str(file)}})
+    made = load_signing_key(config)
+    assert not (tmp_path / "data" / "secrets").exists()
+    name, _, rest = file.read_text().strip().removeprefix("PRIVATE+KEY+").partition("+")
+    file.write_text(f"PRIVATE+KEY+{name}++{rest.partition('+')[2]}\n")
+    assert str(load_signing_key(config).verify_key) == str(made.verify_key)
 
 
 # ---- writing ----------------------------------------------------------------------------------------------

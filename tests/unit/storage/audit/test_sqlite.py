@@ -11,6 +11,7 @@ from some_rows import lone_row
 from pipeline import limits
 from pipeline.errors import MissingError
 from pipeline.storage.audit import AuditReader, SqliteAuditStore
+from pipeline.storage.audit.store import AuditFullError
 
 
 def test_rows_survive_and_the_chain_goes_on(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_a_full_disk_commits_nothing_and_goes_on_when_there_is_space(tmp_path: P
     (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
     store._connection.execute(f"PRAGMA max_page_count = {pages}")
     rows = [lone_row(f"K{number}") for number in range(500)]
-    with pytest.raises(MissingError, match="full"):
+    with pytest.raises(AuditFullError, match="full"):
         store.append(rows)
     assert store.tail("K0").last == 0
     store._connection.execute("PRAGMA max_page_count = 1000000")
