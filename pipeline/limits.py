@@ -282,8 +282,7 @@ BOOK_SCOPES = 200
 BOOK_LINES = 500
 """Positions that are sent."""
 DECISIONS_SHOWN = 20
-DECISIONS_TAIL_BYTES = 64 * KIB
-"""Of the autoscaler's file, from its end."""
+"""The autoscaler's newest words on the page: a screenful."""
 MAX_PAGE_ROWS = 1000
 """Rows of one answered query: about a megabyte."""
 SCAN_WINDOW_ROWS = 5_000
