@@ -265,7 +265,7 @@ PAGE_POINT_MS = 900
 """Points of the page's plots are a second apart; a timer that is a little early makes no hole."""
 PAGE_POINTS = 900
 """A quarter of an hour of points, 60 bytes each on the wire: what a viewer who comes is sent at once."""
-PAGE_IDLE_S = 5.0
+PAGE_IDLE_S = 5
 """How often the page's past goes on while nobody looks."""
 PAGE_TRANSFER_BYTES = 100 * KIB
 """All static files of the page, compressed; with the first frame and the past it stays below 250 KB."""
