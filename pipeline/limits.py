@@ -265,7 +265,7 @@ PAGE_POINT_MS = 900
 """Points of the page's plots are a second apart; a timer that is a little early makes no hole."""
 PAGE_POINTS = 900
 """A quarter of an hour of points, 60 bytes each on the wire: what a viewer who comes is sent at once."""
-PAGE_IDLE_S = 5.0
+PAGE_IDLE_S = 5
 """How often the page's past goes on while nobody looks."""
 PAGE_TRANSFER_BYTES = 100 * KIB
 """All static files of the page, compressed; with the first frame and the past it stays below 250 KB."""
@@ -282,8 +282,7 @@ BOOK_SCOPES = 200
 BOOK_LINES = 500
 """Positions that are sent."""
 DECISIONS_SHOWN = 20
-DECISIONS_TAIL_BYTES = 64 * KIB
-"""Of the autoscaler's file, from its end."""
+"""The autoscaler's newest words on the page: a screenful."""
 MAX_PAGE_ROWS = 1000
 """Rows of one answered query: about a megabyte."""
 SCAN_WINDOW_ROWS = 5_000

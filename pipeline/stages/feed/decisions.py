@@ -1,22 +1,28 @@
-"""What an autoscaler of this machine has decided: the newest lines of its file, one JSON object each."""
+"""What the embedded autoscaler has decided: its last word, and its changes, from the file it writes."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from pipeline import limits
+from pipeline.stages.story import utc
 
-FILE = Path("run") / "decisions.jsonl"
-"""In `data_dir`. Each line has at least `at` (RFC 3339) and `sentence`."""
+FILE = Path("run") / "autoscale.json"
+"""In `data_dir`; `pipeline.autoscale.state`, whose fields these are, writes it."""
 
 
-class Line(Struct, frozen=True):
-    at: str
+class Change(Struct, frozen=True):
+    decided_us: int
     sentence: str
+
+
+class State(Struct, frozen=True):
+    at_us: int
+    sentence: str
+    changes: tuple[Change, ...] = ()
 
 
 class Decisions:
@@ -28,32 +34,20 @@ class Decisions:
         self._newest: tuple[dict[str, str], ...] = ()
 
     def newest(self) -> tuple[dict[str, str], ...]:
-        """The last one first. A line that is not whole yet, or none of ours, is left out."""
+        """The last word, then the changes, the last one first; none while the file is none of ours."""
         try:
             facts = self._file.stat()
             seen = (facts.st_mtime_ns, facts.st_size)
             if seen != self._seen:
-                self._newest = tuple(_lines(_end_of(self._file, facts.st_size)))
+                self._newest = _told(msgspec.json.decode(self._file.read_bytes(), type=State))
                 self._seen = seen
-        except OSError:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             self._newest = ()
         return self._newest
 
 
-def _end_of(file: Path, size: int) -> bytes:
-    with file.open("rb") as stream:
-        stream.seek(max(0, size - limits.DECISIONS_TAIL_BYTES), os.SEEK_SET)
-        return stream.read(limits.DECISIONS_TAIL_BYTES)
-
-
-def _lines(data: bytes) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
-    for text in reversed(data.splitlines()):
-        if len(found) >= limits.DECISIONS_SHOWN:
-            break
-        try:
-            line = msgspec.json.decode(text, type=Line)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            continue
-        found.append({"at": line.at, "sentence": line.sentence})
-    return found
+def _told(state: State) -> tuple[dict[str, str], ...]:
+    words = [(state.at_us, state.sentence)]
+    words += [(change.decided_us, change.sentence) for change in reversed(state.changes)]
+    shown = words[: limits.DECISIONS_SHOWN]
+    return tuple({"at": utc(at_us), "sentence": sentence} for at_us, sentence in shown if sentence)

@@ -1,4 +1,4 @@
-"""The autoscaler's newest words, read while it writes."""
+"""The autoscaler's words, from the file that it writes."""
 
 from __future__ import annotations
 
@@ -7,34 +7,43 @@ from pathlib import Path
 import msgspec
 
 from pipeline import limits
-from pipeline.stages.feed.decisions import FILE, Decisions
+from pipeline.autoscale.state import AutoscaleState, Change, state_file
+from pipeline.stages.feed.decisions import Decisions
 
 
-def write(folder: Path, *lines: str, end: str = "\n") -> None:
-    file = folder / FILE
+def write(folder: Path, changes: int) -> None:
+    state = AutoscaleState(
+        at_us=9_000_000,
+        mode="on",
+        sentence="all SLAs are met",
+        stages=(),
+        changes=tuple(
+            Change(
+                stage="agent", before=1, after=2, decided_us=number * 1_000_000, sentence=f"raise {number}"
+            )
+            for number in range(1, changes + 1)
+        ),
+    )
+    file = state_file(str(folder))
     file.parent.mkdir(exist_ok=True)
-    file.write_text("\n".join(lines) + end)
+    file.write_bytes(msgspec.json.encode(state))
 
 
-def line(number: int) -> str:
-    said = {"at": f"2026-01-01T00:00:{number:02d}Z", "sentence": f"raise {number}", "stage": "agent"}
-    return msgspec.json.encode(said).decode()
-
-
-def test_without_a_file_there_are_none(tmp_path: Path) -> None:
-    assert Decisions(tmp_path).newest() == ()
-
-
-def test_the_last_comes_first_and_what_is_no_line_is_left_out(tmp_path: Path) -> None:
+def test_without_a_file_or_with_half_of_one_there_are_none(tmp_path: Path) -> None:
     found = Decisions(tmp_path)
-    write(tmp_path, line(1), "no JSON", line(2), line(3)[:20], end="")
-    assert [one["sentence"] for one in found.newest()] == ["raise 2", "raise 1"]
-    write(tmp_path, line(1), line(2), line(3))
-    assert found.newest()[0] == {"at": "2026-01-01T00:00:03Z", "sentence": "raise 3"}
+    assert found.newest() == ()
+    write(tmp_path, 1)
+    file = state_file(str(tmp_path))
+    file.write_bytes(file.read_bytes()[:20])
+    assert found.newest() == ()
 
 
-def test_of_a_long_file_only_the_end_is_read(tmp_path: Path) -> None:
-    write(tmp_path, "x" * (2 * limits.DECISIONS_TAIL_BYTES), *(line(number) for number in range(30)))
-    found = Decisions(tmp_path).newest()
-    assert len(found) == limits.DECISIONS_SHOWN
-    assert found[0]["sentence"] == "raise 29"
+def test_the_last_word_comes_first_then_the_changes_the_last_one_first(tmp_path: Path) -> None:
+    found = Decisions(tmp_path)
+    write(tmp_path, 2)
+    assert [one["sentence"] for one in found.newest()] == ["all SLAs are met", "raise 2", "raise 1"]
+    assert found.newest()[1]["at"] == "1970-01-01T00:00:02.000000Z"
+    write(tmp_path, 3)
+    assert found.newest()[1]["sentence"] == "raise 3"
+    write(tmp_path, 3 * limits.DECISIONS_SHOWN)
+    assert len(found.newest()) == limits.DECISIONS_SHOWN
