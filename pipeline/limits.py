@@ -255,6 +255,32 @@ FEED_READERS = 4
 catching up."""
 MAX_FEED_MANIFESTS = 1000
 """Manifests of past sessions that are kept, 500 bytes each."""
+MAX_VIEWERS = 32
+"""Streams of the live page: each costs a socket and a share of the frames' making."""
+MIN_PAGE_MS = 100
+"""Frames are no nearer than this: the collector drains ten times a second."""
+PAGE_POINT_MS = 900
+"""Points of the page's plots are a second apart; a timer that is a little early makes no hole."""
+PAGE_POINTS = 900
+"""A quarter of an hour of points, 60 bytes each on the wire: what a viewer who comes is sent at once."""
+PAGE_IDLE_S = 5
+"""How often the page's past goes on while nobody looks."""
+PAGE_TRANSFER_BYTES = 100 * KIB
+"""All static files of the page, compressed; with the first frame and the past it stays below 250 KB."""
+MAX_SNAPSHOT_BYTES = 16 * MIB
+"""A collector of a thousand workers tells less."""
+MAX_CONTROL_BYTES = 4096
+"""A halt with its reason."""
+BOOK_ROWS = 2000
+"""Rows with fills or refusals added up at a time: about 50 ms of a thread."""
+BOOK_KEYS = 8
+"""Keys whose throttles are looked at a turn: each takes about a millisecond."""
+BOOK_SCOPES = 200
+"""Throttle scopes that are sent, those that hold first."""
+BOOK_LINES = 500
+"""Positions that are sent."""
+DECISIONS_SHOWN = 20
+"""The autoscaler's newest words on the page: a screenful."""
 MAX_PAGE_ROWS = 1000
 """Rows of one answered query: about a megabyte."""
 SCAN_WINDOW_ROWS = 5_000

@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "Replay real market history through the whole pipeline and report.",
     "up": "Run the whole pipeline until it is stopped.",
     "status": "Show what runs, where it listens and how it does.",
+    "top": "Show workers, links, latencies, throttles, positions and events, live, until q or Ctrl-C.",
     "send": "Send one signed event.",
     "halt": "Refuse every entry of every strategy and symbol until a resume; exits pass.",
     "resume": "Allow entries again after a halt or a flatten.",

@@ -225,6 +225,37 @@ def gateway(config: Config, requests: int, connections: int, repeats: int, as_js
     return _print(run(config, options, lambda line: click.echo(line, err=True)), as_json)
 
 
+@command.command("page")
+@click.option(
+    "--seconds", type=click.FloatRange(0.5, 600), default=5, show_default=True, help="Of each round."
+)
+@click.option("--rounds", type=click.IntRange(1, 100), default=4, show_default=True)
+@click.option("--viewers", type=click.IntRange(2, 32), default=4, show_default=True)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 100_000, min_open=True),
+    default=50,
+    show_default=True,
+    help="Events per second that are posted meanwhile.",
+)
+@json_option
+@with_config
+def page(config: Config, seconds: float, rounds: int, viewers: int, rate: float, as_json: bool) -> int:
+    """Measure what viewers of the live page cost a pipeline, at ten frames a second.
+
+    Processor time of collector and feed with no viewer, one and several, in turns. Exit code 1 when a target
+    is missed.
+
+    \b
+    Example:
+      ringline bench page --json
+    """
+    from pipeline.bench.page import Options, run
+
+    options = Options(seconds=seconds, rounds=rounds, viewers=viewers, rate=rate)
+    return _print(run(config, options, lambda line: click.echo(line, err=True)), as_json)
+
+
 @command.command("audit")
 @click.option("--rows", type=click.IntRange(1000, 10_000_000), default=50_000, show_default=True)
 @click.option(

@@ -40,11 +40,11 @@ class FeedClient:
         self.url = (url or f"http://{host}:{feed.port}").rstrip("/")
         if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).hostname:
             raise UsageError(f"--url {self.url}: expected http://HOST:PORT")
-        self._headers = _authorization(config, token_env, environment)
+        self.headers = _authorization(config, token_env, environment)
 
     def get(self, path: str) -> Answer:
         """Raises MissingError when nobody answers, and RinglineError with a problem's own words."""
-        answer = request("GET", self.url + path, headers=self._headers, timeout_s=TIMEOUT_S)
+        answer = request("GET", self.url + path, headers=self.headers, timeout_s=TIMEOUT_S)
         if answer.status != 200:
             raise RinglineError(f"GET {self.url}{path}: {answer.status}: {_said(answer.body)}")
         return answer
@@ -61,7 +61,7 @@ class FeedClient:
         url = urlunsplit((scheme, f"{where}{port}", f"{parts.path}/v1/feed", query, ""))
         try:
             connection = connect(
-                url, additional_headers=self._headers, compression=None, max_size=_MAX_MESSAGE_BYTES,
+                url, additional_headers=self.headers, compression=None, max_size=_MAX_MESSAGE_BYTES,
                 open_timeout=TIMEOUT_S, proxy=None,
             )  # fmt: skip
         except InvalidStatus as error:

@@ -94,6 +94,8 @@ def _announce(config: Config, words: Sequence[str], took_s: float) -> None:
     source = next(iter(config.sources))
     click.echo(f"\nWebhooks: POST {where['gateway-0']}/webhook/{source}")
     click.echo(f"Metrics:  GET {where['collector']}/metrics and /v1/snapshot")
+    if config.feed.enabled and config.feed.page:
+        click.echo(f"Page:     {where['feed']}/")
     own = own_words(sys.argv[0])
     click.echo("\nSend a first event, and see how all goes:")
     click.echo(f"  {shlex.join((*own, 'send', *words, *FIRST_EVENT))}")

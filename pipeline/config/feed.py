@@ -37,3 +37,11 @@ class Feed(Section, frozen=True):
     """A client that got no row for this long gets a heartbeat."""
     stall_s: Annotated[int, Meta(ge=1, le=3600)] = 30
     """A client that takes nothing for this long is cut; it can resume where it was."""
+    page: bool = True
+    """The live page at `/`, with its streams and its controls."""
+    page_ms: Annotated[int, Meta(ge=limits.MIN_PAGE_MS, le=10_000)] = 500
+    """How often the page is told what is new, while anybody looks."""
+    collector_url: str = ""
+    """The collector that the page shows; empty: the one of this configuration."""
+    gateway_url: str = ""
+    """The gateway that the page's controls go to; empty: the one of this configuration."""

@@ -51,7 +51,7 @@ class CollectorPages:
         """Held by whoever reads or drains the collector."""
         self._clock = SystemClock()
         self._drained_ns = self._clock.monotonic_ns()
-        self._snapshots: dict[frozenset[str], bytes] = {}
+        self._snapshots: dict[tuple[frozenset[str], bool], bytes] = {}
 
     def drained(self) -> None:
         """Something may have changed."""
@@ -62,14 +62,15 @@ class CollectorPages:
         with self.lock:
             return render(self._collector, self._clock.monotonic_ns())
 
-    def snapshot(self, sketches: frozenset[str] = frozenset()) -> bytes:
+    def snapshot(self, sketches: frozenset[str] = frozenset(), *, brief: bool = False) -> bytes:
+        asked = (sketches, brief)
         with self.lock:
-            if sketches not in self._snapshots:
-                clock = self._clock
-                self._snapshots[sketches] = encode_snapshot(
-                    build_snapshot(self._collector, clock.monotonic_ns(), clock.wall_us(), sketches)
+            if asked not in self._snapshots:
+                now_ns, wall_us = self._clock.monotonic_ns(), self._clock.wall_us()
+                self._snapshots[asked] = encode_snapshot(
+                    build_snapshot(self._collector, now_ns, wall_us, sketches, brief=brief)
                 )
-            return self._snapshots[sketches]
+            return self._snapshots[asked]
 
     def health(self) -> tuple[bool, bytes]:
         silent_ns = self._clock.monotonic_ns() - self._drained_ns

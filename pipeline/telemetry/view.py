@@ -52,19 +52,20 @@ class Worker:
 
 
 def build_snapshot(
-    collector: Collector, now_ns: int, wall_us: int, sketches: Collection[str] = ()
+    collector: Collector, now_ns: int, wall_us: int, sketches: Collection[str] = (), *, brief: bool = False
 ) -> Snapshot:
-    """Everything `collector` knows at `now_ns`, with the buckets of the events named in `sketches`."""
+    """Everything `collector` knows at `now_ns`, with the buckets of the events named in `sketches`; a `brief`
+    one has no latencies, which are most of the work."""
     workers = workers_of(collector, now_ns)
     uptime_s = (now_ns - collector.started_ns) / NS_PER_S
-    latencies = _LatencyView(collector, sketches)
+    latencies = None if brief else _LatencyView(collector, sketches)
     return Snapshot(
         taken_us=wall_us,
         uptime_s=uptime_s,
         stages=tuple(_stage(collector, name, workers, latencies) for name in _stages(collector, workers)),
         replicas=tuple(_replica(collector, worker, now_ns) for worker in workers),
-        latencies=latencies.of(None),
-        totals=latencies.totals(uptime_s),
+        latencies=latencies.of(None) if latencies else (),
+        totals=latencies.totals(uptime_s) if latencies else (),
         outcomes=_outcomes(collector),
         lost=collector.lost(),
         dead=tuple(collector.dead),
@@ -165,7 +166,9 @@ def _stages(collector: Collector, workers: Sequence[Worker]) -> list[str]:
     return sorted(found, key=flow_order)
 
 
-def _stage(collector: Collector, name: str, workers: Sequence[Worker], latencies: _LatencyView) -> Stage:
+def _stage(
+    collector: Collector, name: str, workers: Sequence[Worker], latencies: _LatencyView | None
+) -> Stage:
     own = [worker for worker in workers if worker.stage == name]
     lags = [worker.lag_ns for worker in own if worker.lag_ns is not None]
     counted = {key.subject for key, _ in collector.aggregate.counters.totals()}
@@ -175,7 +178,7 @@ def _stage(collector: Collector, name: str, workers: Sequence[Worker], latencies
         depth=sum(worker.newest(EventID.DEPTH) or 0 for worker in own),
         # Also of workers that have gone: what they did within the window was done.
         counts=_counts(collector, (subject for subject in counted if split_worker(subject)[0] == name)),
-        latencies=latencies.of(name),
+        latencies=latencies.of(name) if latencies else (),
     )
 
 

@@ -60,16 +60,24 @@ class ProfitAndLoss:
         self._accounts: dict[tuple[str, str], _Account] = {}
         self._closes: dict[str, int] = {}
 
+    @property
+    def instruments(self) -> Instruments:
+        return self._instruments
+
     def add(self, key: str, event: Event, fills: Fills, *, rejected: bool = False) -> None:
         """One row of `key`. A rejected candle's close counts for nothing, as it did for the agent."""
         if type(event) is Candle and not rejected:
-            self._closes[key] = event.close
+            self.mark(key, event.close)
         for fill in fills.fills:
             name = (fill.strategy, key)
             account = self._accounts.get(name)
             if account is None:
                 account = self._accounts[name] = _Account()
             account.add(fill)
+
+    def mark(self, key: str, close: int) -> None:
+        """The last close of `key`, where it is known otherwise than by its rows."""
+        self._closes[key] = close
 
     def lines(self) -> tuple[ProfitLine, ...]:
         """Sorted by strategy, then symbol; those that ever filled."""

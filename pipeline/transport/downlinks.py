@@ -98,6 +98,8 @@ class DownlinkStatistics(Struct, frozen=True):
     in_flight: int = 0
     version: int = 0
     """Spoken on it; 0: not known yet."""
+    sent: int = 0
+    """Messages since the link was opened."""
 
 
 class Downlinks:
@@ -337,6 +339,7 @@ class Downlinks:
                 link.oldest_ns(),
                 len(link.flights),
                 link.version,
+                link.link_seq,
             )
             for _, link in sorted(self._links.items())
         )

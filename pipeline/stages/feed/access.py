@@ -76,7 +76,7 @@ class Access:
         """Why this request gets no answer; None when it does."""
         named = dict(headers)
         origin = named.get(b"origin")
-        if origin is not None and not self.admits(origin):
+        if origin is not None and not self.admits(origin) and not self.is_own(named.items()):
             detail = f"origin: {origin[:100].decode('latin-1')!r} is not in {self._section}.allow_origins"
             return problem(Problem.FORBIDDEN_ORIGIN, detail, field="origin")
         if self.open:
@@ -89,6 +89,16 @@ class Access:
             return None
         found = self.role(_given(named.get(b"authorization", b""), subprotocols))
         return None if found in (CONTROL, role) else _UNKNOWN
+
+    @staticmethod
+    def is_own(headers: Headers) -> bool:
+        """Whether a page of this very server asks, or no page at all. A name that a stranger made point here
+        is refused by `refusal`: without tokens only this machine's own names are served."""
+        named = dict(headers)
+        origin = named.get(b"origin")
+        if origin is None:
+            return named.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin")
+        return origin.partition(b"://")[2].lower() == named.get(b"host", b"").lower()
 
     def role(self, given: bytes | None) -> str:
         """What the holder of the token `given` may do; empty: nothing. Compares with every token there is."""

@@ -21,7 +21,10 @@ from pipeline.config import Config
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.feed.access import Access
 from pipeline.stages.feed.app import FeedApp
+from pipeline.stages.feed.board import Board, CollectorClient
+from pipeline.stages.feed.controls import Controls, local_address
 from pipeline.stages.feed.manifest import Manifests, manifest_folder
+from pipeline.stages.feed.page import PageApp
 from pipeline.stages.feed.readers import Readers
 from pipeline.stages.feed.tail import Render, Tail
 from pipeline.stages.gateway.server import bind, raise_file_limit
@@ -31,6 +34,7 @@ from pipeline.stages.story import story_of, utc
 from pipeline.storage.audit.engines import open_reader
 from pipeline.storage.audit.rows import AuditRow
 from pipeline.trading.instruments import Instruments
+from pipeline.web.viewers import Viewers
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +105,7 @@ class _Protocol(WebSocketsSansIOProtocol):
         self.transport.abort()
 
 
-def _settings(app: FeedApp, config: Config) -> uvicorn.Config:
+def _settings(app: Any, config: Config) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="httptools",
@@ -135,7 +139,9 @@ async def _serve(
     manifests = Manifests(manifest_folder(config.data_dir))
     app = FeedApp(config.feed, access, readers, tail, manifests, render, context.clock)
     raise_file_limit(config.feed.max_connections + _OTHER_FILES)
-    server = QuietServer(_settings(app, config))
+    viewers, collector = Viewers(), CollectorClient(config.feed.collector_url or _collector_url(config))
+    page = PageApp(app, access, viewers, Controls(config, context.clock), config.feed.page_ms)
+    server = QuietServer(_settings(page if config.feed.page else app, config))
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     loop.add_reader(stop.fd, stopping.set)
@@ -144,11 +150,15 @@ async def _serve(
         asyncio.create_task(_report(context, app)),
         asyncio.create_task(server.serve(sockets=[bound])),
     ]
+    if config.feed.page:
+        board = Board(config, readers, viewers, context.clock, collector.snapshot)
+        tasks.insert(0, asyncio.create_task(board.run()))
     try:
         await server.is_started.wait()
         ready()
         await stopping.wait()
         loop.remove_reader(stop.fd)
+        viewers.close()
         await app.leave(config.supervisor.drain_s / 2)
         server.should_exit = True
         await tasks.pop()
@@ -157,7 +167,12 @@ async def _serve(
         for task in tasks:
             task.cancel()
         await asyncio.to_thread(readers.close)
+        collector.close()
         context.recorder.close()
+
+
+def _collector_url(config: Config) -> str:
+    return f"http://{local_address(config.telemetry.host)}:{config.telemetry.port}"
 
 
 class _Ear:

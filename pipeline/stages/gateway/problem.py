@@ -45,6 +45,7 @@ class Problem(Enum):
     TOO_MANY_CONNECTIONS = ("too-many-connections", 503, "Too many connections are open")
     TOO_MANY_CLIENTS = ("too-many-clients", 503, "Too many clients are connected")
     AUDIT_AWAY = ("audit-away", 503, "The audit cannot be read")
+    GATEWAY_AWAY = ("gateway-away", 503, "The gateway does not answer")
     KEY_STOPPED = ("key-stopped", 503, "The key is stopped")
     DRAINING = ("draining", 503, "The gateway is leaving")
     MALFORMED_BODY = ("malformed-body", 400, "The body is not well-formed JSON")

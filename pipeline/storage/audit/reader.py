@@ -165,6 +165,11 @@ class AuditReader:
         text = "SELECT outcome, count(*) FROM rows WHERE seq > ? AND seq <= ? GROUP BY outcome"
         return {str(outcome): int(count) for outcome, count in self._fetch(text, [after, upto])}
 
+    def keys_between(self, after: int, upto: int) -> set[str]:
+        """The keys that have rows after row `after` up to row `upto`."""
+        text = "SELECT DISTINCT key FROM rows WHERE seq > ? AND seq <= ?"
+        return {str(key) for (key,) in self._fetch(text, [after, upto])}
+
     def first(self) -> int:
         """The number from which on every row is there; what was before was pruned."""
         if not self._database.has_prunes:

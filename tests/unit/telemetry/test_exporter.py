@@ -17,9 +17,10 @@ class SomePages:
     def metrics(self) -> bytes:
         return b"some_total 1\n"
 
-    def snapshot(self, sketches: frozenset[str] = frozenset()) -> bytes:
+    def snapshot(self, sketches: frozenset[str] = frozenset(), *, brief: bool = False) -> bytes:
         asked = "".join(f',"sketch":"{name}"' for name in sorted(sketches))
-        return f'{{"schema":1{asked}}}'.encode()
+        told = ',"brief":true' if brief else ""
+        return f'{{"schema":1{asked}{told}}}'.encode()
 
     def health(self) -> tuple[bool, bytes]:
         return self.well, b"{}"
@@ -181,6 +182,15 @@ def test_sketches_are_handed_out_to_those_who_asked_for_them() -> None:
     page, stream = asyncio.run(ask())
     assert page == b'{"schema":1,"sketch":"AGENT_DECISION","sketch":"FILL_GENERATION"}'
     assert b"without" not in stream
+
+
+def test_a_brief_snapshot_is_given_to_who_asks_for_it() -> None:
+    async def ask() -> bytes:
+        caller = Caller(Exporter(SomePages(), Hub()), "/v1/snapshot", query="brief=1")
+        await caller.done
+        return caller.body
+
+    assert b'"brief":true' in asyncio.run(ask())
 
 
 def test_absurd_wishes_for_sketches_are_cut_short() -> None:

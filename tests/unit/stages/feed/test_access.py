@@ -83,3 +83,30 @@ def test_beyond_loopback_it_takes_a_token() -> None:
     with pytest.raises(ConfigError, match=r"feed\.host = '0\.0\.0\.0': beyond loopback it needs a token"):
         resolve({"feed": {"host": "0.0.0.0"}})
     assert resolve({"feed": {"host": "0.0.0.0", "read_token_env": ["READ"]}}).feed.enabled
+
+
+def test_a_page_of_this_server_may_ask_with_its_token() -> None:
+    found = access(read_token_env=["READ"])
+    own = bearer(READ_TOKEN) | {"origin": "http://desk.example"}
+    assert status(found, own) == 200
+    assert status(found, own | {"authorization": ""}) == 401
+    assert status(found, own | {"origin": "http://evil.example"}) == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "own"),
+    [
+        ({"host": "127.0.0.1:8006"}, True),
+        ({"host": "127.0.0.1:8006", "origin": "http://127.0.0.1:8006"}, True),
+        ({"host": "127.0.0.1:8006", "origin": "http://127.0.0.1:3000"}, False),
+        ({"host": "127.0.0.1:8006", "origin": "null"}, False),
+        ({"host": "127.0.0.1:8006", "sec-fetch-site": "cross-site"}, False),
+    ],
+)
+def test_controls_are_for_the_servers_own_page(headers: dict[str, str], own: bool) -> None:
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert Access.is_own(pairs) is own
+
+
+def test_a_name_made_to_point_here_is_no_name_of_this_machine() -> None:
+    assert status(access(), {"host": "evil.example", "origin": "http://evil.example"}) == 403

@@ -1,0 +1,143 @@
+"""What `ringline top` knows: the page's stream and the newest rows, kept up to date by a thread."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from pipeline import limits
+from pipeline.cli.feed_client import FeedClient
+from pipeline.cli.http import reachable
+from pipeline.config import Config
+from pipeline.errors import MissingError, RinglineError
+from pipeline.web.view import BookView, Frame, Point, Steps
+
+ROWS = 12
+HAPPENED = "".join(
+    f"&outcome={name}" for name in ("filled", "placed", "rejected", "expired", "dead_lettered")
+)
+SILENT_S = 15.0
+"""A stream tells something twice a second; after this it is given up and opened again."""
+AGAIN_S = 1.0
+FIRST_S = 10.0
+
+
+class View(Struct):
+    """All that a screen is drawn from. `heard_s` is when the frame came, on the monotonic clock."""
+
+    url: str
+    frame: Frame | None = None
+    book: BookView | None = None
+    steps: Steps | None = None
+    points: deque[Point] = msgspec.field(default_factory=lambda: deque(maxlen=limits.PAGE_POINTS))
+    rows: list[dict[str, Any]] = []
+    heard_s: float = 0.0
+    fault: str = ""
+
+    def age_ms(self, now_s: float) -> float | None:
+        """How old the collector's word is by now; None when there is none."""
+        if self.frame is None or self.frame.age_ms is None:
+            return None
+        return self.frame.age_ms + 1000 * (now_s - self.heard_s)
+
+    def take(self, name: str, data: bytes, now_s: float) -> None:
+        """One event of the stream. Raises msgspec.MsgspecError for what is none of ours."""
+        if name == "frame":
+            self.frame, self.heard_s = msgspec.json.decode(data, type=Frame), now_s
+        elif name == "book":
+            self.book = msgspec.json.decode(data, type=BookView)
+        elif name == "steps":
+            self.steps = msgspec.json.decode(data, type=Steps)
+        elif name == "points":
+            fresh = msgspec.json.decode(data, type=list[Point])
+            if self.points and fresh and fresh[0].number <= self.points[-1].number:
+                self.points.clear()  # the server began anew
+            self.points.extend(fresh)
+
+
+class Source:
+    """Where the page's server is."""
+
+    def __init__(self, config: Config, url: str | None, token_env: str | None) -> None:
+        """Raises UsageError and MissingError."""
+        self.client = FeedClient(config, url, token_env)
+        self._stop = threading.Event()
+
+    def one(self) -> View:
+        """The first whole view. Raises MissingError when nothing answers in time, and RinglineError."""
+        view = View(self.client.url)
+        deadline_s = time.monotonic() + FIRST_S
+        for name, data in self.events(0):
+            view.take(name, data, time.monotonic())
+            whole = None not in (view.frame, view.book, view.steps)
+            if whole or time.monotonic() > deadline_s or (view.frame is not None and not view.frame.stages):
+                break
+        view.rows = self.rows()
+        return view
+
+    def follow(self, view: View, changed: Callable[[], None]) -> None:
+        """Keeps `view` up to date until `stop`; what is wrong meanwhile stands in its `fault`."""
+        while not self._stop.is_set():
+            try:
+                for name, data in self.events(view.points[-1].number if view.points else 0):
+                    view.take(name, data, time.monotonic())
+                    view.fault = ""
+                    if name == "book":
+                        view.rows = self.rows()
+                    changed()
+                    if self._stop.is_set():
+                        return
+                view.fault = f"{self.client.url}: closed the stream"
+            except (RinglineError, msgspec.MsgspecError) as error:
+                view.fault = str(error)
+            changed()
+            self._stop.wait(AGAIN_S)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The newest rows in which something happened, the newest first."""
+        answer = self.client.get(f"/v1/rows?order=desc&limit={ROWS}{HAPPENED}")
+        found: list[dict[str, Any]] = msgspec.json.decode(answer.body)["rows"]
+        return found
+
+    def events(self, after: int) -> Iterator[tuple[str, bytes]]:
+        """Name and data of every server-sent event. Raises MissingError and RinglineError."""
+        parts = urlsplit(self.client.url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(reachable(parts.hostname or ""), parts.port, timeout=SILENT_S)
+        path = f"{parts.path}/v1/live"
+        try:
+            connection.request("GET", f"{path}?after={after}", headers=dict(self.client.headers))
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise RinglineError(f"GET {self.client.url}/v1/live: {answer.status} {answer.reason}")
+            yield from _events(answer)
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise MissingError(f"GET {self.client.url}/v1/live: no answer: {reason}") from None
+        finally:
+            connection.close()
+
+
+def _events(answer: http.client.HTTPResponse) -> Iterator[tuple[str, bytes]]:
+    name, data = "", b""
+    while line := answer.readline(limits.MAX_SNAPSHOT_BYTES):
+        line = line.rstrip(b"\r\n")
+        if not line:
+            if name:
+                yield name, data
+            name, data = "", b""
+        elif line.startswith(b"event: "):
+            name = line.removeprefix(b"event: ").decode("ascii", "replace")
+        elif line.startswith(b"data: "):
+            data = line.removeprefix(b"data: ")

@@ -1,0 +1,98 @@
+"""Halt, resume and flatten from the page: a control event, signed here, sent to the gateway.
+
+The page names the event, so that pressing twice is one event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from pipeline.clock import US_PER_S, Clock
+from pipeline.config import Config
+from pipeline.errors import MissingError
+from pipeline.messages import Action
+from pipeline.signing import Secret, signed_headers
+from pipeline.stages.feed.wanted import ParameterError
+from pipeline.stages.gateway.answer import JSON, Answer
+from pipeline.stages.gateway.problem import Problem, problem
+from pipeline.stages.gateway.secrets import source_secrets
+
+ANSWER_S = 30.0
+"""As long as Standard Webhooks lets a sender wait."""
+NO_STORE = (b"cache-control", b"no-store")
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the page posts; `id` is the webhook-id."""
+
+    action: Action
+    id: str
+    reason: str = ""
+
+
+class Controls:
+    """Sends as the first source of the configuration whose profile is `standard`."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+
+    async def post(self, body: bytes) -> Answer:
+        """The gateway's own answer, or the problem. Raises ParameterError."""
+        try:
+            wanted = msgspec.json.decode(body, type=Wanted)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ParameterError("body", f": {error}") from None
+        if not 1 <= len(wanted.id) <= 100 or not wanted.id.isascii() or not wanted.id.isprintable():
+            raise ParameterError("id", ": expected 1 to 100 printable ASCII characters")
+        try:
+            status, answer = await asyncio.to_thread(self._send, wanted)
+        except MissingError as error:
+            return problem(Problem.GATEWAY_AWAY, str(error), retry_after_s=1)
+        return Answer(status, answer, (JSON, NO_STORE))
+
+    def _send(self, wanted: Wanted) -> tuple[int, bytes]:
+        name, secret = self._sender()
+        event = {"type": "control", "action": wanted.action, "reason": wanted.reason}
+        body = msgspec.json.encode(event)
+        headers = signed_headers(secret, wanted.id, self._clock.wall_us() // US_PER_S, body)
+        url = self._config.feed.gateway_url or _gateway_url(self._config)
+        parts = urlsplit(url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=ANSWER_S)
+        try:
+            path = f"{parts.path.rstrip('/')}/webhook/{name}"
+            connection.request("POST", path, body, {"content-type": "application/json"} | headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise MissingError(f"gateway {url}: no answer: {reason}") from None
+        finally:
+            connection.close()
+
+    def _sender(self) -> tuple[str, Secret]:
+        """Raises MissingError when there is no source that can be signed for here."""
+        for name, source in self._config.sources.items():
+            if source.profile == "standard":
+                folder = Path(self._config.data_dir)
+                return name, source_secrets(name, source, folder, os.environ)[0]
+        raise MissingError("sources: none has profile = standard, which controls are signed as")
+
+
+def _gateway_url(config: Config) -> str:
+    gateway = config.gateway
+    scheme = "https" if gateway.tls_cert_file else "http"
+    return f"{scheme}://{local_address(gateway.host)}:{gateway.port}"
+
+
+def local_address(host: str) -> str:
+    """Where a server that listens on `host` is reached from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host

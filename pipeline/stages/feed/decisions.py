@@ -1,0 +1,53 @@
+"""What the embedded autoscaler has decided: its last word, and its changes, from the file it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from pipeline import limits
+from pipeline.stages.story import utc
+
+FILE = Path("run") / "autoscale.json"
+"""In `data_dir`; `pipeline.autoscale.state`, whose fields these are, writes it."""
+
+
+class Change(Struct, frozen=True):
+    decided_us: int
+    sentence: str
+
+
+class State(Struct, frozen=True):
+    at_us: int
+    sentence: str
+    changes: tuple[Change, ...] = ()
+
+
+class Decisions:
+    """Read again only when the file has changed; it need not be there."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._file = data_dir / FILE
+        self._seen: tuple[int, int] = (0, 0)
+        self._newest: tuple[dict[str, str], ...] = ()
+
+    def newest(self) -> tuple[dict[str, str], ...]:
+        """The last word, then the changes, the last one first; none while the file is none of ours."""
+        try:
+            facts = self._file.stat()
+            seen = (facts.st_mtime_ns, facts.st_size)
+            if seen != self._seen:
+                self._newest = _told(msgspec.json.decode(self._file.read_bytes(), type=State))
+                self._seen = seen
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            self._newest = ()
+        return self._newest
+
+
+def _told(state: State) -> tuple[dict[str, str], ...]:
+    words = [(state.at_us, state.sentence)]
+    words += [(change.decided_us, change.sentence) for change in reversed(state.changes)]
+    shown = words[: limits.DECISIONS_SHOWN]
+    return tuple({"at": utc(at_us), "sentence": sentence} for at_us, sentence in shown if sentence)

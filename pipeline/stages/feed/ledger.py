@@ -1,0 +1,163 @@
+"""What the audit adds up to for the page: outcomes, denials, positions with their profit, throttles.
+
+Only rows in which something happened are read, each once; the rest is counted by the database. A key's
+throttles come from its last stored state and the rows since, a few keys a turn: nobody else is held up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from pipeline import limits
+from pipeline.config import Config
+from pipeline.delivery import Delivery
+from pipeline.errors import RinglineError
+from pipeline.messages import Decision, Fate, Outcome, decode_decision, decode_event, decode_fills
+from pipeline.stages.story import utc
+from pipeline.storage.audit.query import Filter, Query
+from pipeline.storage.audit.reader import AuditReader
+from pipeline.trading.agent import AgentLogic
+from pipeline.trading.exec import partial_fills
+from pipeline.trading.instruments import Instruments
+from pipeline.trading.pnl import ProfitAndLoss
+from pipeline.trading.reasons import code_of
+from pipeline.trading.state import State
+from pipeline.web.view import BookView
+
+HAPPENED = (Outcome.FILLED, Outcome.PLACED, Outcome.REJECTED)
+"""The outcomes of rows that may have a fill or a refusal."""
+SHOWN_HALTED = 20
+
+
+class Scope(Struct, frozen=True):
+    """What is known of one key's throttles."""
+
+    payloads: tuple[dict[str, Any], ...]
+    halted: bool
+
+
+class Ledger:
+    """`turn` reads on; belongs to one caller at a time."""
+
+    def __init__(self, config: Config) -> None:
+        self._logic = AgentLogic(
+            config.trading, config.exec.fill_policy, partial_fills=partial_fills(config.exec)
+        )
+        self._profit = ProfitAndLoss(Instruments(config.trading))
+        self._every = config.audit.state_every
+        self._seq = self._counted = 0
+        self._since = 1
+        self._outcomes: dict[str, int] = {}
+        self._denials: dict[str, int] = {}
+        self._scopes: dict[str, Scope] = {}
+        self._due: dict[str, None] = {}
+        self._fault = ""
+
+    @property
+    def behind(self) -> bool:
+        """Whether another turn would find more without a new row."""
+        return self._seq < self._counted or bool(self._due)
+
+    def turn(self, reader: AuditReader) -> BookView:
+        """Reads a bounded part of what is new. Raises RinglineError when the audit cannot be read."""
+        head = reader.head().seq
+        if head < self._counted:  # another audit: a restored one
+            self._forget()
+        if not self._counted:
+            self._since = reader.first()
+        self._count(reader, head)
+        self._add(reader, head)
+        self._look_at_keys(reader)
+        return self._view(head)
+
+    def _forget(self) -> None:
+        self._profit = ProfitAndLoss(self._profit.instruments)
+        self._seq = self._counted = 0
+        for table in (self._outcomes, self._denials, self._scopes, self._due):
+            table.clear()
+
+    def _count(self, reader: AuditReader, head: int) -> None:
+        if head > self._counted:
+            for outcome, count in reader.outcomes_between(self._counted, head).items():
+                self._outcomes[outcome] = self._outcomes.get(outcome, 0) + count
+            self._due |= dict.fromkeys(sorted(reader.keys_between(self._counted, head)))
+            self._counted = head
+
+    def _add(self, reader: AuditReader, head: int) -> None:
+        query = Query(Filter(outcomes=tuple(map(str, HAPPENED))), by_seq=True)
+        found = reader.find(query, self._seq, limits.BOOK_ROWS)
+        for row in found.rows:
+            self._add_row(row.delivery)
+        self._seq = max(self._seq, found.place if found.more else head)
+
+    def _add_row(self, row: Delivery) -> None:
+        decision = decode_decision(row.decision) if row.decision else Decision()
+        reasons = [reason for leg in decision.legs for reason in leg.reasons]
+        for reason in [decision.rejected, *reasons] if decision.rejected else reasons:
+            code = code_of(reason)
+            self._denials[code] = self._denials.get(code, 0) + 1
+        if row.fate == Fate.LIVE and row.fills:
+            event = decode_event(row.payload)
+            self._profit.add(row.key, event, decode_fills(row.fills), rejected=bool(decision.rejected))
+
+    def _look_at_keys(self, reader: AuditReader) -> None:
+        for key in list(self._due)[: limits.BOOK_KEYS]:
+            del self._due[key]
+            try:
+                self._scopes[key] = self._scope(reader, key)
+                self._fault = ""
+            except (RinglineError, msgspec.MsgspecError, ValueError, KeyError) as error:
+                self._fault = f"{key}: {error}"
+
+    def _scope(self, reader: AuditReader, key: str) -> Scope:
+        """From the key's last stored state and the rows since."""
+        newest = reader.rows(key=key, limit=self._every, newest_first=True)
+        rows = [row.delivery for row in reversed(newest)]
+        stored = [index for index, row in enumerate(rows) if row.agent_state]
+        state = self._logic.decode(rows[stored[-1]].agent_state) if stored else self._logic.origin(key)
+        for row in rows[stored[-1] + 1 if stored else 0 :]:
+            if row.live:
+                event, decision = decode_event(row.payload), decode_decision(row.decision)
+                state = self._logic.apply(state, event, decision, key_seq=row.key_seq, at_us=row.accepted_us)
+        if rows and rows[-1].code and rows[-1].code != self._logic.code:
+            raise RinglineError(
+                f"decided as {rows[-1].code}, and this configuration decides as {self._logic.code}"
+            )
+        if state.close:
+            self._profit.mark(key, state.close)
+        return Scope(self._payloads(state), bool(state.halted))
+
+    def _payloads(self, state: State) -> tuple[dict[str, Any], ...]:
+        as_of = utc(state.clock_us)
+        return tuple(payload | {"as_of": as_of} for payload in self._logic.throttle_scopes(state))
+
+    def _view(self, head: int) -> BookView:
+        payloads = [payload for scope in self._scopes.values() for payload in scope.payloads]
+        payloads.sort(key=_urgency)
+        halted = sorted(key for key, scope in self._scopes.items() if scope.halted)
+        lines = self._profit.lines()
+        return BookView(
+            seq=self._seq,
+            head=head,
+            since=self._since,
+            outcomes={str(outcome): self._outcomes.get(str(outcome), 0) for outcome in Outcome},
+            denials=dict(sorted(self._denials.items(), key=lambda item: -item[1])),
+            lines=tuple(msgspec.to_builtins(line) for line in lines[: limits.BOOK_LINES]),
+            lines_left_out=max(0, len(lines) - limits.BOOK_LINES),
+            throttles=tuple(payloads[: limits.BOOK_SCOPES]),
+            throttles_left_out=max(0, len(payloads) - limits.BOOK_SCOPES),
+            halted=tuple(halted[:SHOWN_HALTED]),
+            halted_count=len(halted),
+            keys=len(self._scopes),
+            fault=self._fault,
+        )
+
+
+def _urgency(payload: dict[str, Any]) -> tuple[bool, float, str, str]:
+    """What holds first, then what is used most."""
+    used = max(payload["window_utilisation"] or 0.0, payload["throttle_notional_utilisation"] or 0.0)
+    scope = payload["scope"]
+    return (payload["state"] == "open", -used, scope["symbol"], scope["strategy_id"])

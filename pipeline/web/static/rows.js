@@ -1,0 +1,96 @@
+// The newest rows of the audit, by its WebSocket. `next` is the row that must come next: after a break it is
+// asked for again, so that none is missed and none comes twice.
+import { ask, subprotocols } from "./server.js";
+
+export const SHOWN = 60;
+const FAR = 5000; // further behind than this the newest are shown, and how many were left out is said
+const HAPPENED = ["filled", "placed", "rejected", "expired", "dead_lettered"];
+
+export class Rows {
+  constructor(changed) {
+    this.changed = changed;
+    this.rows = []; // the newest first
+    this.next = null;
+    this.skipped = 0;
+    this.received = 0;
+    this.gaps = 0;
+    this.fault = "connecting …";
+    this.heardAt = performance.now();
+    this.held = false;
+    this.run = 0;
+  }
+
+  start(held = this.held) {
+    if (held !== this.held) { this.next = null; this.rows = []; }
+    this.held = held;
+    this.stop();
+    this.#follow(this.run);
+  }
+
+  stop() {
+    this.run += 1;
+    this.socket?.close();
+  }
+
+  #filter() { return this.held ? "" : HAPPENED.map((name) => `&outcome=${name}`).join(""); }
+
+  async #follow(run) {
+    let wait = 250;
+    while (run === this.run) {
+      try {
+        await this.#place(run);
+        const before = this.received;
+        await this.#listen(run);
+        if (this.received > before) wait = 250;
+      } catch (error) {
+        this.fault = error.message;
+      }
+      if (run !== this.run) return;
+      this.changed();
+      await new Promise((done) => setTimeout(done, wait));
+      wait = Math.min(wait * 2, 5000);
+    }
+  }
+
+  // Where to go on: where it was, or at the newest rows when there is no such place (any more).
+  async #place(run) {
+    const head = await ask("/v1/head");
+    if (run !== this.run) return;
+    if (this.next !== null && this.next <= head.seq + 1 && this.next >= head.first && head.seq - this.next < FAR) return;
+    if (this.next !== null) this.skipped += Math.max(0, head.seq + 1 - this.next);
+    const page = await ask(`/v1/rows?order=desc&limit=${SHOWN}${this.#filter()}`);
+    if (run !== this.run) return;
+    this.rows = page.rows.filter((row) => row.seq <= head.seq);
+    this.next = head.seq + 1;
+    this.changed();
+  }
+
+  #listen(run) {
+    return new Promise((done, fail) => {
+      const scheme = location.protocol === "https:" ? "wss" : "ws";
+      const socket = new WebSocket(`${scheme}://${location.host}/v1/feed?from=${this.next}&heartbeat_ms=1000${this.#filter()}`, subprotocols());
+      this.socket = socket;
+      socket.onmessage = ({ data }) => {
+        if (run !== this.run) return;
+        this.heardAt = performance.now();
+        this.fault = "";
+        const message = JSON.parse(data);
+        if (message.type === "row") {
+          if (message.seq < this.next || (this.held && message.seq !== this.next)) this.gaps += 1;
+          this.received += 1;
+          this.rows.unshift(message.row);
+          this.rows.length = Math.min(this.rows.length, SHOWN);
+          this.next = message.seq + 1;
+        } else if (message.type === "heartbeat") {
+          this.next = message.next;
+        }
+        this.changed();
+      };
+      socket.onclose = ({ reason }) => {
+        this.fault = reason || "the feed is away; trying again";
+        done();
+      };
+      socket.onerror = () => fail(new Error("the feed is away; trying again"));
+    });
+  }
+}

@@ -1,0 +1,45 @@
+// The whole story of one event, as `ringline explain` tells it.
+import { byId, el, table } from "./dom.js";
+import { ask } from "./server.js";
+import { tone } from "./tables.js";
+
+export async function openStory(eventId) {
+  const dialog = byId("story");
+  byId("story-title").textContent = `Event ${eventId}`;
+  byId("story-body").replaceChildren(el("p", {}, "loading …"));
+  if (!dialog.open) dialog.showModal();
+  try {
+    const { rows } = await ask(`/v1/events/${eventId}`);
+    byId("story-body").replaceChildren(...rows.slice(0, 50).map(chapter));
+    if (rows.length > 50) byId("story-body").append(el("p", { class: "words" }, `and ${rows.length - 50} more keys`));
+  } catch (error) {
+    byId("story-body").replaceChildren(el("p", { class: "bad" }, error.message));
+  }
+}
+
+function facts(pairs) {
+  return el("dl", { class: "facts" }, ...pairs.filter(([, value]) => value !== "" && value !== undefined && value !== null)
+    .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+}
+
+const code = (text) => (text ? el("code", {}, text) : "");
+
+function chapter(row) {
+  if (row.unreadable) return el("section", {}, facts([["row", row.seq], ["unreadable", row.unreadable]]));
+  const event = Object.entries(row.event).map(([name, value]) => `${name} ${value}`).join(", ");
+  const made = el("section", {},
+    el("h3", {}, `${row.key}, its event ${row.key_seq}: `, el("span", { class: tone(row.outcome) }, row.outcome)),
+    facts([["accepted", row.accepted], ["by", `${row.source}, webhook-id ${row.webhook_id}`], ["event", event], ["fate", row.fate === "live" ? "" : row.fate],
+      ["rejected", row.rejected], ["asked", row.inputs.join(" ")], ["decided by", row.code], ["resting", row.resting || ""]]));
+  if (row.legs.length) {
+    made.append(el("h3", {}, "Decision"), el("div", { class: "scroll" }, table([["strategy"], ["verdict"], ["wanted"], ["why not", "wrap"], ["retry at"]], row.legs.map((leg) => [
+      leg.strategy, [leg.verdict, leg.reasons.length ? "warn" : ""], [leg.intent, leg.side, leg.quantity, leg.price && `at ${leg.price}`].filter(Boolean).join(" "), leg.reasons.join("; "), leg.retry_at]))));
+  }
+  if (row.fills.length) {
+    made.append(el("h3", {}, "Fills"), el("div", { class: "scroll" }, table([["strategy"], ["side"], ["quantity", "n"], ["price", "n"], ["commission", "n"], ["realised", "n"], ["position", "n"], ["order of event"]], row.fills.map((fill) => [
+      fill.strategy, fill.side, fill.quantity, fill.price, fill.commission, fill.realised, fill.position, `${fill.order_seq}, leg ${fill.order_leg}`]))));
+  }
+  if (row.cancelled.length) made.append(facts([["cancelled", row.cancelled.map((one) => `${one.strategy} ${one.quantity}`).join(", ")]]));
+  made.append(el("h3", {}, "In the chain"), facts([["row", row.seq], ["hash", code(row.chain_hash)], ["agent's state", code(row.agent_digest)], ["exec's state", code(row.exec_digest)], ["traceparent", code(row.traceparent)]]));
+  return made;
+}

@@ -1,0 +1,105 @@
+"""Everybody who looks at the page: each gets the newest frame and book, and every point once.
+
+A viewer that reads slowly misses frames, never points, and holds nobody else up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from pipeline import limits
+from pipeline.web.history import History
+from pipeline.web.view import Point
+
+_encode = msgspec.json.Encoder().encode
+NAMES = ("book", "steps", "frame")
+"""What is sent, in this order; the frame last, as it says how old all is."""
+
+
+class Viewer:
+    """One stream. `seen` is the last point it has."""
+
+    __slots__ = ("_ended", "_news", "_wake", "seen")
+
+    def __init__(self, seen: int) -> None:
+        self.seen = seen
+        self._wake = asyncio.Event()
+        self._news: dict[str, bytes] = {}
+        self._ended = False
+
+    def give(self, news: Mapping[str, bytes]) -> None:
+        """The newest of each kind, by its name."""
+        self._news.update(news)
+        self._wake.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake.set()
+
+    async def next(self, history: History) -> bytes | None:
+        """What to send next; None at the end."""
+        await self._wake.wait()
+        self._wake.clear()
+        if self._ended:
+            self._wake.set()
+            return None
+        parts = []
+        if points := history.after(self.seen):
+            self.seen = points[-1].number
+            parts.append(event("points", _encode(points), self.seen))
+        parts += [event(name, self._news[name]) for name in NAMES if name in self._news]
+        self._news.clear()
+        return b"".join(parts)
+
+
+class Viewers:
+    """All of them. The newest frame and book are kept for those who come."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.first = asyncio.Event()
+        """Set while anybody looks."""
+        self._all: set[Viewer] = set()
+        self._newest: dict[str, bytes] = {}
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def join(self, seen: int) -> Viewer | None:
+        """A new viewer; None when there are too many, or the server leaves."""
+        if self._closed or len(self._all) >= limits.MAX_VIEWERS:
+            return None
+        viewer = Viewer(seen)
+        self._all.add(viewer)
+        self.first.set()
+        if self._newest:
+            viewer.give(self._newest)
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        self._all.discard(viewer)
+        if not self._all:
+            self.first.clear()
+
+    def give(self, point: Point | None = None, **news: bytes) -> None:
+        """Something new for everybody, by the names in `NAMES`."""
+        if point is not None:
+            self.history.add(point)
+        self._newest.update(news)
+        for viewer in self._all:
+            viewer.give(news)
+
+    def close(self) -> None:
+        self._closed = True
+        for viewer in self._all:
+            viewer.end()
+
+
+def event(name: str, data: bytes, number: int | None = None) -> bytes:
+    """One server-sent event (HTML standard, 9.2); `data` is one line."""
+    head = b"" if number is None else b"id: %d\n" % number
+    return head + b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"

@@ -1,0 +1,270 @@
+"""The live page of a real pipeline in a real browser."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from real_pipeline import Client, Running, candle, make_config, wait_for
+
+from pipeline.config import Config
+
+pytestmark = pytest.mark.timeout(240)
+PAINT_MS = 500
+TRANSFER_BYTES = 250_000
+WITHIN_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Running]:
+    del browser  # where there is none nothing needs to run
+    config = make_config(tmp_path_factory.mktemp("page"), agent={"workers": 2}, exec={"workers": 2})
+    with Running(config) as found:
+        post(config, range(60))
+        yield found
+
+
+def post(config: Config, days: range, symbols: tuple[str, ...] = ("AAPL", "MSFT", "GOOG")) -> None:
+    with contextlib.closing(Client(config)) as client:
+        for day in days:
+            for index, symbol in enumerate(symbols):
+                close = f"{100 + (day * 7 + index * 5) % 37}.00"
+                client.post_until_taken(f"{symbol}-{day}", candle(symbol, day, close))
+
+
+def buy(config: Config, name: str) -> dict[str, Any]:
+    event = {"type": "signal", "symbol": "AAPL", "side": "buy", "quantity": "10", "price": "101.25"}
+    with contextlib.closing(Client(config)) as client:
+        return client.post_until_taken(name, event)
+
+
+def address(config: Config) -> str:
+    return f"http://127.0.0.1:{config.feed.port}/"
+
+
+@contextlib.contextmanager
+def opened(browser: Any, config: Config, **wanted: Any) -> Iterator[Any]:
+    """A page in a context of its own; anything that it complains about fails the test."""
+    context = browser.new_context(**{"viewport": {"width": 1400, "height": 1000}, **wanted})
+    page = context.new_page()
+    page.set_default_timeout(WITHIN_MS)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if "Security Policy" in said.text else None)
+    try:
+        page.goto(address(config))
+        yield page
+    finally:
+        context.close()
+    assert complaints == []
+
+
+def live(page: Any) -> None:
+    page.wait_for_selector("#live.good")
+
+
+def until(page: Any, expression: str) -> None:
+    """Polls from outside: the page's own policy forbids what Playwright would evaluate in it."""
+    wait_for(lambda: bool(page.evaluate(expression)), expression)
+
+
+def seqs(page: Any) -> list[int]:
+    found: list[int] = page.evaluate(
+        "[...document.querySelectorAll('#events tbody tr')].map((row) => Number(row.dataset.seq))"
+    )
+    return found
+
+
+def test_it_paints_at_once_and_asks_nobody_else(browser: Any, running: Running) -> None:
+    paints, sizes, hosts = [], [], set()
+    for _ in range(4):
+        context = browser.new_context()
+        page = context.new_page()
+        session = context.new_cdp_session(page)
+        session.send("Network.enable")
+        taken: list[float] = []
+        session.on(
+            "Network.dataReceived", lambda event, taken=taken: taken.append(event["encodedDataLength"])
+        )
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+        page.goto(address(running.config))
+        live(page)
+        page.wait_for_selector("#golden tbody tr")
+        paints.append(
+            page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 1e9")
+        )
+        sizes.append(sum(taken))
+        context.close()
+    print(f"first paint {sorted(paints)} ms, transferred {sizes} bytes")
+    assert min(paints) <= PAINT_MS
+    assert 0 < max(sizes) <= TRANSFER_BYTES
+    assert hosts == {urlsplit(address(running.config)).netloc}
+
+
+def test_it_draws_every_worker_and_every_link(
+    browser: Any, running: Running, shot: Callable[[Any, str], None]
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        for name in ("gateway-0", "agent-0", "agent-1", "exec-0", "exec-1", "audit-0"):
+            page.wait_for_selector(f"#drawing text.name:text-is('{name}')")
+        until(page, "document.querySelectorAll('#drawing path.wire').length === 8")
+        told = page.get_attribute("#drawing svg", "aria-label")
+        assert "agent: 2 workers" in told
+        assert "all links are up" in told
+        page.click("details summary")
+        assert "gateway-0" in page.inner_text("#links")
+        shot(page, "light")
+
+
+def test_latencies_have_their_budget_their_count_and_their_loss(browser: Any, running: Running) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        page.click("[data-window=whole]")
+        row = page.locator("#golden tr", has_text="END_TO_END")
+        cells = row.locator("td").all_inner_texts()
+        assert cells[5] == "45"
+        assert cells[7] in ("met", "over budget")
+        assert int(cells[8].replace(",", "")) >= 180
+        assert cells[9] == "0"
+        until(page, "document.querySelectorAll('.uplot canvas').length === 2")
+
+
+def test_a_row_comes_by_itself_and_its_story_is_one_click_away(
+    browser: Any, running: Running, shot: Callable[[Any, str], None]
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        page.wait_for_selector("#feed-state:not(.bad)")
+        event_id = buy(running.config, "one-click")["event_id"]
+        until(
+            page,
+            "[...document.querySelectorAll('#events tbody tr')].some((row) => /buy 10/.test(row.innerText))",
+        )
+        row = page.locator("#events tbody tr").filter(has_text="AAPL").first
+        row.locator("button").click()
+        page.wait_for_selector("#story-body >> text=In the chain")
+        assert event_id in page.inner_text("#story-title")
+        assert "webhook-id one-click" in page.inner_text("#story-body")
+        shot(page, "story")
+        page.keyboard.press("Escape")
+        assert not page.locator("#story").is_visible()
+
+
+def test_positions_outcomes_and_throttles_are_those_of_the_audit(browser: Any, running: Running) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        page.wait_for_selector("#positions tbody tr")
+        page.wait_for_selector("#throttles tbody tr")
+        assert "held" in page.inner_text("#outcomes")
+        assert "net" in page.inner_text("#positions thead")
+
+
+def test_old_data_is_greyed_and_says_how_old_it_is(
+    browser: Any, running: Running, shot: Callable[[Any, str], None]
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        collector = running.pid("collector")
+        assert collector is not None
+        os.kill(collector, signal.SIGSTOP)
+        try:
+            page.wait_for_selector("body.stale")
+            assert "stale" in page.inner_text("#live")
+            assert float(page.evaluate("getComputedStyle(document.querySelector('#drawing')).opacity")) < 1
+            page.wait_for_selector("#trouble:visible")
+            assert "collector" in page.inner_text("#trouble")
+            shot(page, "stale")
+        finally:
+            os.kill(collector, signal.SIGCONT)
+        live(page)
+        assert page.locator("body.stale").count() == 0
+
+
+def test_after_the_feed_died_it_goes_on_without_a_gap(browser: Any, running: Running) -> None:
+    with opened(browser, running.config) as page:
+        page.check("#held")
+        until(page, "document.querySelectorAll('#events tbody tr').length > 5")
+        before = max(seqs(page))
+        running.kill("feed")
+        post(running.config, range(70, 76))
+        until(page, f"Number(document.querySelector('#events tbody tr')?.dataset.seq) >= {before + 18}")
+        found = seqs(page)
+        assert found == list(range(found[0], found[0] - len(found), -1))
+        assert found[-1] <= before
+        assert "out of order" not in page.inner_text("#events-words")
+        live(page)
+
+
+def test_halt_and_resume_by_keyboard_behind_a_confirmation(
+    browser: Any, running: Running, shot: Callable[[Any, str], None]
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        page.keyboard.press("h")
+        page.wait_for_selector("#control:visible")
+        assert page.evaluate("document.activeElement.id") == "control-no", "Enter alone must change nothing"
+        shot(page, "halt")
+        page.keyboard.press("Enter")
+        assert not page.locator("#control").is_visible()
+        page.keyboard.press("h")
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.type("a test")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#control-said >> text=Accepted as event")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#halted:visible")
+        page.keyboard.press("r")
+        page.click("#control-yes")
+        page.wait_for_selector("#control-said >> text=Accepted as event")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#halted", state="hidden")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_it_all_without_scrolling_sideways(
+    browser: Any, running: Running, shot: Callable[[Any, str], None], scheme: str
+) -> None:
+    phone = {"width": 390, "height": 844}
+    with opened(browser, running.config, viewport=phone, color_scheme=scheme, has_touch=True) as page:
+        live(page)
+        page.wait_for_selector("#drawing svg")
+        page.wait_for_selector("#positions tbody tr")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        ink, paper = page.evaluate(
+            "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+            ".map((text) => text.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0))"
+        )
+        assert (ink > paper) == (scheme == "dark")
+        shot(page, f"phone-{scheme}")
+
+
+def test_with_tokens_nothing_is_shown_before_one_and_reading_is_not_controlling(
+    browser: Any, tmp_path: Any
+) -> None:
+    read, control = tmp_path / "read", tmp_path / "control"
+    read.write_text("r" * 32)
+    control.write_text("c" * 32)
+    tokens = {"read_token_files": [str(read)], "control_token_files": [str(control)]}
+    config = make_config(tmp_path, feed=tokens)
+    with Running(config):
+        with opened(browser, config) as page:
+            page.wait_for_selector("#token:visible")
+            assert page.locator("#drawing svg").count() == 0
+            page.fill("#token-text", "r" * 32)
+            page.click("#token-yes")
+            live(page)
+            page.wait_for_selector("#feed-state:not(.bad)")
+            assert page.locator("[data-action]:enabled").count() == 0
+        with opened(browser, config) as page:
+            page.fill("#token-text", "c" * 32)
+            page.keyboard.press("Enter")
+            live(page)
+            until(page, "document.querySelectorAll('[data-action]:enabled').length === 3")

@@ -1,0 +1,126 @@
+"""What the page adds up is what the audit holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from traded import Desk, candle, halt, write_audit
+
+from pipeline import limits
+from pipeline.config import Config, load
+from pipeline.delivery import Delivery
+from pipeline.messages import EventIn, SignalIn
+from pipeline.stages.feed.ledger import Ledger
+from pipeline.storage.audit import AuditReader
+from pipeline.trading.agent import AgentLogic
+from pipeline.trading.exec import partial_fills
+from pipeline.trading.instruments import Instruments
+from pipeline.trading.pnl import profit_and_loss
+from pipeline.web.view import BookView
+
+KEYS = ("AAPL", "JPM", "MSFT")
+
+
+def configured(folder: Path) -> Config:
+    return load(
+        assignments=[
+            f"data_dir={folder}/data",
+            "trading.strategies={}",
+            'trading.throttles=[{"name": "one", "max_trades": 1, "window_seconds": 3600}]',
+        ]
+    )
+
+
+def traded(config: Config, keys: tuple[str, ...] = KEYS, code: str = "") -> list[Delivery]:
+    """In each key an order, its fill, a denied second one; then the first key is halted."""
+    logic = AgentLogic(config.trading, config.exec.fill_policy, partial_fills=partial_fills(config.exec))
+    rows: list[Delivery] = []
+    for key in keys:
+        desk = Desk(config, key)
+        buy = SignalIn(symbol=key, side="buy", quantity="2.5")
+        posted: list[EventIn] = [
+            candle(1, "10.25", key),
+            buy,
+            candle(2, "10.50", key),
+            buy,
+            candle(3, "11.50", key),
+        ]
+        rows += [desk.handle(event, f"{key}-{index}") for index, event in enumerate(posted)]
+        if key == keys[0]:
+            rows.append(desk.handle(halt("fat finger"), "stop"))
+    for row in rows:
+        row.code = code or logic.code
+    return rows
+
+
+def book_of(ledger: Ledger, reader: AuditReader) -> BookView:
+    """After as many turns as it wants."""
+    view = ledger.turn(reader)
+    turns = 1
+    while ledger.behind:
+        view = ledger.turn(reader)
+        turns += 1
+        assert turns < 1000
+    return view
+
+
+def test_positions_outcomes_denials_throttles_and_halts_are_those_of_the_rows(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    rows = traded(config)
+    reader = AuditReader.open(write_audit(config, rows))
+    view = book_of(Ledger(config), reader)
+    expected = profit_and_loss(rows, Instruments(config.trading))
+    assert view.lines == tuple(msgspec.to_builtins(line) for line in expected)
+    assert view.lines[0]["last_close"] == "11.5"
+    assert view.outcomes == reader.outcomes()
+    assert view.denials == {"THROTTLE_WINDOW": len(KEYS)}
+    assert (view.seq, view.head, view.since) == (len(rows), len(rows), 1)
+    assert view.halted == ("AAPL",)
+    assert (view.halted_count, view.keys) == (1, len(KEYS))
+    assert view.fault == ""
+    reader.close()
+
+
+def test_a_throttle_tells_what_remains_and_when_it_lets_pass_again(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    rows = traded(config, ("AAPL",))[:2]
+    reader = AuditReader.open(write_audit(config, rows))
+    (one,) = book_of(Ledger(config), reader).throttles
+    assert (one["remaining_trades"], one["max_trades"], one["state"]) == (0, 1, "rate_limited")
+    assert one["retry_at"] > one["as_of"]
+    reader.close()
+
+
+def test_reading_on_adds_what_is_new_and_nothing_twice(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    rows = traded(config)
+    ledger = Ledger(config)
+    for upto in (3, 4, len(rows)):
+        reader = AuditReader.open(write_audit(config, rows[:upto]))
+        view = book_of(ledger, reader)
+        assert view == book_of(Ledger(config), reader)
+        reader.close()
+    assert view.denials == {"THROTTLE_WINDOW": len(KEYS)}
+
+
+def test_many_keys_are_looked_at_a_few_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BOOK_KEYS", 1)
+    config = configured(tmp_path)
+    reader = AuditReader.open(write_audit(config, traded(config)))
+    ledger = Ledger(config)
+    assert ledger.turn(reader).keys == 1
+    assert ledger.behind
+    assert book_of(ledger, reader).keys == len(KEYS)
+    reader.close()
+
+
+def test_rows_decided_under_another_configuration_are_said_to_be(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    reader = AuditReader.open(write_audit(config, traded(config, code="2-other")))
+    view = book_of(Ledger(config), reader)
+    assert "decided as 2-other" in view.fault
+    assert view.throttles == ()
+    assert view.lines, "fills stand in the rows, whoever decided them"
+    reader.close()

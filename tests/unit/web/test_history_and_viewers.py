@@ -1,0 +1,109 @@
+"""Whoever looks gets every point once, whenever he comes and however slowly he reads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import limits
+from pipeline.web.history import History
+from pipeline.web.view import Point
+from pipeline.web.viewers import Viewer, Viewers
+
+
+def point(number: int, at_ms: int = 0) -> Point:
+    return Point(
+        number=number, at_ms=at_ms or number * 1000, count=1, lost=0, p50_ms=1, p95_ms=2, p99_ms=3,
+        rate_per_s=1, lag_ms=(None, None, None),
+    )  # fmt: skip
+
+
+def test_points_are_bounded_and_numbered_on() -> None:
+    history = History()
+    for _ in range(limits.PAGE_POINTS + 5):
+        history.add(point(history.next_number))
+    assert len(history.after(0)) == limits.PAGE_POINTS
+    assert history.after(0)[0].number == 6
+    assert history.next_number == limits.PAGE_POINTS + 6
+
+
+def test_a_point_is_due_a_second_after_the_last_or_when_the_clock_was_set_back() -> None:
+    history = History()
+    assert history.due(1000)
+    history.add(point(1, 10_000))
+    assert not history.due(10_000 + limits.PAGE_POINT_MS - 1)
+    assert history.due(10_000 + limits.PAGE_POINT_MS)
+    assert history.due(9_000)
+
+
+def test_who_has_seen_more_than_there_is_comes_from_another_server_and_gets_all() -> None:
+    history = History()
+    history.add(point(1))
+    history.add(point(2))
+    assert [one.number for one in history.after(1)] == [2]
+    assert [one.number for one in history.after(99)] == [1, 2]
+
+
+def events(data: bytes | None) -> list[tuple[str, Any]]:
+    found = []
+    for text in (data or b"").decode().split("\n\n")[:-1]:
+        fields = dict(line.split(": ", 1) for line in text.split("\n"))
+        found.append((fields["event"], json.loads(fields["data"])))
+    return found
+
+
+async def read(viewers: Viewers, viewer: Viewer) -> list[tuple[str, Any]]:
+    return events(await viewer.next(viewers.history))
+
+
+@given(steps=st.lists(st.sampled_from(["point", "read", "leave"]), max_size=60))
+def test_every_point_comes_once_and_in_order_whatever_is_missed_between(steps: list[str]) -> None:
+    async def run() -> list[int]:
+        viewers, seen = Viewers(), []
+        viewer = viewers.join(0)
+        for step in [*steps, "point", "read"]:
+            if step == "point":
+                viewers.give(point(viewers.history.next_number), frame=b"1")
+            elif step == "leave" and viewer is not None:
+                viewers.leave(viewer)
+                viewer = viewers.join(viewer.seen)
+            elif viewer is not None and viewers.history.after(viewer.seen):
+                viewer.give({"frame": b"1"})
+                for name, data in await read(viewers, viewer):
+                    if name == "points":
+                        seen += [one[0] for one in data]
+        assert seen == list(range(1, viewers.history.next_number))
+        return seen
+
+    asyncio.run(run())
+
+
+def test_a_newcomer_gets_the_newest_frame_and_book_and_a_slow_one_only_the_newest() -> None:
+    async def run() -> None:
+        viewers = Viewers()
+        viewers.give(frame=b'{"number":1}', book=b'{"seq":1}')
+        viewer = viewers.join(0)
+        assert viewer is not None
+        assert await read(viewers, viewer) == [("book", {"seq": 1}), ("frame", {"number": 1})]
+        viewers.give(frame=b'{"number":2}')
+        viewers.give(frame=b'{"number":3}')
+        assert await read(viewers, viewer) == [("frame", {"number": 3})]
+        viewers.close()
+        assert await viewer.next(viewers.history) is None
+        assert viewers.join(0) is None
+
+    asyncio.run(run())
+
+
+def test_there_is_room_for_so_many_and_no_more() -> None:
+    viewers = Viewers()
+    joined = [viewers.join(0) for _ in range(limits.MAX_VIEWERS)]
+    assert all(joined)
+    assert viewers.join(0) is None
+    assert joined[0] is not None
+    viewers.leave(joined[0])
+    assert viewers.join(0) is not None
