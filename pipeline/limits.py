@@ -22,7 +22,6 @@ MAX_SECRET_BYTES = 64
 """Standard Webhooks: 24 to 64 random bytes."""
 DEFAULT_TOLERANCE_S = 300
 """Standard Webhooks: a signature is good for five minutes either way."""
-
 MAX_SIGNATURES = 8
 """Signatures in one `webhook-signature`: a sender in rotation sends two; each costs a comparison a secret."""
 MAX_TIMESTAMP_CHARS = 12
@@ -102,7 +101,6 @@ MAX_STRATEGY_INSTRUCTIONS = 300_000
 them, a hundred times what a slow one takes."""
 MAX_MEMORY_BYTES = 64 * KIB
 """What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
-
 MAX_SWEEP_RUNS = 100_000
 """Combinations of one parameter sweep: a day's work of one core on a year of minutes."""
 
@@ -343,54 +341,11 @@ MAX_BASELINE_CALLS = 100_000
 MAX_BASELINE_BYTES = 16 * MIB
 """A baseline file: 1,000 rounds and 64 throttle scopes take 0.2 MiB."""
 
-# ---- valuation ------------------------------------------------------------------------------------------
-MAX_VALUATION_BARS = 1000
-"""Candles of a symbol kept for pricing models: as many as a strategy may look back."""
-MIN_VALUATION_LOOP_MS = 10
-"""Values and snapshots are recorded at most a hundred times a second: oftener is a stream, not a record."""
-MAX_DOMAINS = 1000
-"""Books at one time: each is valued as often as `valuation.nav_every_ms` says."""
-MAX_POSITIONS = 10_000
-"""Positions of one book: what a large index fund holds, several times over."""
-MAX_BATCH_DOMAINS = 64
-"""Books of one valuation."""
-MAX_BATCH_POSITIONS = 20_000
-"""Positions of one valuation: its answer takes 3 MB."""
-MAX_VALUATION_BODY_BYTES = 2 * MIB
-"""A book of 10,000 positions takes 1 MB."""
-MAX_POSTED_CANDLES = 1000
-"""Of one request: each asks every model, about 30 µs."""
-MAX_MARKED_SYMBOLS = 100_000
-"""Symbols with a mark, as far as they are posted: with 64 bars each about 1 GB at most."""
-VALUATION_SLICE = 250
-"""Positions valued, or candles taken, before the event loop gets its turn: about a millisecond."""
-MAX_NAV_PENDING = 100_000
-"""Values that wait for an engine that is away, of all domains: an hour of 27 domains a second."""
-MAX_NAV_ROWS = 10_000
-"""Recorded values in one answer."""
-VALUATION_STORE_S = 5
-"""An engine that does not answer by then is away."""
-VALUATION_FEED_PAUSE_MIN_MS = 200
-VALUATION_FEED_PAUSE_MAX_MS = 5_000
-"""Before the feed is dialled again, doubled each time."""
-VALUATION_FEED_ROWS = 16
-"""Rows taken from the feed before the event loop gets its turn: each is decoded and asks every model."""
-MAX_VALUATION_FEED_BYTES = 16 * MIB
-"""One message of the feed: a row with the fills of a flatten of thousands of orders."""
-VALUATION_SEND_BUFFER_BYTES = 512 * KIB
-"""Of each connection: an answer of a thousand positions leaves at once, without a second turn of the loop."""
-VALUATION_PROBE_MS = 10
-"""The event loop's lag is probed this often."""
-VALUATION_SWITCH_US = 500
-"""How long another thread may hold the interpreter while the event loop waits for it: a tenth of Python's
-own figure, so that a snapshot being packed is not seen in the loop's lag."""
-
 # ---- processes ------------------------------------------------------------------------------------------
 IN_HAND_BYTES = 256
 """The note of what a worker steps right now: a key (≤ 4·32 bytes of UTF-8) and two numbers."""
 DRAIN_S = 10
 """A worker that was asked to leave and has not drained by then leaves anyway: the journal has it all."""
-
 LEAVE_GRACE_S = 1
 """A worker's own deadline is this much past `supervisor.drain_s`: the supervisor's SIGKILL comes first and is
 reported; the worker's alarm is for when there is no supervisor any more."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.bench.idle_loop import IdleLoop
 from pipeline.bench.paired import paired_cost
 from pipeline.bench.shape import Bench, Result, at_most, shown
@@ -49,7 +49,7 @@ def run(config: Config, options: Options, say: Callable[[str], None]) -> Bench:
             client = Client(server.port)
             market = Market(client, teach(client))
             bare = [_bare_ms(client) for _ in range(HEALTH_CALLS)]
-            idle = IdleLoop(limits.VALUATION_PROBE_MS / 1000)
+            idle = IdleLoop(valuation_limits.VALUATION_PROBE_MS / 1000)
             since_ns = time.monotonic_ns()
             try:
                 off, on = interleaved(server, client, market, options.calls, say)

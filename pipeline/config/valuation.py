@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.config.section import Host, Port, PositiveSeconds, Section
 from pipeline.text import NameText
 
@@ -16,7 +16,7 @@ class Model(Section, frozen=True):
     """One pricing model; `bars` for vwap, ewma and median, `source` and `parameters` for custom."""
 
     kind: Literal["last", "vwap", "ewma", "typical", "median", "custom"]
-    bars: Annotated[int, Meta(ge=1, le=limits.MAX_VALUATION_BARS)] = 5
+    bars: Annotated[int, Meta(ge=1, le=valuation_limits.MAX_VALUATION_BARS)] = 5
     """Candles that it looks at."""
     source: Annotated[str, Meta(max_length=1024)] = ""
     """`FILE.py:CLASS`, or the name of an entry point in the group `ringline.models`."""
@@ -63,16 +63,16 @@ class Valuation(Section, frozen=True):
     """What the ensemble asks, by name."""
     model: NameText = "last"
     """The one of `models` that prices with the ensemble off."""
-    history_bars: Annotated[int, Meta(ge=1, le=limits.MAX_VALUATION_BARS)] = 64
+    history_bars: Annotated[int, Meta(ge=1, le=valuation_limits.MAX_VALUATION_BARS)] = 64
     """Candles of a symbol that are kept for the models."""
     stale_after_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 604_800
     """A mark that was received longer ago values nothing, unless a request asks for another limit; 0: never.
     A week, because markets close."""
-    nav_every_ms: Annotated[int, Meta(ge=limits.MIN_VALUATION_LOOP_MS, le=86_400_000)] = 1000
+    nav_every_ms: Annotated[int, Meta(ge=valuation_limits.MIN_VALUATION_LOOP_MS, le=86_400_000)] = 1000
     """Each domain's net asset value is recorded this often."""
     nav_keep_s: PositiveSeconds = 604_800
     """Recorded values are kept this long."""
-    snapshot_every_ms: Annotated[int, Meta(ge=limits.MIN_VALUATION_LOOP_MS, le=86_400_000)] = 5000
+    snapshot_every_ms: Annotated[int, Meta(ge=valuation_limits.MIN_VALUATION_LOOP_MS, le=86_400_000)] = 5000
     """Marks, bars and the own book are stored this often; after a restart the feed is read on from there."""
     own_domain: NameText = "pipeline"
     """The domain of what the pipeline itself has traded; nobody else can change it."""

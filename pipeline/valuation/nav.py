@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.errors import RinglineError
 from pipeline.valuation.book import Book, Position
 from pipeline.valuation.quotes import Quote
@@ -80,9 +80,9 @@ def worth(
 def in_slices(
     book: Book, quotes: Mapping[str, Quote], ensemble: bool, now_us: int, max_age_us: int
 ) -> Generator[None, None, Worth]:
-    """The same with a pause after each `limits.VALUATION_SLICE` positions, so that a loop may turn. All
+    """The same with a pause after each `valuation_limits.VALUATION_SLICE` positions, so that a loop may turn. All
     positions are valued at the instant of the beginning."""
-    if len(book.positions) > limits.VALUATION_SLICE:
+    if len(book.positions) > valuation_limits.VALUATION_SLICE:
         quotes = dict(quotes)
     lines: list[Line] = []
     value = profit = spread = 0
@@ -109,7 +109,7 @@ def in_slices(
         if ensemble:
             spread += agreed.spread * abs(quantity) * factor  # type: ignore[union-attr]
         lines.append(Line(position, quote, price, own, gained))
-        if not len(lines) % limits.VALUATION_SLICE:
+        if not len(lines) % valuation_limits.VALUATION_SLICE:
             yield
     if max_age_us and oldest_us is not None and now_us - oldest_us > max_age_us:
         raise _stale(book, lines, now_us, max_age_us)

@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 import pipeline
-from pipeline import limits
+from pipeline import limits, valuation_limits
 from pipeline.stages.gateway.problem import Problem
 from pipeline.stages.valuation import pages, wire
 from pipeline.stages.valuation.bodies import decoded, read_body
@@ -35,7 +35,7 @@ _AHEAD = r"(?!\n)"
 """pydantic's engine knows no look-ahead, and needs none: its $ is the very end."""
 Name = Annotated[str, Path(pattern=NAME_PATTERN.replace(_AHEAD, ""), max_length=limits.MAX_NAME_CHARS)]
 Symbol = Annotated[str, Path(pattern=SYMBOL_PATTERN.replace(_AHEAD, ""), max_length=limits.MAX_SYMBOL_CHARS)]
-Limit = Annotated[int, Query(ge=1, le=limits.MAX_NAV_ROWS)]
+Limit = Annotated[int, Query(ge=1, le=valuation_limits.MAX_NAV_ROWS)]
 When = Annotated[str, Query(max_length=64)]
 
 _encode = msgspec.json.Encoder().encode
@@ -125,7 +125,7 @@ class _Routes:
     async def put_domain(self, request: Request, domain: Name) -> Response:
         """Keep a domain, in place of what it was."""
         posted = decoded(_domain, await read_body(request))
-        bounded(len(posted.positions), limits.MAX_POSITIONS, "positions")
+        bounded(len(posted.positions), valuation_limits.MAX_POSITIONS, "positions")
         try:
             book = book_of(domain, posted.cash, posted.positions, self._desk.instruments)
             return _json(pages.domain_out(self._desk, await self._desk.put(book, posted.version)))

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 from fastapi import Request
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.stages.gateway.problem import Problem
 from pipeline.stages.valuation.refusal import RefusedError
 
@@ -15,12 +15,12 @@ Posted = TypeVar("Posted")
 
 
 async def read_body(request: Request) -> bytes:
-    """Raises RefusedError above `limits.MAX_VALUATION_BODY_BYTES`."""
+    """Raises RefusedError above `valuation_limits.MAX_VALUATION_BODY_BYTES`."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > limits.MAX_VALUATION_BODY_BYTES:
-            detail = f"body: more than {limits.MAX_VALUATION_BODY_BYTES} bytes, the limit"
+        if size > valuation_limits.MAX_VALUATION_BODY_BYTES:
+            detail = f"body: more than {valuation_limits.MAX_VALUATION_BODY_BYTES} bytes, the limit"
             raise RefusedError(Problem.BODY_TOO_LARGE, detail, "body")
         parts.append(part)
     return b"".join(parts)

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.clock import US_PER_S, Clock
 from pipeline.config import Config
 from pipeline.stages.gateway.problem import Problem
@@ -97,7 +97,7 @@ class Desk:
         async with self._changing:
             known = self.book(name)
             made = with_position(known, position)
-            bounded(len(made.positions), limits.MAX_POSITIONS, "positions")
+            bounded(len(made.positions), valuation_limits.MAX_POSITIONS, "positions")
             return await self._put(made, None)
 
     async def delete(self, name: str) -> None:
@@ -116,8 +116,10 @@ class Desk:
         if expected is not None and expected != version:
             detail = f"version: {book.name} has version {version}, not {expected}"
             raise RefusedError(Problem.DOMAIN_CHANGED, detail, "version")
-        if known is None and len(self._books) >= limits.MAX_DOMAINS:
-            raise RefusedError(Problem.TOO_MANY_DOMAINS, f"there are {limits.MAX_DOMAINS} domains, the limit")
+        if known is None and len(self._books) >= valuation_limits.MAX_DOMAINS:
+            raise RefusedError(
+                Problem.TOO_MANY_DOMAINS, f"there are {valuation_limits.MAX_DOMAINS} domains, the limit"
+            )
         made = Book(book.name, book.cash, book.positions, version + 1)
         body = _encode(KeptBook(str(made.cash), made.positions))
         await self.keeper.run(lambda store: store.put_domain(made.name, made.version, body))
@@ -139,7 +141,7 @@ class Desk:
         async with self._valuing:  # a batch that pauses keeps its instant: no other one moves its books on
             now_us, version = self.clock.wall_us(), self.quotes.version
             quotes = self.quotes.by_symbol
-            if sum(len(book.positions) for book in books) > limits.VALUATION_SLICE:
+            if sum(len(book.positions) for book in books) > valuation_limits.VALUATION_SLICE:
                 quotes = dict(quotes)
             texts, nav = [], 0
             for index, book in enumerate(books):
@@ -162,16 +164,16 @@ class Desk:
 
     def _wanted(self, wanted: ValuationIn) -> list[Book]:
         names = [*wanted.domains, *(book.domain for book in wanted.books)]
-        bounded(len(names), limits.MAX_BATCH_DOMAINS, "domains")
+        bounded(len(names), valuation_limits.MAX_BATCH_DOMAINS, "domains")
         if not names:
             raise RefusedError(Problem.UNACCEPTABLE_BODY, "domains: name one, or give a book", "domains")
         if len(set(names)) < len(names):
             raise RefusedError(Problem.UNACCEPTABLE_BODY, "domains: one is there twice", "domains")
         books = [self.book(name, f"domains[{index}]") for index, name in enumerate(wanted.domains)]
         count = sum(len(book.positions) for book in books) + sum(len(book.positions) for book in wanted.books)
-        bounded(count, limits.MAX_BATCH_POSITIONS, "positions")
+        bounded(count, valuation_limits.MAX_BATCH_POSITIONS, "positions")
         for index, posted in enumerate(wanted.books):
-            bounded(len(posted.positions), limits.MAX_POSITIONS, f"books[{index}].positions")
+            bounded(len(posted.positions), valuation_limits.MAX_POSITIONS, f"books[{index}].positions")
             field = f"books[{index}]."
             books.append(book_of(posted.domain, posted.cash, posted.positions, self.instruments, field))
         return books
@@ -189,8 +191,8 @@ class Desk:
     def room_for(self, symbols: Iterable[str]) -> None:
         """Raises RefusedError when these would be too many."""
         new = sum(symbol not in self.quotes.by_symbol for symbol in set(symbols))
-        if new and len(self.quotes.by_symbol) + new > limits.MAX_MARKED_SYMBOLS:
-            detail = f"{limits.MAX_MARKED_SYMBOLS} symbols have marks; no more are taken"
+        if new and len(self.quotes.by_symbol) + new > valuation_limits.MAX_MARKED_SYMBOLS:
+            detail = f"{valuation_limits.MAX_MARKED_SYMBOLS} symbols have marks; no more are taken"
             raise RefusedError(Problem.VALUATION_TOO_LARGE, detail)
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.errors import InvalidEventError
 from pipeline.messages import BUY, SELL, Candle, Fill
 from pipeline.stages.valuation.desk import Desk
@@ -84,7 +84,7 @@ class Listener:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        pause_ms = limits.VALUATION_FEED_PAUSE_MIN_MS
+        pause_ms = valuation_limits.VALUATION_FEED_PAUSE_MIN_MS
         while True:
             before = self.next_row
             try:
@@ -92,9 +92,9 @@ class Listener:
             except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError, msgspec.MsgspecError) as error:
                 self._say(f"away: {' '.join(str(error).split()) or type(error).__name__}")
             if self.next_row > before:
-                pause_ms = limits.VALUATION_FEED_PAUSE_MIN_MS
+                pause_ms = valuation_limits.VALUATION_FEED_PAUSE_MIN_MS
             await asyncio.sleep(pause_ms / 1000)
-            pause_ms = min(2 * pause_ms, limits.VALUATION_FEED_PAUSE_MAX_MS)
+            pause_ms = min(2 * pause_ms, valuation_limits.VALUATION_FEED_PAUSE_MAX_MS)
 
     async def _session(self) -> None:
         wanted: dict[str, object] = {}
@@ -113,7 +113,7 @@ class Listener:
     async def _dial(self, wanted: dict[str, object]) -> ClientConnection:
         return await connect(
             f"{self._url}/v1/feed?{urlencode(wanted)}", additional_headers=self._headers, compression=None,
-            max_size=limits.MAX_VALUATION_FEED_BYTES, open_timeout=limits.VALUATION_STORE_S, proxy=None,
+            max_size=valuation_limits.MAX_VALUATION_FEED_BYTES, open_timeout=valuation_limits.VALUATION_STORE_S, proxy=None,
         )  # fmt: skip
 
     def _refused(self, status: int) -> None:
@@ -133,7 +133,7 @@ class Listener:
             if message.type == "row" and message.row is not None:
                 self._row(message.seq, message.hash, message.row)
                 taken += 1
-                if not taken % limits.VALUATION_FEED_ROWS:
+                if not taken % valuation_limits.VALUATION_FEED_ROWS:
                     await asyncio.sleep(0)
             elif message.type == "hello":
                 self.next_row = message.start

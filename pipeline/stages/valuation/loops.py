@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 from msgspec import Struct
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.clock import NS_PER_MS, US_PER_S
 from pipeline.stages.valuation.desk import Desk, drive
 from pipeline.storage.valuation.store import NavRow, StoreAwayError, ValuationStore
@@ -59,7 +59,7 @@ class NavLoop:
         self._desk = desk
         self._recorder = recorder
         self._event = event
-        self._waiting: deque[NavRow] = deque(maxlen=limits.MAX_NAV_PENDING)
+        self._waiting: deque[NavRow] = deque(maxlen=valuation_limits.MAX_NAV_PENDING)
         self._away = False
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.errors import InvalidEventError
 from pipeline.messages import Candle
 from pipeline.stages.gateway.problem import Problem
@@ -120,6 +120,6 @@ async def take_candles(desk: Desk, posted: wire.CandlesIn) -> wire.TakenOut:
     taken = 0
     for index, candle in enumerate(candles):
         taken += desk.quotes.candle(candle, desk.clock.wall_us())
-        if not (index + 1) % limits.VALUATION_FEED_ROWS:
+        if not (index + 1) % valuation_limits.VALUATION_FEED_ROWS:
             await asyncio.sleep(0)
     return wire.TakenOut(taken, len(candles) - taken)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.errors import InvalidEventError
 from pipeline.stages.gateway.answer import Answer
 from pipeline.stages.gateway.problem import Problem, problem
@@ -11,7 +11,7 @@ from pipeline.trading.instruments import Instruments
 from pipeline.valuation.nav import NoMarkError, StaleMarkError
 from pipeline.valuation.quotes import Quotes
 
-RETRY_S = limits.VALUATION_STORE_S
+RETRY_S = valuation_limits.VALUATION_STORE_S
 
 
 class RefusedError(Exception):

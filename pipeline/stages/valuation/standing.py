@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.stages.valuation.texts import QuoteTexts, position_head, totals
 from pipeline.valuation.book import Book
 from pipeline.valuation.nav import NoMarkError, StaleMarkError, unpriced
@@ -39,7 +39,7 @@ class Standing:
 
     def update(self, quotes: Mapping[str, Quote], version: int) -> Generator[None, None, None]:
         """Follows `quotes`, which have not changed since they had this `version`; pauses after each
-        `limits.VALUATION_SLICE` positions that changed. Raises NoMarkError."""
+        `valuation_limits.VALUATION_SLICE` positions that changed. Raises NoMarkError."""
         if version == self._version:
             return
         changed = 0
@@ -51,7 +51,7 @@ class Standing:
                 raise NoMarkError(self.book.name, unpriced(self.book, quotes, self._ensemble))
             self._change(index, quote)
             changed += 1
-            if not changed % limits.VALUATION_SLICE:
+            if not changed % valuation_limits.VALUATION_SLICE:
                 yield
         self._version = version
 

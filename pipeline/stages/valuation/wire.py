@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.messages import CandleIn
 from pipeline.text import DecimalText, NameText
 from pipeline.valuation.book import PositionIn
@@ -59,7 +59,7 @@ class MarkIn(Struct, frozen=True, forbid_unknown_fields=True):
 class CandlesIn(Struct, frozen=True, forbid_unknown_fields=True):
     """Candles as webhooks carry them, those of a symbol in their order."""
 
-    candles: Annotated[tuple[CandleIn, ...], Meta(max_length=limits.MAX_POSTED_CANDLES)]
+    candles: Annotated[tuple[CandleIn, ...], Meta(max_length=valuation_limits.MAX_POSTED_CANDLES)]
 
 
 # ---- answered -------------------------------------------------------------------------------------------

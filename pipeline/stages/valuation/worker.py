@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from pipeline import limits
+from pipeline import limits, valuation_limits
 from pipeline.clock import NS_PER_S
 from pipeline.config import Config
 from pipeline.errors import MissingError, RinglineError
@@ -52,7 +52,7 @@ def run_valuation(config: Config, ready: Callable[[], None], stop: Stop) -> int:
     access = Access(config.valuation, os.environ, section="valuation")
     token = feed_token(config)
     bound = bind(config.valuation.host, config.valuation.port, "valuation.port")
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.VALUATION_SEND_BUFFER_BYTES)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, valuation_limits.VALUATION_SEND_BUFFER_BYTES)
     try:
         keeper = Keeper(open_valuation(config))
         try:
@@ -163,7 +163,7 @@ async def _serve(
     context = Context(NAME, 0, config, name=NAME)
     service = Service(config, context, access, token, keeper, make_app)
     await service.load()
-    sys.setswitchinterval(limits.VALUATION_SWITCH_US / 1e6)
+    sys.setswitchinterval(valuation_limits.VALUATION_SWITCH_US / 1e6)
     gc.collect()
     gc.freeze()  # what was loaded stays: no collection has to walk it
     raise_file_limit(config.valuation.max_connections + _OTHER_FILES)
@@ -171,7 +171,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     loop.add_reader(stop.fd, stopping.set)
-    probe = LoopProbe(loop, limits.VALUATION_PROBE_MS / 1000, context.recorder.record)
+    probe = LoopProbe(loop, valuation_limits.VALUATION_PROBE_MS / 1000, context.recorder.record)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     tasks = [asyncio.create_task(one) for one in (*service.loops(), _report(context), stopping.wait())]
     try:

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.storage.valuation.store import (
     ChangedMeanwhileError,
     NavRow,
@@ -137,13 +137,13 @@ class PostgresValuationStore:
         connection: Connection[Any] = psycopg.connect(
             self._dsn,
             autocommit=True,
-            connect_timeout=limits.VALUATION_STORE_S,
+            connect_timeout=valuation_limits.VALUATION_STORE_S,
             application_name="ringline-valuation",
-            tcp_user_timeout=limits.VALUATION_STORE_S * 1000,
+            tcp_user_timeout=valuation_limits.VALUATION_STORE_S * 1000,
         )
         try:
             connection.execute(SQL("SET search_path = {}").format(Identifier(self._schema)))
-            timeout = f"{limits.VALUATION_STORE_S}s"
+            timeout = f"{valuation_limits.VALUATION_STORE_S}s"
             for setting in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
                 connection.execute("SELECT set_config(%s, %s, false)", (setting, timeout))
         except BaseException:

@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.errors import MissingError
 from pipeline.storage.valuation.store import (
     ChangedMeanwhileError,
@@ -51,7 +51,7 @@ class RedisValuationStore:
             redis = importlib.import_module("redis")
         except ImportError as error:
             raise MissingError(f"redis cannot be loaded ({error}): pip install 'ringline[redis]'") from None
-        timeout_s = limits.VALUATION_STORE_S
+        timeout_s = valuation_limits.VALUATION_STORE_S
         try:
             client = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
         except ValueError:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from valuation_desk import Reply, Served, serve_here
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.stages.valuation import wire
 from pipeline.storage.valuation.memory import MemoryValuationStore
 
@@ -107,7 +107,7 @@ def test_texts_that_are_kept_follow_the_marks(served: Served) -> None:
 
 
 def test_a_large_batch_is_valued_at_one_instant_and_the_same(served: Served) -> None:
-    count = 3 * limits.VALUATION_SLICE
+    count = 3 * valuation_limits.VALUATION_SLICE
     marks = [candle(f"S{number}", 1, str(2 + number)) for number in range(count)]
     served.ask("POST", "/v1/candles", {"candles": marks})
     positions = [{"symbol": f"S{number}", "quantity": "1"} for number in range(count)]
@@ -213,12 +213,12 @@ def test_a_body_that_is_no_json_is_named(served: Served, body: bytes) -> None:
 
 
 def test_an_enormous_body_is_not_read_to_its_end(served: Served) -> None:
-    body = b" " * (limits.MAX_VALUATION_BODY_BYTES + 1)
+    body = b" " * (valuation_limits.MAX_VALUATION_BODY_BYTES + 1)
     is_problem(served.ask("POST", "/v1/valuations", body), "body-too-large", 413, "the limit")
 
 
 def test_enormous_books_are_refused(served: Served) -> None:
-    positions = [{"symbol": "A", "quantity": "1"}] * (limits.MAX_POSITIONS + 1)
+    positions = [{"symbol": "A", "quantity": "1"}] * (valuation_limits.MAX_POSITIONS + 1)
     is_problem(served.ask("PUT", "/v1/domains/x", {"positions": positions}), "valuation-too-large", 413)
     book = {"domain": "x", "positions": positions}
     is_problem(value(served, books=[book]), "valuation-too-large", 413, "books[0].positions: 10001 of them")

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from valuation_desk import Served, serve_here
 
-from pipeline import limits
+from pipeline import valuation_limits
 from pipeline.config.valuation import Model, Valuation
 from pipeline.stages.gateway.problem import Problem
 from pipeline.stages.valuation import wire
@@ -45,8 +45,11 @@ def test_every_problem_key_and_limit_is_one(tmp_path: Path) -> None:
     assert named <= kinds
     for key in set(re.findall(r"`valuation\.([a-z_]+)`", TEXT)) - {"sqlite"}:
         assert key in Valuation.__struct_fields__, key
-    assert f"{limits.MAX_BATCH_DOMAINS} domains" in TEXT
-    assert f"{limits.MAX_BATCH_POSITIONS:,} positions a batch, {limits.MAX_POSITIONS:,} a domain" in TEXT
+    assert f"{valuation_limits.MAX_BATCH_DOMAINS} domains" in TEXT
+    assert (
+        f"{valuation_limits.MAX_BATCH_POSITIONS:,} positions a batch, {valuation_limits.MAX_POSITIONS:,} a domain"
+        in TEXT
+    )
     for kind in KINDS:
         assert f"`{kind}`" in TEXT, kind
 
