@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
 IMAGE  := ringline:dev
+# Which tests `test-cluster` runs; 'not slow' leaves out those that load a release for minutes.
+MARKS  := slow or not slow
 .PHONY: help run test test-slow test-cluster image lint bench clean
 
 help:  ## Show this list
@@ -33,7 +35,7 @@ image:  ## Build the image that every pod runs (IMAGE=name:tag, CONTAINERS=docke
 
 test-cluster: $(VENV)/.dev  ## Run the tests on a Kubernetes: KUBECONFIG's (image on its nodes), or one that kind makes
 	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) $(BIN)/python -m pytest tests/cluster \
-		--numprocesses=2 --dist=loadfile -m 'slow or not slow'
+		--numprocesses=2 --dist=loadfile -m '$(MARKS)'
 
 lint: $(VENV)/.dev  ## Ruff, mypy strict and the layer contracts
 	$(BIN)/ruff check .

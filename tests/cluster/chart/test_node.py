@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from chart_release import NAME, STAGES, Release, run, until
 from load_pod import Load
+
+pytestmark = pytest.mark.slow
 
 OURS = f"app.kubernetes.io/instance={NAME}"
 

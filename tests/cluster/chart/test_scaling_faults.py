@@ -10,6 +10,8 @@ import pytest
 from chart_release import NAME, Release, is_ready, run, until
 from load_pod import Load
 
+pytestmark = pytest.mark.slow
+
 EXEC, OPERATOR = f"{NAME}-ringline-exec", f"{NAME}-ringline-operator"
 SETS = (
     "config.exec.venue_latency_ms=100",

@@ -12,6 +12,8 @@ from chart_release import STAGES, Release, until
 from chart_servers import IMAGE, Servers, why_no_servers
 from load_pod import Load
 
+pytestmark = pytest.mark.slow
+
 ENTRIES = 25
 """That the throttle lets through within an hour."""
 SETS = (

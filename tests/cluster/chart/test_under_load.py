@@ -6,6 +6,8 @@ import pytest
 from chart_release import STAGES, Release, is_ready, until
 from load_pod import Load
 
+pytestmark = pytest.mark.slow
+
 
 def nothing_lost(release: Release, load: Load) -> None:
     until("all is audited", lambda: set(load.accepted) <= set(release.audited()))
