@@ -113,7 +113,8 @@ class Listener:
     async def _dial(self, wanted: dict[str, object]) -> ClientConnection:
         return await connect(
             f"{self._url}/v1/feed?{urlencode(wanted)}", additional_headers=self._headers, compression=None,
-            max_size=valuation_limits.MAX_VALUATION_FEED_BYTES, open_timeout=valuation_limits.VALUATION_STORE_S, proxy=None,
+            max_size=valuation_limits.MAX_VALUATION_FEED_BYTES,
+            open_timeout=valuation_limits.VALUATION_STORE_S, proxy=None,
         )  # fmt: skip
 
     def _refused(self, status: int) -> None:
