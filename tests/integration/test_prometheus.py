@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "charts" / "ringline" / "dashboards" / "ringline.json"
 ALERTS = ROOT / "charts" / "ringline" / "files" / "alerts.yaml"
 NAMESPACE = "trading"
+NOT_YET = ("ringline_flow_throttled_total",)
+"""Counters that a collector shows from the first time on that there is something to count."""
 
 pytestmark = [
     pytest.mark.skipif(
@@ -143,7 +145,11 @@ def test_every_query_of_the_dashboard_returns_data_and_alerts_fire_when_provoked
                 nonlocal day
                 post(config, range(day, day + 5))  # rates need something that goes on
                 day += 5
-                return [f"{title}: {query}" for title, query in queries() if not prometheus.value_of(query)]
+                return [
+                    f"{title}: {query}"
+                    for title, query in queries()
+                    if not any(name in query for name in NOT_YET) and not prometheus.value_of(query)
+                ]
 
             assert len(queries()) > 10
             with contextlib.suppress(AssertionError):
