@@ -40,7 +40,7 @@ def body(ensemble: bool, domains: Iterable[str] = DOMAINS) -> bytes:
 def interleaved(
     server: Server, client: Client, market: Market, count: int, say: Callable[[str], None]
 ) -> tuple[Phase, Phase]:
-    """`count` calls off and on each, in pairs of changing order; marks move before every call.
+    """`count` calls off and on each, in pairs of changing order; marks move before every pair.
 
     Raises MissingError for an answer other than 200.
     """
@@ -51,8 +51,8 @@ def interleaved(
         once(client, bodies[number % 2 == 0])
     say(f"{count} calls with the ensemble off and {count} with it on, in turn")
     for number in range(count):
+        market.move()  # once a pair: both calls find the same marks changed since their last one
         for ensemble in (False, True) if number % 2 else (True, False):
-            market.move()
             before_ns = cpu_ns(server.pid)
             took_ms, content = once(client, bodies[ensemble])
             phase = taken[ensemble]

@@ -290,8 +290,8 @@ def audit(config: Config, rows: int, repeats: int, as_json: bool) -> int:
 def valuation(config: Config, calls: int, as_json: bool) -> int:
     """Measure batches of the valuation over HTTP: three domains of 100 positions, ensemble off and on.
 
-    Marks move before every call, and values and snapshots are recorded meanwhile. Exit code 1 when a target
-    is missed.
+    Marks move before every pair of calls, and values and snapshots are recorded meanwhile. Exit code 1 when a
+    target is missed.
 
     \b
     Example:

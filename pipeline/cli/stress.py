@@ -29,7 +29,7 @@ def command() -> None:
 def valuation(config: Config, calls: int, as_json: bool) -> int:
     """Value three domains of 100 positions, with the ensemble off and on, in a service of its own.
 
-    Marks move before every call, and values and snapshots are recorded meanwhile. The engine is the
+    Marks move before every pair of calls, and values and snapshots are recorded meanwhile. The engine is the
     configured one.
 
     \b

@@ -80,8 +80,8 @@ def worth(
 def in_slices(
     book: Book, quotes: Mapping[str, Quote], ensemble: bool, now_us: int, max_age_us: int
 ) -> Generator[None, None, Worth]:
-    """The same with a pause after each `valuation_limits.VALUATION_SLICE` positions, so that a loop may turn.
-    All positions are valued at the instant of the beginning."""
+    """The same with a pause after each `VALUATION_SLICE` positions, so that a loop turns. All positions are
+    valued at the instant of the beginning."""
     if len(book.positions) > valuation_limits.VALUATION_SLICE:
         quotes = dict(quotes)
     lines: list[Line] = []

@@ -45,8 +45,8 @@ def test_every_problem_key_and_limit_is_one(tmp_path: Path) -> None:
     assert named <= kinds
     for key in set(re.findall(r"`valuation\.([a-z_]+)`", TEXT)) - {"sqlite"}:
         assert key in Valuation.__struct_fields__, key
-    assert f"{valuation_limits.MAX_BATCH_DOMAINS} domains" in TEXT
-    assert f"{valuation_limits.MAX_BATCH_POSITIONS:,} positions a batch" in TEXT
+    domains, positions = valuation_limits.MAX_BATCH_DOMAINS, valuation_limits.MAX_BATCH_POSITIONS
+    assert f"{domains} domains and {positions:,} positions a batch" in TEXT
     assert f"{valuation_limits.MAX_POSITIONS:,} a domain" in TEXT
     for kind in KINDS:
         assert f"`{kind}`" in TEXT, kind
