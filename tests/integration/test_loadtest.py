@@ -55,7 +55,7 @@ def test_smoke_against_a_pipeline_of_its_own_passes_and_reports(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_an_open_variant_with_several_workers_reaches_its_rate(tmp_path: Path) -> None:
-    words = ("load", "--start", "--time-scale", "0.003", "--rate", "60", "--generators", "2")
+    words = ("load", "--start", "--time-scale", "0.01", "--rate", "60", "--generators", "2")
     assert run(*words, *generous(tmp_path), folder=tmp_path) == 0, said(tmp_path)
     found = report(tmp_path)
     assert found["facts"]["shape"]["open_model"]
