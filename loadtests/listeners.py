@@ -71,8 +71,8 @@ class Link:
             self.collected.add(moments)
 
     def report(self, data: dict[str, Any]) -> None:
-        """A worker's: what goes with Locust's next report. The one after its users have ended is the last that
-        anybody hears, so the second that has begun goes with it."""
+        """A worker's: what goes with Locust's next report. The one after its users have ended is the last
+        that anybody hears, so the second that has begun goes with it."""
         self.flush(last=self._environment.runner.state not in (STATE_SPAWNING, STATE_RUNNING))
         data[REPORT_KEY] = msgspec.msgpack.encode(self._waiting)
         self._waiting = []
