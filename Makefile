@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 IMAGE  := ringline:dev
 # Which tests `test-cluster` runs; 'not slow' leaves out those that load a release for minutes.
 MARKS  := slow or not slow
-.PHONY: help run test test-slow test-cluster image lint bench clean
+.PHONY: help run test test-slow test-browser test-cluster image lint bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,10 @@ test-slow: $(VENV)/.dev  ## Run the tests that take long
 
 image:  ## Build the image that every pod runs (IMAGE=name:tag, CONTAINERS=docker|podman|buildah)
 	$(or $(CONTAINERS),docker) build --tag $(IMAGE) .
+
+test-browser: $(VENV)/.dev  ## Run the live page's tests in a Chromium (apt-get install chromium)
+	RINGLINE_TEST_CHROMIUM=$$(command -v chromium || command -v chromium-browser || command -v google-chrome) \
+		$(BIN)/python -m pytest tests/browser
 
 test-cluster: $(VENV)/.dev  ## Run the tests on a Kubernetes: KUBECONFIG's (image on its nodes), or one that kind makes
 	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) $(BIN)/python -m pytest tests/cluster \

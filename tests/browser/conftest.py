@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """Of a module, and not of the whole session: its driver keeps an event loop running while it lives, which
+    tests of other modules in the same process could not start theirs beside."""
     driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
-    program = os.environ.get("RINGLINE_TEST_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip("no Chromium here: apt-get install chromium, or name one in RINGLINE_TEST_CHROMIUM")
+    program = os.environ.get("RINGLINE_TEST_CHROMIUM")
+    if not program:
+        pytest.skip("RINGLINE_TEST_CHROMIUM names no Chromium: `make test-browser` does")
     with driver.sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield found

@@ -132,7 +132,9 @@ def test_no_key_is_called_like_a_variable_of_the_supervisor() -> None:
 def test_a_variable_sets_its_key_and_no_other(path: str) -> None:
     default = Config()
     value = SAMPLES.get(path, get(default, path))
-    if isinstance(value, int) and path not in SAMPLES and path not in FIXED:
+    if isinstance(value, bool):
+        value = not value if path not in SAMPLES else value
+    elif isinstance(value, int) and path not in SAMPLES and path not in FIXED:
         value += 7
     changed = load(None, {environment_name(path): value if isinstance(value, str) else json.dumps(value)})
     assert load(assignments=[f"{path}={json.dumps(value)}"]) == changed

@@ -348,4 +348,4 @@ def test_what_a_killed_writer_published_is_whole(tmp_path: Path, mode: Mode, kil
 
 
 def test_events_have_names_also_when_unknown() -> None:
-    assert (event_name(15), event_name(1024)) == ("AGENT_DECISION", "EVENT_1024")
+    assert (event_name(15), event_name(999_999)) == ("AGENT_DECISION", "EVENT_999999")
