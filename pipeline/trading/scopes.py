@@ -88,6 +88,8 @@ class MemoryScopes:
         if name in self._given:
             return
         for scope, rule in zip(ask.scopes, ask.rules, strict=True):
+            if not rule.cooldown_us:
+                continue  # an exit means nothing to it, and moves its clock no more than a shared store's
             now_us = self._now(ask.now_us, scope)
             (self._states[scope],) = leave((rule,), (self._state(scope, rule),), now_us)
         self._answered(name, Grant(ask.leg))

@@ -104,6 +104,15 @@ def test_a_store_and_one_agents_memory_answer_every_question_alike(
             assert store.ask(question) == memory.ask(question)
 
 
+def test_an_exit_that_no_cooldown_waits_for_moves_no_clock() -> None:
+    limited = rule(max_notional="1", window_seconds=1)
+    memory, store = MemoryScopes(), shared(MemoryScopeStore())
+    for scopes in (memory, store):
+        assert scopes.ask(ask(1, 0, limited, notional=limited.max_notional)).reasons == ()
+        scopes.left(ask(2, 5, limited))
+        assert scopes.ask(ask(3, 0, limited, notional=1)).reasons, "by its clock it is still within the window"
+
+
 def test_a_store_that_is_away_refuses_every_entry_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
     store, now = MemoryScopeStore(), Time()
     scopes = shared(store, now)
