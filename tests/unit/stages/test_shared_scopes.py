@@ -110,7 +110,7 @@ def test_an_exit_that_no_cooldown_waits_for_moves_no_clock() -> None:
     for scopes in (memory, store):
         assert scopes.ask(ask(1, 0, limited, notional=limited.max_notional)).reasons == ()
         scopes.left(ask(2, 5, limited))
-        assert scopes.ask(ask(3, 0, limited, notional=1)).reasons, "by its clock it is still within the window"
+        assert scopes.ask(ask(3, 0, limited, notional=1)).reasons, "it is still within the window"
 
 
 def test_a_store_that_is_away_refuses_every_entry_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
