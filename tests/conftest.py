@@ -1,4 +1,5 @@
-"""Servers that tests share: started when first asked for, one a process."""
+"""What all tests share: servers, started when first asked for, one a process; and no rule about how fast a property
+is tried."""
 
 from __future__ import annotations
 
@@ -8,8 +9,13 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg.sql import SQL, Identifier
 from servers import running_postgres
+
+# A machine that is busy with something else makes an example slow, and says nothing about the property.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _numbers = itertools.count()
 
