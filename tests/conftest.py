@@ -1,5 +1,4 @@
-"""What all tests share: servers, started when first asked for, one a process; and no rule about how fast a property
-is tried."""
+"""What all tests share: servers, started when first asked for, one a process; properties without a deadline."""
 
 from __future__ import annotations
 
