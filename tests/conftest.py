@@ -1,4 +1,4 @@
-"""What all tests share: servers, started when first asked for, one a process; properties without a deadline."""
+"""What all tests share: servers, one a process, started when asked for; properties without a deadline."""
 
 from __future__ import annotations
 
