@@ -146,7 +146,7 @@ def test_the_environment_chooses_and_a_stale_build_is_not_used(monkeypatch: pyte
     monkeypatch.setattr(native, "INTERFACE", native.INTERFACE + 1)
     extension, why = native.load("")
     assert extension is None
-    assert "build" in why
+    assert re.search("buil[dt]", why), "of an older build, or not built at all"
     monkeypatch.setattr(native, "extension", None)
     assert native.rows_by() == "numpy"
     assert isinstance(row_stream(series_of([[1]] * 6), RunDigest(), QUIET), RowStream)
