@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
-from pipeline.errors import MissingError, UsageError
+from pipeline.connection import FAILURES, connect, no_answer
+from pipeline.errors import MissingError
 
 TIMEOUT_S = 3.0
 
@@ -27,22 +26,13 @@ def fetch(
     timeout_s: float = TIMEOUT_S,
 ) -> Page:
     """Raises MissingError when nobody answers, UsageError for what is no URL."""
-    parts = urlsplit(url)
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise UsageError(f"{url}: {error}") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise UsageError(f"{url!r}: expected http://HOST:PORT")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(host, port, timeout=timeout_s)
+    connection, parts = connect(url, timeout_s)
     try:
         connection.request(method, parts.path or "/", body, dict(headers or {}))
         response = connection.getresponse()
         return Page(response.status, response.read())
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise MissingError(f"{url}: no answer: {reason}") from None
+    except FAILURES as error:
+        raise MissingError(no_answer(url, error)) from None
     finally:
         connection.close()
 

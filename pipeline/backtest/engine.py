@@ -13,7 +13,8 @@ from pipeline.backtest.series import Series
 from pipeline.config import schema
 from pipeline.run_digest import RunDigest
 from pipeline.trading.agent import AgentLogic
-from pipeline.trading.exec import ExecLogic, partial_fills
+from pipeline.trading.cores import agent_logic
+from pipeline.trading.exec import ExecLogic
 
 Path = Literal["auto", "live"]
 FAILED = "a strategy fails"
@@ -46,7 +47,7 @@ class Engine:
         self._counted = any(throttle.per != "strategy_and_symbol" for throttle in trading.throttles)
 
     def _fresh_agent(self) -> AgentLogic:
-        return AgentLogic(self.trading, self.execs.fill_policy, partial_fills=partial_fills(self.execs))
+        return agent_logic(self.trading, self.execs)
 
     def run(
         self,

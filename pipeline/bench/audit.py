@@ -14,10 +14,10 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from pipeline.bench.disk import fdatasync_p95_ms
-from pipeline.bench.shape import Bench, Result, at_least, shown
 from pipeline.config import Config
 from pipeline.delivery import ORIGIN, Delivery, agent_digest, encode_delivery, exec_digest
-from pipeline.replay.machine import machine, versions
+from pipeline.figures import Bench, Result, at_least, shown
+from pipeline.machine import machine, versions
 from pipeline.storage.audit.engines import find_dsn
 from pipeline.storage.audit.rows import COLUMNS, StoredRow
 from pipeline.storage.audit.schema import migrate

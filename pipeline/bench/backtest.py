@@ -22,12 +22,11 @@ from pipeline.backtest.native import rows_by
 from pipeline.backtest.series import Series
 from pipeline.backtest.synthetic import synthetic
 from pipeline.bench.peers import PEERS, Speed, installed, measured
-from pipeline.bench.shape import Result, at_least, at_most, shown
 from pipeline.clock import NS_PER_MS
 from pipeline.config import schema
+from pipeline.figures import Result, at_least, at_most, shown
 from pipeline.limits import KIB, MIB
-from pipeline.replay.machine import machine, versions
-from pipeline.replay.report import Machine
+from pipeline.machine import Machine, machine, versions
 from pipeline.trading.instruments import Instruments
 
 FAST_PER_S = 2_000_000.0

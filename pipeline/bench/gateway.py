@@ -26,11 +26,11 @@ from pipeline.bench.disk import fdatasync_p95_ms
 from pipeline.bench.idle import cpu_ns
 from pipeline.bench.links import free_port
 from pipeline.bench.posts import Answers, post_from_a_process
-from pipeline.bench.shape import Bench, Result, at_least, shown
 from pipeline.config import Config
 from pipeline.config.schema import Source
 from pipeline.errors import MissingError
-from pipeline.replay.machine import machine, versions
+from pipeline.figures import Bench, Result, at_least, shown
+from pipeline.machine import machine, versions
 from pipeline.replay.tally import percentile
 from pipeline.signing import secret_text
 

@@ -19,10 +19,10 @@ from pipeline.bench import queue_peer
 from pipeline.bench.idle import idle_percent
 from pipeline.bench.link_ends import Report, Sender, serve
 from pipeline.bench.pipeline import one_worker_a_stage
-from pipeline.bench.shape import Bench, Result, at_least, at_most, shown
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.config import Config
-from pipeline.replay.machine import machine, versions
+from pipeline.figures import Bench, Result, at_least, at_most, shown
+from pipeline.machine import machine, versions
 from pipeline.replay.tally import percentile
 from pipeline.transport.curve import LinkKey, LinkKeys, new_secret
 

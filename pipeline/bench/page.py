@@ -18,13 +18,13 @@ from msgspec import Struct
 from pipeline import limits
 from pipeline.bench.idle import SETTLE_S, cpu_ns
 from pipeline.bench.pipeline import one_worker_a_stage
-from pipeline.bench.shape import Bench, Result, at_least, at_most, exactly, shown
 from pipeline.clock import SystemClock
 from pipeline.config import Config
 from pipeline.errors import RinglineError
+from pipeline.figures import Bench, Result, at_least, at_most, exactly, shown
+from pipeline.machine import machine, versions
 from pipeline.process import StopFlag
 from pipeline.replay.drive import Drive
-from pipeline.replay.machine import machine, versions
 from pipeline.replay.running import Running
 from pipeline.stages.feed.controls import local_address
 from pipeline.web.assets import assets

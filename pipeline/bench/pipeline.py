@@ -17,15 +17,15 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.bench.disk import fdatasync_p95_ms
-from pipeline.bench.shape import Bench, Result, at_least, at_most, exactly, shown
 from pipeline.clock import NS_PER_MS, NS_PER_S, US_PER_S, SystemClock
 from pipeline.config import Config
 from pipeline.errors import RinglineError
+from pipeline.figures import Bench, Result, at_least, at_most, exactly, shown
+from pipeline.machine import machine, versions
 from pipeline.process import StopFlag
 from pipeline.replay import client_process, spec
 from pipeline.replay.audit_view import Verified
 from pipeline.replay.drive import Drive
-from pipeline.replay.machine import machine, versions
 from pipeline.replay.running import Running, pss_bytes
 from pipeline.snapshot import Latency, Snapshot
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
-from pipeline.bench.shape import Bench, Result
+from pipeline.figures import Bench, Result
+from pipeline.machine import Machine
 from pipeline.plotting.tables import Table
 from pipeline.plotting.text import rich_table
-from pipeline.replay.report import Machine
 
 _COLUMNS = ("", "value", "unit", "target", "met", "ratio", "to")
 

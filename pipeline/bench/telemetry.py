@@ -20,7 +20,6 @@ from typing import Any
 from msgspec import Struct
 
 from pipeline import limits
-from pipeline.bench.shape import Bench, Result, at_least, at_most, shown
 from pipeline.bench.telemetry_figures import (
     allocations,
     drain_per_s,
@@ -30,7 +29,8 @@ from pipeline.bench.telemetry_figures import (
     percentile_speed,
 )
 from pipeline.bench.telemetry_pipeline import ATTEMPTS, collector_cpu, lossless, scrape_ms
-from pipeline.replay.machine import machine, versions
+from pipeline.figures import Bench, Result, at_least, at_most, shown
+from pipeline.machine import machine, versions
 from pipeline.telemetry.layout import ring_bytes
 from pipeline.telemetry.native import VARIABLE, load
 

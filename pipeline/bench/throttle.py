@@ -8,9 +8,9 @@ from importlib import util
 
 from msgspec import Struct
 
-from pipeline.bench.shape import Bench, at_most, shown
 from pipeline.config import schema
-from pipeline.replay.machine import machine, versions
+from pipeline.figures import Bench, at_most, shown
+from pipeline.machine import machine, versions
 from pipeline.trading.throttle import Rule, compile_rule, enter, judge, origin
 
 WANTED_US = 3.0

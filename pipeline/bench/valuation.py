@@ -14,12 +14,12 @@ from msgspec import Struct
 from pipeline import valuation_limits
 from pipeline.bench.idle_loop import IdleLoop
 from pipeline.bench.paired import paired_cost
-from pipeline.bench.shape import Bench, Result, at_most, shown
 from pipeline.bench.valuation_calls import Phase, interleaved, nearest_rank
 from pipeline.bench.valuation_server import Client, Market, loop_lags_ms, running_valuation, teach
 from pipeline.bench.valuation_stress import LOOPS, REFERENCE_COST_PERCENT, REFERENCE_OFF, REFERENCE_ON
 from pipeline.config import Config
-from pipeline.replay.machine import machine, versions
+from pipeline.figures import Bench, Result, at_most, shown
+from pipeline.machine import machine, versions
 
 WANTED_P95_MS = 3.0
 WANTED_COST_PERCENT = 5.0

@@ -14,8 +14,7 @@ from pipeline.bench.paired import Paired, paired_cost
 from pipeline.bench.valuation_calls import NO_PSUTIL, Phase, interleaved, nearest_rank
 from pipeline.bench.valuation_server import DOMAINS, POSITIONS, Client, Market, running_valuation, teach
 from pipeline.config import Config
-from pipeline.replay.machine import machine, versions
-from pipeline.replay.report import Machine
+from pipeline.machine import Machine, machine, versions
 
 LOOPS = {"nav_every_ms": 100, "snapshot_every_ms": 500}
 """While calls are measured the loops run ten times as often as they do by default."""

@@ -12,7 +12,7 @@ from pipeline.config import Config
 from pipeline.errors import EXIT_NO, EXIT_OK
 
 if TYPE_CHECKING:
-    from pipeline.bench.shape import Bench
+    from pipeline.figures import Bench
 
 
 @click.group("bench")
@@ -81,7 +81,7 @@ def telemetry(rounds: int, as_json: bool) -> int:
 
 def _print(bench: Bench, as_json: bool) -> int:
     from pipeline.bench.render import print_bench
-    from pipeline.bench.shape import encode_bench
+    from pipeline.figures import encode_bench
 
     if as_json:
         sys.stdout.write(encode_bench(bench).decode())
@@ -149,8 +149,8 @@ def throttle(decisions: int, repeats: int, as_json: bool) -> int:
       ringline bench throttle --json
     """
     from pipeline.bench.render import print_bench
-    from pipeline.bench.shape import encode_bench
     from pipeline.bench.throttle import Options, run
+    from pipeline.figures import encode_bench
 
     bench = run(Options(decisions=decisions, repeats=repeats), lambda line: click.echo(line, err=True))
     if as_json:

@@ -11,7 +11,17 @@ import msgspec
 
 from pipeline.cli.audit_file import open_audit
 from pipeline.cli.output import print_json
-from pipeline.cli.posting import ACCEPTED, Sender, exit_code_of, in_words, new_id, said_in
+from pipeline.cli.posting import (
+    ACCEPTED,
+    Sender,
+    exit_code_of,
+    in_words,
+    new_id,
+    said_in,
+    source_option,
+    timeout_option,
+    url_option,
+)
 from pipeline.cli.session import json_option, with_config
 from pipeline.config import Config
 from pipeline.errors import EXIT_NO, EXIT_OK, RinglineError
@@ -29,17 +39,10 @@ def control_command(action: Action, text: str) -> click.Command:
 
     @click.command(str(action), help=text)
     @click.option("--reason", metavar="TEXT", default="", help="Why; it stands in every row.")
-    @click.option("--source", metavar="NAME", help="Who sends it: a name under `sources`; else the first.")
+    @source_option
     @click.option("--id", "webhook_id", metavar="ID", help="The webhook-id; else a new one.")
-    @click.option("--url", metavar="URL", help="The gateway, if not the configured one.")
-    @click.option(
-        "--timeout",
-        "timeout_s",
-        type=click.FloatRange(0, 3600, min_open=True),
-        default=30,
-        show_default=True,
-        help="Seconds until it must be accepted, and again until it must be audited.",
-    )
+    @url_option
+    @timeout_option
     @click.option("--no-wait", is_flag=True, help="Do not wait for the audit, which may be elsewhere.")
     @json_option
     @with_config

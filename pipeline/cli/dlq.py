@@ -11,7 +11,16 @@ import msgspec
 from pipeline import limits
 from pipeline.cli.audit_file import open_audit
 from pipeline.cli.output import print_json, print_json_line, print_table
-from pipeline.cli.posting import ACCEPTED, Sender, exit_code_of, in_words, said_in
+from pipeline.cli.posting import (
+    ACCEPTED,
+    Sender,
+    exit_code_of,
+    in_words,
+    said_in,
+    source_option,
+    timeout_option,
+    url_option,
+)
 from pipeline.cli.session import json_option, with_config
 from pipeline.config import Config
 from pipeline.errors import EXIT_NO, EXIT_OK, RinglineError, UsageError
@@ -67,16 +76,9 @@ def listing(config: Config, key: str | None, after: int, limit: int, as_json: bo
 
 @command.command()
 @click.argument("event_id", metavar="EVENT_ID")
-@click.option("--source", metavar="NAME", help="Who sends it: a name under `sources`; else the first.")
-@click.option("--url", metavar="URL", help="The gateway, if not the configured one.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(0, 3600, min_open=True),
-    default=30,
-    show_default=True,
-    help="Seconds until it must be accepted, and again until it must be audited.",
-)
+@source_option
+@url_option
+@timeout_option
 @click.option("--no-wait", is_flag=True, help="Do not wait for its row.")
 @json_option
 @with_config

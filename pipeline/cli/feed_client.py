@@ -16,8 +16,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.sync.client import ClientConnection, connect
 
 from pipeline import limits
-from pipeline.cli.http import TIMEOUT_S, Answer, reachable, request
+from pipeline.cli.http import TIMEOUT_S, Answer, request
 from pipeline.config import Config
+from pipeline.connection import reachable
 from pipeline.errors import MissingError, RinglineError, UsageError
 
 Message = dict[str, Any]

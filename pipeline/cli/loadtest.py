@@ -15,10 +15,10 @@ import click
 import msgspec
 
 from pipeline.cli.cluster_job import run_job
-from pipeline.cli.http import reachable
 from pipeline.cli.session import json_option, with_config
 from pipeline.cli.up import own_words
 from pipeline.config import Config
+from pipeline.connection import reachable
 from pipeline.errors import MissingError, UsageError
 from pipeline.stages.gateway.secrets import generated_file
 

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 
-from pipeline.cli.http import Answer, reachable, request
+from pipeline.cli.http import Answer, request
 from pipeline.config import Config
+from pipeline.connection import reachable
 from pipeline.errors import EXIT_MISSING, EXIT_NO, EXIT_OK, MissingError, UsageError
 from pipeline.signing import signed_headers
 from pipeline.stages.gateway.secrets import source_secrets
@@ -22,6 +24,19 @@ UNAVAILABLE = 503
 TOO_MANY = 429
 AGAIN_S = 0.5
 """Between two attempts where the gateway has no room or does not answer."""
+
+source_option = click.option(
+    "--source", metavar="NAME", help="Who sends it: a name under `sources`; else the first."
+)
+url_option = click.option("--url", metavar="URL", help="The gateway, if not the configured one.")
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=30,
+    show_default=True,
+    help="Seconds until it must be accepted, and again until it must be audited.",
+)
 
 
 class Sender:

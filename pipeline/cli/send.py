@@ -11,7 +11,16 @@ import msgspec
 
 from pipeline.cli.http import Answer, request
 from pipeline.cli.output import print_json
-from pipeline.cli.posting import ACCEPTED, Sender, exit_code_of, in_words, new_id, said_in
+from pipeline.cli.posting import (
+    ACCEPTED,
+    Sender,
+    exit_code_of,
+    in_words,
+    new_id,
+    said_in,
+    source_option,
+    url_option,
+)
 from pipeline.cli.session import json_option, with_config
 from pipeline.config import Config
 from pipeline.errors import EXIT_OK, UsageError
@@ -36,11 +45,11 @@ SIGNAL_FIELDS = ("side", "strategy", "quantity", "price")
 @click.option("--volume", metavar="DECIMAL", help="… and volume.")
 @click.option("--control", type=click.Choice([str(action) for action in Action]), help="A control event.")
 @click.option("--reason", metavar="TEXT", help="Why, for a control event.")
-@click.option("--source", metavar="NAME", help="Who sends it: a name under `sources`; else the first.")
+@source_option
 @click.option(
     "--id", "webhook_id", metavar="ID", help="The webhook-id; else a new one. A repeat is a duplicate."
 )
-@click.option("--url", metavar="URL", help="The gateway, if not the configured one.")
+@url_option
 @click.option("--print-curl", is_flag=True, help="Send nothing; print a curl line with a valid signature.")
 @json_option
 @with_config

@@ -8,15 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from pipeline import limits
 from pipeline.cli.feed_client import FeedClient
-from pipeline.cli.http import reachable
 from pipeline.config import Config
+from pipeline.connection import FAILURES, connect, no_answer
 from pipeline.errors import MissingError, RinglineError
 from pipeline.web.view import BookView, Frame, Point, Steps
 
@@ -112,9 +111,7 @@ class Source:
 
     def events(self, after: int) -> Iterator[tuple[str, bytes]]:
         """Name and data of every server-sent event. Raises MissingError and RinglineError."""
-        parts = urlsplit(self.client.url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(reachable(parts.hostname or ""), parts.port, timeout=SILENT_S)
+        connection, parts = connect(self.client.url, SILENT_S)
         path = f"{parts.path}/v1/live"
         try:
             connection.request("GET", f"{path}?after={after}", headers=dict(self.client.headers))
@@ -122,9 +119,8 @@ class Source:
             if answer.status != 200:
                 raise RinglineError(f"GET {self.client.url}/v1/live: {answer.status} {answer.reason}")
             yield from _events(answer)
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise MissingError(f"GET {self.client.url}/v1/live: no answer: {reason}") from None
+        except FAILURES as error:
+            raise MissingError(no_answer(f"GET {self.client.url}/v1/live", error)) from None
         finally:
             connection.close()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from pipeline import limits
-from pipeline.config.check_feed import check_feed
+from pipeline.config.check_access import check_access
 from pipeline.config.check_links import check_links
 from pipeline.config.check_sources import check_sources
 from pipeline.config.check_valuation import check_valuation
@@ -35,7 +35,7 @@ def cross_check(config: Config, dropped: Iterable[str] = ()) -> list[str]:
         *_trading(config),
         *check_sources(config),
         *map(Fault, _tls(config)),
-        *check_feed(config),
+        *check_access("feed", config.feed, served=config.feed.enabled, shows="every trade"),
         *check_valuation(config),
     )
     gone = tuple(dropped)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from pipeline import limits
 from pipeline.config.fault import Fault
+from pipeline.config.hosts import is_loopback
 from pipeline.config.schema import Config
 
 
@@ -25,14 +25,6 @@ def check_links(config: Config) -> Iterator[Fault]:
             ("links.dead_after_ms", "links.heartbeat_ms"),
         )
     yield from _curve(config)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`; a name that is not `localhost` may be anywhere."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def exposed_links(config: Config) -> dict[str, str]:

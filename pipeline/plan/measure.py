@@ -19,10 +19,10 @@ from pipeline.bench.pipeline import one_worker_a_stage
 from pipeline.clock import SystemClock
 from pipeline.config import Config
 from pipeline.errors import RinglineError
+from pipeline.machine import machine
 from pipeline.plan.capacity import STAGES, Capacity, StageCapacity
 from pipeline.process import StopFlag
 from pipeline.replay.drive import Drive
-from pipeline.replay.machine import machine
 from pipeline.replay.running import Running
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")

@@ -6,11 +6,11 @@ import time
 from datetime import UTC, datetime
 
 from pipeline.clock import NS_PER_S, US_PER_S
+from pipeline.machine import machine, versions
 from pipeline.replay.audit_view import Verified
 from pipeline.replay.facts import Facts, Match
 from pipeline.replay.golden_path import golden_path
 from pipeline.replay.history import SOURCE, History
-from pipeline.replay.machine import machine, versions
 from pipeline.replay.report import ClientFigures, Moment, ProcessMemory, Report, WallTimes
 from pipeline.replay.spec import Result
 from pipeline.snapshot import Snapshot

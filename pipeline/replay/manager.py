@@ -7,33 +7,33 @@ decided is not known.
 
 from __future__ import annotations
 
-import http.client
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from pipeline import limits
 from pipeline.clock import NS_PER_MS, US_PER_S, Clock, SystemClock
 from pipeline.config import Config
+from pipeline.connection import FAILURES, connect, no_answer
 from pipeline.delivery import Delivery
 from pipeline.errors import MissingError, RinglineError, UsageError
-from pipeline.messages import decode_decision, decode_event
+from pipeline.messages import decode_decision
 from pipeline.performance.manager import Call, Submission, Trade
 from pipeline.performance.resources import Resources
 from pipeline.replay.client import brief
 from pipeline.replay.running import sender_secret
 from pipeline.signing import Secret, parse_secret, signed_headers
 from pipeline.snapshot import Snapshot, decode_snapshot
+from pipeline.stages.agent_state import read_state
 from pipeline.stages.inprocess import trade_signal
 from pipeline.stages.throttled import Denial, denial_of, throttle_settings
 from pipeline.storage.audit import AuditReader
-from pipeline.trading.agent import AgentLogic
+from pipeline.trading.cores import agent_logic
 
 ANSWER_S = 30.0
 """As long as Standard Webhooks lets a sender wait."""
@@ -50,17 +50,9 @@ class Endpoint:
     """One HTTP server, asked over one connection. Raises MissingError when it does not answer."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        try:
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise UsageError(f"{url}: {error}") from None
-        if parts.scheme not in ("http", "https") or not host:
-            raise UsageError(f"{url}: expected http://HOST:PORT")
+        self._connection, parts = connect(url, ANSWER_S)
         self.url = url.rstrip("/")
         self._base = parts.path.rstrip("/")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(host, port, timeout=ANSWER_S)
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -70,10 +62,9 @@ class Endpoint:
             self._connection.request(method, self._base + path, body, headers or {})
             response = self._connection.getresponse()
             return response.status, response.read()
-        except (OSError, http.client.HTTPException) as error:
+        except FAILURES as error:
             self.close()
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise MissingError(f"{method} {self.url}{path}: no answer: {reason}") from None
+            raise MissingError(no_answer(f"{method} {self.url}{path}", error)) from None
 
     def close(self) -> None:
         """Idempotent; it connects again when asked again."""
@@ -85,9 +76,8 @@ class Audit:
 
     def __init__(self, config: Config) -> None:
         self._reader = AuditReader.open(Path(config.data_dir) / "audit.sqlite")
-        self._data_dir = config.data_dir
         self._every = config.audit.state_every
-        self._logic = AgentLogic(config.trading, config.exec.fill_policy)
+        self._logic = agent_logic(config.trading, config.exec)
 
     def await_row(self, event_id: bytes, sleep: Callable[[float], object] = time.sleep) -> Delivery:
         """The event's row, once it is there. Raises RinglineError when it does not come."""
@@ -103,19 +93,7 @@ class Audit:
 
         Raises UsageError when the pipeline decides under another configuration than this one.
         """
-        newest = self._reader.rows(key=key, limit=self._every, newest_first=True)
-        rows = [row.delivery for row in reversed(newest)]
-        stored = [index for index, row in enumerate(rows) if row.agent_state]
-        state = self._logic.decode(rows[stored[-1]].agent_state) if stored else self._logic.origin(key)
-        for row in rows[stored[-1] + 1 if stored else 0 :]:
-            if row.live:
-                event, decision = decode_event(row.payload), decode_decision(row.decision)
-                state = self._logic.apply(state, event, decision, key_seq=row.key_seq, at_us=row.accepted_us)
-        if rows and rows[-1].code and rows[-1].code != self._logic.code:
-            raise UsageError(
-                f"data_dir {self._data_dir}: the pipeline decides as {rows[-1].code}, this configuration "
-                f"as {self._logic.code}; give the one it runs with (--config, --set)"
-            )
+        state = read_state(self._reader, self._logic, key, self._every)
         return self._logic.throttle_scopes(state)
 
     def close(self) -> None:

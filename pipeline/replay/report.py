@@ -11,16 +11,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from pipeline.machine import Machine
+
 SCHEMA_VERSION = 1
-
-
-class Machine(Struct, frozen=True, kw_only=True):
-    """Where it ran; figures of different machines do not compare."""
-
-    system: str
-    cpu: str
-    cpus: int
-    memory_bytes: int
 
 
 class PnlLine(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from pipeline.config import Config
 from pipeline.errors import MissingError
 from pipeline.process import StopFlag
 from pipeline.replay.audit_view import AuditView
-from pipeline.replay.machine import measured_memory
+from pipeline.replay.memory import measured_memory
 from pipeline.replay.report import ProcessMemory
 from pipeline.replay.spec import Task
 from pipeline.snapshot import Snapshot, decode_snapshot

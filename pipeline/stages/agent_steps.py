@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.delivery import ORIGIN, Delivery, Tail, agent_digest
-from pipeline.messages import Verdict, decode_decision, decode_event, encode
+from pipeline.messages import Verdict, decode_event, encode
+from pipeline.stages.agent_state import rebuilt
 from pipeline.stages.meter import LinkMeter
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.recorder import Recorder
@@ -33,13 +34,8 @@ class AgentSteps:
         return self._logic.origin(key), ORIGIN
 
     def rebuild(self, tail: Tail) -> State:
-        logic = self._logic
-        state = logic.decode(tail.agent_state) if tail.stored_seq else logic.origin(tail.key)
-        for row in tail.rows:
-            if row.live:
-                event, decision = decode_event(row.payload), decode_decision(row.decision)
-                state = logic.apply(state, event, decision, key_seq=row.key_seq, at_us=row.accepted_us)
-        return state, tail.a
+        stored = tail.agent_state if tail.stored_seq else b""
+        return rebuilt(self._logic, tail.key, stored, tail.rows), tail.a
 
     def fits(self, state: State, delivery: Delivery) -> bool:  # noqa: ARG002 - nothing precedes the agent
         return True

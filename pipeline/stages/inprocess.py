@@ -30,7 +30,7 @@ from pipeline.stages.meter import LinkMeter
 from pipeline.stages.throttled import denial_of, throttle_settings
 from pipeline.storage.audit import MemoryAuditStore
 from pipeline.telemetry.recorder import NullRecorder
-from pipeline.trading.agent import AgentLogic
+from pipeline.trading.cores import agent_logic
 from pipeline.trading.exec import ExecLogic
 from pipeline.trading.instruments import Instruments
 from pipeline.trading.outcome import outcome
@@ -59,7 +59,7 @@ class InProcessPipeline:
         recorder = NullRecorder()
         meter = LinkMeter(recorder, MalformedFrames(Path(os.devnull), SOURCE))
         every = config.audit.state_every
-        self._logic = AgentLogic(config.trading, config.exec.fill_policy)
+        self._logic = agent_logic(config.trading, config.exec)
         self._agent = AgentSteps(self._logic, every, recorder, meter)
         self._exec = ExecSteps(ExecLogic(config.trading, config.exec), every, recorder)
         self._parse = Parser(Instruments(config.trading)).parse

@@ -6,8 +6,28 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
+
+from pipeline import limits
+
+
+def quiet_config(app: Any, **own: Any) -> uvicorn.Config:
+    """uvicorn's settings for a server of ours: ASGI 3 without a lifespan, no logs, no header that tells what
+    runs here, nobody's word about addresses. `own` is what this server has besides."""
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=limits.KEEP_ALIVE_S,
+        **own,
+    )
 
 
 class QuietServer(uvicorn.Server):

@@ -22,8 +22,8 @@ from pipeline.storage.audit.engines import open_store
 from pipeline.storage.scopes.engines import open_scopes
 from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
-from pipeline.trading.agent import AgentLogic
-from pipeline.trading.exec import ExecLogic, partial_fills
+from pipeline.trading.cores import agent_logic
+from pipeline.trading.exec import ExecLogic
 from pipeline.transport.dns_members import members_of
 from pipeline.transport.held import Key, Work
 from pipeline.transport.judge import Judge
@@ -44,9 +44,7 @@ def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     shared = None
     if config.agent.scopes == "redis":
         shared = SharedScopes(lambda: open_scopes(config), context.clock.monotonic_ns)
-    logic = AgentLogic(
-        config.trading, config.exec.fill_policy, partial_fills=partial_fills(config.exec), scopes=shared
-    )
+    logic = agent_logic(config.trading, config.exec, shared)
     steps = AgentSteps(logic, config.audit.state_every, context.recorder, meter)
     try:
         return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)

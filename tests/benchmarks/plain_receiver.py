@@ -109,8 +109,8 @@ def main(requests: int, repeats: int) -> int:
 
     from pipeline.bench.gateway import Options, Peer, run
     from pipeline.bench.links import free_port
-    from pipeline.bench.shape import encode_bench
     from pipeline.config import Config
+    from pipeline.figures import encode_bench
 
     secret, port = os.urandom(32), free_port()
     with running_postgres() as postgres, running_redis() as redis:

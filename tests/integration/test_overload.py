@@ -16,7 +16,7 @@ from real_pipeline import SECRET, Client, Running, candle, make_config, wait_for
 from pipeline.bench.gateway import post
 from pipeline.config import Config
 from pipeline.limits import MIB, MIN_SEGMENT_BYTES
-from pipeline.replay.machine import measured_memory
+from pipeline.replay.memory import measured_memory
 from pipeline.storage.audit.engines import open_reader
 
 REQUESTS = int(os.environ.get("RINGLINE_OVERLOAD_REQUESTS", "20000"))

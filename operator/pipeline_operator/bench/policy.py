@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from pipeline.figures import Bench, at_most, shown
+from pipeline.machine import machine, versions
 from pipeline.snapshot import Counts, Latency, Replica, Snapshot, Stage
 from pipeline.telemetry.sketch import Sketch
-from pipeline_operator.bench.shape import Bench, at_most, bench_of, shown
 from pipeline_operator.memory import Memory, encode_memory
 from pipeline_operator.merge import Answer, merge
 from pipeline_operator.observation import Observation, StageObservation
@@ -47,8 +48,10 @@ def run(rounds: int) -> Bench:
     record_ms = _median_ms(lambda: encode_record(record), rounds, 20)
     memory_ms = _median_ms(lambda: encode_memory(memory), rounds, 20)
     size = f"{STAGES} stages of {PODS} pods"
-    return bench_of(
-        (
+    return Bench(
+        machine=machine(),
+        versions=versions(),
+        results=(
             at_most(f"decision, {size}", tick_ms, "ms", TICK_TARGET_MS, "the wanted tick", TICK_TARGET_MS),
             shown(
                 f"merge of {STAGES * PODS} snapshots with sketches", merge_ms, "ms", "the decision", tick_ms
@@ -56,7 +59,7 @@ def run(rounds: int) -> Bench:
             shown("record as a JSON line", record_ms, "ms", "the decision", tick_ms),
             shown("memory as JSON", memory_ms, "ms", "the decision", tick_ms),
             shown("size of a record", len(encode_record(record)), "bytes", "an etcd object (1.5 MB)", 1.5e6),
-        )
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 
 from pipeline.errors import RinglineError
-from pipeline_operator.bench.shape import Result, at_most, shown, skipped
+from pipeline.figures import Result, at_most, shown, skipped
 
 TARGET_S = 1.0
 MEMORY_TARGET_MIB = 120.0

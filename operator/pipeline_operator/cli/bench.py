@@ -30,14 +30,14 @@ def command(rounds: int, as_json: bool) -> int:
     """
     from msgspec import structs
 
+    from pipeline.figures import encode_bench
     from pipeline_operator.bench import reaction
     from pipeline_operator.bench.policy import run
-    from pipeline_operator.bench.shape import encode_bench
 
     bench = run(rounds)
     bench = structs.replace(bench, results=bench.results + reaction.run())
     if as_json:
-        click.echo(encode_bench(bench))
+        click.echo(encode_bench(bench), nl=False)
         return EXIT_OK if bench.met else EXIT_NO
     for result in bench.results:
         target = (

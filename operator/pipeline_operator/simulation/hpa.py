@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from pipeline_operator.simulation.autoscaler import due
+from pipeline_operator.simulation.autoscaler import changes, due
 from pipeline_operator.simulation.plant import STEP_S, Plant, PlantStage
 
 SYNC_S = 15.0
@@ -88,11 +88,7 @@ class Hpa:
                 self._scraped[stage.model.name] = sums.busy_s / sums.ready_s if sums.ready_s else 0.0
         if not due(plant.now_s, SYNC_S, STEP_S):
             return {}
-        return {
-            stage.model.name: wish
-            for stage in plant.stages
-            if (wish := self._wish(stage, plant.now_s)) != stage.replicas
-        }
+        return changes(plant, self._wish)
 
     def _wish(self, stage: PlantStage, now_s: float) -> int:
         share = self._scraped.get(stage.model.name)

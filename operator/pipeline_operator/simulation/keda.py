@@ -8,7 +8,7 @@ replica, its own poll of 30 s does not matter here, where one is the least.
 
 from __future__ import annotations
 
-from pipeline_operator.simulation.autoscaler import due
+from pipeline_operator.simulation.autoscaler import changes, due
 from pipeline_operator.simulation.hpa import SYNC_S, Behavior, average_value_desired
 from pipeline_operator.simulation.plant import STEP_S, Plant, PlantStage
 
@@ -29,11 +29,7 @@ class Keda:
     def wishes(self, plant: Plant) -> dict[str, int]:
         if not due(plant.now_s, SYNC_S, STEP_S):
             return {}
-        return {
-            stage.model.name: wish
-            for stage in plant.stages
-            if (wish := self._wish(stage, plant.now_s)) != stage.replicas
-        }
+        return changes(plant, self._wish)
 
     def _wish(self, stage: PlantStage, now_s: float) -> int:
         rate = stage.window(RATE_WINDOW_S).arrived / min(RATE_WINDOW_S, max(now_s, STEP_S))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pipeline_operator.simulation.autoscaler import due
+from pipeline_operator.simulation.autoscaler import changes, due
 from pipeline_operator.simulation.plant import STEP_S, Plant, PlantStage
 
 TICK_S = 2.0
@@ -58,11 +58,7 @@ class Knative:
     def wishes(self, plant: Plant) -> dict[str, int]:
         if not due(plant.now_s, TICK_S, STEP_S):
             return {}
-        return {
-            stage.model.name: wish
-            for stage in plant.stages
-            if (wish := self._wish(stage, plant.now_s)) != stage.replicas
-        }
+        return changes(plant, self._wish)
 
     def _wish(self, stage: PlantStage, now_s: float) -> int:
         stable = stage.window(STABLE_S).in_hand / min(STABLE_S, now_s)

@@ -15,7 +15,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from pipeline import limits
-from pipeline.config.check_feed import is_loopback
+from pipeline.config.hosts import is_loopback
 from pipeline.errors import MissingError
 from pipeline.signing import SharedKey
 from pipeline.stages.gateway.answer import Answer, Header

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
 from pipeline import limits
 from pipeline.clock import Clock
 from pipeline.config import Config
+from pipeline.connection import FAILURES, connect, no_answer
 from pipeline.errors import MissingError, RinglineError
 from pipeline.snapshot import Snapshot, decode_snapshot
 from pipeline.stages.feed.decisions import Decisions
@@ -40,11 +39,9 @@ class CollectorClient:
     """Snapshots over one connection that is kept. Belongs to one thread at a time."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection, parts = connect(url, ANSWER_S)
         self._url = url
         self._path = parts.path.rstrip("/") + "/v1/snapshot"
-        self._connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=ANSWER_S)
 
     def snapshot(self, brief: bool = False) -> Snapshot:
         """Without latencies when `brief`. Raises MissingError when there is none to be had."""
@@ -55,10 +52,9 @@ class CollectorClient:
             if answer.status != 200:
                 raise MissingError(f"collector {self._url}: answered {answer.status}")
             return decode_snapshot(body)
-        except (OSError, http.client.HTTPException) as error:
+        except FAILURES as error:
             self._connection.close()
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise MissingError(f"collector {self._url}: no answer: {reason}") from None
+            raise MissingError(no_answer(f"collector {self._url}", error)) from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             self._connection.close()
             raise MissingError(f"collector {self._url}: no snapshot: {error}") from None

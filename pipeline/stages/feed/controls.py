@@ -6,15 +6,14 @@ The page names the event, so that pressing twice is one event.
 from __future__ import annotations
 
 import asyncio
-import http.client
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
 from pipeline.clock import US_PER_S, Clock
 from pipeline.config import Config
+from pipeline.connection import FAILURES, connect, no_answer
 from pipeline.errors import MissingError
 from pipeline.messages import Action
 from pipeline.signing import Secret, signed_headers
@@ -63,17 +62,14 @@ class Controls:
         body = msgspec.json.encode(event)
         headers = signed_headers(secret, wanted.id, self._clock.wall_us() // US_PER_S, body)
         url = self._config.feed.gateway_url or _gateway_url(self._config)
-        parts = urlsplit(url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=ANSWER_S)
+        connection, parts = connect(url, ANSWER_S)
         try:
             path = f"{parts.path.rstrip('/')}/webhook/{name}"
             connection.request("POST", path, body, {"content-type": "application/json"} | headers)
             response = connection.getresponse()
             return response.status, response.read()
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise MissingError(f"gateway {url}: no answer: {reason}") from None
+        except FAILURES as error:
+            raise MissingError(no_answer(f"gateway {url}", error)) from None
         finally:
             connection.close()
 

@@ -16,11 +16,11 @@ from pipeline.config import Config
 from pipeline.delivery import Delivery
 from pipeline.errors import RinglineError
 from pipeline.messages import Decision, Fate, Outcome, decode_decision, decode_event, decode_fills
+from pipeline.stages.agent_state import read_state
 from pipeline.stages.story import utc
 from pipeline.storage.audit.query import Filter, Query
 from pipeline.storage.audit.reader import AuditReader
-from pipeline.trading.agent import AgentLogic
-from pipeline.trading.exec import partial_fills
+from pipeline.trading.cores import agent_logic
 from pipeline.trading.instruments import Instruments
 from pipeline.trading.pnl import ProfitAndLoss
 from pipeline.trading.reasons import code_of
@@ -43,9 +43,7 @@ class Ledger:
     """`turn` reads on; belongs to one caller at a time."""
 
     def __init__(self, config: Config) -> None:
-        self._logic = AgentLogic(
-            config.trading, config.exec.fill_policy, partial_fills=partial_fills(config.exec)
-        )
+        self._logic = agent_logic(config.trading, config.exec)
         self._profit = ProfitAndLoss(Instruments(config.trading))
         self._every = config.audit.state_every
         self._seq = self._counted = 0
@@ -110,22 +108,10 @@ class Ledger:
                 self._scopes[key] = self._scope(reader, key)
                 self._fault = ""
             except (RinglineError, msgspec.MsgspecError, ValueError, KeyError) as error:
-                self._fault = f"{key}: {error}"
+                self._fault = str(error) if key in str(error) else f"{key}: {error}"
 
     def _scope(self, reader: AuditReader, key: str) -> Scope:
-        """From the key's last stored state and the rows since."""
-        newest = reader.rows(key=key, limit=self._every, newest_first=True)
-        rows = [row.delivery for row in reversed(newest)]
-        stored = [index for index, row in enumerate(rows) if row.agent_state]
-        state = self._logic.decode(rows[stored[-1]].agent_state) if stored else self._logic.origin(key)
-        for row in rows[stored[-1] + 1 if stored else 0 :]:
-            if row.live:
-                event, decision = decode_event(row.payload), decode_decision(row.decision)
-                state = self._logic.apply(state, event, decision, key_seq=row.key_seq, at_us=row.accepted_us)
-        if rows and rows[-1].code and rows[-1].code != self._logic.code:
-            raise RinglineError(
-                f"decided as {rows[-1].code}, and this configuration decides as {self._logic.code}"
-            )
+        state = read_state(reader, self._logic, key, self._every)
         if state.close:
             self._profit.mark(key, state.close)
         return Scope(self._payloads(state), bool(state.halted))

@@ -29,7 +29,7 @@ from pipeline.stages.feed.readers import Readers
 from pipeline.stages.feed.tail import Render, Tail
 from pipeline.stages.gateway.server import bind, raise_file_limit
 from pipeline.stages.nudge import drain, listen_for_nudges, nudge_name
-from pipeline.stages.quiet_server import QuietServer
+from pipeline.stages.quiet_server import QuietServer, quiet_config
 from pipeline.stages.story import story_of, utc
 from pipeline.storage.audit.engines import open_reader
 from pipeline.storage.audit.rows import AuditRow
@@ -106,7 +106,7 @@ class _Protocol(WebSocketsSansIOProtocol):
 
 
 def _settings(app: Any, config: Config) -> uvicorn.Config:
-    return uvicorn.Config(
+    return quiet_config(
         app,
         http="httptools",
         ws=_Protocol,
@@ -115,14 +115,6 @@ def _settings(app: Any, config: Config) -> uvicorn.Config:
         ws_ping_timeout=max(PING_S, config.feed.stall_s),
         ws_per_message_deflate=False,
         limit_concurrency=config.feed.max_connections,
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=limits.KEEP_ALIVE_S,
         timeout_graceful_shutdown=limits.LEAVE_GRACE_S,
     )
 

@@ -10,14 +10,12 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from pipeline import limits
 from pipeline.config.schema import Gateway
 from pipeline.errors import MissingError
 from pipeline.stages.gateway.app import GatewayApp
 from pipeline.stages.gateway.protocol import GatewayProtocol
-from pipeline.stages.quiet_server import QuietServer
+from pipeline.stages.quiet_server import QuietServer, quiet_config
 
 SWEEP_S = 0.5
 _OTHER_FILES = 256
@@ -95,18 +93,10 @@ class GatewayServer:
         that cannot be used."""
         raise_file_limit(max_connections + limits.SPARE_CONNECTIONS + _OTHER_FILES)
         self._bound = bound
-        self._config = uvicorn.Config(
+        self._config = quiet_config(
             app,
             http=type("BoundedProtocol", (GatewayProtocol,), {"max_connections": max_connections}),
             ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=limits.KEEP_ALIVE_S,
             **tls_options(tls),
         )
         self._app = app

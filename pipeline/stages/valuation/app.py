@@ -96,7 +96,7 @@ class _Routes:
             ("GET", "/v1/marks", self.marks, None, answers(200, wire.MarksOut, 422)),
             ("GET", "/v1/marks/{symbol:path}", self.mark, None, answers(200, wire.MarkOut, 404, 409, 422)),
             ("PUT", "/v1/marks/{symbol:path}", self.put_mark, takes(wire.MarkIn),
-             answers(200, wire.MarkOut, 400, 409, 413, 422)),
+             answers(200, wire.MarkOut, 400, 404, 409, 413, 422)),
             ("POST", "/v1/candles", self.candles, takes(wire.CandlesIn),
              answers(200, wire.TakenOut, 400, 413, 422)),
             ("GET", "/v1/status", self.status, None, answers(200, wire.StatusOut)),

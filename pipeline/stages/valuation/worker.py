@@ -23,7 +23,7 @@ from pipeline.errors import MissingError, RinglineError
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.feed.access import Access
 from pipeline.stages.gateway.server import bind, raise_file_limit
-from pipeline.stages.quiet_server import QuietServer
+from pipeline.stages.quiet_server import QuietServer, quiet_config
 from pipeline.stages.story import utc
 from pipeline.stages.valuation.desk import Desk
 from pipeline.stages.valuation.guard import Guard
@@ -139,19 +139,11 @@ class Service:
 
 
 def _settings(app: Any, config: Config) -> uvicorn.Config:
-    return uvicorn.Config(
+    return quiet_config(
         app,
         http="httptools",
         ws="none",
         limit_concurrency=config.valuation.max_connections,
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=limits.KEEP_ALIVE_S,
         timeout_graceful_shutdown=limits.LEAVE_GRACE_S,
     )
 

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.bench import audit, gateway, links, queue_peer
 from pipeline.bench.idle import cpu_ns
-from pipeline.bench.shape import Result
 from pipeline.config import Config, resolve
+from pipeline.figures import Result
 from pipeline.transport.curve import LinkKey
 
 

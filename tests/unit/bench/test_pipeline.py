@@ -10,11 +10,11 @@ from rich.console import Console
 from pipeline.bench.disk import MOST_SYNCS, fdatasync_p95_ms
 from pipeline.bench.pipeline import BenchOptions, Figures, one_worker_a_stage, results
 from pipeline.bench.render import print_bench
-from pipeline.bench.shape import Bench, at_least, at_most, encode_bench, exactly, shown
 from pipeline.config import Config
 from pipeline.errors import MissingError
+from pipeline.figures import Bench, at_least, at_most, encode_bench, exactly, shown
+from pipeline.machine import machine, versions
 from pipeline.replay.audit_view import Verified
-from pipeline.replay.machine import machine, versions
 from pipeline.replay.spec import Result, Times
 from pipeline.snapshot import Latency
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.config import resolve
-from pipeline.config.check_links import exposed_links, is_loopback
+from pipeline.config.check_links import exposed_links
+from pipeline.config.hosts import is_loopback
 from pipeline.errors import ConfigError
 
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.machine import Machine
 from pipeline.replay.golden_path import golden_path
 from pipeline.replay.report import (
     ClientFigures,
     Equity,
-    Machine,
     Moment,
     PnlLine,
     ProcessMemory,

@@ -338,7 +338,9 @@ def test_what_a_killed_writer_published_is_whole(tmp_path: Path, mode: Mode, kil
         waiting, first = source.reader.waiting, source.reader.drain(into, final=True)
         rows = into[: first.kept]
         assert (rows[:, 1] == rows[:, 0] * 7).all()
-        assert (np.diff(rows[:, 0]) == 1).all()
+        steps = np.diff(rows[:, 0])
+        assert (steps >= 1).all()
+        assert (steps - 1).sum() <= source.reader.dropped  # a full ring drops, and says so
         assert first.unproven == 0
         assert first.kept + first.overwritten == waiting
         collector.tick(final=True)

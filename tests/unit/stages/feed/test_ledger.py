@@ -120,7 +120,7 @@ def test_rows_decided_under_another_configuration_are_said_to_be(tmp_path: Path)
     config = configured(tmp_path)
     reader = AuditReader.open(write_audit(config, traded(config, code="2-other")))
     view = book_of(Ledger(config), reader)
-    assert "decided as 2-other" in view.fault
+    assert "decides as 2-other" in view.fault
     assert view.throttles == ()
     assert view.lines, "fills stand in the rows, whoever decided them"
     reader.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from pipeline.replay.report import Machine
+from pipeline.machine import Machine
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -15,6 +15,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
     name: str
     value: float | None
+    """None: it was not measured; `against` may say why."""
     unit: str
     against: str
     ratio: float | None = None
@@ -55,6 +56,11 @@ def exactly(name: str, value: float, unit: str, target: float, against: str) -> 
 def shown(name: str, value: float | None, unit: str, against: str, peer: float | None = None) -> Result:
     """A figure without a target."""
     return _result(name, value, unit, against, peer, None, None)
+
+
+def skipped(name: str, unit: str, why: str) -> Result:
+    """A figure that could not be measured here, and why; its target is neither met nor missed."""
+    return _result(name, None, unit, f"skipped: {why}", None, None, None)
 
 
 def encode_bench(bench: Bench) -> bytes:

@@ -1,19 +1,27 @@
-"""What a figure was measured on: the machine, the versions, the memory of processes (Linux's /proc)."""
+"""What a figure was measured on: the machine and the versions that speed depends on."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sqlite3
-from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from msgspec import Struct
+
 from pipeline import __version__
-from pipeline.limits import KIB
-from pipeline.replay.report import Machine, ProcessMemory
 
 _NAMED = ("httptools", "msgspec", "numpy", "pyzmq", "uvicorn", "uvloop")
+
+
+class Machine(Struct, frozen=True, kw_only=True):
+    """Where it ran; figures of different machines do not compare."""
+
+    system: str
+    cpu: str
+    cpus: int
+    memory_bytes: int
 
 
 def machine() -> Machine:
@@ -35,24 +43,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def measured_memory(processes: Iterable[tuple[str, int]]) -> tuple[ProcessMemory, ...]:
-    """PSS and RSS of each (name, pid) that still runs."""
-    return tuple(found for name, pid in processes if (found := _process_memory(name, pid)) is not None)
-
-
-def _process_memory(name: str, pid: int) -> ProcessMemory | None:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    except OSError:  # it has ended, or belongs to somebody else
-        return None
-    fields = dict(line.split(":", 1) for line in text.splitlines()[1:])
-    return ProcessMemory(name=name, pid=pid, pss_bytes=_bytes(fields, "Pss"), rss_bytes=_bytes(fields, "Rss"))
-
-
-def _bytes(fields: dict[str, str], name: str) -> int:
-    return int(fields.get(name, "0 kB").split()[0]) * KIB
 
 
 def _cpu_name() -> str:

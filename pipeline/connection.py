@@ -1,0 +1,34 @@
+"""HTTP to a server by its URL, with errors that a person understands."""
+
+from __future__ import annotations
+
+import http.client
+from urllib.parse import SplitResult, urlsplit
+
+from pipeline.errors import UsageError
+
+FAILURES = (OSError, http.client.HTTPException)
+"""What a connection raises when its server does not answer, or not in HTTP."""
+
+
+def connect(url: str, timeout_s: float) -> tuple[http.client.HTTPConnection, SplitResult]:
+    """A connection, not yet opened, and the parts of the URL. Raises UsageError for what is no URL."""
+    parts = urlsplit(url)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"{url}: {error}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise UsageError(f"{url}: expected http://HOST:PORT")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(reachable(host), port, timeout=timeout_s), parts
+
+
+def reachable(host: str) -> str:
+    """Where to go for somebody who listens on every address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not a place to listen on
+
+
+def no_answer(asked: str, error: BaseException) -> str:
+    """That nobody answered what was `asked`, and why."""
+    return f"{asked}: no answer: {getattr(error, 'strerror', None) or str(error) or type(error).__name__}"
