@@ -44,7 +44,7 @@ class CollectorClient:
         self._path = parts.path.rstrip("/") + "/v1/snapshot"
 
     def snapshot(self, brief: bool = False) -> Snapshot:
-        """Without latencies when `brief`. Raises MissingError when there is none to be had."""
+        """Without latencies and verdicts when `brief`. Raises MissingError when there is none to be had."""
         try:
             self._connection.request("GET", self._path + ("?brief=1" if brief else ""))
             answer = self._connection.getresponse()
