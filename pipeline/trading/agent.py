@@ -19,13 +19,14 @@ from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan, Plans
 from pipeline.trading.reasons import Reason, describe
 from pipeline.trading.scopes import MemoryScopes, Scopes
-from pipeline.trading.state import Slot, State, decode_state, encode_state
+from pipeline.trading.state import Slot, State
+from pipeline.trading.state_bytes import decode_state, encode_state
 from pipeline.trading.strategies import KINDS, Factory
 from pipeline.trading.strategies.protocol import advance
 from pipeline.trading.throttle_view import throttle_snapshot
 from pipeline.trading.turn import EXIT, Turn, quiet_bar
 
-LOGIC_VERSION = 3
+LOGIC_VERSION = 4
 """Rises whenever the same events could be decided otherwise or a state's bytes change."""
 
 _ORDERED = int(Verdict.ORDERED)
@@ -114,7 +115,7 @@ class AgentLogic:
         return turn.state(state.candle_us, state.close, state.halted)
 
     def encode(self, state: State) -> bytes:
-        return encode_state(state)
+        return encode_state(state, self._plans.of(state.symbol).rules_of)
 
     def decode(self, data: bytes) -> State:
         """The state in `data`, fitted to the configuration in force: positions always survive, a strategy's
@@ -126,9 +127,9 @@ class AgentLogic:
         """The payload of every throttle's scope of this key, as of its last event."""
         plan = self._plans.of(state.symbol)
         return [
-            throttle_snapshot(rule, scope, state.clock_us, strategy_id=slot.name, symbol=state.symbol)
+            throttle_snapshot(rule, slot.scope, state.clock_us, strategy_id=slot.name, symbol=state.symbol)
             for slot in state.slots
-            for rule, scope in zip(plan.rules_of(slot.name), slot.scopes, strict=True)
+            for rule in plan.rules_of(slot.name)
         ]
 
     # ---- candles
@@ -143,7 +144,7 @@ class AgentLogic:
         for index, seat in enumerate(plan.seats):
             slot = slots[index]
             memory, intent, fault = advance(seat.strategy, slot.memory, candle)
-            slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scopes)
+            slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scope)
             answers.append((intent, fault))
             if intent is not None or fault:
                 quiet = False
@@ -164,7 +165,7 @@ class AgentLogic:
             if seat.name not in failed:
                 slot = turn.slots[index]
                 memory, _, _ = advance(seat.strategy, slot.memory, candle)
-                turn.slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scopes)
+                turn.slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scope)
         _take_all(plan, turn, decision)
         return turn.state(candle.time_us, candle.close, state.halted)
 

@@ -16,7 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from pipeline import limits
-from pipeline.trading.throttle import Rule, ScopeState, enter, judge, leave, origin
+from pipeline.trading.throttle import Rule, enter, judge, leave, origin
+from pipeline.trading.throttle_memory import ScopeState
 
 Scope = tuple[str, str]
 """(throttle, what it counts: a symbol, a strategy or "" for everything)."""
@@ -71,9 +72,9 @@ class MemoryScopes:
         entered: list[ScopeState] = []
         latest_us, never = 0, False
         for scope, rule in zip(ask.scopes, ask.rules, strict=True):
-            state, now_us = (self._state(scope, rule),), self._now(ask.now_us, scope)
+            state, now_us = self._state(scope), self._now(ask.now_us, scope)
             answer = judge((rule,), state, now_us, ask.notional)
-            entered += enter((rule,), state, now_us, ask.notional) if answer.allowed else ()
+            entered += [enter(state, now_us, ask.notional)] if answer.allowed else []
             reasons += answer.reasons
             never = never or not (answer.allowed or answer.retry_at_us)
             latest_us = max(latest_us, answer.retry_at_us)
@@ -91,7 +92,7 @@ class MemoryScopes:
             if not rule.cooldown_us:
                 continue  # an exit means nothing to it, and moves its clock no more than a shared store's
             now_us = self._now(ask.now_us, scope)
-            (self._states[scope],) = leave((rule,), (self._state(scope, rule),), now_us)
+            self._states[scope] = leave(self._state(scope), now_us)
         self._answered(name, Grant(ask.leg))
 
     def _answered(self, name: tuple[str, int, int], grant: Grant) -> None:
@@ -99,8 +100,8 @@ class MemoryScopes:
         if len(self._given) > limits.MAX_SCOPE_ANSWERS:
             self._given.popitem(last=False)
 
-    def _state(self, scope: Scope, rule: Rule) -> ScopeState:
-        return self._states.get(scope) or origin((rule,))[0]
+    def _state(self, scope: Scope) -> ScopeState:
+        return self._states.get(scope) or origin()
 
     def _now(self, now_us: int, scope: Scope) -> int:
         now_us = self._clocks[scope] = max(now_us, self._clocks.get(scope, 0))

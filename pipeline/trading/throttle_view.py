@@ -11,7 +11,8 @@ from typing import Any
 
 from pipeline.trading.decimals import decimal_text
 from pipeline.trading.reasons import Reason, code_of
-from pipeline.trading.throttle import OFF, Rule, ScopeState, judge
+from pipeline.trading.throttle import OFF, Rule, judge
+from pipeline.trading.throttle_memory import ScopeState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST_NOTIONAL = 1
@@ -23,7 +24,7 @@ def throttle_snapshot(
     rule: Rule, scope: ScopeState, now_us: int, *, strategy_id: str, symbol: str
 ) -> dict[str, Any]:
     """The payload of one throttle in one scope as of `now_us`; None stands for "not limited"."""
-    answer = judge((rule,), (scope,), now_us, _LEAST_NOTIONAL)
+    answer = judge((rule,), scope, now_us, _LEAST_NOTIONAL)
     budget = answer.budgets[0]
     trades, notional = budget.max_trades != OFF, budget.max_notional != OFF
     return {

@@ -137,7 +137,7 @@ class Turn:
         if not opening:
             return
         reasons = self._entry_reasons(index, target, opening, price, wanted)
-        answer = judge(self._plan.rules_of(slot.name), slot.scopes, self.now_us, opening * price)
+        answer = judge(self._plan.rules_of(slot.name), slot.scope, self.now_us, opening * price)
         retry_at_us = 0 if reasons else answer.retry_at_us
         reasons.extend(answer.reasons)
         if self._plan.wide:
@@ -149,15 +149,14 @@ class Turn:
     def take(self, index: int, slot: Slot, leg: Leg) -> Slot:
         """Book an ordered leg of the strategy in `slot`, which is not in the state yet when `index` < 0."""
         position = slot.position + leg.side * leg.quantity
-        rules = self._plan.rules_of(slot.name)
         plan_loss = self._plan.risk.max_daily_loss
         if leg.intent == ENTRY:
-            scopes = enter(rules, slot.scopes, self.now_us, leg.quantity * leg.price)
+            scope = enter(slot.scope, self.now_us, leg.quantity * leg.price)
         else:
-            scopes = leave(rules, slot.scopes, self.now_us)
-        slot = Slot(slot.name, slot.tag, slot.memory, position, scopes)
+            scope = leave(slot.scope, self.now_us)
+        slot = Slot(slot.name, slot.tag, slot.memory, position, scope)
         if index < 0:
-            self.slots = [*self._kept(), slot]
+            self.slots = [*self._with_room(), slot]
         else:
             self.slots[index] = slot
         self._mark = leg.price
@@ -266,7 +265,7 @@ class Turn:
         reasons.extend(self._exposure_reasons(max(quantity, abs(target)), price))
         if self._orders >= limits.MAX_RESTING_ORDERS:
             reasons.append(describe(Reason.RISK_MAX_ORDERS, limit=limits.MAX_RESTING_ORDERS))
-        if index < 0 and len(self._kept()) >= limits.MAX_STRATEGIES_A_KEY:
+        if index < 0 and len(self.slots) - len(self._idle()) >= limits.MAX_STRATEGIES_A_KEY:
             reasons.append(describe(Reason.RISK_MAX_STRATEGIES, limit=limits.MAX_STRATEGIES_A_KEY))
         return reasons
 
@@ -278,15 +277,26 @@ class Turn:
         limit = decimal_text(limits.MAX_EXPOSURE, scale)
         return [describe(Reason.RISK_MAX_NOTIONAL, exposure=decimal_text(exposure, scale), limit=limit)]
 
-    def _kept(self) -> list[Slot]:
-        """The slots that must stay: those of configured strategies, and others while they hold a position
-        or a throttle remembers something of them that still matters."""
-        seats, plan = len(self._plan.seats), self._plan
-        return self.slots[:seats] + [
-            slot
-            for slot in self.slots[seats:]
-            if slot.position or not idle(plan.rules_of(slot.name), slot.scopes, self.now_us)
+    def _idle(self) -> list[int]:
+        """Where the slots are that may go, the one without any order for longest first: those that only
+        signals name, flat, and of which no throttle remembers what still matters."""
+        slots, plan = self.slots, self._plan
+        found = [
+            index
+            for index in range(len(plan.seats), len(slots))
+            if not slots[index].position
+            and idle(plan.rules_of(slots[index].name), slots[index].scope, self.now_us)
         ]
+        return sorted(found, key=lambda index: max(slots[index].scope.entry_us, slots[index].scope.exit_us))
+
+    def _with_room(self) -> list[Slot]:
+        """The slots, with room for another. One that is idle stays while it can: under other throttles, what
+        it remembers may matter again."""
+        too_many = len(self.slots) + 1 - limits.MAX_STRATEGIES_A_KEY
+        if too_many <= 0:
+            return self.slots
+        gone = self._idle()[:too_many]
+        return [slot for index, slot in enumerate(self.slots) if index not in gone]
 
 
 def quiet_bar(state: State, candle: Candle, slots: list[Slot]) -> State:
