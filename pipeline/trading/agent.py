@@ -23,7 +23,7 @@ from pipeline.trading.state import Slot, State
 from pipeline.trading.state_bytes import decode_state, encode_state
 from pipeline.trading.strategies import KINDS, Factory
 from pipeline.trading.strategies.protocol import advance
-from pipeline.trading.throttle_view import throttle_snapshot
+from pipeline.trading.throttle_view import throttle_snapshot, wide_snapshot
 from pipeline.trading.turn import EXIT, Turn, quiet_bar
 
 LOGIC_VERSION = 4
@@ -124,13 +124,18 @@ class AgentLogic:
         return self._plans.of(state.symbol).adopt(state)
 
     def throttle_scopes(self, state: State) -> list[dict[str, Any]]:
-        """The payload of every throttle's scope of this key, as of its last event."""
+        """The payload of every throttle's scope of this key, as of its last event; of those that count more
+        than this key as of when they were last asked."""
         plan = self._plans.of(state.symbol)
-        return [
+        found = [
             throttle_snapshot(rule, slot.scope, state.clock_us, strategy_id=slot.name, symbol=state.symbol)
             for slot in state.slots
             for rule in plan.rules_of(slot.name)
         ]
+        for seen in state.wide:
+            of = plan.wide_rule((seen.throttle, seen.counted), state.symbol)
+            found += [wide_snapshot(seen, *of)] if of is not None else []
+        return found
 
     # ---- candles
 
@@ -241,6 +246,7 @@ class AgentLogic:
 
 
 def _take_all(plan: Plan, turn: Turn, decision: Decision) -> None:
+    turn.recall(decision.inputs)
     for leg in decision.legs:
         if leg.verdict == _ORDERED:
             index = turn.find(leg.strategy)

@@ -124,6 +124,18 @@ class Plan:
             rules.append(compile_rule(effective, self._wide_scale))
         return tuple(scopes), tuple(rules)
 
+    def wide_rule(self, scope: Scope, symbol: str) -> tuple[Rule, str | None, str | None] | None:
+        """The rule of a wide scope that `symbol` counts in, with the strategy and the symbol that it is of;
+        None where no such throttle is configured."""
+        name, counted = scope
+        for throttle in self._wide:
+            if throttle.name == name:
+                strategy = counted if throttle.per == "strategy" else None
+                counted_symbol = counted if throttle.per == "symbol" else None
+                effective = overridden(throttle, strategy, symbol)
+                return compile_rule(effective, self._wide_scale), strategy, counted_symbol
+        return None
+
     def quantity_of(self, strategy: str) -> int:
         """The order size of a signal that names none."""
         for seat in self.seats:

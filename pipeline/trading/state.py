@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from pipeline.trading.scopes import Seen
 from pipeline.trading.throttle_memory import ScopeState
 
 NO_CANDLE_YET = -1
@@ -38,7 +39,8 @@ class State(Struct, frozen=True, array_like=True, gc=False):
     `reach` are the highest price and the largest quantity since all was last flat, so that every amount's
     size is bounded by their product (`limits.MAX_EXPOSURE`). `orders` counts those made since the last
     candle, where orders rest. `day_profit` is that of `day` (days since the epoch, UTC), kept only where a
-    daily loss is limited; see `risk`.
+    daily loss is limited; see `risk`. `wide` is what throttles that count more than this key held when
+    they were last asked, for display.
     """
 
     symbol: str
@@ -53,3 +55,4 @@ class State(Struct, frozen=True, array_like=True, gc=False):
     slots: tuple[Slot, ...] = ()
     day: int = 0
     day_profit: int = 0
+    wide: tuple[Seen, ...] = ()

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from pipeline import limits
 from pipeline.messages import BUY, SELL, Candle, Leg, Verdict
 from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan
 from pipeline.trading.reasons import Reason, describe
 from pipeline.trading.risk import DAY_US
-from pipeline.trading.scopes import Ask, RecordedScopes, Scopes, grant_text
+from pipeline.trading.scopes import Ask, Grant, RecordedScopes, Scopes, grant_of, grant_text
 from pipeline.trading.state import Slot, State
 from pipeline.trading.throttle import enter, idle, judge, leave
 
@@ -44,6 +46,7 @@ class Turn:
         "_reach",
         "_rests",
         "_scopes",
+        "_seen",
         "_state",
         "inputs",
         "legs",
@@ -77,6 +80,7 @@ class Turn:
         self._key_seq = key_seq
         self._scopes = scopes
         self.inputs: list[str] = []
+        self._seen = state.wide
         self._state = state
         self._rests = rests
         self.now_us = now_us
@@ -183,7 +187,13 @@ class Turn:
             tuple(self.slots),
             self._day,
             self._day_profit,
+            self._seen,
         )
+
+    def recall(self, inputs: Iterable[str]) -> None:
+        """What outside said when this event was decided."""
+        for text in inputs:
+            self._note(grant_of(text))
 
     def _answer(
         self,
@@ -214,10 +224,18 @@ class Turn:
             )
         )  # fmt: skip
         self.inputs.append(grant_text(grant))
+        self._note(grant)
         reasons.extend(grant.reasons)
         if unknown or (grant.reasons and not grant.retry_at_us):
             return 0
         return max(retry_at_us, grant.retry_at_us)
+
+    def _note(self, grant: Grant) -> None:
+        """Keeps the latest of each wide scope, of so many scopes, the latest first."""
+        fresh = {(seen.throttle, seen.counted) for seen in grant.seen}
+        older = [seen for seen in self._seen if (seen.throttle, seen.counted) not in fresh]
+        now = [msgspec.structs.replace(seen, at_us=self.now_us) for seen in grant.seen]
+        self._seen = (*now, *older)[: limits.MAX_SEEN_SCOPES]
 
     def _leave(self, strategy: str) -> None:
         """Tells what counts more than this key of the exit that is the last leg."""
@@ -317,6 +335,9 @@ def quiet_bar(state: State, candle: Candle, slots: list[Slot]) -> State:
         reach,
         0,
         tuple(slots),
+        0,
+        0,
+        state.wide,
     )
 
 

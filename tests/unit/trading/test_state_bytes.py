@@ -22,7 +22,7 @@ ONE = 10_000
 PRICE = 1_000_000
 HUNDRED = ONE * PRICE
 
-# Entries of 1, 2 and 3 at 100 (at 1, 20 and 45 s) and an exit (at 31 s) of strategy s, as version 3 wrote them.
+# Of strategy s: entries of 1, 2 and 3 at 100 (at 1, 20 and 45 s), an exit (at 31 s); as version 3 wrote.
 HEAD = "9ca14bce02aea540ff00ce000f4240a0ce000f4240cdc350009195a173a0c0cdc350"
 TIMES = "93ce000f4240ce01312d00ce02aea540"
 V3_COUNTED = bytes.fromhex(HEAD + "9195a174" + TIMES + "90ffff0000")
@@ -30,7 +30,15 @@ NOTIONALS = "93cf00000002540be400cf00000004a817c800cf00000006fc23ac00"
 V3_ALL = bytes.fromhex(HEAD + "9195a174" + TIMES + NOTIONALS + "ce02aea540ce01d905c00000")
 V3_SPACED = bytes.fromhex(HEAD + "9195a1749090ce02aea540ff0000")
 V4_COUNTED = bytes.fromhex(
-    HEAD + "9295a174" + TIMES + "90ffff" + "95a0" + TIMES + NOTIONALS + "ce02aea540ce01d905c00000"
+    "9d"
+    + HEAD[2:]
+    + "9295a174"
+    + TIMES
+    + "90ffff"
+    + "95a0"
+    + TIMES
+    + NOTIONALS
+    + "ce02aea540ce01d905c0000090"
 )
 
 
@@ -82,7 +90,7 @@ def test_a_worker_of_version_3_finds_in_them_what_it_wrote_itself() -> None:
         new, old = (msgspec.msgpack.decode(one) for one in (agent.encode(entered(agent)), data))
         by_name = {scope[0]: scope for scope in new[9][0][4]}
         assert [by_name["t"]] == old[9][0][4]
-        assert [*new[:9], new[9][0][:4], *new[10:]] == [*old[:9], old[9][0][:4], *old[10:]]
+        assert [*new[:9], new[9][0][:4], *new[10:12]] == [*old[:9], old[9][0][:4], *old[10:]]
 
 
 def test_bytes_of_version_3_are_read_and_the_same_throttle_goes_on() -> None:
