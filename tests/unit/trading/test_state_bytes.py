@@ -22,7 +22,7 @@ ONE = 10_000
 PRICE = 1_000_000
 HUNDRED = ONE * PRICE
 
-# Of strategy s: entries of 1, 2 and 3 at 100 (at 1, 20 and 45 s), an exit (at 31 s); as version 3 wrote.
+# Entries of 1, 2 and 3 at 100 (at 1, 20 and 45 s) and an exit (at 31 s) of strategy s: version 3.
 HEAD = "9ca14bce02aea540ff00ce000f4240a0ce000f4240cdc350009195a173a0c0cdc350"
 TIMES = "93ce000f4240ce01312d00ce02aea540"
 V3_COUNTED = bytes.fromhex(HEAD + "9195a174" + TIMES + "90ffff0000")
