@@ -255,3 +255,27 @@ def test_the_answer_tells_what_remains() -> None:
 
 def test_no_rules_allow_everything() -> None:
     assert judge((), origin(), 0, 1).allowed
+
+
+def test_several_throttles_of_which_one_never_passes_never_pass_in_any_order() -> None:
+    never, soon = (
+        compile_rule(Throttle(name=name, max_trades=1, multiplier=multiplier), 0)
+        for name, multiplier in (("never", "0"), ("soon", "1"))
+    )
+    scope = enter(origin(), 5, 1)
+    for rules in ((never, soon), (soon, never)):
+        answer = judge(rules, scope, 6, 1)
+        assert (len(answer.reasons), answer.retry_at_us) == (2, 0)
+    assert judge((soon, soon), scope, 6, 1).retry_at_us == 5 + 60 * US_PER_S
+
+
+def test_a_scope_is_idle_from_the_instant_its_last_rule_lets_go_of_it() -> None:
+    rule = compile_rule(
+        Throttle(name="t", max_trades=3, window_seconds=60, min_spacing_seconds=70, cooldown_seconds=50), 0
+    )
+    window = compile_rule(Throttle(name="w", max_trades=3, window_seconds=60), 0)
+    scope = leave(enter(origin(), 0, 1), 25 * US_PER_S)
+    for rules, after_s in (((rule,), 75), ((window,), 60), ((window, rule), 75), ((), 25)):
+        assert idle(rules, scope, after_s * US_PER_S)
+        if rules:
+            assert not idle(rules, scope, after_s * US_PER_S - 1)
