@@ -99,6 +99,13 @@ stored states, where most orders fill on each; older ones are refused, not guess
 MAX_STRATEGY_INSTRUCTIONS = 300_000
 """Bytecode instructions that one step of a user's strategy may take: about 50 ms under the guard that counts
 them, a hundred times what a slow one takes."""
+MAX_CALL_S = 5
+"""One call of a user's strategy or model that does not come back: a hundred times what the most instructions
+take, so that a busy machine is not taken for it."""
+MAX_HANGS = 2
+"""Then the code is not called again: once may be a machine that stood still itself."""
+CALL_PAGE_BYTES = 1024
+"""The name of what is being called."""
 MAX_MEMORY_BYTES = 64 * KIB
 """What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
 MAX_SWEEP_RUNS = 100_000

@@ -93,6 +93,7 @@ class Service:
     ) -> None:
         """Raises ConfigError when a model cannot be loaded."""
         self._config = config
+        context.watch_users_code(model.kind for model in config.valuation.models.values())
         recorder = context.recorder
         self.desk = Desk(config, keeper, context.clock)
         self.navs = NavLoop(self.desk, recorder, register_event("VALUATION_NAV"))
