@@ -81,10 +81,12 @@ MAX_EVENT_TIME_US = 4_102_444_800_000_000
 
 # ---- trading --------------------------------------------------------------------------------------------
 MAX_WINDOW_TRADES = 1000
-"""Entries that one throttle remembers for one scope: an exact window keeps a time for each, 18 bytes, in a
-state that is stored and moved with its key."""
+"""Entries that are remembered of one scope for its throttles, whichever are configured: an exact window keeps
+a time and a notional for each, 18 bytes, in a state that is stored and moved with its key."""
 MAX_STRATEGIES_A_KEY = 64
 """Strategies with a position or a throttle's memory in one symbol; each is part of the key's state."""
+MAX_SEEN_SCOPES = 64
+"""Wide scopes of which a key's state keeps what they held when it last asked: as many as strategies."""
 MAX_SCOPE_ANSWERS = 65_536
 """Answers of wide throttles that are remembered, so that an event decided again is answered the same: every
 event in flight on 16 full links, each with four legs."""

@@ -17,7 +17,7 @@ from msgspec import Struct
 from pipeline import limits
 from pipeline.backtest import equity
 from pipeline.backtest.engine import Engine
-from pipeline.backtest.report import profit_lines
+from pipeline.backtest.report import net_of, profit_lines
 from pipeline.backtest.series import Series
 from pipeline.config import Config, resolve
 from pipeline.errors import ConfigError, UsageError
@@ -126,15 +126,15 @@ def _one(values: dict[str, str]) -> Run:
     ]
     capital = _shared["capital"]
     if capital is None:
-        capital = sum(float(curve.notional.max()) for curve in curves)
+        capital = equity.largest_held(curves)
     times, net = equity.summed(curves)
     return Run(
         values=values,
-        net=float(net[-1]) if len(net) else 0.0,
+        net=float(net_of(lines)),
         trades=sum(line.trades for line in lines),
         drawdown=equity.drawdown(net, capital)[0],
         sharpe=equity.sharpe(times, net, capital)[0],
-        exposure=sum(curve.exposure for curve in curves) / len(curves) if curves else 0.0,
+        exposure=equity.exposure(curves, series),
         denied=sum(record.denied for record in outcome.records.values()),
         digest=outcome.digest,
     )
