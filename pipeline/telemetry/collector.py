@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from pipeline.telemetry.discovery import RingFolder
 from pipeline.telemetry.flight import keep_flight
 from pipeline.telemetry.latencies import WINDOWS_S
 from pipeline.telemetry.layout import DURATION, ENTRY_WORDS, RefusedRingError
+from pipeline.telemetry.native import reading
 from pipeline.telemetry.reader import Entries
 from pipeline.telemetry.ring import Now
 from pipeline.telemetry.sla import (
@@ -78,6 +80,7 @@ class Collector:
         self._slow_within = False
         """Some window held calls that break a threshold when it was last judged."""
         self.folder = RingFolder(directory)
+        self._folder_name = os.fsencode(directory)
         self.sources: list[Source] = []
         self.dead: deque[Dead] = deque(maxlen=limits.MAX_REMEMBERED_DEAD)
         self.deaths = 0
@@ -89,6 +92,7 @@ class Collector:
         self._own_events = OwnEvents()
         self._now = now
         self._scratch: Entries = np.empty((SCRATCH_ENTRIES, ENTRY_WORDS), dtype=np.int64)
+        self._scratch_bytes = memoryview(self._scratch).cast("B")
         self._steps = np.arange(SCRATCH_ENTRIES)
         self._filled = 0
         self._spans: list[Span] = []
@@ -131,6 +135,15 @@ class Collector:
     def urgent(self) -> bool:
         """Drain before the regular time: some ring is a quarter full, or a new one may be there."""
         return any(source.reader.filling for source in self.sources) or self.folder.changed()
+
+    def sleep(self, due_ns: int, peek_ns: int) -> bool | None:
+        """Sleep until `due_ns`, or until it is `urgent` (True), looking every `peek_ns`: in C, for a third of
+        the price. None, at once, where that takes Python."""
+        looks = [source.reader.look for source in self.sources]
+        if reading is None or None in looks:
+            return None
+        urgent: bool = reading.wait(looks, self._folder_name, self.folder.seen_ns, due_ns, peek_ns)
+        return urgent
 
     def lost(self) -> int:
         """Records lost since the start, for whatever reason."""
@@ -176,7 +189,7 @@ class Collector:
         if len(self._scratch) - self._filled < FOLD_ABOVE:
             self._catch_up(now_ns)
         before = self._filled
-        others = self._take_at_once()
+        others = self._take_at_once() if reading is None else self._take_each()
         slow = self._filled > before and self._is_slow(self._scratch[before : self._filled])
         for source in others:
             self._drain(source, now_ns)
@@ -185,6 +198,19 @@ class Collector:
     def _is_slow(self, entries: Entries) -> bool:
         slow = entries[:, 1] >= self._least_limit_ns
         return bool(slow.any() and (kinds_of(entries[slow]) == DURATION).any())
+
+    def _take_each(self) -> list[Source]:
+        """What `_take_at_once` does, ring by ring, in C."""
+        filled, others = self._filled, []
+        for source in self.sources:
+            count = source.reader.take(self._scratch_bytes, filled)
+            if count > 0:
+                self._spans.append(Span(source, filled, filled + count))
+                filled += count
+            elif count < 0:
+                others.append(source)
+        self._filled = filled
+        return others
 
     def _take_at_once(self) -> list[Source]:
         """Copy what is new in every ring and prove all of it together, which costs hardly more than one

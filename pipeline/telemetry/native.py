@@ -1,5 +1,7 @@
 """Which writer is in use: the C extension where it was built, else Python. Both write the same bytes.
 
+A collector's frequent steps are in C too, in an extension of their own.
+
 `RINGLINE_TELEMETRY=python` in the environment chooses Python although the extension is there.
 """
 
@@ -22,6 +24,16 @@ LAYOUT = (
     layout.ENTRY_WORDS,
     INTERFACE,
 )
+READING_LAYOUT = (
+    layout.HEAD,
+    layout.TAIL,
+    layout.DROPPED,
+    layout.NAMES_USED,
+    layout.ENTRIES,
+    layout.ENTRY_WORDS,
+    1,
+)
+"""What the reading side's extension must say; its last figure is to it what INTERFACE is to the writer."""
 
 
 def load(choice: str) -> tuple[ModuleType | None, str]:
@@ -37,7 +49,19 @@ def load(choice: str) -> tuple[ModuleType | None, str]:
     return _fast, ""
 
 
+def load_reading(choice: str) -> ModuleType | None:
+    """The reading side's extension."""
+    if choice == "python":
+        return None
+    try:
+        from pipeline.telemetry import _look
+    except ImportError:
+        return None
+    return _look if _look.LAYOUT == READING_LAYOUT else None
+
+
 extension, why_python = load(os.environ.get(VARIABLE, ""))
+reading = load_reading(os.environ.get(VARIABLE, ""))
 
 
 def writer_name() -> str:
