@@ -19,7 +19,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class DatedState(ServerState):
-    """Makes the headers of every answer when one is begun: the Date (RFC 9110, 6.6.1) once a second at most."""
+    """The headers of every answer, made when it is begun: the Date (RFC 9110, 6.6.1) once a second at most."""
 
     def __init__(self, wall_s: Callable[[], float] = time.time) -> None:
         self._wall_s = wall_s

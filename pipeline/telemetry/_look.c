@@ -20,6 +20,9 @@
 enum { WORD = 8, HEAD = 128 / WORD, TAIL = 256 / WORD, DROPPED = 384 / WORD, NAMES_USED = 640 / WORD };
 enum { ENTRIES = 4096 / WORD, ENTRY_WORDS = 4, ENTRY_BYTES = ENTRY_WORDS * WORD };
 
+#define KIND_BITS (UINT64_C(15) << 24)
+#define KIND_DURATION UINT64_C(0)
+
 #define NS_PER_S UINT64_C(1000000000)
 #define ACQUIRE(word) __atomic_load_n((word), __ATOMIC_ACQUIRE)
 #define LOAD(word) __atomic_load_n((word), __ATOMIC_RELAXED)
@@ -32,6 +35,7 @@ typedef struct {
     uint64_t capacity;
     unsigned long long mark;
     int fd;
+    char slow;
 } Look;
 
 static PyObject *Look_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords)) {
@@ -72,18 +76,23 @@ static void Look_dealloc(Look *self) {
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
-/* Whether `count` rows at `rows` are entries number `first`, first + 1, … */
-static int proven(const uint64_t *rows, uint64_t first, uint64_t count) {
+/* Whether `count` rows at `rows` are entries number `first`, first + 1, …; and whether any of them is a
+ * DURATION of at least `limit`. */
+static int proven(const uint64_t *rows, uint64_t first, uint64_t count, int64_t limit, char *slow) {
     uint64_t wrong = 0;
+    int found = 0;
     for (uint64_t index = 0; index < count; index++) {
-        wrong |= rows[index * ENTRY_WORDS + 3] ^ (first + index + 1);
+        const uint64_t *row = rows + index * ENTRY_WORDS;
+        wrong |= row[3] ^ (first + index + 1);
+        found |= (int64_t)row[1] >= limit && (row[2] & KIND_BITS) == KIND_DURATION;
     }
+    *slow = (char)found;
     return wrong == 0;
 }
 
 /* Copies all that is new to `into`, −1 when that takes more than copying. */
 static int64_t take(Look *self, uint64_t *into, uint64_t room, uint64_t tail, uint64_t dropped,
-                    uint64_t names) {
+                    uint64_t names, int64_t limit) {
     struct stat found;
     uint64_t *words = self->words;
     if (fstat(self->fd, &found) != 0 || found.st_size != self->memory.len) {
@@ -103,7 +112,7 @@ static int64_t take(Look *self, uint64_t *into, uint64_t room, uint64_t tail, ui
     uint64_t first = self->capacity - begin < count ? self->capacity - begin : count;
     memcpy(into, words + ENTRIES + begin * ENTRY_WORDS, first * ENTRY_BYTES);
     memcpy(into + first * ENTRY_WORDS, words + ENTRIES, (count - first) * ENTRY_BYTES);
-    if (!proven(into, tail, count)) {
+    if (!proven(into, tail, count, limit, &self->slow)) {
         return -1;
     }
     PUBLISH(&words[TAIL], tail + count);
@@ -111,11 +120,11 @@ static int64_t take(Look *self, uint64_t *into, uint64_t room, uint64_t tail, ui
 }
 
 static PyObject *Look_take(Look *self, PyObject *const *args, Py_ssize_t count) {
-    uint64_t given[4]; /* at, tail, dropped, names */
-    if (count != 5) {
-        return PyErr_Format(PyExc_TypeError, "5 arguments, %zd given", count);
+    uint64_t given[5]; /* at, tail, dropped, names, limit */
+    if (count != 6) {
+        return PyErr_Format(PyExc_TypeError, "6 arguments, %zd given", count);
     }
-    for (int index = 0; index < 4; index++) {
+    for (int index = 0; index < 5; index++) {
         given[index] = PyLong_AsUnsignedLongLong(args[index + 1]);
     }
     Py_buffer into;
@@ -126,7 +135,7 @@ static PyObject *Look_take(Look *self, PyObject *const *args, Py_ssize_t count) 
     int64_t taken = -1;
     if (self->words != NULL && given[0] <= rows) {
         taken = take(self, (uint64_t *)into.buf + given[0] * ENTRY_WORDS, rows - given[0], given[1], given[2],
-                     given[3]);
+                     given[3], (int64_t)given[4]);
     }
     PyBuffer_Release(&into);
     return PyLong_FromLongLong(taken);
@@ -137,13 +146,14 @@ static PyObject *Look_take(Look *self, PyObject *const *args, Py_ssize_t count) 
 
 static PyMethodDef Look_methods[] = {
     {"take", FAST(Look_take), METH_FASTCALL,
-     "take(into, at, tail, dropped, names) -> how many new entries were copied to row `at` and on, proven, and "
+     "take(into, at, tail, dropped, names, limit) -> how many new entries were copied to row `at` and on, proven, and "
      "are the writer's again; -1, and nothing has moved, when it takes more than that"},
     {"close", FAST(Look_close), METH_NOARGS, "let go of the memory; later takes give -1"},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef Look_members[] = {
+    {"slow", T_BOOL, offsetof(Look, slow), READONLY, "`take` found a DURATION of `limit` ns or more"},
     {"mark", T_ULONGLONG, offsetof(Look, mark), 0, "a head beyond this ends `wait`"},
     {NULL, 0, 0, 0, NULL},
 };

@@ -13,7 +13,6 @@ import numpy as np
 
 from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_S
-from pipeline.snapshot import Dead
 from pipeline.telemetry.aggregate import Aggregate, Span
 from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey
 from pipeline.telemetry.discovery import RingFolder
@@ -33,7 +32,7 @@ from pipeline.telemetry.sla import (
     decide,
     judge,
 )
-from pipeline.telemetry.source import OwnEvents, Source, kinds_of
+from pipeline.telemetry.source import Death, OwnEvents, Source, kinds_of
 from pipeline.telemetry.watch import Subject, Watch
 from pipeline.telemetry.windows import SLOT_NS
 
@@ -82,7 +81,7 @@ class Collector:
         self.folder = RingFolder(directory)
         self._folder_name = os.fsencode(directory)
         self.sources: list[Source] = []
-        self.dead: deque[Dead] = deque(maxlen=limits.MAX_REMEMBERED_DEAD)
+        self.dead: deque[Death] = deque(maxlen=limits.MAX_REMEMBERED_DEAD)
         self.deaths = 0
         """Writers that died since the start."""
         self.last_signs: dict[str, int] = {}
@@ -92,7 +91,7 @@ class Collector:
         self._own_events = OwnEvents()
         self._now = now
         self._scratch: Entries = np.empty((SCRATCH_ENTRIES, ENTRY_WORDS), dtype=np.int64)
-        self._scratch_bytes = memoryview(self._scratch).cast("B")
+        self._scratch_bytes = self._scratch.data.cast("B")
         self._steps = np.arange(SCRATCH_ENTRIES)
         self._filled = 0
         self._spans: list[Span] = []
@@ -188,9 +187,7 @@ class Collector:
         """Drain every ring; True when a call took as long as some threshold allows, or may have."""
         if len(self._scratch) - self._filled < FOLD_ABOVE:
             self._catch_up(now_ns)
-        before = self._filled
-        others = self._take_at_once() if reading is None else self._take_each()
-        slow = self._filled > before and self._is_slow(self._scratch[before : self._filled])
+        slow, others = self._take_at_once() if reading is None else self._take_each()
         for source in others:
             self._drain(source, now_ns)
         return slow or bool(others)
@@ -199,22 +196,23 @@ class Collector:
         slow = entries[:, 1] >= self._least_limit_ns
         return bool(slow.any() and (kinds_of(entries[slow]) == DURATION).any())
 
-    def _take_each(self) -> list[Source]:
+    def _take_each(self) -> tuple[bool, list[Source]]:
         """What `_take_at_once` does, ring by ring, in C."""
-        filled, others = self._filled, []
+        filled, slow, others = self._filled, False, []
         for source in self.sources:
-            count = source.reader.take(self._scratch_bytes, filled)
+            count, some_slow = source.reader.take(self._scratch_bytes, filled, self._least_limit_ns)
             if count > 0:
                 self._spans.append(Span(source, filled, filled + count))
                 filled += count
+                slow |= some_slow
             elif count < 0:
                 others.append(source)
         self._filled = filled
-        return others
+        return slow, others
 
-    def _take_at_once(self) -> list[Source]:
+    def _take_at_once(self) -> tuple[bool, list[Source]]:
         """Copy what is new in every ring and prove all of it together, which costs hardly more than one
-        ring. Returns the sources that must be drained one by one."""
+        ring. Returns whether a call was slow, and the sources that must be drained one by one."""
         begin = filled = self._filled
         spans: list[Span] = []
         firsts: list[int] = []
@@ -236,12 +234,12 @@ class Collector:
             expected = np.repeat(firsts, [span.stop - span.start for span in spans])
             expected += self._steps[begin:filled]
             if not (self._scratch[begin:filled, 3] == expected).all():
-                return list(self.sources)
+                return False, list(self.sources)
             for span in spans:
                 span.source.reader.accept(span.stop - span.start)
         self._filled = filled
         self._spans += spans
-        return others
+        return bool(spans) and self._is_slow(self._scratch[begin:filled]), others
 
     def _drain(self, source: Source, now_ns: int, *, final: bool = False) -> None:
         self._aggregate.advance(now_ns)
@@ -292,7 +290,7 @@ class Collector:
             silent_ms = (now_ns - source.last_sign_ns(now_ns)) / NS_PER_MS
             inside = source.inside()
             pid = source.reader.identity.pid
-            self.dead.append(Dead(name=source.worker, pid=pid, silent_ms=silent_ms, inside=inside))
+            self.dead.append(Death(source.worker, pid, silent_ms, inside))
             logger.warning(
                 "worker %s (pid %d) died; last sign of life %.1f s before this was seen, inside %s",
                 source.worker,

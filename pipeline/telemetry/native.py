@@ -8,6 +8,7 @@ A collector's frequent steps are in C too, in an extension of their own.
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from types import ModuleType
 
 from pipeline.telemetry import layout
@@ -41,9 +42,11 @@ def load(choice: str) -> tuple[ModuleType | None, str]:
     if choice == "python":
         return None, f"{VARIABLE}=python"
     try:
-        from pipeline.telemetry import _fast
+        _fast = import_module("pipeline.telemetry._fast")
+    except ModuleNotFoundError:
+        return None, "the C extension is not built: there was no C compiler when this was installed"
     except ImportError as error:
-        return None, f"the C extension is not built ({error})"
+        return None, f"the C extension cannot be loaded ({error})"
     if _fast.LAYOUT != LAYOUT:
         return None, "the C extension was built from other sources; build it again"
     return _fast, ""
@@ -54,7 +57,7 @@ def load_reading(choice: str) -> ModuleType | None:
     if choice == "python":
         return None
     try:
-        from pipeline.telemetry import _look
+        _look = import_module("pipeline.telemetry._look")
     except ImportError:
         return None
     return _look if _look.LAYOUT == READING_LAYOUT else None
@@ -67,3 +70,8 @@ reading = load_reading(os.environ.get(VARIABLE, ""))
 def writer_name() -> str:
     """`C` or `Python`."""
     return "C" if extension is not None else "Python"
+
+
+def reader_name() -> str:
+    """The same for a collector's frequent steps."""
+    return "C" if reading is not None else "Python"

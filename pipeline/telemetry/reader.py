@@ -98,8 +98,9 @@ class RingReader:
         self._plain = not weak and not self._flight
         self._bytes = layout.ring_bytes(identity.capacity)
         self._quarter = identity.capacity // 4
-        in_c = reading is not None and self._plain and fd != -1
-        self._look: Any = reading.Look(memory, fd, identity.capacity) if in_c else None
+        self._look: Any = None
+        if reading is not None and self._plain and fd != -1:
+            self._look = reading.Look(memory, fd, identity.capacity)
 
     @classmethod
     def attach(cls, path: Path) -> RingReader:
@@ -264,15 +265,18 @@ class RingReader:
         self._copy(self._tail, count, into[at : at + count])
         return count
 
-    def take(self, into: memoryview, at: int) -> int:
-        """`copy`, proof and `accept` in one step, in C. −1 when it takes `drain`."""
-        if self._look is None:
-            return -1
-        count: int = self._look.take(into, at, self._tail, self._dropped_seen, self._names_used)
-        if count > 0:
-            self._attempts = 0
-            self._tail += count
-        return count
+    def take(self, into: memoryview, at: int, limit_ns: int) -> tuple[int, bool]:
+        """`copy`, proof and `accept` in one step, in C; and whether a DURATION of `limit_ns` or more was
+        among it. −1 when it takes `drain`."""
+        look = self._look
+        if look is None:
+            return -1, False
+        count: int = look.take(into, at, self._tail, self._dropped_seen, self._names_used, limit_ns)
+        if count <= 0:
+            return count, False
+        self._attempts = 0
+        self._tail += count
+        return count, look.slow
 
     def accept(self, count: int) -> None:
         """The second half: what was copied is proven, and its slots are the writer's again."""

@@ -15,6 +15,7 @@ from pipeline.telemetry import (
     NullRecorder,
     SelfReport,
     open_recorder,
+    self_report,
     telemetry_directory,
 )
 from pipeline.telemetry.layout import Kind
@@ -156,3 +157,29 @@ def test_a_self_report_takes_the_dear_figures_less_often() -> None:
     assert by_event.count(EventID.MEMORY) == 2
     memory = [written.value for written in recorder.written if written.event_id == EventID.MEMORY]
     assert memory[0] > 1_000_000
+
+
+def test_memory_that_grows_is_told_within_a_second_and_the_kernel_is_seldom_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    whole = self_report.proportional_bytes
+    monkeypatch.setattr(self_report, "proportional_bytes", lambda: asked.append(1) or whole())
+    clock = FakeClock()
+    recorder = ListRecorder(clock.monotonic_ns)
+    report = SelfReport(recorder, clock)
+
+    def told() -> int:
+        report.report()
+        clock.advance(ms=1000)
+        return next(one.value for one in reversed(recorder.written) if one.event_id == EventID.MEMORY)
+
+    before = told()
+    assert len(asked) == 1
+    more = bytearray(b"x") * (64 << 20)
+    assert told() > before + (60 << 20)
+    assert len(asked) == 2
+    for _ in range(30):
+        told()
+    assert 2 <= len(asked) - 2 <= 10
+    assert len(more) == 64 << 20
