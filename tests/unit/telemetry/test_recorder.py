@@ -162,24 +162,37 @@ def test_a_self_report_takes_the_dear_figures_less_often() -> None:
 def test_memory_that_grows_is_told_within_a_second_and_the_kernel_is_seldom_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = []
-    whole = self_report.proportional_bytes
-    monkeypatch.setattr(self_report, "proportional_bytes", lambda: asked.append(1) or whole())
+    resident, asked = [100_000_000], []
+
+    def proportional() -> int:
+        asked.append(resident[0])
+        return resident[0] // 2
+
+    monkeypatch.setattr(self_report, "resident_bytes", lambda: resident[0])
+    monkeypatch.setattr(self_report, "proportional_bytes", proportional)
     clock = FakeClock()
     recorder = ListRecorder(clock.monotonic_ns)
     report = SelfReport(recorder, clock)
 
     def told() -> int:
-        report.report()
         clock.advance(ms=1000)
-        return next(one.value for one in reversed(recorder.written) if one.event_id == EventID.MEMORY)
+        report.report()
+        assert recorder.written[-1].event_id == EventID.MEMORY
+        return recorder.written[-1].value
 
-    before = told()
+    assert [told() for _ in range(5)] == [50_000_000] * 5
     assert len(asked) == 1
-    more = bytearray(b"x") * (64 << 20)
-    assert told() > before + (60 << 20)
-    assert len(asked) == 2
-    for _ in range(30):
+    resident[0] += 300_000  # less than a 256th
+    assert told() == 50_000_000
+    resident[0] += 300_000
+    assert told() == 50_300_000
+    resident[0] -= 10_000_000
+    assert told() == 45_300_000
+    assert len(asked) == 3
+    for _ in range(20):
         told()
-    assert 2 <= len(asked) - 2 <= 10
-    assert len(more) == 64 << 20
+    assert len(asked) == 5
+
+
+def test_the_kernel_tells_both_sizes() -> None:
+    assert 1_000_000 < self_report.proportional_bytes() <= 1.1 * self_report.resident_bytes()
