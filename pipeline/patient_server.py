@@ -19,7 +19,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class DatedState(ServerState):
-    """The headers of every answer, made when it is begun: the Date (RFC 9110, 6.6.1) once a second at most."""
+    """Makes the headers of every answer when it begins: the Date (RFC 9110, 6.6.1) once a second at most."""
 
     def __init__(self, wall_s: Callable[[], float] = time.time) -> None:
         self._wall_s = wall_s

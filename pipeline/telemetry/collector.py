@@ -49,8 +49,6 @@ AFTER_STEP_NS = 1 * NS_PER_MS
 """A drain comes this much after a step has ended."""
 SCAN_EVERY_NS = 200 * NS_PER_MS
 """Between two looks for new rings and for dead writers."""
-JUDGE_EVERY_NS = SLOT_NS - 10 * NS_PER_MS
-"""Hardly less than a step of the finest window, so that no drain of the regular ones is left out."""
 SCRATCH_ENTRIES = 1 << 16
 """2 MiB, touched only as far as batches fill it."""
 FOLD_ABOVE = 1 << 14
@@ -96,7 +94,8 @@ class Collector:
         self._filled = 0
         self._spans: list[Span] = []
         self._scan_due_ns = 0
-        self._judge_due_ns = 0
+        self._judged_step = -1
+        """Of the finest window: SLAs are judged once in each, however often or late drains come."""
         self._fold_due_ns = 0
         self._step_ends_ns = 0
 
@@ -125,8 +124,8 @@ class Collector:
         much = self._filled >= FOLD_ABOVE or now_ns >= self._fold_due_ns
         if slow or much or final or self._slow_within:
             self._catch_up(now_ns)
-        if (slow or self._slow_within) and (now_ns >= self._judge_due_ns or final):
-            self._judge_due_ns = now_ns + JUDGE_EVERY_NS
+        if (slow or self._slow_within) and (now_ns // SLOT_NS != self._judged_step or final):
+            self._judged_step = now_ns // SLOT_NS
             return self._judge()
         return []
 

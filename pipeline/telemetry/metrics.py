@@ -95,6 +95,7 @@ class MetricsCollector:
         self._rings: list[tuple[Ring, weakref.ref[ThreadPart]]] = []
         self._thread: threading.Thread | None = None
         self._leave = threading.Event()
+        self._warned = False
         self._ends_well = False
         """Whether the rings of this process are closed when it ends."""
 
@@ -200,6 +201,7 @@ class MetricsCollector:
             raise UsageError("MetricsCollector.publish: stop() first; a ring has one reader")
         with self._lock:
             self._published = (directory, worker)
+            self._warned = False
             self._entries = entries
             self._mode = mode
             self._calls.forget_threads(starts=True)
@@ -271,7 +273,7 @@ class MetricsCollector:
         try:
             ring = self._make_ring()
         except (OSError, ValueError) as error:
-            logger.warning("telemetry of this thread is off: no ring: %s", error)
+            self._warn(error)
             return ThreadPart(None, self._rate_now)
         part = ThreadPart(ring, self._rate_now)
         self._parts.add(part)
@@ -284,6 +286,13 @@ class MetricsCollector:
         if self._rate_now() != 1.0:
             part.sample()
         return part
+
+    def _warn(self, error: Exception) -> None:
+        """Once: there may be thousands of threads."""
+        if not self._warned:
+            self._warned = True
+            where = "memory" if self._published is None else str(self._published[0])
+            logger.warning("telemetry is off in threads that get no ring: none in %s: %s", where, error)
 
     def _end_well(self) -> None:
         """A child that multiprocessing forked ends without atexit, by a list of its own: on that, so that it
