@@ -1,4 +1,4 @@
-"""uvicorn's server without its habits: signals are the process's, and its owner hears when it serves."""
+"""The patient server as stages want it: it tells nobody what runs here, and its owner when it serves."""
 
 from __future__ import annotations
 
