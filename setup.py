@@ -1,5 +1,5 @@
-"""What pyproject.toml cannot say: telemetry's writer and reader and the rows of the backtester in C, built where
-a compiler is and left out quietly where none is."""
+"""What pyproject.toml cannot say: telemetry's writer and reader and the backtester's rows in C, built where a
+compiler is and left out quietly where none is."""
 
 from setuptools import Extension, setup
 
