@@ -87,7 +87,7 @@ def test_c_takes_what_python_takes(tmp_path: Path, bursts: list[list[tuple[int, 
         for end, value in burst:
             assert one.put(end, value, 15) == other.put(end, value, 15)
         into, expected = rows(), rows()
-        count, slow = in_c.take(memoryview(into).cast("B"), at, LIMIT)
+        count, slow = in_c.take(into.data.cast("B"), at, LIMIT)
         if count < 0:  # something was dropped: Python's
             drained = in_c.drain(into[at:])
             assert drained.dropped
@@ -112,7 +112,7 @@ def test_what_is_out_of_the_ordinary_is_left_to_python_and_nothing_moves(space: 
         space.put(number, number, 15)
     reader = space.reader()
     into = rows()
-    assert reader.take(memoryview(into).cast("B"), 0, LIMIT) == (5, False)
+    assert reader.take(into.data.cast("B"), 0, LIMIT) == (5, False)
     space.put(6, 2 * LIMIT, 15)
     space.put(7, 7, 15)
     if harm in ("short", "long"):
@@ -125,7 +125,7 @@ def test_what_is_out_of_the_ordinary_is_left_to_python_and_nothing_moves(space: 
         byte = {"dropped": DROPPED_BYTE, "names": NAMES_USED_BYTE}.get(harm, HEAD_BYTE)
         space.poke(byte, {"absurd head": (1 << 64) - 1, "falling head": 3}.get(harm, 1))
     tail = space.words[TAIL] if harm != "short" else 5
-    assert reader.take(memoryview(into).cast("B"), 0, LIMIT) == (-1, False)
+    assert reader.take(into.data.cast("B"), 0, LIMIT) == (-1, False)
     assert reader.tail == tail == 5
     if harm == "short":
         os.truncate(space.path, ring_bytes(CAPACITY))
@@ -145,7 +145,7 @@ def test_room_for_less_than_all_is_room_for_nothing(space: Space) -> None:
 
 
 def test_only_durations_are_slow(space: Space) -> None:
-    reader, into = space.reader(), memoryview(rows()).cast("B")
+    reader, into = space.reader(), rows().data.cast("B")
     space.put(1, 2 * LIMIT, 15 | 2 << 24)  # a COUNT
     assert reader.take(into, 0, LIMIT) == (1, False)
     space.put(2, LIMIT - 1, 15)
@@ -162,7 +162,7 @@ def test_a_closed_one_takes_nothing_and_lets_the_memory_go(space: Space) -> None
     look = found.Look(space.memory, space.fd, CAPACITY)
     look.close()
     look.close()
-    assert look.take(memoryview(rows()).cast("B"), 0, 0, 0, 0, LIMIT) == -1
+    assert look.take(rows().data.cast("B"), 0, 0, 0, 0, LIMIT) == -1
 
 
 def test_a_mapping_too_small_for_its_capacity_is_refused(space: Space) -> None:
