@@ -1,5 +1,5 @@
-"""What pyproject.toml cannot say: the telemetry writer and the rows of the backtester in C, which are built
-where a compiler is and left out quietly where none is."""
+"""What pyproject.toml cannot say: telemetry's writer and reader and the backtester's rows in C, built where a
+compiler is and left out quietly where none is."""
 
 from setuptools import Extension, setup
 
@@ -8,6 +8,12 @@ setup(
         Extension(
             "pipeline.telemetry._fast",
             ["pipeline/telemetry/_fast.c"],
+            extra_compile_args=["-O3"],
+            optional=True,
+        ),
+        Extension(
+            "pipeline.telemetry._look",
+            ["pipeline/telemetry/_look.c"],
             extra_compile_args=["-O3"],
             optional=True,
         ),
