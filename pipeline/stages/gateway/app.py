@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,8 +20,10 @@ from pipeline.delivery import Delivery
 from pipeline.stages.gateway.answer import JSON, Answer, Header
 from pipeline.stages.gateway.batch import Batches
 from pipeline.stages.gateway.breaker import Circuit
-from pipeline.stages.gateway.committer import CommitFailedError, Committer
+from pipeline.stages.gateway.commit import Commit, CommitFailedError
+from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.counters import Counters, Family, exposition, families, gauge
+from pipeline.stages.gateway.exchange import Exchange
 from pipeline.stages.gateway.health import Health
 from pipeline.stages.gateway.intake import Intake, Taken
 from pipeline.stages.gateway.journal import Journal
@@ -36,6 +39,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Take = Callable[[Source, Named, bytes], Taken]
+Opened = tuple[Source, Take, Named]
 
 WEBHOOK = "/webhook/"
 BATCH = "/batch"
@@ -44,6 +48,7 @@ _ONCE = (_LENGTH, _TRANSFER, _ENCODING)
 """Headers that say two things when given twice; which one a proxy before us believed is unknown."""
 _MAX_LENGTH_DIGITS = 15
 _IDENTITY = b"identity"
+_EXPECT = b"expect"
 
 _RETRY_S = 1
 _UPGRADE = problem(
@@ -122,6 +127,12 @@ class GatewayApp:
         found = open_sources(config, secrets)
         self._sources = {WEBHOOK + name: source for name, source in found.items() if not source.path_tokens}
         self._batches = {path + BATCH: source for path, source in self._sources.items()}
+        self._straight: dict[bytes, tuple[Source, Take]] = {}
+        """Paths of sources of which nothing but the headers has to be looked at before the body."""
+        for paths, take in ((self._sources, self._take), (self._batches, self._take_batch)):
+            for path, source in paths.items():
+                if source.senders is None and not source.answer_ms:
+                    self._straight[path.encode()] = (source, take)
         self._closed_paths = {name: source for name, source in found.items() if source.path_tokens}
         self._once = {name: frozenset((*_ONCE, *source.profile.headers)) for name, source in found.items()}
         self._pages: dict[str, Callable[[], Answer]] = {
@@ -150,6 +161,40 @@ class GatewayApp:
         await send(answer.body)
         if answer.status == 202:
             self._record(GATEWAY_RECEIVE, self._now_ns() - started_ns)
+
+    def opened(self, url: bytes, headers: list[Header]) -> Opened | None:
+        """What `posted` needs of a request without anything unusual about it; None for any other."""
+        found = self._straight.get(url)
+        if found is None:
+            return None
+        source, take = found
+        named = dict(headers)
+        if _EXPECT in named or self._fault(source, named, headers) is not None:
+            return None
+        return source, take, named
+
+    def posted(self, exchange: Exchange, opened: Opened, body: bytes) -> None:
+        """A complete request: answered at once, or when what it brought is on disk."""
+        exchange.started_ns = self._now_ns()
+        source, take, named = opened
+        answer, on_disk = take(source, named, body)
+        if on_disk is None:
+            self._reply(exchange, answer)
+        else:
+            exchange.answer = answer
+            on_disk.then(partial(self._committed, exchange))
+
+    def _committed(self, exchange: Exchange, commit: Commit) -> None:
+        answer = exchange.answer
+        if commit.error is not None or answer is None:
+            answer = self.health.refusal or _NO_SPACE
+        self._reply(exchange, answer)
+
+    def _reply(self, exchange: Exchange, answer: Answer) -> None:
+        self.counters.requests[answer.status] += 1
+        exchange.reply(answer)
+        if answer.status == 202:
+            self._record(GATEWAY_RECEIVE, self._now_ns() - exchange.started_ns)
 
     async def crowded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves connections above the limit."""
@@ -182,10 +227,14 @@ class GatewayApp:
             client = scope.get("client")
             if not source.senders.admits(client[0] if client else None, scope["headers"]):
                 return _ELSEWHERE
-        if len(named) != len(scope["headers"]):
-            if twice := _given_twice(scope["headers"], self._once[source.name]):
+        return self._fault(source, named, scope["headers"])
+
+    def _fault(self, source: Source, named: dict[bytes, bytes], headers: Sequence[Header]) -> Answer | None:
+        """What is wrong with the headers."""
+        if len(named) != len(headers):
+            if twice := _given_twice(headers, self._once[source.name]):
                 return problem(Problem.MALFORMED_REQUEST, f"{twice}: given twice", field=twice)
-            if sum(name == TRACEPARENT for name, _ in scope["headers"]) > 1:
+            if sum(name == TRACEPARENT for name, _ in headers) > 1:
                 del named[TRACEPARENT]
         if named.get(_ENCODING, _IDENTITY).lower() != _IDENTITY:
             return _ENCODED
@@ -287,11 +336,9 @@ class GatewayApp:
         yield gauge("ready", "1 while the gateway should be sent events.", not self.health.unready())
 
 
-async def _done_within(on_disk: asyncio.Future[None], within_ms: int) -> bool:
+async def _done_within(on_disk: Commit, within_ms: int) -> bool:
     """Whether it is done, well or not, in time."""
-    done, _ = await asyncio.wait((on_disk,), timeout=within_ms / 1000)
-    if not done:
-        on_disk.add_done_callback(asyncio.Future.exception)  # nobody else looks at it any more
+    done, _ = await asyncio.wait((on_disk.future(),), timeout=within_ms / 1000)
     return bool(done)
 
 

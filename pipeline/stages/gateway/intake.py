@@ -9,7 +9,6 @@ request can slip in: the journal alone decides what is a duplicate.
 
 from __future__ import annotations
 
-import asyncio
 from hashlib import sha256
 
 import msgspec
@@ -20,6 +19,7 @@ from pipeline.errors import InvalidEventError, RinglineError
 from pipeline.signing import SignatureError
 from pipeline.stages.gateway.answer import JSON, Answer
 from pipeline.stages.gateway.breaker import Circuit
+from pipeline.stages.gateway.commit import Commit
 from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.counters import Counters
 from pipeline.stages.gateway.health import Health
@@ -32,7 +32,7 @@ from pipeline.stages.gateway.sources import Source
 from pipeline.stages.gateway.traceparent import HEADER as TRACEPARENT
 from pipeline.stages.gateway.traceparent import checked
 
-Taken = tuple[Answer, asyncio.Future[None] | None]
+Taken = tuple[Answer, Commit | None]
 """The answer to give, and what has to be on disk before it may be given."""
 
 _FINGERPRINT_BYTES = 16
@@ -137,7 +137,7 @@ class Intake:
         if isinstance(found, Answer):
             return found, None
         accepted, key = found
-        answer = Answer(202, _encode(receipt(accepted, key)), (JSON,))
+        answer = Answer(202, _encode(receipt(accepted, key)))
         return answer, self._committer.add(accepted.jno, accepted.deliveries)
 
     def first(

@@ -17,7 +17,8 @@ from pipeline.config import Config
 from pipeline.delivery import Delivery
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.gateway.app import GatewayApp
-from pipeline.stages.gateway.committer import RETRY_S, CommitFailedError
+from pipeline.stages.gateway.commit import Commit, CommitFailedError
+from pipeline.stages.gateway.committer import RETRY_S
 from pipeline.stages.gateway.desk import Desk
 from pipeline.stages.gateway.health import Health
 from pipeline.stages.gateway.reconcile import Mailbox, Reconciler
@@ -187,14 +188,14 @@ class Gateway:
         assert self._app is not None
         committer = self._app.committer
 
-        def synced(future: asyncio.Future[None]) -> None:
-            if future.exception() is None:
+        def synced(commit: Commit) -> None:
+            if commit.error is None:
                 action()
                 self._links.turn()
             elif not committer.failed:  # the disk is full for now
                 asyncio.get_running_loop().call_later(RETRY_S, self._when_synced, action)
 
-        committer.barrier().add_done_callback(synced)
+        committer.barrier().then(synced)
 
     def _health(self) -> Health:
         assert self._app is not None

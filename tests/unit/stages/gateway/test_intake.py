@@ -14,7 +14,8 @@ from pipeline.errors import MissingError
 from pipeline.messages import Control, decode_event
 from pipeline.signing import Secret
 from pipeline.stages.gateway.answer import Answer
-from pipeline.stages.gateway.committer import CommitFailedError, Committer
+from pipeline.stages.gateway.commit import CommitFailedError
+from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.counters import Counters
 from pipeline.stages.gateway.fake import EasyInstruments, MemoryFullError, MemoryJournal
 from pipeline.stages.gateway.health import Health
@@ -153,7 +154,7 @@ def test_a_repeat_waits_until_the_first_is_on_disk() -> None:
         assert repeat is not None
         desk.journal.release()
         await repeat
-        assert first.done()
+        assert first.ended
         assert desk.take("one")[1] is None
         await finish(desk)
 
