@@ -1,5 +1,5 @@
-"""What pyproject.toml cannot say: the telemetry writer and the rows of the backtester in C, which are built
-where a compiler is and left out quietly where none is."""
+"""What pyproject.toml cannot say: the telemetry writer, the rows of the backtester and the gateway's
+reader of candles in C, which are built where a compiler is and left out quietly where none is."""
 
 from setuptools import Extension, setup
 
@@ -14,6 +14,12 @@ setup(
         Extension(
             "pipeline.backtest._rows",
             ["pipeline/backtest/_rows.c"],
+            extra_compile_args=["-O3"],
+            optional=True,
+        ),
+        Extension(
+            "pipeline.stages.gateway._candle",
+            ["pipeline/stages/gateway/_candle.c"],
             extra_compile_args=["-O3"],
             optional=True,
         ),

@@ -145,7 +145,7 @@ class Intake:
     ) -> tuple[Accepted, str | None] | Answer:
         """Appends an event not known yet: what the journal says, and its key."""
         try:
-            key, payload, births = self._parse(body)
+            key, payload, births, time_us = self._parse(body)
         except InvalidEventError as error:
             return fault(error)
         if key is not None and (why := self._health.stopped.get(key)) is not None:
