@@ -70,7 +70,7 @@ class StoppingDispatcher(Dispatcher):
             self._queue(key, line)
 
     def enqueue(self, delivery: Delivery, accepted_ns: int, **rest: Any) -> None:
-        line = self._stopped.get(delivery.key)
+        line = self._stopped.get(delivery.key) if self._stopped else None
         if line is None:
             super().enqueue(delivery, accepted_ns, **rest)
             return

@@ -16,17 +16,19 @@ PLAIN: Sequence[Header] = (JSON,)
 class Answer:
     """Status, headers and body. Never changed once made: answers without detail are shared."""
 
-    __slots__ = ("_own", "content", "status")
+    __slots__ = ("_own", "content", "plain", "status")
 
     def __init__(self, status: int, content: bytes, headers: Iterable[Header] = PLAIN) -> None:
         self.status = status
         self.content = content
-        self._own = headers if headers is PLAIN else tuple(headers)
+        self.plain = headers is PLAIN
+        """Whether its headers are `PLAIN` and its length."""
+        self._own = PLAIN if self.plain else tuple(headers)
 
     @property
-    def plain(self) -> bool:
-        """Whether its headers are `PLAIN` and its length."""
-        return self._own is PLAIN
+    def last(self) -> bool:
+        """Whether it says that its connection ends with it."""
+        return not self.plain and CLOSE in self._own
 
     @property
     def headers(self) -> list[Header]:

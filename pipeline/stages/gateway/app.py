@@ -48,7 +48,8 @@ _ONCE = (_LENGTH, _TRANSFER, _ENCODING)
 """Headers that say two things when given twice; which one a proxy before us believed is unknown."""
 _MAX_LENGTH_DIGITS = 15
 _IDENTITY = b"identity"
-_EXPECT = b"expect"
+_UNUSUAL = frozenset((_TRANSFER, _ENCODING, b"upgrade", b"expect"))
+"""Headers that mean more work than to read a body."""
 
 _RETRY_S = 1
 _UPGRADE = problem(
@@ -169,32 +170,37 @@ class GatewayApp:
             return None
         source, take = found
         named = dict(headers)
-        if _EXPECT in named or self._fault(source, named, headers) is not None:
+        length = named.get(_LENGTH, b"")
+        if (
+            not _UNUSUAL.isdisjoint(named)
+            or len(named) != len(headers)
+            or not length.isdigit()
+            or len(length) > _MAX_LENGTH_DIGITS
+            or int(length) > self._max_body_bytes
+        ):
             return None
         return source, take, named
 
     def posted(self, exchange: Exchange, opened: Opened, body: bytes) -> None:
         """A complete request: answered at once, or when what it brought is on disk."""
-        exchange.started_ns = self._now_ns()
+        started_ns = self._now_ns()
         source, take, named = opened
         answer, on_disk = take(source, named, body)
         if on_disk is None:
-            self._reply(exchange, answer)
+            self._reply(exchange, answer, started_ns)
         else:
-            exchange.answer = answer
-            on_disk.then(partial(self._committed, exchange))
+            on_disk.then(partial(self._reply, exchange, answer, started_ns))
 
-    def _committed(self, exchange: Exchange, commit: Commit) -> None:
-        answer = exchange.answer
-        if commit.error is not None or answer is None:
+    def _reply(
+        self, exchange: Exchange, answer: Answer, started_ns: int, commit: Commit | None = None
+    ) -> None:
+        if commit is not None and commit.error is not None:
             answer = self.health.refusal or _NO_SPACE
-        self._reply(exchange, answer)
-
-    def _reply(self, exchange: Exchange, answer: Answer) -> None:
-        self.counters.requests[answer.status] += 1
+        status = answer.status
+        self.counters.requests[status] += 1
         exchange.reply(answer)
-        if answer.status == 202:
-            self._record(GATEWAY_RECEIVE, self._now_ns() - exchange.started_ns)
+        if status == 202:
+            self._record(GATEWAY_RECEIVE, self._now_ns() - started_ns)
 
     async def crowded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves connections above the limit."""
@@ -227,14 +233,10 @@ class GatewayApp:
             client = scope.get("client")
             if not source.senders.admits(client[0] if client else None, scope["headers"]):
                 return _ELSEWHERE
-        return self._fault(source, named, scope["headers"])
-
-    def _fault(self, source: Source, named: dict[bytes, bytes], headers: Sequence[Header]) -> Answer | None:
-        """What is wrong with the headers."""
-        if len(named) != len(headers):
-            if twice := _given_twice(headers, self._once[source.name]):
+        if len(named) != len(scope["headers"]):
+            if twice := _given_twice(scope["headers"], self._once[source.name]):
                 return problem(Problem.MALFORMED_REQUEST, f"{twice}: given twice", field=twice)
-            if sum(name == TRACEPARENT for name, _ in headers) > 1:
+            if sum(name == TRACEPARENT for name, _ in scope["headers"]) > 1:
                 del named[TRACEPARENT]
         if named.get(_ENCODING, _IDENTITY).lower() != _IDENTITY:
             return _ENCODED

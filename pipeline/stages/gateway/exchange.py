@@ -42,13 +42,10 @@ _NOBODY = _Nobody()
 
 
 class Exchange:
-    """A request that was taken and is not answered yet, as uvicorn's protocol looks at its cycle.
+    """A request that was taken and is not answered yet, as uvicorn's protocol looks at its cycle."""
 
-    `answer` and `started_ns` are the application's, to find again when the answer may be given.
-    """
-
-    __slots__ = ("_connection", "_heads", "answer", "disconnected", "keep_alive", "response_complete",
-                 "response_started", "started_ns")  # fmt: skip
+    __slots__ = ("_connection", "_heads", "disconnected", "keep_alive", "response_complete",
+                 "response_started")  # fmt: skip
 
     more_body = False
     message_event = _NOBODY
@@ -56,8 +53,6 @@ class Exchange:
     def __init__(self, connection: Connection, heads: Heads) -> None:
         self._connection = connection
         self._heads = heads
-        self.answer: Answer | None = None
-        self.started_ns = 0
         self.keep_alive = True
         self.disconnected = False
         self.response_started = False
@@ -68,8 +63,8 @@ class Exchange:
         if self.disconnected:
             return
         self.response_started = self.response_complete = True
-        data = self._heads.response(answer, keep_alive=self.keep_alive)
-        self._connection.answered(data, last=not self.keep_alive or CLOSE in answer.headers)
+        last = not self.keep_alive or answer.last
+        self._connection.answered(self._heads.response(answer, last=last), last=last)
 
 
 class Heads:
@@ -83,10 +78,10 @@ class Heads:
         self._common: list[Header] | None = None
         self._accepted = b""
 
-    def response(self, answer: Answer, *, keep_alive: bool) -> bytes:
+    def response(self, answer: Answer, *, last: bool) -> bytes:
         """As uvicorn would write it."""
         common = self._state.default_headers
-        if answer.status == 202 and answer.plain and keep_alive:
+        if answer.status == 202 and answer.plain and not last:
             if common is not self._common:
                 self._common = common
                 head = _head(202, [*common, *PLAIN]).replace(b"%", b"%%")
@@ -94,7 +89,7 @@ class Heads:
             content = answer.content
             return self._accepted % (len(content), content)
         headers = [*common, *answer.headers]
-        if not keep_alive and CLOSE not in headers:
+        if last and not answer.last:
             headers.append(CLOSE)
         return _head(answer.status, headers) + b"\r\n" + answer.content
 

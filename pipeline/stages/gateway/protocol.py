@@ -95,8 +95,10 @@ class GatewayProtocol(HttpToolsProtocol):
         self._reading_since_s = self.loop.time()
         """When the request being read began; 0.0 between requests."""
         self._in_head = False
-        self._head_bytes = 0
         self._head_pieces_bytes = 0
+        self._measuring = False
+        """Whether a head may have more bytes than are allowed."""
+        self.url = b""
         self._ending = False
         """Something was wrong behind a good request: its answer is the last one."""
 
@@ -117,6 +119,8 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         self._idle_since_s = 0.0
         began_in_head = self._in_head
+        # No head that lies in this piece alone can be too large when the piece is not.
+        self._measuring = began_in_head or len(data) > limits.MAX_HEADER_BYTES
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -127,34 +131,33 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         if self._opened is not None:
             self._by_cycle()  # its body comes in pieces
-        if began_in_head and self._in_head:
-            # A single header can come in any number of pieces, and is no callback before it is complete.
-            self._head_pieces_bytes += len(data)
-            if self._head_pieces_bytes > 2 * limits.MAX_HEADER_BYTES:
-                self._refuse(_HEADERS)
+        if self._in_head:
+            self._look_at_head(len(data) if began_in_head else 0)
+
+    def _look_at_head(self, bytes_more: int) -> None:
+        """A head that is not complete yet. A single header can come in any number of pieces, and is no callback
+        before it is complete; `bytes_more` of such have come."""
+        self._head_pieces_bytes += bytes_more
+        if self._head_pieces_bytes > 2 * limits.MAX_HEADER_BYTES or self._too_large():
+            self._refuse(_HEADERS)
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
         self._reading_since_s = self.loop.time()
         self._in_head = True
-        self._head_bytes = self._head_pieces_bytes = 0
+        self._head_pieces_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-        self._head_bytes += len(url)
-        if self._too_large():
-            raise _ExcessError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        headers = self.headers
-        headers.append((name.lower(), value))
-        self._head_bytes = head_bytes = self._head_bytes + len(name) + len(value)
-        if head_bytes > limits.MAX_HEADER_BYTES or len(headers) > limits.MAX_HEADERS:
-            raise _ExcessError
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if len(self.headers) > limits.MAX_HEADERS or (self._measuring and self._too_large()):
+            raise _ExcessError
         if len(self.pipeline) >= limits.MAX_PIPELINED:
             raise _ExcessError
         if self._opens is not None and (self.cycle is None or self.cycle.response_complete):
@@ -185,11 +188,16 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def answered(self, data: bytes, *, last: bool) -> None:
         """An exchange has its answer."""
-        if not self._raw.is_closing():
-            self._raw.write(data)
-        if last:
-            self._raw.close()
-        self.on_response_complete()
+        raw = self._raw
+        if not raw.is_closing():
+            raw.write(data)
+            if last:
+                raw.close()
+        if last or self.pipeline or self._ending or self.flow.read_paused:
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self._idle_since_s = self.loop.time()
 
     def on_response_complete(self) -> None:
         self._flush()
@@ -247,7 +255,11 @@ class GatewayProtocol(HttpToolsProtocol):
             self._refuse(_SLOW)
 
     def _too_large(self) -> bool:
-        return self._head_bytes > limits.MAX_HEADER_BYTES or len(self.headers or ()) > limits.MAX_HEADERS
+        headers = self.headers or ()
+        if len(headers) > limits.MAX_HEADERS:
+            return True
+        head_bytes = len(self.url) + sum([len(name) + len(value) for name, value in headers])
+        return head_bytes > limits.MAX_HEADER_BYTES
 
     def _refuse(self, answer: Answer) -> None:
         """The end of this connection, told to its sender where that can be understood."""
