@@ -11,12 +11,12 @@ MARKS  := slow or not slow
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/.run: pyproject.toml setup.py pipeline/telemetry/_fast.c pipeline/backtest/_rows.c pipeline/stages/gateway/_candle.c
+$(VENV)/.run: pyproject.toml setup.py pipeline/telemetry/_fast.c pipeline/backtest/_rows.c $(wildcard pipeline/stages/gateway/*.c)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/.dev: pyproject.toml setup.py pipeline/telemetry/_fast.c pipeline/backtest/_rows.c pipeline/stages/gateway/_candle.c
+$(VENV)/.dev: pyproject.toml setup.py pipeline/telemetry/_fast.c pipeline/backtest/_rows.c $(wildcard pipeline/stages/gateway/*.c)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.run

@@ -1,5 +1,5 @@
 """What pyproject.toml cannot say: the telemetry writer, the rows of the backtester and the gateway's
-reader of candles in C, which are built where a compiler is and left out quietly where none is."""
+readers in C, which are built where a compiler is and left out quietly where none is."""
 
 from setuptools import Extension, setup
 
@@ -20,6 +20,12 @@ setup(
         Extension(
             "pipeline.stages.gateway._candle",
             ["pipeline/stages/gateway/_candle.c"],
+            extra_compile_args=["-O3"],
+            optional=True,
+        ),
+        Extension(
+            "pipeline.stages.gateway._request",
+            ["pipeline/stages/gateway/_request.c"],
             extra_compile_args=["-O3"],
             optional=True,
         ),

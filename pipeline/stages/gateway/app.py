@@ -165,21 +165,20 @@ class GatewayApp:
 
     def opened(self, url: bytes, headers: list[Header]) -> Opened | None:
         """What `posted` needs of a request without anything unusual about it; None for any other."""
-        found = self._straight.get(url)
-        if found is None:
+        if url not in self._straight:
             return None
-        source, take = found
         named = dict(headers)
         length = named.get(_LENGTH, b"")
-        if (
-            not _UNUSUAL.isdisjoint(named)
-            or len(named) != len(headers)
-            or not length.isdigit()
-            or len(length) > _MAX_LENGTH_DIGITS
-            or int(length) > self._max_body_bytes
-        ):
+        if not _UNUSUAL.isdisjoint(named) or len(named) != len(headers) or not length.isdigit():
             return None
-        return source, take, named
+        return self.addressed(url, named, int(length)) if len(length) <= _MAX_LENGTH_DIGITS else None
+
+    def addressed(self, url: bytes, named: Named, body_bytes: int) -> Opened | None:
+        """The same of headers that are known to be usual and given once each."""
+        found = self._straight.get(url)
+        if found is None or body_bytes > self._max_body_bytes:
+            return None
+        return (*found, named)
 
     def posted(self, exchange: Exchange, opened: Opened, body: bytes) -> None:
         """A complete request: answered at once, or when what it brought is on disk."""

@@ -140,9 +140,10 @@ class Committer:
             return
         self.syncs += 1
         self._covered = []
-        self._syncing = False
-        if self._next:
-            self._start()
+        self._syncing = bool(self._next)
+        if self._syncing:
+            assert self._loop is not None
+            self._loop.call_soon(self._start)
         now_ns, record = self._now_ns(), self._record
         deliveries: list[Delivery] = []
         if last:

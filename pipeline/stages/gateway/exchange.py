@@ -20,6 +20,9 @@ class StraightApp(Protocol):
     def opened(self, url: bytes, headers: list[Header]) -> Any:
         """What `posted` is to be told of a request with this head; None where ASGI should have it."""
 
+    def addressed(self, url: bytes, named: dict[bytes, bytes], body_bytes: int) -> Any:
+        """The same of headers that are usual and given once each, for a body of so many bytes."""
+
     def posted(self, exchange: Exchange, opened: Any, body: bytes) -> None:
         """Takes the request, and has `exchange` answer now or later."""
 

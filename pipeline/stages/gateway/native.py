@@ -1,12 +1,13 @@
-"""What reads a posted candle: the C extension where it was built, else Python. Both journal the same bytes.
+"""What reads usual requests and candles: C extensions where they were built, else Python. Both come to the same.
 
-`RINGLINE_GATEWAY_PARSER=python` in the environment chooses Python although the extension is there.
+`RINGLINE_GATEWAY_PARSER=python` in the environment chooses Python although the extensions are there.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 VARIABLE = "RINGLINE_GATEWAY_PARSER"
 INTERFACE = 1
@@ -16,19 +17,29 @@ Counted = tuple[int, int, int]
 """Of an instrument: price scale, quantity scale, tick."""
 ReadCandle = Callable[[bytes, dict[str, Counted], Counted], tuple[str, bytes, int] | None]
 """Symbol, payload and close (µs) of a body that is a candle beyond doubt; None says nothing about it."""
+ReadRequest = Callable[[bytes, int], tuple[bytes, dict[bytes, bytes], bytes] | None]
+"""Path, headers and body of bytes that are one whole POST beyond doubt; None says nothing about them."""
 
 
-def load(choice: str) -> tuple[ReadCandle | None, str]:
-    """The extension's reader, or None and why."""
+class Native(NamedTuple):
+    """What C does, where it does."""
+
+    candle: ReadCandle | None = None
+    request: ReadRequest | None = None
+    why_not: str = ""
+
+
+def load(choice: str) -> Native:
+    """The extensions' readers, or why there are none."""
     if choice == "python":
-        return None, f"{VARIABLE}=python"
+        return Native(why_not=f"{VARIABLE}=python")
     try:
-        from pipeline.stages.gateway import _candle
+        from pipeline.stages.gateway import _candle, _request
     except ImportError as error:
-        return None, f"the C extension is not built ({error})"
-    if _candle.INTERFACE != INTERFACE:
-        return None, "the C extension was built from other sources; build it again"
-    return _candle.candle, ""
+        return Native(why_not=f"the C extensions are not built ({error})")
+    if _candle.INTERFACE != INTERFACE or _request.INTERFACE != INTERFACE:
+        return Native(why_not="the C extensions were built from other sources; build them again")
+    return Native(_candle.candle, _request.request)
 
 
-read_candle, why_python = load(os.environ.get(VARIABLE, ""))
+native = load(os.environ.get(VARIABLE, ""))

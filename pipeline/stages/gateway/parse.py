@@ -17,7 +17,7 @@ import msgspec
 from pipeline import limits
 from pipeline.errors import InvalidEventError
 from pipeline.messages import Action, Candle, CandleIn, ControlIn, Event, EventIn, encode
-from pipeline.stages.gateway.native import Counted, ReadCandle, read_candle
+from pipeline.stages.gateway.native import Counted, ReadCandle, native
 
 TRADING = "trading"
 """The aspect of the control state that halt, flatten and resume set."""
@@ -58,7 +58,7 @@ class Parser:
 
     __slots__ = ("_counted", "_default", "_inside", "_read")
 
-    def __init__(self, instruments: Instruments, read: ReadCandle | None = read_candle) -> None:
+    def __init__(self, instruments: Instruments, read: ReadCandle | None = native.candle) -> None:
         """`read`: see `native`; None: all in Python."""
         self._inside = instruments.inside
         self._counted: dict[str, Counted] | None = getattr(instruments, "counted", None)

@@ -18,6 +18,7 @@ from pipeline import limits
 from pipeline.stages.gateway.answer import CLOSE, Answer
 from pipeline.stages.gateway.app import GatewayApp
 from pipeline.stages.gateway.exchange import Exchange, Heads
+from pipeline.stages.gateway.native import native
 from pipeline.stages.gateway.problem import Problem, problem
 
 _MALFORMED = problem(Problem.MALFORMED_REQUEST, "what was received is no HTTP/1.1 request").closing()
@@ -87,6 +88,9 @@ class GatewayProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.gateway = cast(GatewayApp, config.loaded_app)
         self._opens = getattr(self.gateway, "opened", None)
+        self._whole = native.request if self._opens is not None else None
+        self._partial = False
+        """The parser is amid a request."""
         self._opened: Any = None
         """What the application made of a head whose body is being read; None where uvicorn's cycle has it."""
         self._body = b""
@@ -110,12 +114,12 @@ class GatewayProtocol(HttpToolsProtocol):
         excess = len(self.connections) - self.max_connections
         if excess > 0:
             self.gateway.counters.connections_refused += 1
-            self.app, self._opens = self.gateway.crowded, None
+            self.app, self._opens, self._whole = self.gateway.crowded, None, None
         if excess > limits.SPARE_CONNECTIONS:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._ending:
+        if self._ending or (self._whole is not None and self._taken_whole(data)):
             return
         self._idle_since_s = 0.0
         began_in_head = self._in_head
@@ -134,6 +138,24 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._in_head:
             self._look_at_head(len(data) if began_in_head else 0)
 
+    def _taken_whole(self, data: bytes) -> bool:
+        """Whether these bytes are one usual request, from its first to its last; then it is taken."""
+        assert self._whole is not None
+        if self._partial or len(data) > limits.MAX_HEADER_BYTES:
+            return False
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        found = self._whole(data, limits.MAX_HEADERS)
+        if found is None:
+            return False
+        path, named, body = found
+        opened = self.gateway.addressed(path, named, len(body))
+        if opened is None:
+            return False
+        self._idle_since_s = self._reading_since_s = 0.0
+        self._exchange(opened, body)
+        return True
+
     def _look_at_head(self, bytes_more: int) -> None:
         """A head that is not complete yet. A single header can come in any number of pieces, and is no callback
         before it is complete; `bytes_more` of such have come."""
@@ -145,7 +167,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self._reading_since_s = self.loop.time()
-        self._in_head = True
+        self._in_head = self._partial = True
         self._head_pieces_bytes = 0
 
     def on_url(self, url: bytes) -> None:
@@ -180,8 +202,11 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._reading_since_s = 0.0
+        self._partial = False
         if self._opened is not None:
-            self._exchange()
+            opened, body = self._opened, self._body
+            self._opened, self._body = None, b""
+            self._exchange(opened, body)
             return
         super().on_message_complete()
         self.cycle.more_body = False  # uvicorn leaves it where the answer came before the body's end
@@ -212,10 +237,8 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._ending:
             self.transport.close()
 
-    def _exchange(self) -> None:
+    def _exchange(self, opened: Any, body: bytes) -> None:
         """The request is complete, and the application takes it as it is."""
-        opened, body = self._opened, self._body
-        self._opened, self._body = None, b""
         exchange = self.cycle = Exchange(self, self.heads)  # type: ignore[assignment]
         try:
             self.gateway.posted(exchange, opened, body)

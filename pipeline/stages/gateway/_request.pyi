@@ -1,0 +1,5 @@
+INTERFACE: int
+
+def request(
+    data: bytes, most_headers: int, /
+) -> tuple[bytes, dict[bytes, bytes], bytes] | None: ...
