@@ -126,7 +126,8 @@ class Sender:
         self._dispatcher.enqueue(delivery, now_ns, enqueued_ns=now_ns)
 
     def turn(self, wait_ms: int = 0) -> None:
-        """Sends what may go, waits for up to `wait_ms`, takes what came."""
+        """Sends what may go, waits for up to `wait_ms`, takes what came and sends what that lets go: as the
+        gateway does, which makes the next messages while the other end works on these."""
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._beat_ns:
             self._beat_ns = now_ns + self._timing.heartbeat_ns
@@ -139,6 +140,7 @@ class Sender:
                 frame = frame_of(data, NoMeter())
                 if frame is not None:
                     self._dispatcher.from_down(ordinal, frame, now_ns)  # type: ignore[arg-type]
+            self._sockets.carry_out(self._dispatcher.take(now_ns))
 
     def until(self, settled: int, ahead: int = AHEAD) -> None:
         """Sends until `settled` messages are, keeping the link full."""
