@@ -3,9 +3,9 @@
 Either server has one core, the same one, and who posts has the others: so neither wins by a second core, and
 the client does not take from what it measures. A receiver of somebody else's keeps the cores it has.
 
-The target is against the echo as an ASGI application, which is how any other would be served here. The gateway
-takes a webhook that arrives in one piece without ASGI; what an echo would do on that way is shown as well, for it
-is the nearest to a bare limit.
+The target is against the echo as an ASGI application, which is how any other would be served here. The
+gateway takes a webhook that arrives in one piece without ASGI; what an echo does on that way is shown as
+well, for it is the nearest to a bare limit.
 """
 
 from __future__ import annotations

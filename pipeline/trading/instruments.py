@@ -68,7 +68,8 @@ class Instruments:
         self._of = self._named.get
         self.counted = {name: _counted(instrument) for name, instrument in self._named.items()}
         self.counted_default = _counted(self._default)
-        """What a reader in C needs of each instrument, and of the default: price scale, quantity scale, tick."""
+        """What a reader in C needs of each instrument and of the default: price scale, quantity scale,
+        tick."""
 
     @property
     def named(self) -> tuple[str, ...]:

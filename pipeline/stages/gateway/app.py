@@ -34,6 +34,7 @@ from pipeline.stages.gateway.recording import GATEWAY_RECEIVE, Recorder
 from pipeline.stages.gateway.secrets import Keys
 from pipeline.stages.gateway.sources import Source, open_sources
 from pipeline.stages.gateway.traceparent import HEADER as TRACEPARENT
+from pipeline.storage.space import Level, Space
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -99,9 +100,11 @@ class GatewayApp:
         dispatch: Callable[[list[Delivery]], None],
         recorder: Recorder,
         clock: Clock,
+        space: Callable[[], Space] | None = None,
     ) -> None:
         """`dispatch` gets newly synced deliveries in journal order; `secrets` are by source
-        (`secrets.load_secrets`)."""
+        (`secrets.load_secrets`); `space` tells the room on the journal's disk."""
+        self._space = space
         self.counters = Counters()
         self.health = Health(clock)
         self.committer = Committer(
@@ -122,6 +125,7 @@ class GatewayApp:
             recorder,
             clock,
             config.gateway.max_pending,
+            config.gateway.max_candle_ahead_s,
         )
         self._take = intake.take
         self._take_batch = Batches(intake, self.committer, clock, config.gateway.max_batch_events).take
@@ -330,6 +334,10 @@ class GatewayApp:
         yield gauge("partial_bytes", "Bodies that arrive in pieces, together.", self._partial_bytes)
         yield gauge("journal_depth", "Deliveries not settled.", journal.depth)
         yield gauge("journal_bytes", "Size of the journal.", journal.bytes_used)
+        if self._space is not None:
+            room = self._space()
+            yield gauge("disk_free_bytes", "Free space where the data folder is.", room.free_bytes)
+            yield gauge("disk_low", "1 while there is less than space.warn_bytes.", room.level > Level.PLENTY)
         yield gauge("oldest_unsettled_seconds", "Age of the oldest unsettled event.", age_us / US_PER_S)
         yield gauge("stopped_keys", "Keys that the audit lacks settled rows of.", len(self.health.stopped))
         closed = self.committer.breaker.state is Circuit.CLOSED

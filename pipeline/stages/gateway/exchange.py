@@ -13,7 +13,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from pipeline.stages.gateway.answer import CLOSE, PLAIN, Answer, Header
 
 
-
 class StraightApp(Protocol):
     """An application that takes some requests without ASGI."""
 

@@ -65,6 +65,7 @@ class Intake:
         recorder: Recorder,
         clock: Clock,
         max_pending: int,
+        max_candle_ahead_s: int = 86_400,
     ) -> None:
         self._lookup = journal.lookup
         self._accept = journal.accept
@@ -77,6 +78,7 @@ class Intake:
         self._now_ns = clock.monotonic_ns
         self._wall_us = clock.wall_us
         self._max_pending = max_pending
+        self._ahead_us = max_candle_ahead_s * US_PER_S
         self._crowded = problem(
             Problem.TOO_MANY_PENDING,
             f"{max_pending} requests wait for the journal, which is the limit",
@@ -148,6 +150,10 @@ class Intake:
             key, payload, births, time_us = self._parse(body)
         except InvalidEventError as error:
             return fault(error)
+        if time_us and time_us - self._wall_us() > self._ahead_us:
+            limit_s = self._ahead_us // US_PER_S
+            ahead_s = (time_us - self._wall_us()) // US_PER_S
+            return fault(InvalidEventError("time", f"{ahead_s} s in the future; the limit is {limit_s} s"))
         if key is not None and (why := self._health.stopped.get(key)) is not None:
             return problem(Problem.KEY_STOPPED, why, field="symbol", retry_after_s=_STOPPED_RETRY_S)
         if self._breaker.state is not Circuit.CLOSED and (refusal := self._open_circuit()):

@@ -1,4 +1,5 @@
-"""What reads usual requests and candles: C extensions where they were built, else Python. Both come to the same.
+"""What reads usual requests and candles: C extensions where they were built, else Python; the same comes of
+both.
 
 `RINGLINE_GATEWAY_PARSER=python` in the environment chooses Python although the extensions are there.
 """

@@ -157,8 +157,8 @@ class GatewayProtocol(HttpToolsProtocol):
         return True
 
     def _look_at_head(self, bytes_more: int) -> None:
-        """A head that is not complete yet. A single header can come in any number of pieces, and is no callback
-        before it is complete; `bytes_more` of such have come."""
+        """A head that is not complete yet. A single header can come in any number of pieces, and is no
+        callback before it is complete; `bytes_more` of such have come."""
         self._head_pieces_bytes += bytes_more
         if self._head_pieces_bytes > 2 * limits.MAX_HEADER_BYTES or self._too_large():
             self._refuse(_HEADERS)

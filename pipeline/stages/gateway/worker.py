@@ -63,6 +63,7 @@ def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
             dispatch=gateway.dispatch,
             recorder=context.recorder,
             clock=context.clock,
+            space=gateway.space.look,
         )
         server = GatewayServer(app, bound, config.gateway.max_connections, tls_files(config.gateway))
         await gateway.run(app, server, ready, stop)
@@ -109,7 +110,7 @@ class Gateway:
         self._maintain_at_s = 0.0
         members = self._members = members_of(context.config, "agent")
         meter = self._meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
-        self._space = SpaceWatch.of(context.config, self._clock)
+        self.space = SpaceWatch.of(context.config, self._clock)
         self._told = {EventID.DUPLICATE: 0, EventID.SHED: 0}
         """How much of the application's counters is in the ring already."""
         self._desk = Desk(
@@ -243,7 +244,7 @@ class Gateway:
         try:
             self._journal.maintain()
             self._reconciler.look()
-            self._app.health.crowd(self._space.unready())
+            self._app.health.crowd(self.space.unready())
             if self._journal.unsynced and not self._app.committer.pending:
                 self._when_synced(_nothing)  # marks, with no event coming whose sync would take them along
         except Exception as error:  # whatever the disk did, no more events are taken

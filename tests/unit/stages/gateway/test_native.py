@@ -57,15 +57,18 @@ def test_a_usual_candle_is_recognised() -> None:
 
 
 DECIMALS = st.one_of(
-    st.sampled_from(["0", "1", "10.00", "10.25", "10.250000000", "007", "1000000000000000", "99999999999.9999",
+    st.sampled_from(["0", "1", "10.00", "10.25", "10.250000000", "007", "1000000000000000",
+                     "99999999999.9999",
                      "-1", "-0", "1.", ".5", "1e3", "", "10.00001", "9" * 33, "10.\n", " 10", "１"]),
     st.decimals(0, 10**8, places=4).map(str),
     st.from_regex(r"-?[0-9]{0,18}\.?[0-9]{0,10}", fullmatch=True),
 )  # fmt: skip
 TIMES = st.one_of(
-    st.sampled_from(["2024-02-29T00:00:00Z", "2023-02-29T00:00:00Z", "1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z",
+    st.sampled_from(["2024-02-29T00:00:00Z", "2023-02-29T00:00:00Z", "1970-01-01T00:00:00Z",
+                     "2100-01-01T00:00:00Z",
                      "2100-01-01T00:00:00.000001Z", "1969-12-31T23:59:59Z", "1970-01-01T00:30:00+01:00",
-                     "2024-05-01t16:00:00z", "2024-05-01 16:00:00Z", "2024-05-01T16:00:00", "2024-05-01T24:00:00Z",
+                     "2024-05-01t16:00:00z", "2024-05-01 16:00:00Z", "2024-05-01T16:00:00",
+                     "2024-05-01T24:00:00Z",
                      "2024-05-01T16:00:60Z", "2024-05-01T16:00:00+24:00", "2024-05-01T16:00:00-00:00",
                      "2024-05-01T16:00:00.1234567Z", "2024-05-01T16:00:00.Z", "0000-01-01T00:00:00Z"]),
     st.datetimes().map(lambda at: at.isoformat() + "Z"),
@@ -81,7 +84,9 @@ TIMES = st.one_of(
     st.fixed_dictionaries(
         {"type": st.sampled_from(["candle", "signal"]), "time": TIMES},
         optional={
-            "symbol": st.sampled_from(["AAPL", "BTC", "ES", "A" * 32, "A" * 33, "", "A B", "Ä", "BRK.B", "^X=/:_-"]),
+            "symbol": st.sampled_from(
+                ["AAPL", "BTC", "ES", "A" * 32, "A" * 33, "", "A B", "Ä", "BRK.B", "^X=/:_-"]
+            ),
             **dict.fromkeys(("open", "high", "low", "close", "volume", "more"), DECIMALS),
         },
     )
@@ -192,8 +197,8 @@ def same_request(data: bytes) -> bool:
 
 
 REQUEST = (
-    b"POST /webhook/demo HTTP/1.1\r\nHost: localhost\r\nContent-Type:application/json\r\nContent-Length: 4\r\n"
-    b"Webhook-Id:  m 1 \r\nx-empty:\r\nConnection: Keep-Alive\r\n\r\nbody"
+    b"POST /webhook/demo HTTP/1.1\r\nHost: localhost\r\nContent-Type:application/json\r\n"
+    b"Content-Length: 4\r\nWebhook-Id:  m 1 \r\nx-empty:\r\nConnection: Keep-Alive\r\n\r\nbody"
 )
 
 
@@ -207,14 +212,17 @@ def test_a_whole_request_is_recognised() -> None:
     ("part", "instead"),
     [
         (b"POST", b"PUT"), (b"POST ", b"POST  "), (b"/webhook/demo", b"/webhook/demo?a=b"),
-        (b"/webhook/demo", b"/webhook/%64emo"), (b"/webhook", b"http://x/webhook"), (b"HTTP/1.1", b"HTTP/1.0"),
+        (b"/webhook/demo", b"/webhook/%64emo"), (b"/webhook", b"http://x/webhook"),
+        (b"HTTP/1.1", b"HTTP/1.0"),
         (b"Length: 4", b"Length: 3"), (b"Length: 4", b"Length: 5"), (b"Length: 4", b"Length: +4"),
         (b"Length: 4", b"Length: 4\r\nContent-Length: 4"), (b"Length: 4", b"Length: 0x4"),
         (b"Content-Length: 4\r\n", b""), (b"Host: ", b"Transfer-Encoding: "), (b"Host: ", b"Expect: "),
         (b"Host: ", b"Upgrade: "), (b"Host: ", b"Content-Encoding: "), (b"Keep-Alive", b"close"),
-        (b"Keep-Alive", b"upgrade"), (b"Host:", b"Host :"), (b"Host:", b" Host:"), (b"localhost", b"local\thost"),
+        (b"Keep-Alive", b"upgrade"), (b"Host:", b"Host :"), (b"Host:", b" Host:"),
+        (b"localhost", b"local\thost"),
         (b"localhost", b"local\xffhost"), (b"localhost\r\n", b"localhost\n"), (b"localhost", b"local\rhost"),
-        (b"localhost\r\n", b"localhost\r\n folded\r\n"), (b"localhost", b"local\0host"), (b"body", b"body\r\n"),
+        (b"localhost\r\n", b"localhost\r\n folded\r\n"), (b"localhost", b"local\0host"),
+        (b"body", b"body\r\n"),
         (b"Host: localhost", b"x: y\r\n" * 64 + b"z: z"),
     ],
 )  # fmt: skip
@@ -255,5 +263,6 @@ def test_any_headers_are_the_same(names: list[str], values: list[str], body: byt
 
 def test_python_can_be_chosen() -> None:
     chosen = load("python")
-    assert chosen == (None, None, "RINGLINE_GATEWAY_PARSER=python")
+    assert (chosen.candle, chosen.request) == (None, None)
+    assert chosen.why_not == "RINGLINE_GATEWAY_PARSER=python"
     assert Parser(INSTRUMENTS, chosen.candle).parse(json.dumps(GOOD).encode()).key == "AAPL"
