@@ -22,8 +22,9 @@ from pipeline.snapshot import Snapshot, decode_snapshot
 from pipeline.stages.feed.decisions import Decisions
 from pipeline.stages.feed.ledger import Ledger
 from pipeline.stages.feed.readers import Readers
+from pipeline.stages.feed.reports import Reports
 from pipeline.stages.link_report import FOLDER
-from pipeline.web.frame import Rates, Report, frame_of, golden_path_of, point_of
+from pipeline.web.frame import Rates, frame_of, golden_path_of, point_of
 from pipeline.web.viewers import Viewers
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 ANSWER_S = 2.0
 """A collector answers in milliseconds."""
 BOOK_S = 1.0
-_report = msgspec.json.Decoder(Report)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -44,7 +44,7 @@ class CollectorClient:
         self._path = parts.path.rstrip("/") + "/v1/snapshot"
 
     def snapshot(self, brief: bool = False) -> Snapshot:
-        """Without latencies when `brief`. Raises MissingError when there is none to be had."""
+        """Without latencies and verdicts when `brief`. Raises MissingError when there is none to be had."""
         try:
             self._connection.request("GET", self._path + ("?brief=1" if brief else ""))
             answer = self._connection.getresponse()
@@ -71,7 +71,7 @@ class Board:
         fetch: Callable[[bool], Snapshot],
     ) -> None:  # fmt: skip
         self._every_s = config.feed.page_ms / 1000
-        self._links = Path(config.data_dir) / FOLDER
+        self._reports = Reports(Path(config.data_dir) / FOLDER)
         self._decisions = Decisions(Path(config.data_dir))
         self._ledger = Ledger(config)
         self._readers = readers
@@ -116,20 +116,11 @@ class Board:
         if self._viewers:
             self._number += 1
             made = frame_of(
-                self._snapshot, self._reports(), self._rates, number=self._number,
+                self._snapshot, self._reports.read(), self._rates, number=self._number,
                 now_us=self._clock.wall_us(), fault=self._fault, decisions=self._decisions.newest(),
             )  # fmt: skip
             news["frame"] = _encode(made)
         self._viewers.give(point, **news)
-
-    def _reports(self) -> list[Report]:
-        """What the workers have written last, by name."""
-        found = []
-        with contextlib.suppress(OSError):
-            for file in sorted(self._links.glob("*.json")):
-                with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
-                    found.append(_report.decode(file.read_bytes()))
-        return found
 
     async def _books(self) -> None:
         before = b""
