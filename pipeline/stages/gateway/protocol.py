@@ -128,6 +128,7 @@ class GatewayProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
+            self._whole = None  # what comes now is the parser's to judge
             return  # answered as the plain HTTP request that it also is
         except httptools.HttpParserError:
             self._by_cycle()
@@ -141,9 +142,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def _taken_whole(self, data: bytes) -> bool:
         """Whether these bytes are one usual request, from its first to its last; then it is taken."""
         assert self._whole is not None
-        if self._partial or len(data) > limits.MAX_HEADER_BYTES:
-            return False
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._partial or len(data) > limits.MAX_HEADER_BYTES or not self._unoccupied:
             return False
         found = self._whole(data, limits.MAX_HEADERS)
         if found is None:
@@ -155,6 +154,12 @@ class GatewayProtocol(HttpToolsProtocol):
         self._idle_since_s = self._reading_since_s = 0.0
         self._exchange(opened, body)
         return True
+
+    @property
+    def _unoccupied(self) -> bool:
+        """Everything asked before is answered, and the answers are taken: who does not read them must not
+        have more of them written than a cycle would, which waits."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
 
     def _look_at_head(self, bytes_more: int) -> None:
         """A head that is not complete yet. A single header can come in any number of pieces, and is no
@@ -175,6 +180,8 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
+        if not self._in_head and self._too_large():  # behind the body, where nobody counts at the end
+            raise _ExcessError
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -182,7 +189,7 @@ class GatewayProtocol(HttpToolsProtocol):
             raise _ExcessError
         if len(self.pipeline) >= limits.MAX_PIPELINED:
             raise _ExcessError
-        if self._opens is not None and (self.cycle is None or self.cycle.response_complete):
+        if self._opens is not None and self._unoccupied:
             parser = self.parser
             if (
                 parser.get_method() == b"POST"
