@@ -130,9 +130,12 @@ static int take_headers(const unsigned char **at, const unsigned char *end, PyOb
 }
 
 static PyObject *request(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
-    if (count != 2 || !PyBytes_Check(arguments[0])) {
+    if (count != 2) {
         PyErr_SetString(PyExc_TypeError, "request(data: bytes, most_headers: int)");
         return NULL;
+    }
+    if (!PyBytes_Check(arguments[0])) { /* some event loops hand out a bytearray now and then */
+        Py_RETURN_NONE;
     }
     Py_ssize_t most = PyLong_AsSsize_t(arguments[1]);
     if (most == -1 && PyErr_Occurred()) {

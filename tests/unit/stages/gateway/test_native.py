@@ -228,6 +228,7 @@ def test_a_whole_request_is_recognised() -> None:
 )  # fmt: skip
 def test_an_unusual_request_is_left_to_the_parser(part: bytes, instead: bytes) -> None:
     assert native.request is not None
+    assert native.request(bytearray(REQUEST), 64) is None  # type: ignore[arg-type]
     assert REQUEST.count(part) >= 1
     assert native.request(REQUEST.replace(part, instead, 1), 64) is None
 
