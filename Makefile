@@ -5,18 +5,19 @@ BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
 IMAGE  := ringline:dev
 # Which tests `test-cluster` runs; 'not slow' leaves out those that load a release for minutes.
+C_PARTS := $(wildcard pipeline/*/*.c pipeline/*/*/*.c)
 MARKS  := slow or not slow
 .PHONY: help run test test-slow test-browser test-cluster image lint bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/.run: pyproject.toml setup.py pipeline/telemetry/_fast.c pipeline/telemetry/_look.c pipeline/backtest/_rows.c
+$(VENV)/.run: pyproject.toml setup.py $(C_PARTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/.dev: pyproject.toml setup.py pipeline/telemetry/_fast.c pipeline/telemetry/_look.c pipeline/backtest/_rows.c
+$(VENV)/.dev: pyproject.toml setup.py $(C_PARTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.run

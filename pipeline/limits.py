@@ -231,6 +231,8 @@ SCOPES_PAUSE_MS = 1000
 """A scope store that gave no answer is asked again after this long."""
 SPACE_EVERY_S = 5
 """Free space is looked at this often: at 100 MB/s half a gigabyte goes in between."""
+STRANGE_SAY_EVERY_S = 10
+"""Between two lines about frames that are none of ours: all are counted, and a stranger must fill no log."""
 SPACE_SAY_EVERY_S = 3600
 """A disk that stays nearly full is reported again after this long."""
 POSTGRES_CONNECT_S = 5
