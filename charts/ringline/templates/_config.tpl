@@ -25,6 +25,15 @@ feed:
   read_token_files: [/etc/ringline/feed/{{ .Values.feed.tokens.readKey }}]
   control_token_files: [/etc/ringline/feed/{{ .Values.feed.tokens.controlKey }}]
   {{- end }}
+{{- if .Values.valuation.enabled }}
+valuation:
+  enabled: true
+  host: "0.0.0.0"
+  port: 8007
+  read_token_files: [/etc/ringline/valuation/{{ .Values.valuation.tokens.readKey }}]
+  control_token_files: [/etc/ringline/valuation/{{ .Values.valuation.tokens.controlKey }}]
+  feed_url: http://{{ include "ringline.fullname" $root }}-feed{{ $domain }}:{{ .Values.feed.service.port }}
+{{- end }}
 telemetry: {host: "0.0.0.0", port: 9464, directory: /dev/shm/ringline}
 {{- if .Values.linkKeys.enabled }}
 links: {key_file: /etc/ringline/links/{{ .Values.linkKeys.key }}}

@@ -43,6 +43,7 @@ def pipeline_of(release: Release) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_it_is_ready_within_half_a_minute(operated: Release) -> None:
     print(f"helm install with the operator → all Ready: {operated.installed_s:.1f} s")
     assert operated.installed_s <= 30
@@ -62,6 +63,7 @@ def test_load_above_a_stages_capacity_raises_it_and_nothing_is_lost(operated: Re
     operated.verify()
 
 
+@pytest.mark.slow
 def test_what_was_decided_outlives_upgrades_and_the_operator_being_off(operated: Release) -> None:
     with Load(operated, "load-kept", rate=30) as load:
         until("the exec is raised", lambda: operated.replicas("exec") > 1)
@@ -81,6 +83,7 @@ def test_what_was_decided_outlives_upgrades_and_the_operator_being_off(operated:
     print(f"operator off and on: {len(load.accepted)} accepted = audited; answers {load.answers}")
 
 
+@pytest.mark.slow
 def test_an_upgrade_applies_the_definition_again(operated: Release) -> None:
     applied = json.loads(
         run("kubectl", "get", "crd", "pipelines.ringline.dev", "-o", "json", "--show-managed-fields")
@@ -135,6 +138,7 @@ def test_the_operator_stays_small(operated: Release) -> None:
     assert kibibytes <= 120 * 1000
 
 
+@pytest.mark.slow
 def test_it_also_decides_in_another_namespace_that_it_is_told_to_watch(operated: Release) -> None:
     other = f"{operated.namespace}-other"
     run("kubectl", "create", "namespace", other)

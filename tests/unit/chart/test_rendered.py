@@ -99,8 +99,9 @@ def test_a_pods_grace_covers_the_wait_before_the_drain_and_the_drain(scenario: P
 @each_scenario
 def test_every_stage_is_guarded_and_evicted_one_at_a_time(scenario: Path) -> None:
     objects = rendered(scenario=scenario)
-    for kind in ("NetworkPolicy", "PodDisruptionBudget"):
-        assert {name.rpartition("-")[2] for name in objects.of(kind)} == set(STAGES)
+    beside = {"valuation"} if resolve(objects.configuration()).valuation.enabled else set()
+    assert {name.rpartition("-")[2] for name in objects.of("NetworkPolicy")} == set(STAGES) | beside
+    assert {name.rpartition("-")[2] for name in objects.of("PodDisruptionBudget")} == set(STAGES)
 
 
 def test_the_collector_is_a_sidecar_that_nobodys_readiness_hangs_on() -> None:
