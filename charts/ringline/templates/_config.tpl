@@ -24,6 +24,11 @@ feed:
   port: 8006
   read_token_files: [/etc/ringline/feed/{{ .Values.feed.tokens.readKey }}]
   control_token_files: [/etc/ringline/feed/{{ .Values.feed.tokens.controlKey }}]
+  # The page shows every pod: these are headless.
+  collector_names:
+    {{- range $service := list "gateway-pods" "agent" "exec" "audit" }}
+    - {{ include "ringline.fullname" $root }}-{{ $service }}{{ $domain }}
+    {{- end }}
   {{- end }}
 {{- if .Values.valuation.enabled }}
 valuation:
