@@ -18,6 +18,7 @@ from pipeline.telemetry.sketch import Sketch, SketchError
 from pipeline.telemetry.view import flow_order
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 def merged(snapshots: Sequence[Snapshot]) -> Snapshot:
@@ -67,8 +68,8 @@ def merged(snapshots: Sequence[Snapshot]) -> Snapshot:
     )
 
 
-def _grouped(items: Iterable[T], key: Callable[[T], Hashable]) -> dict[Hashable, list[T]]:
-    found: dict[Hashable, list[T]] = {}
+def _grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    found: dict[K, list[T]] = {}
     for item in items:
         found.setdefault(key(item), []).append(item)
     return found
