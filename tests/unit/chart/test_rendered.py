@@ -268,6 +268,19 @@ def test_the_feed_is_in_every_audit_pod_behind_tokens(scenario: Path) -> None:
     assert _ports(objects, "-feed")["feed"] == "feed"
 
 
+def test_the_page_asks_the_collectors_of_every_pod() -> None:
+    objects = rendered({"networkPolicy.metricsFrom": [{"namespaceSelector": {}}]})
+    names = resolve(objects.configuration()).feed.collector_names
+    services = [objects.of("Service")[name] for name in names]
+    assert {one["spec"]["selector"]["app.kubernetes.io/component"] for one in services} == set(STAGES)
+    assert {one["spec"]["clusterIP"] for one in services} == {"None"}, "a name has the addresses of all pods"
+    for stage in STAGES:
+        rules = objects.of("NetworkPolicy")[f"rl-ringline-{stage}"]["spec"]["ingress"]
+        (peers,) = [rule["from"] for rule in rules if rule["ports"][0]["port"] == 9464]
+        labels = [one.get("podSelector", {}).get("matchLabels", {}) for one in peers]
+        assert {"operator", "audit"} <= {one.get("app.kubernetes.io/component") for one in labels}
+
+
 def test_the_feed_can_be_left_out() -> None:
     objects = rendered({"feed.enabled": False})
     assert not resolve(objects.configuration()).feed.enabled
