@@ -279,6 +279,8 @@ BOOK_ROWS = 2000
 """Rows with fills or refusals added up at a time: about 50 ms of a thread."""
 BOOK_KEYS = 8
 """Keys whose throttles are looked at a turn: each takes about a millisecond."""
+BOOK_STATES = 1000
+"""Keys whose states are remembered between turns: some 5 KB each."""
 BOOK_SCOPES = 200
 """Throttle scopes that are sent, those that hold first."""
 BOOK_LINES = 500

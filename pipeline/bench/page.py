@@ -211,7 +211,10 @@ def results(figures: Figures, options: Options) -> tuple[Result, ...]:
     static = sum(len(asset.packed) for asset in assets().values())
     return (
         shown("collector and feed without a viewer", without, "% of a core", f"{options.rate:g} events/s"),
-        shown("the first viewer, with all that is made for any", first, "% of a core", against, without),
+        at_most(
+            "the first viewer, with all that is made for any", first, "% of a core", VIEWER_PERCENT, against,
+            without,
+        ),
         at_most(
             f"a viewer, of {options.viewers}", shared, "% of a core", VIEWER_PERCENT, against, without
         ),

@@ -14,8 +14,9 @@ from pipeline.cli.top_stream import View
 from pipeline.web.view import BookView, Frame, LinkView, StepView
 
 STALE_MS = 3_000
-WIDE, MEDIUM = 110, 76
-"""Columns from which there are two halves side by side, and all columns of a table."""
+BROAD, WIDE, MEDIUM, NARROW = 150, 110, 76, 54
+"""Columns from which there are two whole halves side by side, two halves, all columns of a table, and the
+budget beside each step."""
 MOST_LINKS = 8
 NOTHING = "–"
 _BARS = "▁▂▃▄▅▆▇█"
@@ -32,10 +33,12 @@ def screen(view: View, width: int, now_s: float, height: int | None = None) -> G
     if frame is not None:
         parts += [stages_table(frame, width, style), links_table(frame, width, style)]
         parts.append(latency_line(view, width))
-        golden = _golden(view, width, style)
-        if width >= WIDE and book is not None:
+        halves = width >= WIDE and book is not None
+        golden = _golden(view, NARROW if halves and width < BROAD else width, style)
+        if halves and book is not None:
+            rest = width - 60  # beside the golden path
             grid = Table.grid(padding=(0, 3), expand=False)
-            grid.add_row(golden, Group(positions_table(book, MEDIUM), throttles_table(book, MEDIUM)))
+            grid.add_row(golden, Group(positions_table(book, rest), throttles_table(book, rest)))
             parts.append(grid)
         else:
             parts.append(golden)
@@ -155,11 +158,13 @@ def bars(values: Iterable[float | None]) -> str:
 
 def golden_table(steps: Iterable[StepView], width: int, style: str = "") -> Table:
     """The golden path beside its budgets."""
-    table = _table("step", "*p95 ms", "*budget", "verdict", "*count", style=style)
+    budgeted = ("*budget",) if width >= NARROW else ()
+    table = _table("step", "*p95 ms", *budgeted, "verdict", "*count", style=style)
     if width >= 60:
         _columns(table, "*lost", "*p50 ms", "*p99 ms")
     for step in steps:
-        cells = [step.event, _ms(step.p95_ms), _number(step.budget_ms), step.verdict, f"{step.count:,}"]
+        budget = [_number(step.budget_ms)] if budgeted else []
+        cells = [step.event, _ms(step.p95_ms), *budget, step.verdict, f"{step.count:,}"]
         if width >= 60:
             cells += [str(step.lost), _ms(step.p50_ms), _ms(step.p99_ms)]
         table.add_row(*cells, style="red" if step.verdict == "over" else None)

@@ -29,7 +29,7 @@ from pipeline.replay.client import brief
 from pipeline.replay.running import sender_secret
 from pipeline.signing import Secret, parse_secret, signed_headers
 from pipeline.snapshot import Snapshot, decode_snapshot
-from pipeline.stages.agent_state import read_state
+from pipeline.stages.agent_state import StateReader
 from pipeline.stages.inprocess import trade_signal
 from pipeline.stages.throttled import Denial, denial_of, throttle_settings
 from pipeline.storage.audit import AuditReader
@@ -76,8 +76,8 @@ class Audit:
 
     def __init__(self, config: Config) -> None:
         self._reader = AuditReader.open(Path(config.data_dir) / "audit.sqlite")
-        self._every = config.audit.state_every
         self._logic = agent_logic(config.trading, config.exec)
+        self._states = StateReader(self._logic, config.audit.state_every)
 
     def await_row(self, event_id: bytes, sleep: Callable[[float], object] = time.sleep) -> Delivery:
         """The event's row, once it is there. Raises RinglineError when it does not come."""
@@ -93,8 +93,7 @@ class Audit:
 
         Raises UsageError when the pipeline decides under another configuration than this one.
         """
-        state = read_state(self._reader, self._logic, key, self._every)
-        return self._logic.throttle_scopes(state)
+        return self._logic.throttle_scopes(self._states.read(self._reader, key))
 
     def close(self) -> None:
         self._reader.close()

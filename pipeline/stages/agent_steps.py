@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.delivery import ORIGIN, Delivery, Tail, agent_digest
 from pipeline.messages import Verdict, decode_event, encode
-from pipeline.stages.agent_state import rebuilt
+from pipeline.stages.agent_state import applied
 from pipeline.stages.meter import LinkMeter
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.recorder import Recorder
@@ -34,8 +34,9 @@ class AgentSteps:
         return self._logic.origin(key), ORIGIN
 
     def rebuild(self, tail: Tail) -> State:
-        stored = tail.agent_state if tail.stored_seq else b""
-        return rebuilt(self._logic, tail.key, stored, tail.rows), tail.a
+        logic = self._logic
+        stored = logic.decode(tail.agent_state) if tail.stored_seq else logic.origin(tail.key)
+        return applied(logic, stored, tail.rows), tail.a
 
     def fits(self, state: State, delivery: Delivery) -> bool:  # noqa: ARG002 - nothing precedes the agent
         return True

@@ -55,7 +55,7 @@ def build_snapshot(
     collector: Collector, now_ns: int, wall_us: int, sketches: Collection[str] = (), *, brief: bool = False
 ) -> Snapshot:
     """Everything `collector` knows at `now_ns`, with the buckets of the events named in `sketches`; a `brief`
-    one has no latencies, which are most of the work."""
+    one has no latencies and no verdicts on them, which are most of the work."""
     workers = workers_of(collector, now_ns)
     uptime_s = (now_ns - collector.started_ns) / NS_PER_S
     latencies = None if brief else _LatencyView(collector, sketches)
@@ -69,7 +69,7 @@ def build_snapshot(
         outcomes=_outcomes(collector),
         lost=collector.lost(),
         dead=tuple(collector.dead),
-        slas=tuple(sla_state(result) for result in collector.results()),
+        slas=() if brief else tuple(sla_state(result) for result in collector.results()),
     )
 
 

@@ -143,11 +143,8 @@ def test_a_row_comes_by_itself_and_its_story_is_one_click_away(
         live(page)
         page.wait_for_selector("#feed-state:not(.bad)")
         event_id = buy(running.config, "one-click")["event_id"]
-        until(
-            page,
-            "[...document.querySelectorAll('#events tbody tr')].some((row) => /buy 10/.test(row.innerText))",
-        )
-        row = page.locator("#events tbody tr").filter(has_text="buy 10").first
+        row = page.locator(f"#events tr[data-event='{event_id}']")
+        assert "buy 10" in row.inner_text()
         row.locator("button").click()
         page.wait_for_selector("#story-body >> text=In the chain")
         assert event_id in page.inner_text("#story-title")

@@ -28,7 +28,11 @@ Output = pytest.CaptureFixture[str]
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
     throttle = {"name": "t", "max_trades": 1, "window_seconds": 3600, "max_notional": "1000"}
-    config = make_config(tmp_path_factory.mktemp("live"), trading={"throttles": [throttle]})
+    config = make_config(
+        tmp_path_factory.mktemp("live"),
+        trading={"throttles": [throttle]},
+        exec={"volume_limit_percent": "50"},  # decisions depend on it, so that a reader must know it too
+    )
     with Running(config):
         yield config
 

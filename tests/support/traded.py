@@ -25,6 +25,7 @@ class Desk:
         self._agent = AgentLogic(config.trading)
         self._exec = ExecLogic(config.trading, config.exec)
         self._instruments = Instruments(config.trading)
+        self._state_every = config.audit.state_every
         self._key = key
         self._key_seq = 0
         self._agent_state, self._exec_state = self._agent.origin(key), self._exec.origin(key)
@@ -54,6 +55,8 @@ class Desk:
                 self._exec_state, event, decision, key_seq=delivery.key_seq
             )
             delivery.decision, delivery.fills = encode(decision), encode(fills)
+        if self._key_seq % self._state_every == 0:
+            delivery.agent_state = self._agent.encode(self._agent_state)
         delivery.a_prev, delivery.x_prev = self._a, self._x
         delivery.a = self._a = agent_digest(
             self._a, delivery.key_seq, fate, delivery.payload, delivery.decision

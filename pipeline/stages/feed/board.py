@@ -22,14 +22,14 @@ from pipeline.stages.feed.collectors import Told
 from pipeline.stages.feed.decisions import Decisions
 from pipeline.stages.feed.ledger import Ledger
 from pipeline.stages.feed.readers import Readers
+from pipeline.stages.feed.reports import Reports
 from pipeline.stages.link_report import FOLDER
-from pipeline.web.frame import Rates, Report, frame_of, golden_path_of, point_of
+from pipeline.web.frame import Rates, frame_of, golden_path_of, point_of
 from pipeline.web.viewers import Viewers
 
 log = logging.getLogger(__name__)
 
 BOOK_S = 1.0
-_report = msgspec.json.Decoder(Report)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -41,7 +41,7 @@ class Board:
         fetch: Callable[[bool], Told],
     ) -> None:  # fmt: skip
         self._every_s = config.feed.page_ms / 1000
-        self._links = Path(config.data_dir) / FOLDER
+        self._reports = Reports(Path(config.data_dir) / FOLDER)
         self._decisions = Decisions(Path(config.data_dir))
         self._ledger = Ledger(config)
         self._readers = readers
@@ -86,20 +86,11 @@ class Board:
         if self._viewers:
             self._number += 1
             made = frame_of(
-                self._snapshot, self._reports(), self._rates, number=self._number,
+                self._snapshot, self._reports.read(), self._rates, number=self._number,
                 now_us=self._clock.wall_us(), fault=self._fault, decisions=self._decisions.newest(),
             )  # fmt: skip
             news["frame"] = _encode(made)
         self._viewers.give(point, **news)
-
-    def _reports(self) -> list[Report]:
-        """What the workers have written last, by name."""
-        found = []
-        with contextlib.suppress(OSError):
-            for file in sorted(self._links.glob("*.json")):
-                with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
-                    found.append(_report.decode(file.read_bytes()))
-        return found
 
     async def _books(self) -> None:
         before = b""

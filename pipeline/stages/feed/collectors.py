@@ -49,7 +49,7 @@ class CollectorClient:
             raise MissingError(f"collector {self._url}: no snapshot: {error}") from None
 
     def told(self, brief: bool) -> Told:
-        """Without latencies when `brief`. Raises MissingError."""
+        """Without latencies and verdicts when `brief`. Raises MissingError."""
         return self.snapshot("?brief=1" if brief else ""), ""
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from pipeline.config import Config
 from pipeline.delivery import Delivery
 from pipeline.errors import RinglineError
 from pipeline.messages import Decision, Fate, Outcome, decode_decision, decode_event, decode_fills
-from pipeline.stages.agent_state import read_state
+from pipeline.stages.agent_state import StateReader
 from pipeline.stages.story import utc
 from pipeline.storage.audit.query import Filter, Query
 from pipeline.storage.audit.reader import AuditReader
@@ -45,7 +45,7 @@ class Ledger:
     def __init__(self, config: Config) -> None:
         self._logic = agent_logic(config.trading, config.exec)
         self._profit = ProfitAndLoss(Instruments(config.trading))
-        self._every = config.audit.state_every
+        self._states = StateReader(self._logic, config.audit.state_every)
         self._seq = self._counted = 0
         self._since = 1
         self._outcomes: dict[str, int] = {}
@@ -73,6 +73,7 @@ class Ledger:
 
     def _forget(self) -> None:
         self._profit = ProfitAndLoss(self._profit.instruments)
+        self._states.forget()
         self._seq = self._counted = 0
         for table in (self._outcomes, self._denials, self._scopes, self._due):
             table.clear()
@@ -111,7 +112,7 @@ class Ledger:
                 self._fault = str(error) if key in str(error) else f"{key}: {error}"
 
     def _scope(self, reader: AuditReader, key: str) -> Scope:
-        state = read_state(reader, self._logic, key, self._every)
+        state = self._states.read(reader, key)
         if state.close:
             self._profit.mark(key, state.close)
         return Scope(self._payloads(state), bool(state.halted))

@@ -21,6 +21,7 @@ from pipeline.stages.gateway.problem import Problem
 from pipeline.stages.valuation import pages, wire
 from pipeline.stages.valuation.bodies import decoded, read_body
 from pipeline.stages.valuation.desk import Desk, bounded
+from pipeline.stages.valuation.docs_page import add_docs_page
 from pipeline.stages.valuation.openapi import answers, describe, takes
 from pipeline.stages.valuation.refusal import RefusedError, refused
 from pipeline.telemetry.recorder import Recorder
@@ -51,7 +52,8 @@ def make_app(
 ) -> FastAPI:
     """The ASGI application; `batch_event` is what a batch's duration is recorded as."""
     app = FastAPI(
-        title="Ringline valuation", version=pipeline.__version__, redoc_url=None, redirect_slashes=False,
+        title="Ringline valuation", version=pipeline.__version__, docs_url=None, redoc_url=None,
+        redirect_slashes=False,
         description="What books are worth: amounts are exact decimal text, times RFC 3339.",
     )  # fmt: skip
     routes = _Routes(desk, status, recorder, batch_event)
@@ -61,6 +63,7 @@ def make_app(
             status_code=204 if 204 in responses else 200, response_model=None,
             response_class=Response,
         )  # fmt: skip
+    add_docs_page(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     app.add_exception_handler(Exception, _unforeseen)
     app.add_exception_handler(HTTPException, _http)

@@ -7,10 +7,11 @@ from typing import Any
 from pipeline.stages.feed.access import CONTROL, READ, Access
 from pipeline.stages.feed.session import Receive, Send
 from pipeline.stages.gateway.answer import Answer
+from pipeline.stages.valuation import docs_page
 
 Scope = dict[str, Any]
 
-OPEN = frozenset({"/healthz", "/openapi.json", "/docs"})
+OPEN = frozenset({"/healthz", "/openapi.json"}) | docs_page.PATHS
 """They tell nothing of what is traded."""
 VALUE = "/v1/valuations"
 """A POST that only reads."""

@@ -101,6 +101,15 @@ def test_every_line_fits_and_what_matters_is_there(width: int) -> None:
             assert told in text, told
 
 
+@pytest.mark.parametrize("width", [48, 76, 110, 120, 150, 200])
+def test_no_heading_is_cut_short_from_a_narrow_window_on(width: int) -> None:
+    text = screen_text(view(), width)
+    assert "verdict" in text
+    assert "GATEWAY_RECEIVE" in text
+    assert "…" not in text
+    assert ("budget" in text) == (width >= 54)
+
+
 def test_old_data_is_said_to_be_old() -> None:
     shown = view(heard_s=0.0)
     assert stale(shown, 5.0)
