@@ -9,7 +9,7 @@
 #   pip wheel --no-deps --wheel-dir dist .  &&  docker build --build-arg WHEEL=dist -t ringline:dev .
 FROM python:3.11-slim-bookworm AS build
 ARG WHEEL=
-ARG EXTRAS="operator postgres redis"
+ARG EXTRAS="operator postgres redis valuation"
 RUN test -n "$WHEEL" || { apt-get update -qq \
     && apt-get install -qq -y --no-install-recommends gcc libc6-dev >/dev/null \
     && rm -rf /var/lib/apt/lists/*; }

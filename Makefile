@@ -39,8 +39,7 @@ test-browser: $(VENV)/.dev  ## Run the live page's tests in a Chromium (apt-get 
 		$(BIN)/python -m pytest tests/browser
 
 test-cluster: $(VENV)/.dev  ## Run the tests on a Kubernetes: KUBECONFIG's (image on its nodes), or one that kind makes
-	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) $(BIN)/python -m pytest tests/cluster \
-		--numprocesses=2 --dist=loadfile -m '$(MARKS)'
+	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) tools/cluster_tests.sh $(BIN)/python '$(MARKS)'
 
 lint: $(VENV)/.dev  ## Ruff, mypy strict and the layer contracts
 	$(BIN)/ruff check .

@@ -276,6 +276,10 @@ PAGE_POINTS = 900
 """A quarter of an hour of points, 60 bytes each on the wire: what a viewer who comes is sent at once."""
 PAGE_IDLE_S = 5
 """How often the page's past goes on while nobody looks."""
+MAX_PAGE_COLLECTORS = 128
+"""That the page adds up: a second of snapshots of so many takes about a second of one core."""
+PAGE_THREADS = 8
+"""That ask collectors and name servers: each waits most of the time."""
 PAGE_TRANSFER_BYTES = 100 * KIB
 """All static files of the page, compressed; with the first frame and the past it stays below 250 KB."""
 MAX_SNAPSHOT_BYTES = 16 * MIB

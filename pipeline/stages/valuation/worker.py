@@ -153,7 +153,7 @@ async def _serve(
     config: Config, access: Access, token: str, keeper: Keeper, bound: Any, make_app: Any,
     ready: Callable[[], None], stop: Stop,
 ) -> None:  # fmt: skip
-    context = Context(NAME, 0, config, name=NAME)
+    context = Context(NAME, 0, config, name=NAME, linked=False)
     service = Service(config, context, access, token, keeper, make_app)
     await service.load()
     sys.setswitchinterval(valuation_limits.VALUATION_SWITCH_US / 1e6)
