@@ -1,5 +1,5 @@
-"""What pyproject.toml cannot say: the telemetry writer and the rows of the backtester in C, which are built
-where a compiler is and left out quietly where none is."""
+"""What pyproject.toml cannot say: telemetry's writer and reader, the backtester's rows and the gateway's readers in
+C, built where a compiler is and left out quietly where none is."""
 
 from setuptools import Extension, setup
 
@@ -12,8 +12,26 @@ setup(
             optional=True,
         ),
         Extension(
+            "pipeline.telemetry._look",
+            ["pipeline/telemetry/_look.c"],
+            extra_compile_args=["-O3"],
+            optional=True,
+        ),
+        Extension(
             "pipeline.backtest._rows",
             ["pipeline/backtest/_rows.c"],
+            extra_compile_args=["-O3"],
+            optional=True,
+        ),
+        Extension(
+            "pipeline.stages.gateway._candle",
+            ["pipeline/stages/gateway/_candle.c"],
+            extra_compile_args=["-O3"],
+            optional=True,
+        ),
+        Extension(
+            "pipeline.stages.gateway._request",
+            ["pipeline/stages/gateway/_request.c"],
             extra_compile_args=["-O3"],
             optional=True,
         ),

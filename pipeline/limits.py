@@ -101,6 +101,13 @@ stored states, where most orders fill on each; older ones are refused, not guess
 MAX_STRATEGY_INSTRUCTIONS = 300_000
 """Bytecode instructions that one step of a user's strategy may take: about 50 ms under the guard that counts
 them, a hundred times what a slow one takes."""
+MAX_CALL_S = 5
+"""One call of a user's strategy or model that does not come back: a hundred times what the most instructions
+take, so that a busy machine is not taken for it."""
+MAX_HANGS = 2
+"""Then the code is not called again: once may be a machine that stood still itself."""
+CALL_PAGE_BYTES = 1024
+"""The name of what is being called."""
 MAX_MEMORY_BYTES = 64 * KIB
 """What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
 MAX_SWEEP_RUNS = 100_000
@@ -224,6 +231,8 @@ SCOPES_PAUSE_MS = 1000
 """A scope store that gave no answer is asked again after this long."""
 SPACE_EVERY_S = 5
 """Free space is looked at this often: at 100 MB/s half a gigabyte goes in between."""
+STRANGE_SAY_EVERY_S = 10
+"""Between two lines about frames that are none of ours: all are counted, and a stranger must fill no log."""
 SPACE_SAY_EVERY_S = 3600
 """A disk that stays nearly full is reported again after this long."""
 POSTGRES_CONNECT_S = 5
@@ -267,6 +276,10 @@ PAGE_POINTS = 900
 """A quarter of an hour of points, 60 bytes each on the wire: what a viewer who comes is sent at once."""
 PAGE_IDLE_S = 5
 """How often the page's past goes on while nobody looks."""
+MAX_PAGE_COLLECTORS = 128
+"""That the page adds up: a second of snapshots of so many takes about a second of one core."""
+PAGE_THREADS = 8
+"""That ask collectors and name servers: each waits most of the time."""
 PAGE_TRANSFER_BYTES = 100 * KIB
 """All static files of the page, compressed; with the first frame and the past it stays below 250 KB."""
 MAX_SNAPSHOT_BYTES = 16 * MIB

@@ -150,7 +150,12 @@ def verify(
     The first three are the headers' raw values, empty where one is missing. Every comparison takes
     the same time whatever the bytes are.
     """
-    _check_id(webhook_id)
+    if (
+        not webhook_id
+        or len(webhook_id) > limits.MAX_WEBHOOK_ID_CHARS
+        or webhook_id.translate(None, _ID_BYTES)
+    ):
+        _check_id(webhook_id)  # says what is wrong with it
     check_timestamp(timestamp, now_s, tolerance_s)
     if not signature:
         raise SignatureError(SIGNATURE_HEADER, "missing")

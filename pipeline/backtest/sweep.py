@@ -62,8 +62,12 @@ def sweep(
     jobs: int,
     capital: float | None = None,
     progress: Callable[[int], None] | None = None,
+    begin: Callable[[], object] = int,
 ) -> Iterator[Run]:
-    """Every combination in order, as soon as those before it are done. Raises UsageError for too many."""
+    """Every combination in order, once those before it are done; `begin` is called first in each process.
+
+    Raises UsageError for too many.
+    """
     names = [name for name, _ in axes]
     if len(set(names)) != len(names):
         raise UsageError("--sweep: a key is given twice; list its values with commas")
@@ -80,7 +84,7 @@ def sweep(
         # Not forked: a child would begin with whatever threads and locks this process holds.
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_prepare,
-        initargs=(tree, dict(series), capital),
+        initargs=(tree, dict(series), capital, begin),
     ) as pool:
         yield from _told(pool.map(_one, combinations), progress)
 
@@ -95,7 +99,13 @@ def _told(runs: Iterator[Run], progress: Callable[[int], None] | None) -> Iterat
 _shared: dict[str, Any] = {}
 
 
-def _prepare(tree: dict[str, Any], series: dict[str, Series], capital: float | None) -> None:
+def _prepare(
+    tree: dict[str, Any],
+    series: dict[str, Series],
+    capital: float | None,
+    begin: Callable[[], object] = int,
+) -> None:
+    begin()
     _shared.update(tree=tree, series=series, capital=capital)
 
 

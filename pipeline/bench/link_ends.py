@@ -24,7 +24,6 @@ from pipeline.transport.settings import NoMeter, Timing
 from pipeline.transport.sockets import Sockets, frame_of
 
 KEYS = 64
-BATCH = 256
 PAYLOAD = bytes(96)
 """A candle as the gateway encodes it takes about this much."""
 AHEAD = 1024
@@ -76,15 +75,22 @@ def serve(where: str, credit: int, keys: LinkKeys, talk: Connection) -> None:
         return [Taken(True, delivery.key_seq, delivery.event_id) for delivery in batch]
 
     clock, timing, meter = SystemClock(), timing_of(credit), NoMeter()
-    judge = Judge("audit-0", clock.wall_us(), take, no_tail, timing, batch=BATCH)
+    batch = batch_of(credit)
+    judge = Judge("audit-0", clock.wall_us(), take, no_tail, timing, batch=batch)
     sockets = Sockets("audit-0", 1, bind=where, keys=keys)
     talk.send_bytes(b"listening")
     started = time.process_time()
     try:
-        Loop(judge, sockets, clock, _PipeFlag(talk), timing, meter, drain_s=1, work_a_turn=BATCH).run()
+        Loop(judge, sockets, clock, _PipeFlag(talk), timing, meter, drain_s=1, work_a_turn=batch).run()
     finally:
         sockets.close()
     talk.send(Report(rows, time.process_time() - started, one_way_ns))
+
+
+def batch_of(credit: int) -> int:
+    """What the receiver answers at once: half the credit. With all of it the two ends would take turns, for
+    the sender has nothing to do until it is answered; agents and execs answer less at once (WORK_A_TURN)."""
+    return max(1, credit // 2)
 
 
 def no_tail(key: str) -> Tail:
@@ -126,7 +132,8 @@ class Sender:
         self._dispatcher.enqueue(delivery, now_ns, enqueued_ns=now_ns)
 
     def turn(self, wait_ms: int = 0) -> None:
-        """Sends what may go, waits for up to `wait_ms`, takes what came."""
+        """Sends what may go, waits for up to `wait_ms`, takes what came and sends what that lets go: as the
+        gateway does, which makes the next messages while the other end works on these."""
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._beat_ns:
             self._beat_ns = now_ns + self._timing.heartbeat_ns
@@ -139,6 +146,7 @@ class Sender:
                 frame = frame_of(data, NoMeter())
                 if frame is not None:
                     self._dispatcher.from_down(ordinal, frame, now_ns)  # type: ignore[arg-type]
+            self._sockets.carry_out(self._dispatcher.take(now_ns))
 
     def until(self, settled: int, ahead: int = AHEAD) -> None:
         """Sends until `settled` messages are, keeping the link full."""

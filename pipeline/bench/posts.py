@@ -20,7 +20,7 @@ BODY = (
     b'"volume":"1000"}'
 )
 KEYS = 64
-_DAY_S = 86_400
+_MINUTE_S = 60
 
 
 class Answers(NamedTuple):
@@ -33,12 +33,12 @@ class Answers(NamedTuple):
 
 
 def requests(secret: Secret, source: str, first: int, count: int, host: str) -> list[bytes]:
-    """Requests `first` …, each with an id of its own; a key's candles are a day apart."""
+    """Requests `first` …, each with an id of its own; a key's candles are a minute apart."""
     now_s = int(time.time())
     made = []
     for number in range(first, first + count):
-        key, day = number % KEYS, number // KEYS
-        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(_DAY_S * day)).encode()
+        key, minute = number % KEYS, number // KEYS
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(_MINUTE_S * minute)).encode()
         body = BODY % (b"KEY%d" % key, when)
         headers = signed_headers(secret, f"bench-{number}", now_s, body)
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

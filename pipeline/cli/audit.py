@@ -12,7 +12,8 @@ from pipeline import limits
 from pipeline.cli.audit_file import find_public_key, open_audit, read_checkpoint
 from pipeline.cli.output import print_json, print_json_line, print_table
 from pipeline.cli.reconcile import command as reconcile
-from pipeline.cli.session import json_option, with_config
+from pipeline.cli.remote_audit import RemoteAudit
+from pipeline.cli.session import feed_token_option, feed_url_option, json_option, with_config
 from pipeline.config import Config
 from pipeline.errors import EXIT_NO, EXIT_OK
 from pipeline.messages import Outcome
@@ -208,6 +209,8 @@ def prune(config: Config, before: str, archive: Path, as_json: bool) -> None:
     help="At most so many rows.",
 )
 @click.option("--newest", is_flag=True, help="The newest first.")
+@feed_url_option
+@feed_token_option
 @json_option
 @with_config
 def query(
@@ -218,6 +221,8 @@ def query(
     after: int,
     limit: int,
     newest: bool,
+    url: str | None,
+    token_env: str | None,
     as_json: bool,
 ) -> None:
     """Show rows of the audit; with --json one document a line, with everything that is recorded.
@@ -226,14 +231,20 @@ def query(
     Example:
       ringline audit query --key AAPL --since 2026-01-31T09:00:00Z
       ringline audit query --outcome filled --limit 1000 --json | jq .fills
+      ringline audit query --newest --url https://desk.example --token-env READ_TOKEN
     """
     since_us = None if since is None else microseconds("--since", since)
-    with open_audit(config) as reader:
-        rows = reader.rows(
-            key=key, outcome=outcome, since=since_us, after=after, limit=limit, newest_first=newest
+    if url is not None:
+        stories = RemoteAudit.at(config, url, token_env).rows(
+            key=key, outcome=outcome, since=since, after=after, limit=limit, newest_first=newest
         )
-    instruments = Instruments(config.trading)
-    stories = [story_of(row, instruments) for row in rows]
+    else:
+        with open_audit(config) as reader:
+            rows = reader.rows(
+                key=key, outcome=outcome, since=since_us, after=after, limit=limit, newest_first=newest
+            )
+        instruments = Instruments(config.trading)
+        stories = [story_of(row, instruments) for row in rows]
     if as_json:
         for story in stories:
             print_json_line(story)

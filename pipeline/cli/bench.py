@@ -203,7 +203,7 @@ def links(
 
 @command.command("gateway")
 @click.option("--requests", type=click.IntRange(100, 10_000_000), default=20_000, show_default=True)
-@click.option("--connections", type=click.IntRange(1, 1000), default=64, show_default=True)
+@click.option("--connections", type=click.IntRange(1, 1000), default=128, show_default=True)
 @click.option(
     "--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="The best one counts."
 )

@@ -8,22 +8,22 @@ import click
 
 from pipeline.cli.audit_file import open_audit
 from pipeline.cli.output import print_json
-from pipeline.cli.session import json_option, with_config
+from pipeline.cli.remote_audit import EVENT_ID_CHARS, RemoteAudit
+from pipeline.cli.session import feed_token_option, feed_url_option, json_option, with_config
 from pipeline.config import Config
 from pipeline.errors import RinglineError
 from pipeline.stages.story import FillStory, LegStory, Story, story_of
 from pipeline.storage.audit import AuditReader, AuditRow
 from pipeline.trading.instruments import Instruments
 
-EVENT_ID_CHARS = 32
-"""16 bytes in hexadecimal."""
-
 
 @click.command("explain")
 @click.argument("identity", metavar="EVENT_ID|WEBHOOK_ID")
+@feed_url_option
+@feed_token_option
 @json_option
 @with_config
-def command(config: Config, identity: str, as_json: bool) -> None:
+def command(config: Config, identity: str, url: str | None, token_env: str | None, as_json: bool) -> None:
     """Tell the whole story of one event.
 
     From the webhook over every strategy's decision, with its reasons, and the fills to the row in the audit.
@@ -33,13 +33,15 @@ def command(config: Config, identity: str, as_json: bool) -> None:
     Example:
       ringline explain 3f0c1be28a7d4c55a1f0c6d2b9e84710
       ringline explain msg_2KWPBgLlAfxdpx2AI54pPJ85f4W --json
+      ringline explain msg_2KWPBgLlAfxdpx2AI54pPJ85f4W --url https://desk.example --token-env READ_TOKEN
     """
-    with open_audit(config) as reader:
-        rows = _find(reader, identity)
-    if not rows:
+    stories = (
+        _found_here(config, identity)
+        if url is None
+        else (RemoteAudit.at(config, url, token_env).of_event(identity))
+    )
+    if not stories:
         raise RinglineError(f"{identity}: no such event is audited (one accepted a moment ago may be soon)")
-    instruments = Instruments(config.trading)
-    stories = [story_of(row, instruments) for row in rows]
     if as_json:
         print_json(stories)
         return
@@ -96,6 +98,13 @@ def _fill_line(fill: FillStory) -> str:
 
 def _order(order_seq: int, order_leg: int) -> str:
     return f"the order of event number {order_seq}, leg {order_leg}"
+
+
+def _found_here(config: Config, identity: str) -> list[Story]:
+    with open_audit(config) as reader:
+        rows = _find(reader, identity)
+    instruments = Instruments(config.trading)
+    return [story_of(row, instruments) for row in rows]
 
 
 def _find(reader: AuditReader, identity: str) -> list[AuditRow]:

@@ -12,7 +12,7 @@ import click
 from pipeline.cli.audit_file import open_audit
 from pipeline.cli.output import print_json, print_table
 from pipeline.cli.serve import serve as run_process
-from pipeline.cli.session import json_option, with_config
+from pipeline.cli.session import feed_token_option, feed_url_option, json_option, with_config
 from pipeline.config import Config
 from pipeline.errors import EXIT_NO, EXIT_OK, MissingError
 from pipeline.process import announce_ready
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 RECONNECT_S = 0.5
 ATTEMPTS = 20
 """In a row without a message in between; then the feed is away."""
-
-url_option = click.option("--url", metavar="URL", help="Of another feed, such as http://127.0.0.1:8006.")
-token_option = click.option(
-    "--token-env", metavar="NAME", help="Environment variable with the bearer token; else as configured."
-)
 
 
 @click.group("feed")
@@ -67,8 +62,8 @@ def serve_command(config: Config) -> int:
 )
 @click.option("--limit", type=click.IntRange(min=1), help="End after so many rows.")
 @click.option("--manifest", type=click.Path(path_type=Path), help="Write here what was received, at the end.")
-@url_option
-@token_option
+@feed_url_option
+@feed_token_option
 @json_option
 @with_config
 def tail(
@@ -181,8 +176,8 @@ def replay(config: Config, manifest: str | None, start: int | None, show_rows: b
     "--seconds", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True, help="Listen so long."
 )
 @click.option("--rows", type=click.IntRange(min=1), default=1_000_000, help="End after so many rows.")
-@url_option
-@token_option
+@feed_url_option
+@feed_token_option
 @json_option
 @with_config
 def probe(

@@ -26,8 +26,13 @@ class Session:
     def load(self, file: Path | None, assignments: tuple[str, ...]) -> Config:
         """The configuration in force; raises RinglineError with every fault."""
         from pipeline.config import load
+        from pipeline.config.environment import unknown_names
+        from pipeline.process import PARENT_PID
 
         config = load(file, os.environ, assignments)
+        if PARENT_PID not in os.environ:  # a worker's parent has said so already
+            for line in unknown_names(os.environ, config):
+                click.echo(f"warning: {line}", err=True)
         self.data_dir = config.data_dir
         chosen = ("--config", str(file)) if file is not None else ()
         self.words = (*chosen, *(word for text in assignments for word in ("--set", text)))
@@ -77,4 +82,8 @@ _CONFIG_OPTIONS = (
     ),
 )
 
+feed_url_option = click.option("--url", metavar="URL", help="Of another feed, such as http://127.0.0.1:8006.")
+feed_token_option = click.option(
+    "--token-env", metavar="NAME", help="Environment variable with the bearer token; else as configured."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

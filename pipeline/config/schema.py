@@ -61,6 +61,9 @@ class Gateway(Section, frozen=True):
     """Requests that wait for their journal commit; more get 503 with Retry-After."""
     max_batch_events: Annotated[int, Meta(ge=1, le=limits.MAX_BATCH_EVENTS)] = 500
     """Events of one `POST /webhook/{source}/batch`; its bytes are limited by `max_body_bytes`."""
+    max_candle_ahead_s: Annotated[int, Meta(ge=0, le=4_102_444_800)] = 86_400
+    """A candle that closes later than this from now is refused: taken, it would make every real one of its
+    symbol stale until then. A day serves bars that are dated by the end of theirs."""
     breaker: Breaker = Breaker()
     tls_cert_file: str = ""
     """PEM file with the certificate chain; with `tls_key_file` the gateway speaks HTTPS only."""

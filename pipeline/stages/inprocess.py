@@ -85,7 +85,7 @@ class InProcessPipeline:
             (_SECRET,), identity, timestamp, signature, body,
             now_s=accepted_us // US_PER_S, tolerance_s=TOLERANCE_S,
         )  # fmt: skip
-        key, payload, _ = self._parse(body)
+        key, payload, _, _ = self._parse(body)
         if key is None:
             raise InvalidEventError("type", "control events are not taken here")
         agent_state, exec_state, last = self._states.get(key) or self._origin(key)

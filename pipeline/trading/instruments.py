@@ -53,7 +53,7 @@ class Instruments:
     the default is missing.
     """
 
-    __slots__ = ("_default", "_named", "_of")
+    __slots__ = ("_default", "_named", "_of", "counted", "counted_default")
 
     def __init__(self, trading: schema.Trading) -> None:
         faults: list[str] = []
@@ -66,6 +66,10 @@ class Instruments:
             raise ConfigError(faults)
         self._default = self._named.pop(DEFAULT)
         self._of = self._named.get
+        self.counted = {name: _counted(instrument) for name, instrument in self._named.items()}
+        self.counted_default = _counted(self._default)
+        """What a reader in C needs of each instrument and of the default: price scale, quantity scale,
+        tick."""
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -117,6 +121,10 @@ class Instruments:
         if posted.price is not None:
             price = _price("price", posted.price, instrument)
         return Signal(posted.symbol, posted.strategy, side, quantity, price)
+
+
+def _counted(instrument: Instrument) -> tuple[int, int, int]:
+    return (instrument.price_scale, instrument.quantity_scale, instrument.tick)
 
 
 def microseconds(field: str, text: str) -> int:

@@ -18,6 +18,7 @@ from pipeline.transport.curve import KeyTurns, LinkKeys
 from pipeline.transport.guard import Guard
 from pipeline.transport.members import FixedMembers, Members
 from pipeline.transport.outbox import Act, Closed, Opened, Sent, ToAsk, ToDown, ToUp
+from pipeline.transport.seldom_log import SeldomLog
 from pipeline.transport.settings import Meter
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ Received = tuple[int, bytes | int, bytes]
 """(one of FROM_…, address or ordinal, frame)"""
 
 _NOBODY = FixedMembers({})
+_strange = SeldomLog(log, limits.STRANGE_SAY_EVERY_S)
+"""A stranger can send as many frames as the network carries: each is counted, few are told."""
 _UNHEARD_QUESTIONS = 5
 """Questions without any answer after which a way is dialled with the next key: a second, by default."""
 
@@ -40,7 +43,7 @@ def frame_of(data: bytes, meter: Meter) -> wire.Frame | None:
         return wire.decode_frame(data)
     except FrameError as error:
         meter.malformed(data)
-        log.warning("%s", error)
+        _strange.say("%s", error)
         return None
 
 

@@ -69,15 +69,24 @@ class StoppingDispatcher(Dispatcher):
             self._lines[key] = line
             self._queue(key, line)
 
-    def enqueue(self, delivery: Delivery, accepted_ns: int, **rest: Any) -> None:
-        line = self._stopped.get(delivery.key)
+    def enqueue(
+        self,
+        delivery: Delivery,
+        accepted_ns: int,
+        *,
+        enqueued_ns: int = 0,
+        control: bool = False,
+        dispatched: bool = False,
+    ) -> None:
+        line = self._stopped.get(delivery.key) if self._stopped else None
         if line is None:
-            super().enqueue(delivery, accepted_ns, **rest)
+            super().enqueue(
+                delivery, accepted_ns, enqueued_ns=enqueued_ns, control=control, dispatched=dispatched
+            )
             return
         if delivery.key_seq != line.last + 1:
             raise ValueError(f"{delivery.key}: key_seq {delivery.key_seq} enqueued after {line.last}")
-        enqueued_ns, dispatched = rest.get("enqueued_ns", 0), rest.get("dispatched", False)
-        line.line.append(Pending(delivery, accepted_ns, enqueued_ns, dispatched, rest.get("control", False)))
+        line.line.append(Pending(delivery, accepted_ns, enqueued_ns, dispatched, control))
         self._unsettled += 1
 
     def fated(self, key: str, key_seq: int, fate: Fate) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from real_pipeline import Client, Running, candle, make_config, wait_for
+from servers import running_postgres
 
 from pipeline.config import Config
 from pipeline.storage.audit.backup import back_up
@@ -137,6 +138,34 @@ def test_a_restore_beside_the_running_gateway_is_noticed_too(tmp_path: Path) -> 
         code, found, errors = ringline(config, "audit", "reconcile")
         assert (code, found["ok"]) == (0, True), (found, errors, running.lines)
         wait_for(lambda: lasts(config) == {"AAPL": 12}, "all rows again")
+
+
+def test_an_audit_in_postgresql_restored_by_its_own_tools_gets_back_what_it_lacks(tmp_path: Path) -> None:
+    with running_postgres() as server:
+        (tmp_path / "dsn").write_text(server.dsn)
+        config = make_config(tmp_path, audit={"engine": "postgres", "dsn_file": str(tmp_path / "dsn")})
+        with Running(config):
+            for symbol in SYMBOLS:
+                post(config, symbol, range(10))
+            wait_for(lambda: audited(config) == 30, "the first rows")
+            backup = server.dump("ringline")
+            for symbol in SYMBOLS[:2]:
+                post(config, symbol, range(10, 25))
+            wait_for(lambda: audited(config) == 60, "all rows")
+        with contextlib.closing(open_reader(config)) as reader:
+            digest = reader.run_digest()
+        server.restore(backup, "ringline")
+        assert audited(config) == 30
+        with Running(config) as running:
+            wait_for(lambda: sum("is stopped" in line for line in running.lines) == 2, "the alarms")
+            assert ringline(config, "status")[1]["stopped_keys"] == 2
+            code, found, errors = ringline(config, "audit", "reconcile")
+            assert (code, found["ok"]) == (0, True), (found, errors)
+            resent = {key: one["resent"] for key, one in found["answer"]["keys"].items()}
+            assert resent == {"AAPL": 15, "MSFT": 15}
+            assert ringline(config, "status")[0] == 0
+        code, found, _ = ringline(config, "audit", "verify")
+        assert (code, found["rows"], found["digest"]) == (0, 60, digest)
 
 
 def test_what_is_kept_no_more_is_named_and_its_key_stays_stopped(tmp_path: Path) -> None:

@@ -225,6 +225,40 @@ def test_queries_page_through_and_explain(running: Running) -> None:
     assert sum(outcomes["outcomes"].values()) == outcomes["head"]
 
 
+def told(config: Config, *words: str) -> tuple[int, str, str]:
+    """A command's exit code, its output as it is, and its errors."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", *words], capture_output=True, text=True, timeout=60,
+        cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": "."},
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_rows_and_stories_are_the_same_by_url_from_a_place_without_the_audit(
+    running: Running, tmp_path: Path
+) -> None:
+    config = running.config
+    file = Path(config.data_dir).parent / "config.json"
+    file.write_bytes(msgspec.json.encode(config))
+    here = ("--config", str(file))
+    there = ("--set", f"data_dir={tmp_path}", "--url", f"http://127.0.0.1:{config.feed.port}")
+    row = get(config, "/v1/rows?limit=1&after=4")[1]["rows"][0]
+    for words in (
+        ("audit", "query", "--limit", "1005", "--json"),
+        ("audit", "query", "--key", "AAPL", "--newest", "--limit", "3", "--json"),
+        ("audit", "query", "--after", "7", "--since", "1990-01-01T00:00:00Z", "--limit", "2", "--json"),
+        ("audit", "query", "--outcome", "expired", "--json"),
+        ("explain", row["event_id"], "--json"),
+        ("explain", row["webhook_id"]),
+    ):
+        code, found, errors = told(config, *words, *there)
+        assert (code, errors) == (0, "")
+        assert found == told(config, *words, *here)[1]
+    assert told(config, "explain", "nothing-like-it", *there)[0] == 1
+    assert "no answer" in told(config, "explain", "x", "--url", "http://127.0.0.1:1")[2]
+    assert "--url ftp://x" in told(config, "audit", "query", "--url", "ftp://x")[2]
+
+
 def test_what_is_asked_wrongly_is_answered_by_name(running: Running) -> None:
     config = running.config
     for path, status, field in (

@@ -43,7 +43,7 @@ KEYS = {
     "alerts": Keys(shared=SHARED, tokens=SHARED),
 }
 CANDLE = (
-    b'{"type":"candle","symbol":"MSFT","time":"2026-01-05T14:30:00Z","open":"1.5","high":"1.6",'
+    b'{"type":"candle","symbol":"MSFT","time":"2023-01-05T14:30:00Z","open":"1.5","high":"1.6",'
     b'"low":"1.4","close":"1.5","volume":"100"}'
 )
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

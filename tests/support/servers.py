@@ -90,6 +90,21 @@ class Postgres:
             self._process.wait(START_WITHIN_S)
             self._process = None
 
+    def dump(self, schema: str) -> str:
+        """A backup of `schema` by pg_dump: the name of its file."""
+        file = str(self._home / f"{schema}.dump")
+        self._run("pg_dump", *self._where(), "--format=custom", f"--schema={schema}", f"--file={file}")
+        return file
+
+    def restore(self, file: str, schema: str) -> None:
+        """Puts `schema` back as it was in the backup, whatever it is now."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(SQL("DROP SCHEMA {} CASCADE").format(Identifier(schema)))
+        self._run("pg_restore", *self._where(), "--exit-on-error", file)
+
+    def _where(self) -> tuple[str, ...]:
+        return f"--host={self._home}", "--port=5432", "--username=ringline", "--dbname=postgres"
+
     def _run(self, program: str, *arguments: str, check: bool = True) -> int:
         done = subprocess.run(
             [self._programs / program, *arguments], cwd=self._home, user=self._user, capture_output=True

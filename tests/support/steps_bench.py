@@ -55,7 +55,7 @@ def deliveries(count: int, tombstones: frozenset[int] = frozenset()) -> Iterator
     """Candles as the gateway dispatches them; those numbered in `tombstones` have expired."""
     parse = Parser(Instruments(QUICK.trading)).parse
     for key_seq, body in enumerate(candle_bodies(QUICK, KEY, count), 1):
-        key, payload, _ = parse(body)
+        key, payload, _, _ = parse(body)
         assert key == KEY
         fate = Fate.EXPIRED if key_seq in tombstones else Fate.LIVE
         identity = key_seq.to_bytes(4, "big") * 4

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,8 +20,10 @@ from pipeline.delivery import Delivery
 from pipeline.stages.gateway.answer import JSON, Answer, Header
 from pipeline.stages.gateway.batch import Batches
 from pipeline.stages.gateway.breaker import Circuit
-from pipeline.stages.gateway.committer import CommitFailedError, Committer
+from pipeline.stages.gateway.commit import Commit, CommitFailedError
+from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.counters import Counters, Family, exposition, families, gauge
+from pipeline.stages.gateway.exchange import Exchange
 from pipeline.stages.gateway.health import Health
 from pipeline.stages.gateway.intake import Intake, Taken
 from pipeline.stages.gateway.journal import Journal
@@ -31,11 +34,13 @@ from pipeline.stages.gateway.recording import GATEWAY_RECEIVE, Recorder
 from pipeline.stages.gateway.secrets import Keys
 from pipeline.stages.gateway.sources import Source, open_sources
 from pipeline.stages.gateway.traceparent import HEADER as TRACEPARENT
+from pipeline.storage.space import Level, Space
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Take = Callable[[Source, Named, bytes], Taken]
+Opened = tuple[Source, Take, Named]
 
 WEBHOOK = "/webhook/"
 BATCH = "/batch"
@@ -44,6 +49,8 @@ _ONCE = (_LENGTH, _TRANSFER, _ENCODING)
 """Headers that say two things when given twice; which one a proxy before us believed is unknown."""
 _MAX_LENGTH_DIGITS = 15
 _IDENTITY = b"identity"
+_UNUSUAL = frozenset((_TRANSFER, _ENCODING, b"upgrade", b"expect"))
+"""Headers that mean more work than to read a body."""
 
 _RETRY_S = 1
 _UPGRADE = problem(
@@ -93,9 +100,11 @@ class GatewayApp:
         dispatch: Callable[[list[Delivery]], None],
         recorder: Recorder,
         clock: Clock,
+        space: Callable[[], Space] | None = None,
     ) -> None:
         """`dispatch` gets newly synced deliveries in journal order; `secrets` are by source
-        (`secrets.load_secrets`)."""
+        (`secrets.load_secrets`); `space` tells the room on the journal's disk."""
+        self._space = space
         self.counters = Counters()
         self.health = Health(clock)
         self.committer = Committer(
@@ -116,12 +125,19 @@ class GatewayApp:
             recorder,
             clock,
             config.gateway.max_pending,
+            config.gateway.max_candle_ahead_s,
         )
         self._take = intake.take
         self._take_batch = Batches(intake, self.committer, clock, config.gateway.max_batch_events).take
         found = open_sources(config, secrets)
         self._sources = {WEBHOOK + name: source for name, source in found.items() if not source.path_tokens}
         self._batches = {path + BATCH: source for path, source in self._sources.items()}
+        self._straight: dict[bytes, tuple[Source, Take]] = {}
+        """Paths of sources of which nothing but the headers has to be looked at before the body."""
+        for paths, take in ((self._sources, self._take), (self._batches, self._take_batch)):
+            for path, source in paths.items():
+                if source.senders is None and not source.answer_ms:
+                    self._straight[path.encode()] = (source, take)
         self._closed_paths = {name: source for name, source in found.items() if source.path_tokens}
         self._once = {name: frozenset((*_ONCE, *source.profile.headers)) for name, source in found.items()}
         self._pages: dict[str, Callable[[], Answer]] = {
@@ -149,6 +165,44 @@ class GatewayApp:
         await send(answer.head)
         await send(answer.body)
         if answer.status == 202:
+            self._record(GATEWAY_RECEIVE, self._now_ns() - started_ns)
+
+    def opened(self, url: bytes, headers: list[Header]) -> Opened | None:
+        """What `posted` needs of a request without anything unusual about it; None for any other."""
+        if url not in self._straight:
+            return None
+        named = dict(headers)
+        length = named.get(_LENGTH, b"")
+        if not _UNUSUAL.isdisjoint(named) or len(named) != len(headers) or not length.isdigit():
+            return None
+        return self.addressed(url, named, int(length)) if len(length) <= _MAX_LENGTH_DIGITS else None
+
+    def addressed(self, url: bytes, named: Named, body_bytes: int) -> Opened | None:
+        """The same of headers that are known to be usual and given once each."""
+        found = self._straight.get(url)
+        if found is None or body_bytes > self._max_body_bytes:
+            return None
+        return (*found, named)
+
+    def posted(self, exchange: Exchange, opened: Opened, body: bytes) -> None:
+        """A complete request: answered at once, or when what it brought is on disk."""
+        started_ns = self._now_ns()
+        source, take, named = opened
+        answer, on_disk = take(source, named, body)
+        if on_disk is None:
+            self._reply(exchange, answer, started_ns)
+        else:
+            on_disk.then(partial(self._reply, exchange, answer, started_ns))
+
+    def _reply(
+        self, exchange: Exchange, answer: Answer, started_ns: int, commit: Commit | None = None
+    ) -> None:
+        if commit is not None and commit.error is not None:
+            answer = self.health.refusal or _NO_SPACE
+        status = answer.status
+        self.counters.requests[status] += 1
+        exchange.reply(answer)
+        if status == 202:
             self._record(GATEWAY_RECEIVE, self._now_ns() - started_ns)
 
     async def crowded(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -280,6 +334,10 @@ class GatewayApp:
         yield gauge("partial_bytes", "Bodies that arrive in pieces, together.", self._partial_bytes)
         yield gauge("journal_depth", "Deliveries not settled.", journal.depth)
         yield gauge("journal_bytes", "Size of the journal.", journal.bytes_used)
+        if self._space is not None:
+            room = self._space()
+            yield gauge("disk_free_bytes", "Free space where the data folder is.", room.free_bytes)
+            yield gauge("disk_low", "1 while there is less than space.warn_bytes.", room.level > Level.PLENTY)
         yield gauge("oldest_unsettled_seconds", "Age of the oldest unsettled event.", age_us / US_PER_S)
         yield gauge("stopped_keys", "Keys that the audit lacks settled rows of.", len(self.health.stopped))
         closed = self.committer.breaker.state is Circuit.CLOSED
@@ -287,11 +345,9 @@ class GatewayApp:
         yield gauge("ready", "1 while the gateway should be sent events.", not self.health.unready())
 
 
-async def _done_within(on_disk: asyncio.Future[None], within_ms: int) -> bool:
+async def _done_within(on_disk: Commit, within_ms: int) -> bool:
     """Whether it is done, well or not, in time."""
-    done, _ = await asyncio.wait((on_disk,), timeout=within_ms / 1000)
-    if not done:
-        on_disk.add_done_callback(asyncio.Future.exception)  # nobody else looks at it any more
+    done, _ = await asyncio.wait((on_disk.future(),), timeout=within_ms / 1000)
     return bool(done)
 
 

@@ -12,7 +12,6 @@ repeated as a whole until all of it is in, also with those events put right that
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from pipeline import limits
 from pipeline.clock import Clock
 from pipeline.delivery import Delivery
 from pipeline.stages.gateway.answer import JSON, Answer
+from pipeline.stages.gateway.commit import Commit
 from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.intake import Intake, Taken, fault, fingerprint_of, receipt, traceparent_of
 from pipeline.stages.gateway.journal import Accepted
@@ -123,7 +123,7 @@ class Batches:
             else:
                 progress.accepted(*found)
 
-    def _on_disk(self, progress: _Progress) -> asyncio.Future[None] | None:
+    def _on_disk(self, progress: _Progress) -> Commit | None:
         if progress.jno:
             return self._committer.add(progress.jno, progress.deliveries)
         return self._committer.barrier() if progress.unsynced else None

@@ -15,13 +15,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
-from typing import NamedTuple
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
 from pipeline.config.schema import Breaker as BreakerSettings
 from pipeline.delivery import Delivery
-from pipeline.errors import MissingError
 from pipeline.stages.gateway.breaker import Breaker, Trip
+from pipeline.stages.gateway.commit import Commit, CommitFailedError
 from pipeline.stages.gateway.journal import Journal
 from pipeline.stages.gateway.recording import JOURNAL_WRITE, Recorder
 from pipeline.storage.journal import DiskFullError
@@ -30,19 +29,6 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 """A sync that met a full disk is tried again after this long."""
-
-
-class CommitFailedError(MissingError):
-    """The journal could not be synced: whether the event is on disk is unknown until the next start."""
-
-
-class _Waiting(NamedTuple):
-    """One event (or, with jno 0, a question) and who waits for it."""
-
-    jno: int
-    appended_ns: int
-    deliveries: Sequence[Delivery]
-    future: asyncio.Future[None]
 
 
 class Committer:
@@ -72,10 +58,10 @@ class Committer:
         self._work: SimpleQueue[bool] = SimpleQueue()
         """True: sync; False: end. An executor would make a future of each, with a lock and a condition."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._covered: list[_Waiting] = []
+        self._covered: list[Commit] = []
         """What the sync under way will have put on disk."""
-        self._next: list[_Waiting] = []
-        self._kept: list[_Waiting] = []
+        self._next: list[Commit] = []
+        self._kept: list[Commit] = []
         """What a full disk kept from being synced; nobody waits for it any more."""
         self._syncing = False
         self.breaker = Breaker(trip_of(settings or BreakerSettings()))
@@ -87,25 +73,24 @@ class Committer:
         """Requests that wait for their commit."""
         return len(self._covered) + len(self._next)
 
-    def add(self, jno: int, deliveries: Sequence[Delivery]) -> asyncio.Future[None]:
-        """A future that is done when `jno`, just appended, is on disk, or fails with CommitFailedError."""
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
-        future = loop.create_future()
+    def add(self, jno: int, deliveries: Sequence[Delivery]) -> Commit:
+        """Ends when `jno`, just appended, is on disk, or with CommitFailedError."""
+        commit = Commit(jno, self._now_ns(), deliveries)
         if self.failed:
-            future.set_exception(CommitFailedError(self.failed))
-            return future
-        self._next.append(_Waiting(jno, self._now_ns(), deliveries, future))
+            commit.end(CommitFailedError(self.failed))
+            return commit
+        self._next.append(commit)
         if jno:
             self.breaker.begun()
         if not self._syncing:
             self._syncing = True
-            loop.call_soon(self._start)
-        return future
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self._start)
+        return commit
 
-    def barrier(self) -> asyncio.Future[None]:
-        """A future that is done when all that was appended until now is on disk."""
+    def barrier(self) -> Commit:
+        """Ends when all that was appended until now is on disk."""
         return self.add(0, ())
 
     async def close(self) -> None:
@@ -150,29 +135,28 @@ class Committer:
 
     def _done(self, synced: int) -> None:
         covered = self._covered
-        if (last := max(waiting.jno for waiting in covered)) > synced:
+        if (last := max([commit.jno for commit in covered])) > synced:
             self._fail(f"journal: synced up to {synced} only, expected {last}")
             return
         self.syncs += 1
         self._covered = []
-        self._syncing = False
-        if self._next:
-            self._start()
+        self._syncing = bool(self._next)
+        if self._syncing:
+            assert self._loop is not None
+            self._loop.call_soon(self._start)
         now_ns, record = self._now_ns(), self._record
         deliveries: list[Delivery] = []
         if last:
             self.breaker.committed(now_ns, now_ns - covered[0].appended_ns, len(covered))
-        for waiting in covered:
-            if waiting.jno:
-                record(JOURNAL_WRITE, now_ns - waiting.appended_ns)
-                deliveries += waiting.deliveries
+        for commit in covered:
+            if commit.jno:
+                record(JOURNAL_WRITE, now_ns - commit.appended_ns)
+                deliveries += commit.deliveries
         try:
             if deliveries:
                 self._dispatch(deliveries)
         finally:
-            for waiting in covered:
-                if not waiting.future.done():
-                    waiting.future.set_result(None)
+            self._end(covered)
 
     def _postpone(self, text: str) -> None:
         """The disk is full: nothing is lost, and nothing can be promised."""
@@ -182,10 +166,7 @@ class Committer:
         self._covered, self._next = [], []
         self._syncing = False
         self.breaker.failed(self._now_ns())
-        for each in waiting:
-            if not each.future.done():
-                each.future.set_exception(CommitFailedError(text))
-                each.future.exception()  # its request may be gone by now
+        self._end(waiting, CommitFailedError(text))
         self._loop.call_later(RETRY_S, self._retry)
 
     def _retry(self) -> None:
@@ -197,10 +178,19 @@ class Committer:
         self.failed = text
         failed, self._covered, self._next = self._covered + self._next, [], []
         self._syncing = False
-        for waiting in failed:
-            if not waiting.future.done():
-                waiting.future.set_exception(CommitFailedError(text))
-        self._on_failure(text)
+        self._on_failure(text)  # before the answers, which say so
+        self._end(failed, CommitFailedError(text))
+
+    @staticmethod
+    def _end(commits: list[Commit], error: CommitFailedError | None = None) -> None:
+        """Tells everybody, also when somebody fails at being told."""
+        for commit in commits:
+            if commit.ended:
+                continue  # kept by a full disk: it was told so then
+            try:
+                commit.end(error)
+            except Exception:
+                log.exception("an answer could not be given")
 
 
 def trip_of(settings: BreakerSettings) -> Trip:

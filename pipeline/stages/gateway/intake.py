@@ -9,7 +9,6 @@ request can slip in: the journal alone decides what is a duplicate.
 
 from __future__ import annotations
 
-import asyncio
 from hashlib import sha256
 
 import msgspec
@@ -20,6 +19,7 @@ from pipeline.errors import InvalidEventError, RinglineError
 from pipeline.signing import SignatureError
 from pipeline.stages.gateway.answer import JSON, Answer
 from pipeline.stages.gateway.breaker import Circuit
+from pipeline.stages.gateway.commit import Commit
 from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.counters import Counters
 from pipeline.stages.gateway.health import Health
@@ -32,7 +32,7 @@ from pipeline.stages.gateway.sources import Source
 from pipeline.stages.gateway.traceparent import HEADER as TRACEPARENT
 from pipeline.stages.gateway.traceparent import checked
 
-Taken = tuple[Answer, asyncio.Future[None] | None]
+Taken = tuple[Answer, Commit | None]
 """The answer to give, and what has to be on disk before it may be given."""
 
 _FINGERPRINT_BYTES = 16
@@ -65,6 +65,7 @@ class Intake:
         recorder: Recorder,
         clock: Clock,
         max_pending: int,
+        max_candle_ahead_s: int = 86_400,
     ) -> None:
         self._lookup = journal.lookup
         self._accept = journal.accept
@@ -77,6 +78,7 @@ class Intake:
         self._now_ns = clock.monotonic_ns
         self._wall_us = clock.wall_us
         self._max_pending = max_pending
+        self._ahead_us = max_candle_ahead_s * US_PER_S
         self._crowded = problem(
             Problem.TOO_MANY_PENDING,
             f"{max_pending} requests wait for the journal, which is the limit",
@@ -137,7 +139,7 @@ class Intake:
         if isinstance(found, Answer):
             return found, None
         accepted, key = found
-        answer = Answer(202, _encode(receipt(accepted, key)), (JSON,))
+        answer = Answer(202, _encode(receipt(accepted, key)))
         return answer, self._committer.add(accepted.jno, accepted.deliveries)
 
     def first(
@@ -145,9 +147,13 @@ class Intake:
     ) -> tuple[Accepted, str | None] | Answer:
         """Appends an event not known yet: what the journal says, and its key."""
         try:
-            key, payload, births = self._parse(body)
+            key, payload, births, time_us = self._parse(body)
         except InvalidEventError as error:
             return fault(error)
+        if time_us and time_us - self._wall_us() > self._ahead_us:
+            limit_s = self._ahead_us // US_PER_S
+            ahead_s = (time_us - self._wall_us()) // US_PER_S
+            return fault(InvalidEventError("time", f"{ahead_s} s in the future; the limit is {limit_s} s"))
         if key is not None and (why := self._health.stopped.get(key)) is not None:
             return problem(Problem.KEY_STOPPED, why, field="symbol", retry_after_s=_STOPPED_RETRY_S)
         if self._breaker.state is not Circuit.CLOSED and (refusal := self._open_circuit()):

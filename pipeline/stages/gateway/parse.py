@@ -16,7 +16,8 @@ import msgspec
 
 from pipeline import limits
 from pipeline.errors import InvalidEventError
-from pipeline.messages import Action, CandleIn, ControlIn, Event, EventIn, encode
+from pipeline.messages import Action, Candle, CandleIn, ControlIn, Event, EventIn, encode
+from pipeline.stages.gateway.native import Counted, ReadCandle, native
 
 TRADING = "trading"
 """The aspect of the control state that halt, flatten and resume set."""
@@ -39,7 +40,8 @@ class Instruments(Protocol):
 
 
 class Parsed(NamedTuple):
-    """An event, ready for the journal. `key` is its symbol, None for a control event.
+    """An event, ready for the journal. `key` is its symbol, None for a control event. `time_us` is a candle's
+    close, 0 of any other event.
 
     `births` is what a control event leaves in force for keys first seen later, by aspect: a payload they
     begin with, or nothing (empty) any more.
@@ -48,34 +50,49 @@ class Parsed(NamedTuple):
     key: str | None
     payload: bytes
     births: dict[str, bytes] | None
+    time_us: int = 0
 
 
 class Parser:
     """Parses bodies against one set of instruments."""
 
-    __slots__ = ("_inside",)
+    __slots__ = ("_counted", "_default", "_inside", "_read")
 
-    def __init__(self, instruments: Instruments) -> None:
+    def __init__(self, instruments: Instruments, read: ReadCandle | None = native.candle) -> None:
+        """`read`: see `native`; None: all in Python."""
         self._inside = instruments.inside
+        self._counted: dict[str, Counted] | None = getattr(instruments, "counted", None)
+        self._default: Counted = getattr(instruments, "counted_default", (0, 0, 1))
+        self._read = read if self._counted is not None else None
 
     def parse(self, body: bytes) -> Parsed:
         """Raises MalformedEventError (400) or InvalidEventError (422)."""
+        if self._read is not None and self._counted is not None:
+            found = self._read(body, self._counted, self._default)
+            if found is not None:
+                return Parsed(found[0], found[1], None, found[2])
         try:
             event_in = _decode(body)
         except (ValueError, RecursionError) as error:
             _refuse(body, error)
         if type(event_in) is CandleIn and _is_plain(event_in, body):
             try:
-                return Parsed(event_in.symbol, encode(self._inside(event_in)), None)
+                return self._candle(event_in)
             except InvalidEventError:
                 _refuse_malformed(body)
                 raise
         _refuse_malformed(body)
+        if type(event_in) is CandleIn:
+            return self._candle(event_in)
         payload = encode(self._inside(event_in))
         if type(event_in) is ControlIn:
             # A flatten halts as well; only a resume ends it, and then a new key has nothing to inherit.
             return Parsed(None, payload, {TRADING: b"" if event_in.action is Action.RESUME else payload})
         return Parsed(_key(event_in), payload, None)
+
+    def _candle(self, candle_in: CandleIn) -> Parsed:
+        event = self._inside(candle_in)
+        return Parsed(candle_in.symbol, encode(event), None, event.time_us if type(event) is Candle else 0)
 
 
 _LEAST_QUOTES = 4 * 7

@@ -95,15 +95,11 @@ class StandardProfile:
     def verify(self, named: Named, body: bytes, now_s: int) -> Verified:
         get = named.get
         webhook_id = get(_ID, b"")
+        timestamp, signature = get(_TIMESTAMP, b""), get(_SIGNATURE, b"")
         secret = verify(
-            self._secrets,
-            webhook_id,
-            get(_TIMESTAMP, b""),
-            get(_SIGNATURE, b""),
-            body,
-            now_s=now_s,
-            tolerance_s=self._tolerance_s,
-        )
+            self._secrets, webhook_id, timestamp, signature, body,
+            now_s=now_s, tolerance_s=self._tolerance_s,
+        )  # fmt: skip
         return Verified(webhook_id.decode("ascii"), secret.name, body)
 
     def event(self, named: Named, body: bytes) -> bytes | None:  # noqa: ARG002

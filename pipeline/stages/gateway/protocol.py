@@ -15,8 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from pipeline import limits
-from pipeline.stages.gateway.answer import Answer
+from pipeline.stages.gateway.answer import CLOSE, Answer
 from pipeline.stages.gateway.app import GatewayApp
+from pipeline.stages.gateway.exchange import Exchange, Heads
+from pipeline.stages.gateway.native import native
 from pipeline.stages.gateway.problem import Problem, problem
 
 _MALFORMED = problem(Problem.MALFORMED_REQUEST, "what was received is no HTTP/1.1 request").closing()
@@ -27,6 +29,9 @@ _HEADERS = problem(
 _SLOW = problem(
     Problem.REQUEST_TIMEOUT, f"not complete after {limits.REQUEST_READ_S} s, which is the limit"
 ).closing()
+
+
+_FAULT = Answer(500, b"Internal Server Error", [(b"content-type", b"text/plain; charset=utf-8"), CLOSE])
 
 
 class _ExcessError(Exception):
@@ -68,9 +73,10 @@ class _Transport:
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """One connection. `max_connections` is set on a subclass by the server."""
+    """One connection. `max_connections` and `heads` are set on a subclass by the server."""
 
     max_connections: int
+    heads: Heads
 
     def __init__(
         self,
@@ -81,88 +87,209 @@ class GatewayProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.gateway = cast(GatewayApp, config.loaded_app)
+        self._opens = getattr(self.gateway, "opened", None)
+        self._whole = native.request if self._opens is not None else None
+        self._partial = False
+        """The parser is amid a request."""
+        self._opened: Any = None
+        """What the application made of a head whose body is being read; None where uvicorn's cycle has it."""
+        self._body = b""
+        self._idle_since_s = 0.0
+        """When the last answer was given; 0.0 before the first and while a request is being read."""
         self._reading_since_s = self.loop.time()
         """When the request being read began; 0.0 between requests."""
         self._in_head = False
-        self._head_bytes = 0
         self._head_pieces_bytes = 0
+        self._measuring = False
+        """Whether a head may have more bytes than are allowed."""
+        self.url = b""
         self._ending = False
         """Something was wrong behind a good request: its answer is the last one."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         held = _Transport(transport)
+        self._raw = transport
         self._flush = held.flush
         super().connection_made(held)  # type: ignore[arg-type]
         excess = len(self.connections) - self.max_connections
         if excess > 0:
             self.gateway.counters.connections_refused += 1
-            self.app = self.gateway.crowded
+            self.app, self._opens, self._whole = self.gateway.crowded, None, None
         if excess > limits.SPARE_CONNECTIONS:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._ending:
+        if self._ending or (self._whole is not None and self._taken_whole(data)):
             return
-        self._unset_keepalive_if_required()
+        self._idle_since_s = 0.0
         began_in_head = self._in_head
+        # No head that lies in this piece alone can be too large when the piece is not.
+        self._measuring = began_in_head or len(data) > limits.MAX_HEADER_BYTES
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
+            self._whole = None  # what comes now is the parser's to judge
             return  # answered as the plain HTTP request that it also is
         except httptools.HttpParserError:
+            self._by_cycle()
             self._refuse(_HEADERS if self._too_large() else _MALFORMED)
             return
-        if began_in_head and self._in_head:
-            # A single header can come in any number of pieces, and is no callback before it is complete.
-            self._head_pieces_bytes += len(data)
-            if self._head_pieces_bytes > 2 * limits.MAX_HEADER_BYTES:
-                self._refuse(_HEADERS)
+        if self._opened is not None:
+            self._by_cycle()  # its body comes in pieces
+        if self._in_head:
+            self._look_at_head(len(data) if began_in_head else 0)
+
+    def _taken_whole(self, data: bytes) -> bool:
+        """Whether these bytes are one usual request, from its first to its last; then it is taken."""
+        assert self._whole is not None
+        if self._partial or len(data) > limits.MAX_HEADER_BYTES or not self._unoccupied:
+            return False
+        found = self._whole(data, limits.MAX_HEADERS)
+        if found is None:
+            return False
+        path, named, body = found
+        opened = self.gateway.addressed(path, named, len(body))
+        if opened is None:
+            return False
+        self._idle_since_s = self._reading_since_s = 0.0
+        self._exchange(opened, body)
+        return True
+
+    @property
+    def _unoccupied(self) -> bool:
+        """Everything asked before is answered, and the answers are taken: who does not read them must not
+        have more of them written than a cycle would, which waits."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
+
+    def _look_at_head(self, bytes_more: int) -> None:
+        """A head that is not complete yet. A single header can come in any number of pieces, and is no
+        callback before it is complete; `bytes_more` of such have come."""
+        self._head_pieces_bytes += bytes_more
+        if self._head_pieces_bytes > 2 * limits.MAX_HEADER_BYTES or self._too_large():
+            self._refuse(_HEADERS)
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
         self._reading_since_s = self.loop.time()
-        self._in_head = True
-        self._head_bytes = self._head_pieces_bytes = 0
+        self._in_head = self._partial = True
+        self._head_pieces_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._counted(len(url))
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._counted(len(name) + len(value))
+        self.headers.append((name.lower(), value))
+        if not self._in_head and self._too_large():  # behind the body, where nobody counts at the end
+            raise _ExcessError
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if len(self.headers) > limits.MAX_HEADERS or (self._measuring and self._too_large()):
+            raise _ExcessError
         if len(self.pipeline) >= limits.MAX_PIPELINED:
             raise _ExcessError
-        super().on_headers_complete()
+        if self._opens is not None and self._unoccupied:
+            parser = self.parser
+            if (
+                parser.get_method() == b"POST"
+                and parser.get_http_version() == "1.1"
+                and parser.should_keep_alive()
+                and not parser.should_upgrade()
+            ):
+                self._opened = self._opens(self.url, self.headers)
+        if self._opened is None:
+            self._begin_cycle()
+
+    def on_body(self, body: bytes) -> None:
+        if self._opened is None:
+            super().on_body(body)
+        else:
+            self._body += body
 
     def on_message_complete(self) -> None:
         self._reading_since_s = 0.0
+        self._partial = False
+        if self._opened is not None:
+            opened, body = self._opened, self._body
+            self._opened, self._body = None, b""
+            self._exchange(opened, body)
+            return
         super().on_message_complete()
         self.cycle.more_body = False  # uvicorn leaves it where the answer came before the body's end
 
+    def answered(self, data: bytes, *, last: bool) -> None:
+        """An exchange has its answer."""
+        raw = self._raw
+        if not raw.is_closing():
+            raw.write(data)
+            if last:
+                raw.close()
+        if last or self.pipeline or self._ending or self.flow.read_paused:
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self._idle_since_s = self.loop.time()
+
     def on_response_complete(self) -> None:
         self._flush()
-        last = self._ending and not self.pipeline
-        super().on_response_complete()
-        if last:
+        if self.pipeline:
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if self._raw.is_closing():
+            return
+        self._idle_since_s = self.loop.time()
+        self.flow.resume_reading()
+        if self._ending:
             self.transport.close()
+
+    def _exchange(self, opened: Any, body: bytes) -> None:
+        """The request is complete, and the application takes it as it is."""
+        exchange = self.cycle = Exchange(self, self.heads)  # type: ignore[assignment]
+        try:
+            self.gateway.posted(exchange, opened, body)
+        except Exception as error:
+            self.logger.error("Exception in the application", exc_info=error)
+            if not exchange.response_started:
+                exchange.reply(_FAULT)
+
+    def _by_cycle(self) -> None:
+        """The request goes uvicorn's way after all, with what there is of its body."""
+        if self._opened is None:
+            return
+        body = self._body
+        self._opened, self._body = None, b""
+        self._begin_cycle()
+        if body:
+            super().on_body(body)
+
+    def _begin_cycle(self) -> None:
+        """The request goes uvicorn's way: a scope, a cycle and a task for it."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        self.headers += headers  # the scope holds this list
+        self.expect_100_continue = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in headers
+        )
+        super().on_headers_complete()
 
     def expire(self, now_s: float) -> None:
         """Ends the connection if its request has been arriving for too long."""
+        idle_s = self._idle_since_s
+        if idle_s and now_s - idle_s > limits.KEEP_ALIVE_S:
+            self.transport.close()
         began_s = self._reading_since_s
         if began_s and now_s - began_s > limits.REQUEST_READ_S and not self._ending:
             self._refuse(_SLOW)
 
-    def _counted(self, head_bytes: int) -> None:
-        self._head_bytes += head_bytes
-        if self._too_large():
-            raise _ExcessError
-
     def _too_large(self) -> bool:
-        return self._head_bytes > limits.MAX_HEADER_BYTES or len(self.headers or ()) > limits.MAX_HEADERS
+        headers = self.headers or ()
+        if len(headers) > limits.MAX_HEADERS:
+            return True
+        head_bytes = len(self.url) + sum([len(name) + len(value) for name, value in headers])
+        return head_bytes > limits.MAX_HEADER_BYTES
 
     def _refuse(self, answer: Answer) -> None:
         """The end of this connection, told to its sender where that can be understood."""

@@ -14,6 +14,7 @@ from pipeline import limits
 from pipeline.config.schema import Gateway
 from pipeline.errors import MissingError
 from pipeline.stages.gateway.app import GatewayApp
+from pipeline.stages.gateway.exchange import Heads
 from pipeline.stages.gateway.protocol import GatewayProtocol
 from pipeline.stages.quiet_server import QuietServer, quiet_config
 
@@ -93,14 +94,16 @@ class GatewayServer:
         that cannot be used."""
         raise_file_limit(max_connections + limits.SPARE_CONNECTIONS + _OTHER_FILES)
         self._bound = bound
+        bounded = type("BoundedProtocol", (GatewayProtocol,), {"max_connections": max_connections})
         self._config = quiet_config(
             app,
-            http=type("BoundedProtocol", (GatewayProtocol,), {"max_connections": max_connections}),
+            http=bounded,
             ws="none",
             **tls_options(tls),
         )
         self._app = app
         self._server = QuietServer(self._config)
+        bounded.heads = Heads(self._server.server_state)  # type: ignore[attr-defined]
         self._serving: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -141,7 +144,8 @@ class GatewayServer:
         """Looks for slow senders, and lets the wall clock be followed."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(SWEEP_S)
+            # On whole multiples, as links' heartbeats are: what is due together costs one awakening.
+            await asyncio.sleep(SWEEP_S - loop.time() % SWEEP_S)
             now_s = loop.time()
             for connection in tuple(self._server.server_state.connections):
                 assert isinstance(connection, GatewayProtocol)

@@ -17,7 +17,8 @@ from pipeline.config import Config
 from pipeline.delivery import Delivery
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.gateway.app import GatewayApp
-from pipeline.stages.gateway.committer import RETRY_S, CommitFailedError
+from pipeline.stages.gateway.commit import Commit, CommitFailedError
+from pipeline.stages.gateway.committer import RETRY_S
 from pipeline.stages.gateway.desk import Desk
 from pipeline.stages.gateway.health import Health
 from pipeline.stages.gateway.reconcile import Mailbox, Reconciler
@@ -62,6 +63,7 @@ def run_gateway(config: Config, ready: Callable[[], None], stop: Stop) -> int:
             dispatch=gateway.dispatch,
             recorder=context.recorder,
             clock=context.clock,
+            space=gateway.space.look,
         )
         server = GatewayServer(app, bound, config.gateway.max_connections, tls_files(config.gateway))
         await gateway.run(app, server, ready, stop)
@@ -108,7 +110,7 @@ class Gateway:
         self._maintain_at_s = 0.0
         members = self._members = members_of(context.config, "agent")
         meter = self._meter = context.link_meter(publish=EventID.GATEWAY_PUBLISH)
-        self._space = SpaceWatch.of(context.config, self._clock)
+        self.space = SpaceWatch.of(context.config, self._clock)
         self._told = {EventID.DUPLICATE: 0, EventID.SHED: 0}
         """How much of the application's counters is in the ring already."""
         self._desk = Desk(
@@ -187,14 +189,14 @@ class Gateway:
         assert self._app is not None
         committer = self._app.committer
 
-        def synced(future: asyncio.Future[None]) -> None:
-            if future.exception() is None:
+        def synced(commit: Commit) -> None:
+            if commit.error is None:
                 action()
                 self._links.turn()
             elif not committer.failed:  # the disk is full for now
                 asyncio.get_running_loop().call_later(RETRY_S, self._when_synced, action)
 
-        committer.barrier().add_done_callback(synced)
+        committer.barrier().then(synced)
 
     def _health(self) -> Health:
         assert self._app is not None
@@ -242,7 +244,7 @@ class Gateway:
         try:
             self._journal.maintain()
             self._reconciler.look()
-            self._app.health.crowd(self._space.unready())
+            self._app.health.crowd(self.space.unready())
             if self._journal.unsynced and not self._app.committer.pending:
                 self._when_synced(_nothing)  # marks, with no event coming whose sync would take them along
         except Exception as error:  # whatever the disk did, no more events are taken

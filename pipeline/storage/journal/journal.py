@@ -337,9 +337,10 @@ class Journal:
         """The record is in the log: count it everywhere."""
         segment = self._log.active
         assert segment is not None
-        share = share_of(size, len(record.parts))
+        parts = record.parts
+        share = size if len(parts) == 1 else share_of(size, len(parts))
         keys = self._keys
-        for part in record.parts:
+        for part in parts:
             keys.add(part.key, segment, share, record.accepted_us)
         segment.known += 1
         segment.newest_us = record.accepted_us

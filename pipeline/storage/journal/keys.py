@@ -46,7 +46,9 @@ class KeyTable:
 
     def add(self, key: str, segment: Segment, size: int, accepted_us: int) -> None:
         """The key's next part lies in `segment`."""
-        entry = self.entry(key)
+        entry = self.entries.get(key)
+        if entry is None:
+            entry = self.entries[key] = KeyEntry()
         if not entry.pending:
             self._unsettled[key] = entry
         entry.counter += 1

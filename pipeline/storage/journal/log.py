@@ -98,10 +98,17 @@ class Log:
     def append(self, tag: bytes, body: bytes) -> int:
         """Add a record in memory and return its sequence. `active` is the segment it went to."""
         with self._lock:
-            if self._chunk is None:
+            chunk, segment = self._chunk, self.active
+            sequence = self._next_sequence
+            size = RECORD_HEAD_BYTES + len(body)
+            if chunk is not None and chunk.segment is segment and segment.filled + size <= segment.size:
+                chunk.data += pack_record(sequence, tag, body, segment.salt)
+                segment.filled += size
+                self._next_sequence = sequence + 1
+                return sequence
+            if chunk is None:
                 # Both into one file, as `growth` has promised: a group alone must not begin a segment.
-                self._make_room(GROUP_BYTES + RECORD_HEAD_BYTES + len(body))
-                sequence = self._next_sequence
+                self._make_room(GROUP_BYTES + size)
                 chunk = self._put(GROUP, WORD.pack(0))
                 chunk.group = sequence
             self._put(tag, body)

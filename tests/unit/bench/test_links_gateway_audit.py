@@ -72,20 +72,22 @@ def test_the_queue_answers_every_message() -> None:
 
 def test_a_gateway_at_two_thirds_of_the_echo_meets_its_target_and_one_at_half_does_not() -> None:
     echo, peer = gateway.Took(9000, 40, 3), gateway.Peer("plain", 1, ())
-    good = gateway.Figures(gateway.Took(6000, 60, 9), echo, gateway.Took(1900, 900, 30), 1.0)
+    good = gateway.Figures(gateway.Took(6000, 60, 9), echo, echo, gateway.Took(1900, 900, 30), 1.0)
     assert [one.name for one in gateway.results(good, peer) if one.met is False] == []
     slow = good._replace(gateway=gateway.Took(4500, 60, 9))
     assert [one.name for one in gateway.results(slow, peer) if one.met is False] == [
         "of the signed echo",
         "durable accepts as a multiple of a plain receiver",
     ]
-    assert len(gateway.results(good._replace(peer=None), None)) == 5
+    assert len(gateway.results(good._replace(peer=None), None)) == 6
 
 
 def test_the_share_of_the_echo_is_also_told_by_processor_time() -> None:
-    figures = gateway.Figures(gateway.Took(6000, 60, 9), gateway.Took(9000, 45, 3), None, 1.0)
+    straight = gateway.Took(12_000, 30, 2)
+    figures = gateway.Figures(gateway.Took(6000, 60, 9), gateway.Took(9000, 45, 3), straight, None, 1.0)
     found = by_name(gateway.results(figures, None))
     assert found["of the signed echo, by processor time"].value == 0.75
+    assert found["of the signed echo without ASGI"].value == 0.5
 
 
 def test_the_gateway_bench_posts_to_a_real_gateway_and_its_echo(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pipeline.stages.gateway.app import GatewayApp
 from pipeline.stages.gateway.fake import EasyInstruments, MemoryJournal
 from pipeline.stages.gateway.recording import GATEWAY_RECEIVE
 from pipeline.stages.gateway.secrets import Keys
+from pipeline.storage.space import Level, Space
 
 SECRET = Secret(b"s" * 32, "test")
 SIGNAL = b'{"type":"signal","symbol":"AAPL","side":"buy"}'
@@ -271,6 +272,18 @@ def test_metrics_tell_requests_events_and_the_journal() -> None:
             "ringline_gateway_ready 1",
         ):
             assert line in lines
+
+    tell(story)
+
+
+def test_metrics_tell_the_room_on_the_disk() -> None:
+    async def story(desk: Desk) -> None:
+        _, _, body = await desk.ask("GET", "/metrics")
+        assert b"disk_free_bytes" not in body
+        desk.app._space = lambda: Space(Level.LOW, "/data", 5_000_000)
+        _, _, body = await desk.ask("GET", "/metrics")
+        assert b"\nringline_gateway_disk_free_bytes 5000000\n" in body
+        assert b"\nringline_gateway_disk_low 1\n" in body
 
     tell(story)
 

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.clock import FakeClock
 from pipeline.delivery import Delivery
-from pipeline.stages.gateway.committer import CommitFailedError, Committer
+from pipeline.stages.gateway.commit import CommitFailedError
+from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.fake import MemoryAccepted, MemoryJournal
 from pipeline.stages.gateway.recording import JOURNAL_WRITE
 
@@ -31,7 +32,7 @@ class Bench:
 
     def accept(self, name: str, key: str = "K") -> tuple[MemoryAccepted, asyncio.Future[None]]:
         accepted = self.journal.accept("demo", name, bytes(16), key, b"payload")
-        return accepted, self.committer.add(accepted.jno, accepted.deliveries)
+        return accepted, self.committer.add(accepted.jno, accepted.deliveries).future()
 
     def _dispatch(self, deliveries: list[Delivery]) -> None:
         assert all(delivery.key_seq <= self.journal.synced for delivery in deliveries)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from pipeline.clock import FakeClock
+from pipeline.config.schema import Trading
 from pipeline.delivery import Delivery
 from pipeline.errors import MissingError
 from pipeline.messages import Control, decode_event
 from pipeline.signing import Secret
 from pipeline.stages.gateway.answer import Answer
-from pipeline.stages.gateway.committer import CommitFailedError, Committer
+from pipeline.stages.gateway.commit import Commit, CommitFailedError
+from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.counters import Counters
 from pipeline.stages.gateway.fake import EasyInstruments, MemoryFullError, MemoryJournal
 from pipeline.stages.gateway.health import Health
 from pipeline.stages.gateway.intake import Intake
+from pipeline.stages.gateway.parse import Parser
 from pipeline.stages.gateway.profiles import StandardProfile
 from pipeline.stages.gateway.recording import IDEMPOTENCY_CHECK, JOURNAL_WRITE, SIGNATURE_CHECK
 from pipeline.stages.gateway.sources import Source
+from pipeline.trading.instruments import Instruments
 
 SIGNAL = b'{"type":"signal","symbol":"AAPL","side":"buy"}'
 OLD, NEW = Secret(b"o" * 24, "old"), Secret(b"n" * 32, "new")
@@ -31,7 +36,7 @@ SOURCE = Source("demo", StandardProfile((NEW, OLD), 300))
 class Desk:
     """An intake with everything around it in memory; used inside a running loop."""
 
-    def __init__(self, max_pending: int = 100) -> None:
+    def __init__(self, max_pending: int = 100, instruments: Any = None) -> None:
         self.clock = FakeClock()
         self.journal = MemoryJournal(self.clock)
         self.health = Health(self.clock)
@@ -42,7 +47,7 @@ class Desk:
         self.intake = Intake(
             self.journal,
             self.committer,
-            EasyInstruments(),
+            instruments or EasyInstruments(),
             self.health,
             self.counters,
             self,
@@ -55,7 +60,7 @@ class Desk:
 
     def take(
         self, webhook_id: str, body: bytes = SIGNAL, *, secret: Secret = NEW, signature: bytes | None = None
-    ) -> tuple[Answer, asyncio.Future[None] | None]:
+    ) -> tuple[Answer, Commit | None]:
         timestamp = b"%d" % (self.clock.wall_us() // 1_000_000)
         identity = webhook_id.encode()
         if signature is None:
@@ -153,7 +158,7 @@ def test_a_repeat_waits_until_the_first_is_on_disk() -> None:
         assert repeat is not None
         desk.journal.release()
         await repeat
-        assert first.done()
+        assert first.ended
         assert desk.take("one")[1] is None
         await finish(desk)
 
@@ -294,5 +299,29 @@ def test_a_draining_gateway_takes_nothing_but_finishes_what_it_took() -> None:
         await waiting
         assert len(desk.dispatched) == 1
         await finish(desk)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("reader", ["C", "Python"])
+def test_a_candle_far_in_the_future_is_refused(reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def candle(time_us: int) -> bytes:
+        text = datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        prices = '"open":"1","high":"1","low":"1","close":"1"'
+        return f'{{"type":"candle","symbol":"AAPL","time":"{text}",{prices}}}'.encode()
+
+    async def story() -> None:
+        desk = Desk(instruments=Instruments(Trading()))
+        if reader == "Python":
+            desk.intake._parse = Parser(Instruments(Trading()), None).parse
+        now_us = desk.clock.wall_us()
+        assert (await desk.answer("day", candle(now_us + 86_400_000_000))).status == 202
+        refused = await desk.answer("far", candle(now_us + 86_401_000_000))
+        assert refused.status == 422
+        told = json.loads(refused.content)
+        assert told["field"] == "time"
+        assert told["detail"] == "time: 86401 s in the future; the limit is 86400 s"
+        assert (await desk.answer("past", candle(now_us - 86_401_000_000))).status == 202
+        await desk.committer.close()
 
     asyncio.run(story())
