@@ -142,3 +142,19 @@ def test_sums_beyond_a_machine_word_are_exact() -> None:
         scope = enter(scope, at_us, limits.MAX_NOTIONAL)
     assert scope.total == 100 * limits.MAX_NOTIONAL
     assert scope.since(89) == (10, 90 * limits.MAX_NOTIONAL)
+
+
+@pytest.mark.parametrize("count", [1, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK])
+def test_what_no_window_reaches_any_more_is_forgotten_from_that_instant_on(count: int) -> None:
+    old = [(at, 1) for at in range(count)]
+    scope = remembered(old, NEVER_YET)
+    first_out = enter(scope, YEAR_US, 2)
+    assert first_out.entries() == [*old[1:], (YEAR_US, 2)]
+    assert first_out == remembered([*old[1:], (YEAR_US, 2)], NEVER_YET)
+    all_out = enter(scope, YEAR_US + count, 2)
+    assert all_out.entries() == [(YEAR_US + count, 2)]
+    for after in range(1, 2 * BLOCK):
+        all_out = enter(all_out, YEAR_US + count + after, 3)
+    assert len(all_out.entries()) == 2 * BLOCK
+    assert len(all_out.blocks) <= 3
+    assert all_out.since(YEAR_US) == (2 * BLOCK, all_out.total - 2 - 3 * (2 * BLOCK - 1))
