@@ -23,7 +23,10 @@ def kept(history: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [entry for entry in history[-MOST:] if entry[0] > history[-1][0] - YEAR_US]
 
 
-@given(st.integers(0, 2**32), st.sampled_from([1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, MOST, MOST + 70]))
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from([1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, MOST, MOST + 1, MOST + BLOCK, MOST + 70]),
+)
 def test_every_question_is_answered_as_by_the_whole_list(seed: int, count: int) -> None:
     draw = Random(seed)
     widest_us = draw.choice([3, 1_000, YEAR_US // 40])
@@ -38,7 +41,8 @@ def test_every_question_is_answered_as_by_the_whole_list(seed: int, count: int) 
     assert scope == remembered(expected, NEVER_YET)
     assert leave(scope, now_us).entries() == expected
     sums = list(accumulate(notional for _, notional in expected))
-    _, before_all = scope.since(expected[0][0] - 1)
+    everything, before_all = scope.since(expected[0][0] - 1)
+    assert (everything, scope.total - before_all) == (len(expected), sums[-1])
     for place in {0, len(expected) // 2, len(expected) - 1, draw.randrange(len(expected))}:
         until_us = expected[place][0]
         inside = [notional for time_us, notional in expected if time_us > until_us]
