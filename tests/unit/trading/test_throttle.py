@@ -108,6 +108,10 @@ def test_every_answer_and_retry_is_what_counting_the_whole_history_says(
             continue
         answer = judge(rules, scope, now_us, wish.notional)
         assert {code_of(reason) for reason in answer.reasons} == oracle.failing(now_us, wish.notional)
+        held, (budget,) = oracle.held(now_us), answer.budgets
+        limited = oracle.most is not None or oracle.cap is not None
+        assert budget.used_trades == (len(held) if limited else 0)
+        assert budget.used_notional == (sum(held) if oracle.cap is not None else 0)
         if answer.allowed:
             assert answer.retry_at_us == 0
             scope = enter(scope, now_us, wish.notional)
