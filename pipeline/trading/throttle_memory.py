@@ -66,7 +66,7 @@ class ScopeState(Struct, frozen=True, eq=False, gc=False):
         too_many = BLOCK * len(blocks) + len(times) - limits.MAX_WINDOW_TRADES
         # Beyond a whole block they go, also those that no window reaches any more.
         old = bisect_right(ends, now_us - limits.MAX_SCOPE_TIME_US)
-        gone = min(max(too_many // BLOCK, old), len(blocks) - (not times))
+        gone = max(too_many // BLOCK, old)
         base = blocks[gone - 1][1][-1] if gone > 0 else self.base
         dropped = max(too_many - BLOCK * gone, 0)
         return ScopeState(self.exit_us, times, sums, total, blocks[gone:], ends[gone:], dropped, base)

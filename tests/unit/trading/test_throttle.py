@@ -283,3 +283,15 @@ def test_a_scope_is_idle_from_the_instant_its_last_rule_lets_go_of_it() -> None:
         assert idle(rules, scope, after_s * US_PER_S)
         if rules:
             assert not idle(rules, scope, after_s * US_PER_S - 1)
+
+
+def test_under_a_tightened_throttle_the_later_of_its_own_rules_decides_when_to_try_again() -> None:
+    scope = origin()
+    for second, notional in enumerate([100, 1, 1, 1, 1]):
+        scope = enter(scope, second * US_PER_S, notional)
+    tight = compile_rule(Throttle(name="t", max_trades=2, max_notional="103", window_seconds=60), 0)
+    answer = judge((tight,), scope, 5 * US_PER_S, 2)
+    assert [code_of(reason) for reason in answer.reasons] == ["THROTTLE_WINDOW", "THROTTLE_NOTIONAL"]
+    assert answer.retry_at_us == (3 + 60) * US_PER_S
+    assert judge((tight,), scope, answer.retry_at_us, 2).allowed
+    assert not judge((tight,), scope, answer.retry_at_us - 1, 2).allowed
