@@ -9,7 +9,7 @@
 #   pip wheel --no-deps --wheel-dir dist .  &&  docker build --build-arg WHEEL=dist -t ringline:dev .
 FROM python:3.11-slim-bookworm AS build
 ARG WHEEL=
-ARG EXTRAS="operator postgres redis"
+ARG EXTRAS="operator postgres redis valuation"
 RUN test -n "$WHEEL" || { apt-get update -qq \
     && apt-get install -qq -y --no-install-recommends gcc libc6-dev >/dev/null \
     && rm -rf /var/lib/apt/lists/*; }
@@ -27,7 +27,7 @@ RUN if [ -z "$WHEEL" ]; then \
       /opt/build/bin/python -m pip wheel --quiet --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel .; \
     else mkdir /wheel && cp "$WHEEL"/ringline-*.whl /wheel/; fi \
     && /opt/ringline/bin/python -m pip install --quiet --no-cache-dir --no-compile --no-deps /wheel/ringline-*.whl \
-    && (cd / && /opt/ringline/bin/python -c "from pipeline.backtest import _rows; from pipeline.stages.gateway import _candle, _request; from pipeline.telemetry import _fast") \
+    && (cd / && /opt/ringline/bin/python -c "from pipeline.backtest import _rows; from pipeline.stages.gateway import _candle, _request; from pipeline.telemetry import _fast, _look") \
     && /opt/ringline/bin/python -m pip uninstall --quiet --yes pip setuptools \
     && /opt/build/bin/python -m compileall -q /opt/ringline/lib
 

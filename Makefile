@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
 IMAGE  := ringline:dev
+C_PARTS := $(wildcard pipeline/*/*.c pipeline/*/*/*.c)
 # Which tests `test-cluster` runs; 'not slow' leaves out those that load a release for minutes.
 MARKS  := slow or not slow
 .PHONY: help run test test-slow test-browser test-cluster image lint bench clean
@@ -11,12 +12,12 @@ MARKS  := slow or not slow
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/.run: pyproject.toml setup.py pipeline/telemetry/_fast.c pipeline/backtest/_rows.c $(wildcard pipeline/stages/gateway/*.c)
+$(VENV)/.run: pyproject.toml setup.py $(C_PARTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/.dev: pyproject.toml setup.py pipeline/telemetry/_fast.c pipeline/backtest/_rows.c $(wildcard pipeline/stages/gateway/*.c)
+$(VENV)/.dev: pyproject.toml setup.py $(C_PARTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.run
@@ -38,8 +39,7 @@ test-browser: $(VENV)/.dev  ## Run the live page's tests in a Chromium (apt-get 
 		$(BIN)/python -m pytest tests/browser
 
 test-cluster: $(VENV)/.dev  ## Run the tests on a Kubernetes: KUBECONFIG's (image on its nodes), or one that kind makes
-	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) $(BIN)/python -m pytest tests/cluster \
-		--numprocesses=2 --dist=loadfile -m '$(MARKS)'
+	RINGLINE_TEST_IMAGE=$(IMAGE) tools/with_cluster.sh $(IMAGE) tools/cluster_tests.sh $(BIN)/python '$(MARKS)'
 
 lint: $(VENV)/.dev  ## Ruff, mypy strict and the layer contracts
 	$(BIN)/ruff check .

@@ -1,5 +1,4 @@
-"""What pyproject.toml cannot say: the telemetry writer, the rows of the backtester and the gateway's
-readers in C, which are built where a compiler is and left out quietly where none is."""
+"""What pyproject.toml cannot say: what is in C, built where a compiler is and left out quietly where none is."""
 
 from setuptools import Extension, setup
 
@@ -8,6 +7,12 @@ setup(
         Extension(
             "pipeline.telemetry._fast",
             ["pipeline/telemetry/_fast.c"],
+            extra_compile_args=["-O3"],
+            optional=True,
+        ),
+        Extension(
+            "pipeline.telemetry._look",
+            ["pipeline/telemetry/_look.c"],
             extra_compile_args=["-O3"],
             optional=True,
         ),

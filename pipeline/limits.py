@@ -81,10 +81,12 @@ MAX_EVENT_TIME_US = 4_102_444_800_000_000
 
 # ---- trading --------------------------------------------------------------------------------------------
 MAX_WINDOW_TRADES = 1000
-"""Entries that one throttle remembers for one scope: an exact window keeps a time for each, 18 bytes, in a
-state that is stored and moved with its key."""
+"""Entries that are remembered of one scope for its throttles, whichever are configured: an exact window keeps
+a time and a notional for each, 18 bytes, in a state that is stored and moved with its key."""
 MAX_STRATEGIES_A_KEY = 64
 """Strategies with a position or a throttle's memory in one symbol; each is part of the key's state."""
+MAX_SEEN_SCOPES = 64
+"""Wide scopes of which a key's state keeps what they held when it last asked: as many as strategies."""
 MAX_SCOPE_ANSWERS = 65_536
 """Answers of wide throttles that are remembered, so that an event decided again is answered the same: every
 event in flight on 16 full links, each with four legs."""
@@ -99,6 +101,13 @@ stored states, where most orders fill on each; older ones are refused, not guess
 MAX_STRATEGY_INSTRUCTIONS = 300_000
 """Bytecode instructions that one step of a user's strategy may take: about 50 ms under the guard that counts
 them, a hundred times what a slow one takes."""
+MAX_CALL_S = 5
+"""One call of a user's strategy or model that does not come back: a hundred times what the most instructions
+take, so that a busy machine is not taken for it."""
+MAX_HANGS = 2
+"""Then the code is not called again: once may be a machine that stood still itself."""
+CALL_PAGE_BYTES = 1024
+"""The name of what is being called."""
 MAX_MEMORY_BYTES = 64 * KIB
 """What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
 MAX_SWEEP_RUNS = 100_000
@@ -267,6 +276,10 @@ PAGE_POINTS = 900
 """A quarter of an hour of points, 60 bytes each on the wire: what a viewer who comes is sent at once."""
 PAGE_IDLE_S = 5
 """How often the page's past goes on while nobody looks."""
+MAX_PAGE_COLLECTORS = 128
+"""That the page adds up: a second of snapshots of so many takes about a second of one core."""
+PAGE_THREADS = 8
+"""That ask collectors and name servers: each waits most of the time."""
 PAGE_TRANSFER_BYTES = 100 * KIB
 """All static files of the page, compressed; with the first frame and the past it stays below 250 KB."""
 MAX_SNAPSHOT_BYTES = 16 * MIB

@@ -16,23 +16,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from pipeline.outcome import Outcome as Outcome
 from pipeline.text import DecimalText, NameText, SymbolText
 
 # ---- words ----------------------------------------------------------------------------------------------
 
 BUY = 1
 SELL = -1
-
-
-class Outcome(StrEnum):
-    """How an event ended: the first of these that applies."""
-
-    FILLED = "filled"
-    PLACED = "placed"
-    REJECTED = "rejected"
-    HELD = "held"
-    EXPIRED = "expired"
-    DEAD_LETTERED = "dead_lettered"
 
 
 class Fate(IntEnum):

@@ -52,6 +52,9 @@ def whole(least: int, most: int, *, null: bool = False) -> dict[str, Any]:
 
 AMOUNTS = section({"cpu": CPU, "memory": MEMORY, "ephemeral-storage": MEMORY})
 RESOURCES = section({"requests": AMOUNTS, "limits": AMOUNTS})
+SERVICE = section(
+    {"type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}, "port": PORT, "annotations": TEXTS}
+)
 PERSISTENCE = section({"size": SIZE, "storageClass": NAME, "annotations": TEXTS})
 SLAS = section(
     {
@@ -153,14 +156,20 @@ def values_schema() -> dict[str, Any]:
                     {
                         "enabled": FLAG,
                         "tokens": section({"existingSecret": NAME, "readKey": KEY, "controlKey": KEY}),
-                        "service": section(
-                            {
-                                "type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
-                                "port": PORT,
-                                "annotations": TEXTS,
-                            }
-                        ),
+                        "service": SERVICE,
                         "resources": RESOURCES,
+                    }
+                ),
+                "valuation": section(
+                    {
+                        "enabled": FLAG,
+                        "tokens": section({"existingSecret": NAME, "readKey": KEY, "controlKey": KEY}),
+                        "store": _existing_secret(),
+                        "service": SERVICE,
+                        "persistence": PERSISTENCE,
+                        "preStopSeconds": whole(0, 300),
+                        "resources": RESOURCES,
+                        **PLACEMENT,
                     }
                 ),
                 "collector": section({"resources": RESOURCES}),
@@ -189,6 +198,7 @@ def values_schema() -> dict[str, Any]:
                         "enabled": FLAG,
                         "gatewayFrom": LIST_OF_MAPS,
                         "feedFrom": LIST_OF_MAPS,
+                        "valuationFrom": LIST_OF_MAPS,
                         "metricsFrom": LIST_OF_MAPS,
                     }
                 ),

@@ -107,7 +107,7 @@ class Tuning(Section, frozen=True, kw_only=True):
     ineffective_gain_per_mille: Annotated[int, Meta(ge=0, le=1000)] = 100
     """A raise that brought less than this share of the throughput its replicas promised was ineffective."""
     ineffective_hold_ms: HoldMs = 300_000
-    """How long an ineffective raise stops further raises of the stage."""
+    """How long an ineffective raise stops further raises of the stage, unless it is lowered meanwhile."""
     contested_hold_ms: HoldMs = 600_000
     """How long a foreign change of the replicas is respected."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from pipeline.backtest.series import Column, Series
-from pipeline.backtest.times import day_text
+from pipeline.backtest.times import EPOCH, NAIVE, day_text
 from pipeline.errors import InvalidEventError
 
 DAY_US = 86_400_000_000
@@ -35,29 +35,39 @@ class Assembly:
 
     def __init__(self) -> None:
         self._rows: dict[str, tuple[array[int], array[int]]] = {}
-        self._aware: bool | None = None
+        self._written: str | None = None
+        self._offsets: dict[str, None] = {}
         self.notes: list[str] = []
 
-    def add(self, line: int, symbol: str, aware: bool, numbers: tuple[int, int, int, int, int, int]) -> None:
+    def add(self, line: int, symbol: str, written: str, numbers: tuple[int, int, int, int, int, int]) -> None:
         """One candle: (time_us, open, high, low, close, volume), checked by its instrument already.
 
-        Raises InvalidEventError when it says its offset and others do not: some would be hours off.
+        `written` is how its time was, by `time_of`. Raises InvalidEventError when it says its offset and
+        others do not, for some would be hours off, and when only some count from 1970.
         """
-        if aware is not self._aware:
-            if self._aware is not None:
-                raise InvalidEventError(
-                    "time",
-                    "some times have an offset from UTC and some have none",
-                )
-            self._aware = aware
+        if written != self._written:
+            self._meet(written)
         flat, lines = self._rows.setdefault(symbol, (array("q"), array("q")))
         flat.extend(numbers)
         lines.append(line)
 
+    def _meet(self, written: str) -> None:
+        """Another way to write a time than the row before."""
+        before = self._written
+        if before is not None and EPOCH in (written, before):
+            raise InvalidEventError("time", "some times are numbers since 1970 and some are dates")
+        if before is not None and NAIVE in (written, before):
+            raise InvalidEventError("time", "some times have an offset from UTC and some have none")
+        self._written = written
+        self._offsets[written] = None
+
     def finish(self) -> tuple[dict[str, Series], Findings]:
         """Series by symbol, in the order of time. Raises InvalidEventError naming lines."""
-        if self._aware is False:
+        if self._written == NAIVE:
             self.notes.append("times have no offset from UTC and were taken for UTC")
+        if len(self._offsets) > 1:
+            shown = ", ".join(list(self._offsets)[:_SHOWN]) + (", …" if len(self._offsets) > _SHOWN else "")
+            self.notes.append(f"times have {len(self._offsets)} offsets from UTC ({shown}); each was used")
         series: dict[str, Series] = {}
         duplicates, gaps = 0, []
         for symbol in sorted(self._rows):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from pipeline import limits
 from pipeline.backtest.record import Record
 from pipeline.backtest.series import Column, Series
 
@@ -61,6 +62,20 @@ def _curve(
     )
 
 
+def exposure(curves: Sequence[LineCurve], series: Mapping[str, Series]) -> float:
+    """The share of all candles on whose symbol some strategy held a position."""
+    candles, held = sum(map(len, series.values())), 0
+    for symbol in series:
+        mine = [curve.notional > 0 for curve in curves if curve.symbol == symbol]
+        held += int(np.count_nonzero(np.logical_or.reduce(mine))) if mine else 0
+    return held / candles if candles else 0.0
+
+
+def largest_held(curves: Sequence[LineCurve]) -> float:
+    """The largest notionals that each line ever held, added up."""
+    return round(sum(float(curve.notional.max()) for curve in curves), limits.MAX_SCALE)
+
+
 def summed(curves: Sequence[LineCurve]) -> tuple[Column, Curve]:
     """(times, net profit of all lines together at each)."""
     if not curves:
@@ -79,15 +94,15 @@ def summed(curves: Sequence[LineCurve]) -> tuple[Column, Curve]:
 
 
 def drawdown(net: Curve, capital: float) -> tuple[float, float | None]:
-    """(the deepest fall from a peak of capital + net, the deepest in proportion to its peak); ≥ 0. The
-    proportion is None without a capital."""
+    """(the deepest fall from a peak of capital + net, to 8 decimals, the deepest in proportion to its peak);
+    ≥ 0. The proportion is None without a capital."""
     if not len(net):
         return 0.0, None
     equity = capital + net
     peak = np.maximum(np.maximum.accumulate(equity), capital)
     fall = peak - equity
     share = float(np.max(fall / peak)) if capital > 0 else None
-    return float(fall.max()), share
+    return round(float(fall.max()), limits.MAX_SCALE), share
 
 
 def falls(net: Curve, capital: float) -> Curve:

@@ -25,7 +25,7 @@ from pipeline.trading.book import booked
 from pipeline.trading.exec import NEXT_OPEN, SIGNAL_PRICE, ExecLogic
 from pipeline.trading.plan import Plan, Seat
 from pipeline.trading.reasons import code_of
-from pipeline.trading.throttle import ScopeState, enter, judge, leave, origin
+from pipeline.trading.throttle import enter, judge, leave, origin
 from pipeline.trading.turn import ENTRY, EXIT, closing_quantity
 
 NAME = "fast"
@@ -99,7 +99,7 @@ class _Desk:
         self._stream = stream
         self._record = Record(series.symbol, len(series), NAME)
         self._intended = [0] * len(plan.seats)
-        self._scopes: list[tuple[ScopeState, ...]] = [origin(seat.rules) for seat in plan.seats]
+        self._scopes = [origin()] * len(plan.seats)
         self._books = [(0, 0)] * len(plan.seats)
         self._held = encode(plan.held)
         self._names = [seat.name for seat in plan.seats]
@@ -173,7 +173,7 @@ class _Desk:
                 legs.append(Leg(seat.name, _ORDERED, side, closing, price, (), 0, EXIT))
                 position += side * closing
                 if seat.rules:
-                    self._scopes[index] = leave(seat.rules, self._scopes[index], now_us)
+                    self._scopes[index] = leave(self._scopes[index], now_us)
             if position != target:
                 opening = target - position if side > 0 else position - target
                 leg = self._entry(seat, index, side, opening, price, now_us)
@@ -194,7 +194,7 @@ class _Desk:
                 return Leg(
                     seat.name, _DENIED, side, quantity, price, answer.reasons, answer.retry_at_us, ENTRY
                 )
-            self._scopes[index] = enter(seat.rules, self._scopes[index], now_us, quantity * price)
+            self._scopes[index] = enter(self._scopes[index], now_us, quantity * price)
         return Leg(seat.name, _ORDERED, side, quantity, price, (), 0, ENTRY)
 
     def _filled(self, row: int, orders: list[Order], buy_at: int, sell_at: int) -> tuple[Fill, ...]:

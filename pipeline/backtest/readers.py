@@ -48,8 +48,9 @@ def read_candles(
         if file.suffix.lower() in (".parquet", ".pq"):
             return reader.read(*_parquet(file), progress)
         with _opened(file) as text:
-            rows = csv.reader(text, _dialect(text))
-            return reader.read(next(rows, []), ((rows.line_num, row) for row in rows), progress)
+            rows = _numbered(csv.reader(text, _dialect(text), strict=True))
+            _, names = next(rows, (0, []))
+            return reader.read(names, rows, progress)
     except (UsageError, InvalidEventError) as error:
         raise UsageError(f"{file}: {error}") from None
     except UnicodeDecodeError:
@@ -84,8 +85,8 @@ class _Reader:
                 if len(row) < len(names) or any(row[len(names) :]):
                     raise UsageError(f"{len(row)} columns; the heading has {len(names)}")
                 symbol = _symbol(row[places.symbol]) if places.symbol >= 0 else self._symbol
-                aware, numbers = self._numbers(row, places, self._of(symbol))
-                assembly.add(line, symbol, aware, numbers)
+                written, numbers = self._numbers(row, places, self._of(symbol))
+                assembly.add(line, symbol, written, numbers)
             except (InvalidEventError, UsageError) as error:
                 raise UsageError(f"line {line}: {error}") from None
             count += 1
@@ -97,11 +98,11 @@ class _Reader:
             assembly.notes.append("there is no volume column; every volume is 0")
         return assembly.finish()
 
-    def _numbers(self, row: list[str], places: Headings, instrument: Instrument) -> tuple[bool, Numbers]:
+    def _numbers(self, row: list[str], places: Headings, instrument: Instrument) -> tuple[str, Numbers]:
         text = row[places.time]
         if places.clock >= 0:
             text = f"{text} {row[places.clock]}"
-        time_us, aware = time_of(text)
+        time_us, written = time_of(text)
         if not row[places.close].strip() or row[places.close].strip().lower() in ("null", "nan"):
             raise InvalidEventError("close", f"{row[places.close]!r} is not a decimal number such as 101.25")
         opened = self._price("open", row[places.open], instrument)
@@ -119,7 +120,7 @@ class _Reader:
             volume = self._scaled("volume", row[places.volume], instrument.quantity_scale, 1, cut=True)
             if volume < 0:
                 raise InvalidEventError("volume", f"{row[places.volume]!r} is negative; the least is 0")
-        return aware, (time_us, opened, high, low, close, volume)
+        return written, (time_us, opened, high, low, close, volume)
 
     def _price(self, field: str, text: str, instrument: Instrument) -> int:
         price = self._scaled(field, text, instrument.price_scale, instrument.tick, cut=self._rounded)
@@ -195,6 +196,21 @@ def _dialect(text: IO[str]) -> type[csv.Dialect]:
         delimiter = best
 
     return Found
+
+
+def _numbered(rows: Any) -> Iterator[tuple[int, list[str]]]:
+    """Each row of a CSV reader with the line on which it begins: a quote that nobody closes takes the rest
+    of the file with it, and its end is far from where the mistake is."""
+    begun = 1
+    try:
+        for row in rows:
+            yield begun, row
+            begun = rows.line_num + 1
+    except csv.Error as error:
+        told = str(error)
+        if "unexpected end of data" in told or "field larger than field limit" in told:
+            told = "a quote is opened and never closed"
+        raise UsageError(f"line {begun}: {told}") from None
 
 
 def _parquet(file: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
 import msgspec
 import numpy as np
@@ -133,11 +134,12 @@ def build_report(
     lines, curves = _lines(series, outcome, instruments)
     basis = "given" if capital is not None else "largest notional held"
     if capital is None:
-        capital = sum(float(curve.notional.max()) for curve in curves)
+        capital = equity.largest_held(curves)
     times, net = equity.summed(curves)
     deepest, share = equity.drawdown(net, capital)
     ratio, returns = equity.sharpe(times, net, capital)
-    total = float(net[-1]) if len(net) else 0.0
+    made = net_of(lines)
+    total = float(made)
     records = outcome.records.values()
     paths = {record.path for record in records}
     ends = [(int(one.time_us[0]), int(one.time_us[-1])) for one in series.values() if len(one)]
@@ -168,9 +170,9 @@ def build_report(
         drawdown_share=share,
         sharpe=ratio,
         sharpe_returns=returns,
-        exposure=_exposure(curves, series, candles),
+        exposure=equity.exposure(curves, series),
         lines=tuple(lines),
-        throttle=_throttled(series, unthrottled, instruments, total),
+        throttle=_throttled(series, unthrottled, instruments, made),
         findings=findings,
         equity=_equity_tracks(curves, times, net),
         falls=_track("drawdown, %", times, 100 * equity.falls(net, capital)) if capital > 0 else None,
@@ -227,6 +229,11 @@ def profit_lines(
     return ledger.lines()
 
 
+def net_of(lines: Iterable[Line | ProfitLine]) -> Decimal:
+    """Of all lines together, exactly: as a float it prints no more digits than it has."""
+    return sum((Decimal(line.net) for line in lines), Decimal(0))
+
+
 def _denials(outcome: Outcome) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for record in outcome.records.values():
@@ -234,27 +241,18 @@ def _denials(outcome: Outcome) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _exposure(curves: list[equity.LineCurve], series: Mapping[str, Series], candles: int) -> float:
-    """The share of candles on whose symbol somebody held a position."""
-    held = 0
-    for symbol in series:
-        mine = [curve.notional > 0 for curve in curves if curve.symbol == symbol]
-        held += int(np.count_nonzero(np.logical_or.reduce(mine))) if mine else 0
-    return held / candles if candles else 0.0
-
-
 def _throttled(
-    series: Mapping[str, Series], free: Outcome | None, instruments: Instruments, net: float
+    series: Mapping[str, Series], free: Outcome | None, instruments: Instruments, net: Decimal
 ) -> Throttled | None:
     if free is None:
         return None
     lines = profit_lines(series, free, instruments)
-    made = sum(float(line.net) for line in lines)
+    made = net_of(lines)
     return Throttled(
-        net=made,
+        net=float(made),
         trades=sum(line.trades for line in lines),
         fills=sum(line.fills for line in lines),
-        cost=made - net,
+        cost=float(made - net),
         digest=free.digest,
     )
 

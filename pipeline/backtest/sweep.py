@@ -17,7 +17,7 @@ from msgspec import Struct
 from pipeline import limits
 from pipeline.backtest import equity
 from pipeline.backtest.engine import Engine
-from pipeline.backtest.report import profit_lines
+from pipeline.backtest.report import net_of, profit_lines
 from pipeline.backtest.series import Series
 from pipeline.config import Config, resolve
 from pipeline.errors import ConfigError, UsageError
@@ -62,8 +62,12 @@ def sweep(
     jobs: int,
     capital: float | None = None,
     progress: Callable[[int], None] | None = None,
+    begin: Callable[[], object] = int,
 ) -> Iterator[Run]:
-    """Every combination in order, as soon as those before it are done. Raises UsageError for too many."""
+    """Every combination in order, once those before it are done; `begin` is called first in each process.
+
+    Raises UsageError for too many.
+    """
     names = [name for name, _ in axes]
     if len(set(names)) != len(names):
         raise UsageError("--sweep: a key is given twice; list its values with commas")
@@ -80,7 +84,7 @@ def sweep(
         # Not forked: a child would begin with whatever threads and locks this process holds.
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_prepare,
-        initargs=(tree, dict(series), capital),
+        initargs=(tree, dict(series), capital, begin),
     ) as pool:
         yield from _told(pool.map(_one, combinations), progress)
 
@@ -95,7 +99,13 @@ def _told(runs: Iterator[Run], progress: Callable[[int], None] | None) -> Iterat
 _shared: dict[str, Any] = {}
 
 
-def _prepare(tree: dict[str, Any], series: dict[str, Series], capital: float | None) -> None:
+def _prepare(
+    tree: dict[str, Any],
+    series: dict[str, Series],
+    capital: float | None,
+    begin: Callable[[], object] = int,
+) -> None:
+    begin()
     _shared.update(tree=tree, series=series, capital=capital)
 
 
@@ -116,15 +126,15 @@ def _one(values: dict[str, str]) -> Run:
     ]
     capital = _shared["capital"]
     if capital is None:
-        capital = sum(float(curve.notional.max()) for curve in curves)
+        capital = equity.largest_held(curves)
     times, net = equity.summed(curves)
     return Run(
         values=values,
-        net=float(net[-1]) if len(net) else 0.0,
+        net=float(net_of(lines)),
         trades=sum(line.trades for line in lines),
         drawdown=equity.drawdown(net, capital)[0],
         sharpe=equity.sharpe(times, net, capital)[0],
-        exposure=sum(curve.exposure for curve in curves) / len(curves) if curves else 0.0,
+        exposure=equity.exposure(curves, series),
         denied=sum(record.denied for record in outcome.records.values()),
         digest=outcome.digest,
     )

@@ -30,8 +30,12 @@ _FORMS = (
 )
 
 
-def time_of(text: str) -> tuple[int, bool]:
-    """(microseconds, whether the text itself says its offset from UTC).
+EPOCH, NAIVE = "epoch", ""
+"""How a time may be written, beside with another offset such as `+02:00`."""
+
+
+def time_of(text: str) -> tuple[int, str]:
+    """(microseconds, how it was written: EPOCH, its offset from UTC, or NAIVE where it has none).
 
     ISO 8601 (also with ` UTC` after it), dates, `20240131`, epoch seconds to nanoseconds,
     `31.01.2024 16:00`, `2024.01.31 16:00` and `2024/01/31 16:00`. Without an offset it is taken for UTC.
@@ -39,11 +43,13 @@ def time_of(text: str) -> tuple[int, bool]:
     """
     text = text.strip()
     if _COMPACT.match(text):
-        return _micros(datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC), text), False
+        return _micros(datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC), text), NAIVE
     if _NUMBER.match(text):
-        return epoch_us(text), True
+        return epoch_us(text), EPOCH
     moment = _parsed(text)
-    return _micros(moment if moment.tzinfo else moment.replace(tzinfo=UTC), text), moment.tzinfo is not None
+    if moment.tzinfo is None:
+        return _micros(moment.replace(tzinfo=UTC), text), NAIVE
+    return _micros(moment, text), _offset_text(moment)
 
 
 def epoch_us(text: str) -> int:
@@ -57,6 +63,12 @@ def epoch_us(text: str) -> int:
                 time_us += int(rest[:6].ljust(6, "0")) * times // US_PER_S
             return _checked(time_us, text)
     raise InvalidEventError("time", f"{text[:32]!r} is no time since 1970")
+
+
+def _offset_text(moment: datetime) -> str:
+    away = moment.utcoffset()
+    minutes = int(away.total_seconds() // 60) if away is not None else 0
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
 
 
 def _parsed(text: str) -> datetime:

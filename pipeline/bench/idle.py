@@ -11,11 +11,11 @@ from pipeline.config import Config
 from pipeline.errors import RinglineError
 from pipeline.process import StopFlag
 from pipeline.replay.running import Running
+from pipeline.supervisor import Vigil
+from pipeline.supervisor.vigil import LONG_S
 
 SETTLE_S = 2.0
 """Imports and first samples are over by then."""
-LOOK_S = 0.1
-"""How often `ringline up` looks after its workers."""
 
 
 def idle_percent(config: Config, seconds: float, say: Callable[[str], None]) -> dict[str, float]:
@@ -25,24 +25,25 @@ def idle_percent(config: Config, seconds: float, say: Callable[[str], None]) -> 
     """
     stop = StopFlag()
     stop.listen()
-    with Running(config, say) as running:
-        if not running.start(stop) or not _turn(running, stop, SETTLE_S):
+    with Running(config, say) as running, Vigil(running.supervisor) as vigil:
+        if not running.start(stop) or not _turn(running, vigil, stop, SETTLE_S):
             raise RinglineError("interrupted")
         pids = {"supervisor": os.getpid()}
         pids |= {process.name: process.pid for process in running.supervisor.processes()}
         before = {name: cpu_ns(pid) for name, pid in pids.items()}
         started_ns = time.monotonic_ns()
-        if not _turn(running, stop, seconds):
+        if not _turn(running, vigil, stop, seconds):
             raise RinglineError("interrupted")
         elapsed_ns = time.monotonic_ns() - started_ns
         return {name: 100 * (cpu_ns(pid) - before[name]) / elapsed_ns for name, pid in pids.items()}
 
 
-def _turn(running: Running, stop: StopFlag, seconds: float) -> bool:
+def _turn(running: Running, vigil: Vigil, stop: StopFlag, seconds: float) -> bool:
+    """As `ringline up` looks after its workers."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while (left_s := end - time.monotonic()) > 0:
         running.poll()
-        if stop.wait(LOOK_S):
+        if vigil.wait(stop, min(LONG_S, left_s)):
             return False
     return True
 

@@ -1,7 +1,8 @@
 """Other backtesters on the same candles, where somebody has installed them; each in a process of its own.
 
-Each program prints seconds of its run and of processor time, one line a repeat, after a warm-up. None of them
-is needed, and they may be installed in another environment: what they pin need not agree with what we need.
+Each program prints a line a repeat, after a warm-up: seconds of its run, of processor time, and of its run
+with data preparation, from columns of floats and times on. None of them is needed, and they may be installed in
+another environment: what they pin need not agree with what we need.
 """
 
 from __future__ import annotations
@@ -36,14 +37,18 @@ import numpy as np, pandas as pd
 repeats = int(sys.argv[1])
 made = np.load(io.BytesIO(sys.stdin.buffer.read()))
 names = ("Open", "High", "Low", "Close", "Volume")
-frame = pd.DataFrame({name: made[at] / 1e4 for at, name in enumerate(names, 1)},
-                     index=pd.to_datetime(made[0], unit="us"))
-def timed(action):
+columns = {name: made[at] / 1e4 for at, name in enumerate(names, 1)}
+def build():
+    return pd.DataFrame(columns, index=pd.to_datetime(made[0], unit="us"))
+def spent(action):
+    wall, cpu = time.perf_counter(), time.process_time()
     action()
+    return time.perf_counter() - wall, time.process_time() - cpu
+def timed(prepare):
+    run = prepare(build())
+    run()
     for _ in range(repeats):
-        wall, cpu = time.perf_counter(), time.process_time()
-        action()
-        print(time.perf_counter() - wall, time.process_time() - cpu, flush=True)
+        print(*spent(run), spent(lambda: prepare(build())())[0], flush=True)
 """
 
 _BACKTESTING = """
@@ -56,19 +61,21 @@ class Cross(Strategy):
     def next(self):
         if crossover(self.fast, self.slow): self.buy(size=1)
         elif crossover(self.slow, self.fast): self.position.close()
-timed(Backtest(frame, Cross, commission=0.0001, cash=1e9).run)
+timed(lambda frame: Backtest(frame, Cross, commission=0.0001, cash=1e9).run)
 """
 
 _VECTORBT = """
 import vectorbt as vbt
 vbt.settings["engine"] = "%s"
-close, opened = frame["Close"], frame["Open"]
-def once():
-    fast, slow = vbt.MA.run(close, 10), vbt.MA.run(close, 30)
-    vbt.Portfolio.from_signals(
-        close, fast.ma_crossed_above(slow), fast.ma_crossed_below(slow), size=1, fees=0.0001, init_cash=1e9,
-        price=opened.shift(-1).fillna(close.iloc[-1]), freq="1min").total_profit()
-timed(once)
+def prepare(frame):
+    close, opened = frame["Close"], frame["Open"]
+    def once():
+        fast, slow = vbt.MA.run(close, 10), vbt.MA.run(close, 30)
+        vbt.Portfolio.from_signals(
+            close, fast.ma_crossed_above(slow), fast.ma_crossed_below(slow), size=1, fees=0.0001,
+            init_cash=1e9, price=opened.shift(-1).fillna(close.iloc[-1]), freq="1min").total_profit()
+    return once
+timed(prepare)
 """
 
 _BACKTRADER = """
@@ -79,14 +86,16 @@ class Cross(bt.Strategy):
     def next(self):
         if self.cross > 0: self.buy(size=1)
         elif self.cross < 0: self.close()
-def once():
-    engine = bt.Cerebro(stdstats=False)
-    engine.broker.setcash(1e9)
-    engine.broker.setcommission(commission=0.0001)
-    engine.adddata(bt.feeds.PandasData(dataname=frame))
-    engine.addstrategy(Cross)
-    engine.run()
-timed(once)
+def prepare(frame):
+    def once():
+        engine = bt.Cerebro(stdstats=False)
+        engine.broker.setcash(1e9)
+        engine.broker.setcommission(commission=0.0001)
+        engine.adddata(bt.feeds.PandasData(dataname=frame))
+        engine.addstrategy(Cross)
+        engine.run()
+    return once
+timed(prepare)
 """
 
 
@@ -124,10 +133,12 @@ def installed(python: str) -> dict[str, str]:
 
 
 class Speed(NamedTuple):
-    """Candles a second by the clock (median of the repeats) and of processor time (the best)."""
+    """Candles a second by the clock (median of the repeats) and of processor time (the best), and by the
+    clock with data preparation."""
 
     wall: float
     cpu: float
+    prepared: float
 
 
 def measured(peer: Peer, python: str, candles: int, seed: int, repeats: int) -> Speed | None:
@@ -143,7 +154,8 @@ def measured(peer: Peer, python: str, candles: int, seed: int, repeats: int) -> 
             timeout=TIMEOUT_S,
             check=True,
         )
-        seconds = np.array(done.stdout.split(), dtype=np.float64).reshape(-1, 2)
-        return Speed(count / float(np.median(seconds[:, 0])), count / float(seconds[:, 1].min()))
+        seconds = np.array(done.stdout.split(), dtype=np.float64).reshape(-1, 3)
+        wall_s, _, prepared_s = np.median(seconds, axis=0).tolist()
+        return Speed(count / wall_s, count / float(seconds[:, 1].min()), count / prepared_s)
     except (subprocess.SubprocessError, ValueError):
         return None

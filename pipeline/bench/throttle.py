@@ -8,16 +8,18 @@ from importlib import util
 
 from msgspec import Struct
 
+from pipeline.clock import US_PER_S
 from pipeline.config import schema
-from pipeline.figures import Bench, at_most, shown
+from pipeline.figures import Bench, at_most
 from pipeline.machine import machine, versions
 from pipeline.trading.throttle import Rule, compile_rule, enter, judge, origin
 
 WANTED_US = 3.0
 PEER_US = 6.2
 """`throttled-py`'s GCRA in memory, the faster of the peers known, on a comparable machine."""
-_WINDOW_S = 60
 _ENTRIES = 10
+_SPACING_S = 6
+_WINDOW_S = _ENTRIES * _SPACING_S
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -35,38 +37,47 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
     say("one rule: at most so many trades in an exact window")
     window = compile_rule(schema.Throttle(name="window", max_trades=_ENTRIES, window_seconds=_WINDOW_S), 8)
     results.append(at_most("throttle.window", _best(options, (window,)), "µs", WANTED_US, against, peer))
-    say("every rule of one throttle")
-    every = compile_rule(
+    for entries in (_ENTRIES, 100, 1000):
+        say(f"every rule of one throttle, {entries} entries in its window")
+        name = "throttle.every_rule" + (f".{entries}" if entries != _ENTRIES else "")
+        value = _best(options, (_every_rule(entries),), entries)
+        results.append(at_most(name, value, "µs", WANTED_US, against, peer))
+    say("both at once")
+    both = _best(options, (window, _every_rule(_ENTRIES)))
+    results.append(at_most("throttle.two_throttles", both, "µs", WANTED_US, against, peer))
+    return Bench(machine=machine(), versions=versions(), results=tuple(results))
+
+
+def _every_rule(entries: int) -> Rule:
+    """One that lets as many pass as its window, 6 s an entry, may hold."""
+    return compile_rule(
         schema.Throttle(
             name="all",
-            max_trades=_ENTRIES,
-            window_seconds=_WINDOW_S,
+            max_trades=entries,
+            window_seconds=_SPACING_S * entries,
             max_notional="1000000",
             min_spacing_seconds=1,
             cooldown_seconds=1,
         ),
         8,
     )
-    results.append(at_most("throttle.every_rule", _best(options, (every,)), "µs", WANTED_US, against, peer))
-    say("both at once")
-    results.append(shown("throttle.two_throttles", _best(options, (window, every)), "µs", against, peer))
-    return Bench(machine=machine(), versions=versions(), results=tuple(results))
 
 
-def _best(options: Options, rules: tuple[Rule, ...]) -> float:
-    return min(_decisions_us(options.decisions, rules) for _ in range(options.repeats))
+def _best(options: Options, rules: tuple[Rule, ...], entries: int = _ENTRIES) -> float:
+    return min(_decisions_us(options.decisions, rules, entries) for _ in range(options.repeats))
 
 
-def _decisions_us(decisions: int, rules: tuple[Rule, ...]) -> float:
-    """Mean of a stream of which about half passes."""
-    scopes = origin(rules)
-    step_us = _WINDOW_S * 1_000_000 // _ENTRIES // 2
-    now_us = 0
+def _decisions_us(decisions: int, rules: tuple[Rule, ...], entries: int) -> float:
+    """Mean of a stream of which about half passes, and which began when the windows had filled."""
+    scope, now_us = origin(), 0
+    for now_us in range(0, entries * _SPACING_S * US_PER_S, _SPACING_S * US_PER_S):
+        scope = enter(scope, now_us, 1_000_000)
+    step_us = _SPACING_S * US_PER_S // 2
     started = time.process_time()
     for _ in range(decisions):
         now_us += step_us
-        if judge(rules, scopes, now_us, 1_000_000).allowed:
-            scopes = enter(rules, scopes, now_us, 1_000_000)
+        if judge(rules, scope, now_us, 1_000_000).allowed:
+            scope = enter(scope, now_us, 1_000_000)
     return (time.process_time() - started) / decisions * 1e6
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,11 +74,20 @@ def command(
     if sweep and html is not None:
         raise UsageError("--html: a sweep has no page; run the combination you want with --set")
     axes = [axis(text) for text in sweep]
-    with _bar() as bar:
-        found = _read(config, data, symbol, rounded, bar)
-        if axes:
-            return _sweep(config, axes, found, jobs, capital, as_json, bar)
-        return _run(config, found, capital, live_path, html, as_json, bar)
+
+    def work(begin: Callable[[], object] = int) -> int:
+        with _bar() as bar:
+            found = _read(config, data, symbol, rounded, bar)
+            if axes:
+                return _sweep(config, axes, found, jobs, capital, as_json, bar, begin)
+            return _run(config, found, capital, live_path, html, as_json, bar)
+
+    kinds = [strategy.kind for strategy in config.trading.strategies.values()]
+    if "custom" in kinds or any("custom" in values for _, values in axes):
+        from pipeline.cli.watched import watched
+
+        return watched(work)
+    return work()
 
 
 def _read(config: Config, file: Path | None, symbol: str, rounded: bool, bar: Progress) -> Data:
@@ -164,6 +174,7 @@ def _sweep(
     capital: float | None,
     as_json: bool,
     bar: Progress,
+    begin: Callable[[], object],
 ) -> int:
     from pipeline.backtest.sweep import sweep
     from pipeline.cli.output import print_json, print_table
@@ -173,7 +184,15 @@ def _sweep(
         total *= len(values)
     task = bar.add_task("combinations", total=total)
     runs = list(
-        sweep(config, axes, data.series, jobs=jobs, capital=capital, progress=lambda n: bar.advance(task, n))
+        sweep(
+            config,
+            axes,
+            data.series,
+            jobs=jobs,
+            capital=capital,
+            progress=lambda n: bar.advance(task, n),
+            begin=begin,
+        )
     )
     bar.stop()
     if all(run.fault for run in runs):

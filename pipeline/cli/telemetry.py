@@ -37,7 +37,7 @@ def info(config: Config, as_json: bool) -> int:
     Example:
       ringline telemetry info
     """
-    from pipeline.telemetry.native import why_python, writer_name
+    from pipeline.telemetry.native import reader_name, why_python, writer_name
     from pipeline.telemetry.recorder import telemetry_directory
 
     directory = telemetry_directory(config)
@@ -45,6 +45,7 @@ def info(config: Config, as_json: bool) -> int:
     facts: dict[str, Any] = {
         "writer": writer_name(),
         "because": why_python or "the C extension is built",
+        "reader": reader_name(),
         "python": f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}",
         "clock": f"{clock.implementation}, {clock.resolution * 1e9:g} ns",
         "directory": str(directory),

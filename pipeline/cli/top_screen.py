@@ -198,7 +198,8 @@ def throttles_table(book: BookView, width: int, most: int = 6) -> Table:
             left = f"{one['remaining_trades']}/{one['max_trades']}"
         elif one["throttle_remaining_notional"] is not None:
             left = one["throttle_remaining_notional"]
-        cells = [f"{scope['symbol']} {scope['strategy_id']}", one["state"].replace("_", " "), left]
+        of = f"{scope['symbol'] or 'all'} {scope['strategy_id'] or 'all'}"
+        cells = [of, one["state"].replace("_", " "), left]
         if width >= 60:
             cells.append((one["retry_at"] or NOTHING)[:19].replace("T", " "))
         table.add_row(*cells, style=None if one["state"] == "open" else "yellow")

@@ -19,9 +19,10 @@ from pipeline.cli.session import Session, with_config
 from pipeline.config import Config
 from pipeline.errors import EXIT_OK, UsageError
 from pipeline.process import StopFlag
-from pipeline.supervisor import Supervisor, endpoints
+from pipeline.supervisor import Supervisor, Vigil, endpoints
+from pipeline.supervisor.vigil import LONG_S
 
-LOOK_EVERY_S = 0.1
+SCALE_EVERY_S = 0.1
 FIRST_EVENT = ("--symbol", "AAPL", "--side", "buy", "--quantity", "10", "--price", "101.25")
 
 
@@ -70,11 +71,12 @@ def command(
 
         scaling = Scaling(config, bounds, policy)
         config = scaling.config
-    with Supervisor(config, report=_say) as supervisor, scaling or nullcontext():
+    most_s = LONG_S if scaling is None else SCALE_EVERY_S
+    with Supervisor(config, report=_say) as supervisor, scaling or nullcontext(), Vigil(supervisor) as vigil:
         started_s = time.monotonic()
         supervisor.start()
         announced = False
-        while not stop.wait(LOOK_EVERY_S):
+        while not vigil.wait(stop, most_s):
             supervisor.poll()
             if not announced and supervisor.ready:
                 announced = True

@@ -43,5 +43,8 @@ class Feed(Section, frozen=True):
     """How often the page is told what is new, while anybody looks."""
     collector_url: str = ""
     """The collector that the page shows; empty: the one of this configuration."""
+    collector_names: tuple[str, ...] = ()
+    """Names whose addresses each have a collector at `telemetry.port`, such as headless Services: the page
+    shows all of them together; beats `collector_url`."""
     gateway_url: str = ""
     """The gateway that the page's controls go to; empty: the one of this configuration."""

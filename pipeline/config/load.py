@@ -11,7 +11,7 @@ import json
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,7 +125,26 @@ def _overlay_assignments(tree: dict[str, Any], assignments: Iterable[str], fault
             faults.append(f"--set {assignment!r}: expected KEY=VALUE, such as --set journal.retention_s=1200")
             continue
         path = path.strip()
+        _begin_with_defaults(tree, path.split("."))
         _assign(tree, path, _value(path, text), f"--set {path}", faults)
+
+
+def _begin_with_defaults(tree: dict[str, Any], words: Sequence[str]) -> None:
+    """Where `words` change part of an item that a map has by default, as `trading.strategies.sma.fast` does,
+    and nobody has given that map: it begins as it is by default."""
+    node: Any = tree
+    default: Any = Config()
+    for depth, word in enumerate(words[:-1]):
+        if isinstance(default, dict):
+            return
+        default = getattr(default, word, None)
+        if isinstance(default, dict) and word not in node and words[depth + 1] in default:
+            if depth + 2 < len(words):
+                node[word] = msgspec.to_builtins(default)
+            return
+        node = node.setdefault(word, {}) if isinstance(default, Struct) else None
+        if not isinstance(node, dict):
+            return
 
 
 def _value(path: str, text: str) -> Any:

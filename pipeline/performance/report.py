@@ -86,8 +86,8 @@ def _throttle(scopes: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         (
             scope["name"],
-            scope["scope"]["strategy_id"],
-            scope["scope"]["symbol"],
+            scope["scope"]["strategy_id"] or "all",
+            scope["scope"]["symbol"] or "all",
             scope["state"],
             scope["remaining_trades"],
             scope["throttle_remaining_notional"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -11,12 +12,14 @@ from pipeline import limits
 from pipeline.clock import NS_PER_MS, Clock, SystemClock
 from pipeline.config import Config
 from pipeline.config.check_links import exposed_links
+from pipeline.stages.call_watch import CallWatch
 from pipeline.stages.link_report import HOTTEST, LinkReporter
 from pipeline.stages.malformed import MalformedFrames
 from pipeline.stages.meter import LinkMeter
 from pipeline.storage.in_hand import InHand
 from pipeline.telemetry.recorder import Recorder, open_recorder, telemetry_directory
 from pipeline.telemetry.self_report import SelfReport
+from pipeline.trading.plugin import watch_calls
 from pipeline.transport.curve import load_link_keys
 from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.downlinks import DownlinkStatistics
@@ -90,6 +93,12 @@ class Context:
         Not in the ring, because the collector folds and unlinks a dead worker's ring.
         """
         return InHand.open(self.data_dir / "run" / "in-hand", self.name)
+
+    def watch_users_code(self, kinds: Iterable[str]) -> None:
+        """Where a `custom` one is among `kinds` of strategies or models: ends this process when a call of it
+        does not come back. Raises MissingError."""
+        if "custom" in kinds:
+            watch_calls(CallWatch(self.data_dir / "run" / "calls", self.name, limits.MAX_CALL_S))
 
     def reporter(self, node: Dispatcher | Worker | Judge, meter: LinkMeter) -> Reporter:
         return Reporter(node, meter, self.self_report, LinkReporter(self.name, self.data_dir), self.clock)

@@ -1,16 +1,15 @@
-"""uvicorn's server without its habits: signals are the process's, and its owner hears when it serves."""
+"""The patient server as stages want it: it tells nobody what runs here, and its owner when it serves."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
 
 from pipeline import limits
+from pipeline.patient_server import PatientServer
 
 
 def quiet_config(app: Any, **own: Any) -> uvicorn.Config:
@@ -30,16 +29,12 @@ def quiet_config(app: Any, **own: Any) -> uvicorn.Config:
     )
 
 
-class QuietServer(uvicorn.Server):
-    """Touches no signal handlers and says when it has started."""
+class QuietServer(PatientServer):
+    """Says when it has started."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.is_started = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -15,10 +15,10 @@ from pipeline import limits
 from pipeline.clock import NS_PER_MS
 from pipeline.errors import MissingError
 from pipeline.storage.scopes import Ask as Question
-from pipeline.storage.scopes import Claim, ForgottenAnswerError, Refusal, ScopeStore
+from pipeline.storage.scopes import Claim, ForgottenAnswerError, Held, Refusal, ScopeStore
 from pipeline.storage.scopes import Rule as Objection
 from pipeline.trading.reasons import Reason, describe
-from pipeline.trading.scopes import Ask, Grant, Scope
+from pipeline.trading.scopes import LEAST_NOTIONAL, Ask, Grant, Scope, Seen
 from pipeline.trading.throttle import OFF, Rule, notional_text
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,9 @@ class SharedScopes:
             reasons += [_reason(rule, refusal, ask.notional) for refusal in found]
         never = halted or any(not refusal.retry_at_us for refusal in answer.refusals)
         latest_us = max((refusal.retry_at_us for refusal in answer.refusals), default=0)
-        return Grant(ask.leg, tuple(reasons), 0 if never else latest_us)
+        asked = zip(ask.scopes, ask.rules, answer.held, strict=bool(answer.held))
+        seen = tuple([_seen(scope, rule, held, ask.now_us) for scope, rule, held in asked])
+        return Grant(ask.leg, tuple(reasons), 0 if never else latest_us, seen)
 
     def left(self, ask: Ask) -> None:
         """Tells the store of an exit, now or before the next question."""
@@ -116,6 +118,20 @@ def _claim(scope: Scope, rule: Rule, notional: int) -> Claim:
         notional,
         rule.spacing_us,
         rule.cooldown_us,
+    )
+
+
+def _seen(scope: Scope, rule: Rule, held: Held, at_us: int) -> Seen:
+    reasons = [rule.halted_text] if rule.halted else []
+    reasons += [_reason(rule, refusal, LEAST_NOTIONAL) for refusal in held.refusals]
+    never = rule.halted or any(not refusal.retry_at_us for refusal in held.refusals)
+    latest_us = max((refusal.retry_at_us for refusal in held.refusals), default=0)
+    return Seen(
+        *scope,
+        held.used if rule.room != OFF else 0,
+        held.notional if rule.max_notional != OFF else 0,
+        0 if never or not latest_us else latest_us - at_us,
+        tuple(reasons),
     )
 
 

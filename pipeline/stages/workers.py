@@ -44,6 +44,7 @@ def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     shared = None
     if config.agent.scopes == "redis":
         shared = SharedScopes(lambda: open_scopes(config), context.clock.monotonic_ns)
+    context.watch_users_code(one.kind for one in config.trading.strategies.values())
     logic = agent_logic(config.trading, config.exec, shared)
     steps = AgentSteps(logic, config.audit.state_every, context.recorder, meter)
     try:

@@ -6,6 +6,7 @@ from pipeline.supervisor.roster import Worker, endpoints, roster
 from pipeline.supervisor.staff import StageStaff
 from pipeline.supervisor.status import Status, is_running, read_status
 from pipeline.supervisor.supervisor import Process, Supervisor, worker_command
+from pipeline.supervisor.vigil import Vigil
 
 __all__ = [
     "Process",
@@ -15,6 +16,7 @@ __all__ = [
     "Status",
     "Supervisor",
     "SupervisorError",
+    "Vigil",
     "Worker",
     "endpoints",
     "is_running",

@@ -40,6 +40,12 @@ enum { ENTRIES = 4096 / WORD, ENTRY_WORDS = 4, CORRELATION_SHIFT = 32 };
 #define Py_END_CRITICAL_SECTION() }
 #endif
 
+#if PY_VERSION_HEX >= 0x030D0000
+#define IS_FINALIZING() Py_IsFinalizing()
+#else
+#define IS_FINALIZING() _Py_IsFinalizing()
+#endif
+
 static inline uint64_t now_ns(void) {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
@@ -531,7 +537,8 @@ static PyTypeObject HoldType = {
 
 static void open_here(void) {
     uint64_t asked = LOAD(&generation);
-    if (open_thread == NULL) {
+    /* At the interpreter's end nobody would read a new ring, and the modules that make one may be empty. */
+    if (open_thread == NULL || IS_FINALIZING()) {
         return;
     }
     PyObject *kind, *error, *trace;

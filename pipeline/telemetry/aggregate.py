@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import limits
-from pipeline.messages import Outcome
+from pipeline.outcome import Outcome
 from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey, Counters
 from pipeline.telemetry.events import NEXT_STAGE, EventID
 from pipeline.telemetry.latencies import WINDOWS_S, Latencies

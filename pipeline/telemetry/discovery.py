@@ -47,7 +47,7 @@ class RingFolder:
         self.directory = directory
         self.refused: Counter[str] = Counter()
         """Files that are no rings, by reason, each counted once."""
-        self._seen_ns = 0
+        self.seen_ns = 0
         """When the folder had last changed as it was scanned; 0 when it may have changed since without a
         newer time."""
         self._attached: set[str] = set()
@@ -60,7 +60,7 @@ class RingFolder:
 
     def changed(self) -> bool:
         """Whether something may have come or gone since the last scan; it costs one system call."""
-        return self._changed_ns() != self._seen_ns
+        return self._changed_ns() != self.seen_ns
 
     def _changed_ns(self) -> int:
         try:
@@ -74,7 +74,7 @@ class RingFolder:
         names: set[str] = set()
         changed_ns = self._changed_ns()  # before looking: what comes meanwhile is found next time
         settled = time.time_ns() - changed_ns > FOLDER_TICK_NS
-        self._seen_ns = changed_ns if settled else 0
+        self.seen_ns = changed_ns if settled else 0
         try:
             with os.scandir(self.directory) as entries:
                 for entry in entries:

@@ -79,6 +79,8 @@ class Draining:
     def _wait(self, peek_ns: int) -> bool:
         """Until the end of the step that time is in, or for a ring that fills faster than that (True)."""
         due_ns = (time.monotonic_ns() // TICK_NS + 1) * TICK_NS + AFTER_STEP_NS
+        if (urgent := self._collector.sleep(due_ns, peek_ns)) is not None:
+            return urgent
         while (left_ns := due_ns - time.monotonic_ns()) > 0 and not self._leaves():
             time.sleep(min(peek_ns, left_ns) / NS_PER_S)
             if self._collector.urgent:

@@ -67,7 +67,7 @@ class EventID(IntEnum):
     CREDIT = 41
     """GAUGE, messages, by the sender; correlation = downstream ordinal."""
     OUTCOME = 42
-    """COUNT, rows; correlation = index in list(messages.Outcome)."""
+    """COUNT, rows; correlation = index in list(outcome.Outcome)."""
     DUPLICATE = 43
     """COUNT, repeats answered from the journal."""
     MALFORMED = 44

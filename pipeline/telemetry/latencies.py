@@ -200,10 +200,16 @@ class Latencies:
             self._fold_slot(first, series, values, weights)
             return
         slots = times // SLOT_NS
-        for slot in np.unique(slots).tolist():
-            inside = slots == slot
-            some = None if weights is None else weights[inside]
-            self._fold_slot(slot, series[inside], values[inside], some)
+        if (slots[1:] < slots[:-1]).any():
+            order = np.argsort(slots, kind="stable")
+            slots, series, values = slots[order], series[order], values[order]
+            weights = None if weights is None else weights[order]
+        ends = [*(np.flatnonzero(np.diff(slots)) + 1).tolist(), len(slots)]
+        start = 0
+        for end in ends:
+            some = None if weights is None else weights[start:end]
+            self._fold_slot(int(slots[start]), series[start:end], values[start:end], some)
+            start = end
 
     def figures(self, series: Sequence[int], window_s: float | None) -> Figures:
         """Of several series taken together, over a configured window or (None) in total."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -45,6 +46,9 @@ ADAPTIVE_FLOOR = 0.1
 """Adaptive sampling never keeps less than this share."""
 ADAPTIVE_STEP = 1.25
 """The rate changes when it should differ by this factor, so that it does not tremble."""
+
+LAST_OF_ALL = -100
+"""Of what multiprocessing does at the end of a child: the others may still record."""
 
 _now = time.monotonic_ns
 
@@ -91,6 +95,9 @@ class MetricsCollector:
         self._rings: list[tuple[Ring, weakref.ref[ThreadPart]]] = []
         self._thread: threading.Thread | None = None
         self._leave = threading.Event()
+        self._warned = False
+        self._ends_well = False
+        """Whether the rings of this process are closed when it ends."""
 
     # ---- recording ----------------------------------------------------------------------------------
 
@@ -194,6 +201,7 @@ class MetricsCollector:
             raise UsageError("MetricsCollector.publish: stop() first; a ring has one reader")
         with self._lock:
             self._published = (directory, worker)
+            self._warned = False
             self._entries = entries
             self._mode = mode
             self._calls.forget_threads(starts=True)
@@ -265,7 +273,7 @@ class MetricsCollector:
         try:
             ring = self._make_ring()
         except (OSError, ValueError) as error:
-            logger.warning("telemetry of this thread is off: no ring: %s", error)
+            self._warn(error)
             return ThreadPart(None, self._rate_now)
         part = ThreadPart(ring, self._rate_now)
         self._parts.add(part)
@@ -274,9 +282,30 @@ class MetricsCollector:
             self._rings.append((ring, weakref.ref(part)))
         else:
             weakref.finalize(part, ring.close)
+            self._end_well()
         if self._rate_now() != 1.0:
             part.sample()
         return part
+
+    def _warn(self, error: Exception) -> None:
+        """Once: there may be thousands of threads."""
+        if not self._warned:
+            self._warned = True
+            where = "memory" if self._published is None else str(self._published[0])
+            logger.warning("telemetry is off in threads that get no ring: none in %s: %s", where, error)
+
+    def _end_well(self) -> None:
+        """A child that multiprocessing forked ends without atexit, by a list of its own: on that, so that it
+        is not taken for one that died."""
+        process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+        if not self._ends_well and process and util and process.parent_process() is not None:
+            util.Finalize(None, self._close_rings, exitpriority=LAST_OF_ALL)
+        self._ends_well = True
+
+    def _close_rings(self) -> None:
+        for part in list(self._parts):
+            if part.ring is not None:
+                part.ring.close()
 
     def _make_ring(self) -> Ring:
         if self._published is None:

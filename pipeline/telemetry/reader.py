@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import Identity, Mode, Proof, RefusedRingError
 from pipeline.telemetry.names import parse_names
-from pipeline.telemetry.native import extension
+from pipeline.telemetry.native import extension, reading
 from pipeline.telemetry.ring import lock_is_free
 
 Entries = npt.NDArray[np.int64]
@@ -67,6 +67,7 @@ class RingReader:
         "_fd",
         "_fence",
         "_flight",
+        "_look",
         "_memory",
         "_names_used",
         "_plain",
@@ -97,6 +98,9 @@ class RingReader:
         self._plain = not weak and not self._flight
         self._bytes = layout.ring_bytes(identity.capacity)
         self._quarter = identity.capacity // 4
+        self._look: Any = None
+        if reading is not None and self._plain and fd != -1:
+            self._look = reading.Look(memory, fd, identity.capacity)
 
     @classmethod
     def attach(cls, path: Path) -> RingReader:
@@ -141,6 +145,13 @@ class RingReader:
             return self.waiting > self._quarter
         head = os.pread(self._fd, layout.WORD_BYTES, layout.HEAD_BYTE)
         return len(head) < layout.WORD_BYTES or int.from_bytes(head, "little") - self._tail > self._quarter
+
+    @property
+    def look(self) -> Any:
+        """What `reading.wait` takes to end where `filling` would begin; None where that takes Python."""
+        if self._look is not None:
+            self._look.mark = self._tail + self._quarter
+        return self._look
 
     @property
     def tail(self) -> int:
@@ -254,6 +265,19 @@ class RingReader:
         self._copy(self._tail, count, into[at : at + count])
         return count
 
+    def take(self, into: memoryview, at: int, limit_ns: int) -> tuple[int, bool]:
+        """`copy`, proof and `accept` in one step, in C; and whether a DURATION of `limit_ns` or more was
+        among it. −1 when it takes `drain`."""
+        look = self._look
+        if look is None:
+            return -1, False
+        count: int = look.take(into, at, self._tail, self._dropped_seen, self._names_used, limit_ns)
+        if count <= 0:
+            return count, False
+        self._attempts = 0
+        self._tail += count
+        return count, look.slow
+
     def accept(self, count: int) -> None:
         """The second half: what was copied is proven, and its slots are the writer's again."""
         self._attempts = 0
@@ -262,6 +286,8 @@ class RingReader:
 
     def close(self) -> None:
         """Unmap and let go of the file; never unlinks."""
+        if self._look is not None:
+            self._look.close()
         self._words.release()
         self._entries = np.empty((0, layout.ENTRY_WORDS), dtype=np.int64)
         with suppress(BufferError):

@@ -8,7 +8,7 @@ import gc
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 # One matrix is never multiplied here: the library's threads would only cost memory. Before numpy is loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -19,6 +19,7 @@ import uvicorn
 from pipeline.clock import NS_PER_MS, NS_PER_S, SystemClock
 from pipeline.config import Config
 from pipeline.errors import MissingError
+from pipeline.patient_server import PatientServer
 from pipeline.snapshot import encode_snapshot
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.discovery import CollectorLock
@@ -36,10 +37,6 @@ LATE_NS = 5 * NS_PER_S
 """Not drained for this long: /healthz says so."""
 LEAVE_S = 2
 """Open connections get this long when the collector leaves."""
-
-
-DATE_EVERY_S = 1.0
-"""How often the server's own loop turns; all it does is to keep the Date header right."""
 
 
 class CollectorPages:
@@ -98,27 +95,16 @@ def run_collector(config: Config, stop: StopFlag, ready: Callable[[], None] = la
     return 0
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to whoever runs it, tells when it serves, and seldom wakes for nothing."""
+class _Server(PatientServer):
+    """Tells when it serves."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], leave: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
-        self._leave = leave
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
-
-    async def main_loop(self) -> None:
-        """uvicorn's own turns ten times a second."""
-        while not self._leave.is_set() and not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leave.wait(), DATE_EVERY_S)
 
 
 class _Feed:
@@ -168,7 +154,7 @@ async def _serve(
         ws="none",
         timeout_graceful_shutdown=LEAVE_S,
     )
-    server = _Server(settings, ready, leave)
+    server = _Server(settings, ready)
     gc.collect()
     gc.freeze()  # what is there now stays: no collection looks through it again
     draining = Draining(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,6 +50,17 @@ class OwnEvents:
             self._ids[name] = FIRST_OWN_ID + len(self._ids)
             name_event(self._ids[name], name)
         return self._ids[name]
+
+
+class Death(NamedTuple):
+    """A writer that ended without a word."""
+
+    name: str
+    pid: int
+    silent_ms: float
+    """From its last sign of life until this was seen."""
+    inside: tuple[str, ...]
+    """What it was doing, the innermost last."""
 
 
 class Source:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_S
-from pipeline.snapshot import Counts, Latency, Replica, Sla, Snapshot, Stage
+from pipeline.snapshot import Counts, Dead, Latency, Replica, Sla, Snapshot, Stage
 from pipeline.telemetry.aggregate import OUTCOMES
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.counters import CounterKey
@@ -68,7 +68,7 @@ def build_snapshot(
         totals=latencies.totals(uptime_s) if latencies else (),
         outcomes=_outcomes(collector),
         lost=collector.lost(),
-        dead=tuple(collector.dead),
+        dead=tuple(Dead(**death._asdict()) for death in collector.dead),
         slas=() if brief else tuple(sla_state(result) for result in collector.results()),
     )
 

@@ -19,13 +19,14 @@ from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan, Plans
 from pipeline.trading.reasons import Reason, describe
 from pipeline.trading.scopes import MemoryScopes, Scopes
-from pipeline.trading.state import Slot, State, decode_state, encode_state
+from pipeline.trading.state import Slot, State
+from pipeline.trading.state_bytes import decode_state, encode_state
 from pipeline.trading.strategies import KINDS, Factory
 from pipeline.trading.strategies.protocol import advance
-from pipeline.trading.throttle_view import throttle_snapshot
+from pipeline.trading.throttle_view import throttle_snapshot, wide_snapshot
 from pipeline.trading.turn import EXIT, Turn, quiet_bar
 
-LOGIC_VERSION = 3
+LOGIC_VERSION = 4
 """Rises whenever the same events could be decided otherwise or a state's bytes change."""
 
 _ORDERED = int(Verdict.ORDERED)
@@ -114,7 +115,7 @@ class AgentLogic:
         return turn.state(state.candle_us, state.close, state.halted)
 
     def encode(self, state: State) -> bytes:
-        return encode_state(state)
+        return encode_state(state, self._plans.of(state.symbol).rules_of)
 
     def decode(self, data: bytes) -> State:
         """The state in `data`, fitted to the configuration in force: positions always survive, a strategy's
@@ -123,13 +124,18 @@ class AgentLogic:
         return self._plans.of(state.symbol).adopt(state)
 
     def throttle_scopes(self, state: State) -> list[dict[str, Any]]:
-        """The payload of every throttle's scope of this key, as of its last event."""
+        """The payload of every throttle's scope of this key, as of its last event; of those that count more
+        than this key as of when they were last asked."""
         plan = self._plans.of(state.symbol)
-        return [
-            throttle_snapshot(rule, scope, state.clock_us, strategy_id=slot.name, symbol=state.symbol)
+        found = [
+            throttle_snapshot(rule, slot.scope, state.clock_us, strategy_id=slot.name, symbol=state.symbol)
             for slot in state.slots
-            for rule, scope in zip(plan.rules_of(slot.name), slot.scopes, strict=True)
+            for rule in plan.rules_of(slot.name)
         ]
+        for seen in state.wide:
+            of = plan.wide_rule((seen.throttle, seen.counted), state.symbol)
+            found += [wide_snapshot(seen, *of)] if of is not None else []
+        return found
 
     # ---- candles
 
@@ -143,7 +149,7 @@ class AgentLogic:
         for index, seat in enumerate(plan.seats):
             slot = slots[index]
             memory, intent, fault = advance(seat.strategy, slot.memory, candle)
-            slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scopes)
+            slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scope)
             answers.append((intent, fault))
             if intent is not None or fault:
                 quiet = False
@@ -164,7 +170,7 @@ class AgentLogic:
             if seat.name not in failed:
                 slot = turn.slots[index]
                 memory, _, _ = advance(seat.strategy, slot.memory, candle)
-                turn.slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scopes)
+                turn.slots[index] = Slot(slot.name, slot.tag, memory, slot.position, slot.scope)
         _take_all(plan, turn, decision)
         return turn.state(candle.time_us, candle.close, state.halted)
 
@@ -240,6 +246,7 @@ class AgentLogic:
 
 
 def _take_all(plan: Plan, turn: Turn, decision: Decision) -> None:
+    turn.recall(decision.inputs)
     for leg in decision.legs:
         if leg.verdict == _ORDERED:
             index = turn.find(leg.strategy)

@@ -50,7 +50,7 @@ class Seat:
         return size if intent > 0 else -size
 
     def slot(self) -> Slot:
-        return Slot(self.name, self.strategy.tag, self.strategy.origin(), 0, origin(self.rules))
+        return Slot(self.name, self.strategy.tag, self.strategy.origin(), 0, origin())
 
 
 class Plan:
@@ -124,6 +124,18 @@ class Plan:
             rules.append(compile_rule(effective, self._wide_scale))
         return tuple(scopes), tuple(rules)
 
+    def wide_rule(self, scope: Scope, symbol: str) -> tuple[Rule, str | None, str | None] | None:
+        """The rule of a wide scope that `symbol` counts in, with the strategy and the symbol that it is of;
+        None where no such throttle is configured."""
+        name, counted = scope
+        for throttle in self._wide:
+            if throttle.name == name:
+                strategy = counted if throttle.per == "strategy" else None
+                counted_symbol = counted if throttle.per == "symbol" else None
+                effective = overridden(throttle, strategy, symbol)
+                return compile_rule(effective, self._wide_scale), strategy, counted_symbol
+        return None
+
     def quantity_of(self, strategy: str) -> int:
         """The order size of a signal that names none."""
         for seat in self.seats:
@@ -133,7 +145,7 @@ class Plan:
 
     def fresh(self, name: str) -> Slot:
         """The slot of a strategy that only signals name, before its first order."""
-        return Slot(name, "", None, 0, origin(self.rules_of(name)))
+        return Slot(name, "", None, 0, origin())
 
     def origin(self, symbol: str) -> State:
         return State(symbol, slots=tuple(seat.slot() for seat in self.seats))
@@ -141,16 +153,13 @@ class Plan:
     def adopt(self, state: State) -> State:
         """`state` as decoded, fitted to this plan, which may be another than it was made under.
 
-        Positions are never lost. The memory of a strategy under another tag begins anew; a throttle keeps
-        its memory by its name.
+        Positions and what throttles remember are never lost, and depend on no configuration. The memory of
+        a strategy under another tag begins anew.
         """
         stored = {slot.name: slot for slot in state.slots}
         slots = [_seated(seat, stored.pop(seat.name, None)) for seat in self.seats]
-        slots += [self._guest(slot) for slot in stored.values()]
+        slots += [Slot(slot.name, "", None, slot.position, slot.scope) for slot in stored.values()]
         return msgspec.structs.replace(state, slots=tuple(slots))
-
-    def _guest(self, slot: Slot) -> Slot:
-        return Slot(slot.name, "", None, slot.position, _scopes(self.rules_of(slot.name), slot))
 
 
 class Plans:
@@ -257,7 +266,7 @@ def _seated(seat: Seat, slot: Slot | None) -> Slot:
     memory = _memory(seat.strategy, slot.memory) if slot.tag == seat.strategy.tag else None
     if memory is None:
         memory = seat.strategy.origin()
-    return Slot(seat.name, seat.strategy.tag, memory, slot.position, _scopes(seat.rules, slot))
+    return Slot(seat.name, seat.strategy.tag, memory, slot.position, slot.scope)
 
 
 def _memory(strategy: Strategy, plain: Any) -> Any:
@@ -266,9 +275,3 @@ def _memory(strategy: Strategy, plain: Any) -> Any:
         return msgspec.convert(plain, strategy.memory)
     except msgspec.ValidationError:
         return None
-
-
-def _scopes(rules: tuple[Rule, ...], slot: Slot) -> tuple[Any, ...]:
-    stored = {scope.throttle: scope for scope in slot.scopes}
-    fresh = origin(rules)
-    return tuple(stored.get(scope.throttle, scope) for scope in fresh)

@@ -1,50 +1,75 @@
-"""A user's own code: found by its source, and run under a count of its instructions."""
+"""A user's own code: found by its source, and run under guard: its instructions counted, its time watched."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from types import CodeType, FrameType
-from typing import Any
+from types import CodeType
+from typing import Any, Protocol
 
-from pipeline import limits
+from pipeline.trading.counting import OverlongError as OverlongError
+from pipeline.trading.counting import counted
 
 Parameters = Mapping[str, str | int | bool]
 
 
-class OverlongError(BaseException):
-    """A call that takes more than `limits.MAX_STRATEGY_INSTRUCTIONS`. No `Exception`: a loop that ignores
-    what goes wrong in it would ignore this too."""
+class Watch(Protocol):
+    """Ends this process when a user's call does not come back: what counting cannot see, such as a call into
+    C that waits. `stages.call_watch` has the real one."""
+
+    def enter(self, tag: str) -> None:
+        """The call of the code that `tag` names begins. Raises HungError for one that hung before."""
+
+    def leave(self) -> None:
+        """It has come back."""
 
 
-def counted(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Raises OverlongError when it does not come to an end: counted in bytecode instructions and not in
-    time, so that it is the same on every machine. A call into C counts as one, however long it takes: a
-    user's code must not sleep or wait."""
-    left = limits.MAX_STRATEGY_INSTRUCTIONS
+class NoWatch:
+    """For processes whose user sees that nothing happens, and ends them."""
 
-    def watch(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal left
-        if event == "call":
-            frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        left -= 1
-        if left < 0:
-            raise OverlongError
-        return watch
+    def enter(self, tag: str) -> None:
+        pass
 
-    outer = sys.gettrace()
-    sys.settrace(watch)
+    def leave(self) -> None:
+        pass
+
+
+class HungError(Exception):
+    """The code has hung before, more than once, and is not called again until it changes."""
+
+
+class _Watching:
+    """The process's one watch."""
+
+    watch: Watch = NoWatch()
+
+
+def watch_calls(watch: Watch) -> None:
+    """From now on every guarded call of this process is under `watch`."""
+    _Watching.watch = watch
+
+
+def guarded(tag: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    """What `call` answers, counted and watched. Raises OverlongError, HungError and what it raises."""
+    watch = _Watching.watch
+    watch.enter(tag)
     try:
-        answer = call(*arguments)
+        return counted(call, *arguments)
     finally:
-        sys.settrace(outer)
-    if left < 0:
-        raise OverlongError  # it was told, and went on
-    return answer
+        watch.leave()
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether a person pressed Ctrl-C; where SIGINT has another handler, a KeyboardInterrupt is the user
+    code's own."""
+    return (
+        isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
 
 
 def find_plugin(source: str, group: str) -> tuple[Callable[..., Any], str]:

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     STRATEGY_RAISED = "STRATEGY_RAISED"
     STRATEGY_NONSENSE = "STRATEGY_NONSENSE"
     STRATEGY_OVERLONG = "STRATEGY_OVERLONG"
+    STRATEGY_HUNG = "STRATEGY_HUNG"
 
 
 MEANINGS: dict[Reason, str] = {
@@ -61,6 +62,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.STRATEGY_RAISED: "the strategy raised; its memory stays as it was",
     Reason.STRATEGY_NONSENSE: "the strategy answered what is no memory and intent; its memory stays",
     Reason.STRATEGY_OVERLONG: "the strategy's step took more instructions than it may; its memory stays",
+    Reason.STRATEGY_HUNG: "the strategy's step hung more than once; it is not called until its code changes",
 }
 
 

@@ -16,8 +16,11 @@ import msgspec
 from msgspec import Struct
 
 from pipeline import limits
-from pipeline.trading.throttle import Rule, ScopeState, enter, judge, leave, origin
+from pipeline.trading.throttle import Rule, enter, judge, leave, origin
+from pipeline.trading.throttle_memory import ScopeState
 
+LEAST_NOTIONAL = 1
+"""The smallest entry there is: what does not let it pass lets nothing pass."""
 Scope = tuple[str, str]
 """(throttle, what it counts: a symbol, a strategy or "" for everything)."""
 
@@ -36,12 +39,29 @@ class Ask(Struct, frozen=True):
     take: bool = True
 
 
+class Seen(Struct, frozen=True, array_like=True, gc=False):
+    """What a wide scope held after a question: entries in its window and their notionals, why it would
+    refuse the smallest entry, and for how long from the question on (0: it would not, or always). When that
+    was is in `at_us` where it is kept, and not in what is recorded: the same run at another time has the same
+    digest."""
+
+    throttle: str
+    counted: str
+    used_trades: int = 0
+    used_notional: int = 0
+    wait_us: int = 0
+    reasons: tuple[str, ...] = ()
+    at_us: int = 0
+
+
 class Grant(Struct, frozen=True, array_like=True):
-    """The answer, as it is recorded: granted when no rule objects."""
+    """The answer, as it is recorded: granted when no rule objects. `seen` has one for each scope that could
+    be asked; it decides nothing."""
 
     leg: int
     reasons: tuple[str, ...] = ()
     retry_at_us: int = 0
+    seen: tuple[Seen, ...] = ()
 
 
 class Scopes(Protocol):
@@ -71,15 +91,16 @@ class MemoryScopes:
         entered: list[ScopeState] = []
         latest_us, never = 0, False
         for scope, rule in zip(ask.scopes, ask.rules, strict=True):
-            state, now_us = (self._state(scope, rule),), self._now(ask.now_us, scope)
+            state, now_us = self._state(scope), self._now(ask.now_us, scope)
             answer = judge((rule,), state, now_us, ask.notional)
-            entered += enter((rule,), state, now_us, ask.notional) if answer.allowed else ()
+            entered += [enter(state, now_us, ask.notional)] if answer.allowed else []
             reasons += answer.reasons
             never = never or not (answer.allowed or answer.retry_at_us)
             latest_us = max(latest_us, answer.retry_at_us)
         if not reasons and ask.take:
             self._states.update(zip(ask.scopes, entered, strict=True))
-        grant = Grant(ask.leg, tuple(reasons), 0 if never else latest_us)
+        seen = [self._seen(scope, rule, ask) for scope, rule in zip(ask.scopes, ask.rules, strict=True)]
+        grant = Grant(ask.leg, tuple(reasons), 0 if never else latest_us, tuple(seen))
         self._answered(name, grant)
         return grant
 
@@ -91,7 +112,7 @@ class MemoryScopes:
             if not rule.cooldown_us:
                 continue  # an exit means nothing to it, and moves its clock no more than a shared store's
             now_us = self._now(ask.now_us, scope)
-            (self._states[scope],) = leave((rule,), (self._state(scope, rule),), now_us)
+            self._states[scope] = leave(self._state(scope), now_us)
         self._answered(name, Grant(ask.leg))
 
     def _answered(self, name: tuple[str, int, int], grant: Grant) -> None:
@@ -99,8 +120,14 @@ class MemoryScopes:
         if len(self._given) > limits.MAX_SCOPE_ANSWERS:
             self._given.popitem(last=False)
 
-    def _state(self, scope: Scope, rule: Rule) -> ScopeState:
-        return self._states.get(scope) or origin((rule,))[0]
+    def _seen(self, scope: Scope, rule: Rule, ask: Ask) -> Seen:
+        answer = judge((rule,), self._state(scope), self._now(ask.now_us, scope), LEAST_NOTIONAL)
+        (budget,) = answer.budgets
+        wait_us = answer.retry_at_us - ask.now_us if answer.retry_at_us else 0
+        return Seen(*scope, budget.used_trades, budget.used_notional, wait_us, answer.reasons)
+
+    def _state(self, scope: Scope) -> ScopeState:
+        return self._states.get(scope) or origin()
 
     def _now(self, now_us: int, scope: Scope) -> int:
         now_us = self._clocks[scope] = max(now_us, self._clocks.get(scope, 0))
@@ -115,7 +142,7 @@ class RecordedScopes:
 
     def add(self, key: str, key_seq: int, inputs: Iterable[str]) -> None:
         for text in inputs:
-            grant = _grant.decode(text)
+            grant = grant_of(text)
             self._given[key, key_seq, grant.leg] = grant
 
     def ask(self, ask: Ask) -> Grant:
@@ -126,6 +153,11 @@ class RecordedScopes:
 
 
 _grant = msgspec.json.Decoder(Grant)
+
+
+def grant_of(text: str) -> Grant:
+    """The grant in a decision's input. Raises msgspec.ValidationError or DecodeError on foreign text."""
+    return _grant.decode(text)
 
 
 def grant_text(grant: Grant) -> str:

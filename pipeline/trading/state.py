@@ -1,4 +1,4 @@
-"""What the agent knows of one key between two events, and its byte form.
+"""What the agent knows of one key between two events; `state_bytes` has its byte form.
 
 Immutable, integers and short text only, equal states give equal bytes. Under the default configuration it
 takes about 600 bytes.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from pipeline.trading.throttle import ScopeState
+from pipeline.trading.scopes import Seen
+from pipeline.trading.throttle_memory import ScopeState
 
 NO_CANDLE_YET = -1
 
@@ -20,15 +20,15 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
     """One strategy in one symbol.
 
     `position` is the intended one (signed, scaled): what its orders add up to, filled or not. `tag` and
-    `memory` are the strategy's, "" and None where only signals speak in its name. `scopes` are the
-    throttles' memories, in the order of the plan's rules.
+    `memory` are the strategy's, "" and None where only signals speak in its name. `scope` is what throttles
+    remember of it, whichever are configured.
     """
 
     name: str
     tag: str
     memory: Any
     position: int
-    scopes: tuple[ScopeState, ...]
+    scope: ScopeState
 
 
 class State(Struct, frozen=True, array_like=True, gc=False):
@@ -39,7 +39,8 @@ class State(Struct, frozen=True, array_like=True, gc=False):
     `reach` are the highest price and the largest quantity since all was last flat, so that every amount's
     size is bounded by their product (`limits.MAX_EXPOSURE`). `orders` counts those made since the last
     candle, where orders rest. `day_profit` is that of `day` (days since the epoch, UTC), kept only where a
-    daily loss is limited; see `risk`.
+    daily loss is limited; see `risk`. `wide` is what throttles that count more than this key held when
+    they were last asked, for display.
     """
 
     symbol: str
@@ -54,19 +55,4 @@ class State(Struct, frozen=True, array_like=True, gc=False):
     slots: tuple[Slot, ...] = ()
     day: int = 0
     day_profit: int = 0
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(State)
-
-
-def encode_state(state: State) -> bytes:
-    return _encode(state)
-
-
-def decode_state(data: bytes) -> State:
-    """The state in `data`; memories are still plain lists and numbers, see `Plan.adopt`.
-
-    Raises msgspec.ValidationError or DecodeError on foreign bytes.
-    """
-    return _decoder.decode(data)
+    wide: tuple[Seen, ...] = ()

@@ -1,14 +1,13 @@
 """The trade throttle: how often and for how much one scope (strategy, symbol) may enter.
 
-Pure functions over immutable state; integers only; the caller brings the time, which never falls within
-a scope. A rule holds over half-open windows: an entry at t counts at every instant before t + window. Every
-rule is evaluated and nothing changes unless all pass. Exits are never judged here: they spend nothing and
-start the cooldown.
+Pure functions over immutable memory (`throttle_memory`); integers only; the caller brings the time, which
+never falls within a scope. A rule holds over half-open windows: an entry at t counts at every instant before
+t + window. Every rule is evaluated and nothing changes unless all pass. Exits are never judged here: they
+spend nothing and start the cooldown. What a decision costs does not depend on how full its windows are.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -18,11 +17,11 @@ from pipeline.clock import US_PER_S
 from pipeline.config import schema
 from pipeline.trading.decimals import configured, decimal_text, fraction
 from pipeline.trading.reasons import Reason, describe
+from pipeline.trading.throttle_memory import NEVER_YET, ORIGIN, ScopeState
+from pipeline.trading.throttle_settings import check_throttle
 
 OFF = -1
 """A limit that is not set."""
-NEVER_YET = -1
-"""Of the last entry or exit: there was none."""
 
 
 class Rule(Struct, frozen=True):
@@ -42,17 +41,6 @@ class Rule(Struct, frozen=True):
     spacing_text: str
     cooldown_text: str
     halted_text: str
-
-
-class ScopeState(Struct, frozen=True, array_like=True, gc=False):
-    """What one throttle remembers of one scope: the entries still in its window, oldest first, with their
-    notionals where those are limited, and the last entry and exit (microseconds, NEVER_YET)."""
-
-    throttle: str
-    times: tuple[int, ...] = ()
-    notionals: tuple[int, ...] = ()
-    entry_us: int = NEVER_YET
-    exit_us: int = NEVER_YET
 
 
 class Budget(Struct, frozen=True, gc=False):
@@ -91,7 +79,11 @@ class Answer(Struct, frozen=True, gc=False):
 
 
 def compile_rule(throttle: schema.Throttle, money_scale: int) -> Rule:
-    """The rule of a configured throttle; counts and notional are rounded down after the multiplier."""
+    """The rule of a configured throttle; counts and notional are rounded down after the multiplier.
+
+    Raises ConfigError with every setting that is out of bounds.
+    """
+    check_throttle(throttle)
     multiplier = fraction(throttle.multiplier)
     max_trades = max_notional = OFF
     if throttle.max_trades:
@@ -124,19 +116,20 @@ def compile_rule(throttle: schema.Throttle, money_scale: int) -> Rule:
     )
 
 
-def origin(rules: Sequence[Rule]) -> tuple[ScopeState, ...]:
-    """The memory of `rules` before anything happened."""
-    return tuple(ScopeState(rule.name) for rule in rules)
+def origin() -> ScopeState:
+    """The memory of a scope before anything happened."""
+    return ORIGIN
 
 
-def judge(rules: Sequence[Rule], scopes: Sequence[ScopeState], now_us: int, notional: int) -> Answer:
-    """May an entry of `notional` happen at `now_us`? `scopes` are the rules' states, in their order."""
+def judge(rules: Sequence[Rule], scope: ScopeState, now_us: int, notional: int) -> Answer:
+    """May an entry of `notional` happen at `now_us`? Raises ValueError for what is no instant or amount."""
+    _check(now_us, notional)
+    reasons: list[str] = []
     if len(rules) == 1:
-        reasons: list[str] = []
-        retry_at_us, budget = _judge(rules[0], scopes[0], now_us, notional, reasons)
-        return Answer(tuple(reasons), max(retry_at_us, 0), (budget,))
-    reasons, budgets, latest_us, never = [], [], 0, False
-    for rule, scope in zip(rules, scopes, strict=True):
+        retry_at_us, budget = _judge(rules[0], scope, now_us, notional, reasons)
+        return Answer(tuple(reasons), max(retry_at_us, 0), (budget,)) if reasons else Answer((), 0, (budget,))
+    budgets, latest_us, never = [], 0, False
+    for rule in rules:
         retry_at_us, budget = _judge(rule, scope, now_us, notional, reasons)
         budgets.append(budget)
         never = never or retry_at_us < 0
@@ -144,46 +137,53 @@ def judge(rules: Sequence[Rule], scopes: Sequence[ScopeState], now_us: int, noti
     return Answer(tuple(reasons), 0 if never else latest_us, tuple(budgets))
 
 
-def enter(
-    rules: Sequence[Rule], scopes: Sequence[ScopeState], now_us: int, notional: int
-) -> tuple[ScopeState, ...]:
-    """The states after an entry that was allowed; entries that left the window are forgotten."""
-    return tuple(_enter(rule, scope, now_us, notional) for rule, scope in zip(rules, scopes, strict=True))
+def enter(scope: ScopeState, now_us: int, notional: int) -> ScopeState:
+    """The memory after an entry that was allowed. Raises ValueError for what is no instant or amount, or an
+    instant before the last entry."""
+    _check(now_us, notional)
+    if now_us < scope.entry_us:
+        raise ValueError(f"now_us = {now_us}: before the last entry, at {scope.entry_us}")
+    return scope.entered(now_us, notional)
 
 
-def leave(rules: Sequence[Rule], scopes: tuple[ScopeState, ...], now_us: int) -> tuple[ScopeState, ...]:
-    """The states after an exit, partial ones included."""
-    if not any(rule.cooldown_us for rule in rules):
-        return scopes
-    return tuple(
-        ScopeState(scope.throttle, scope.times, scope.notionals, scope.entry_us, now_us)
-        if rule.cooldown_us
-        else scope
-        for rule, scope in zip(rules, scopes, strict=True)
-    )
+def leave(scope: ScopeState, now_us: int) -> ScopeState:
+    """The memory after an exit, a partial one included. Raises ValueError for what is no instant."""
+    _check(now_us, 0)
+    return scope.left(now_us)
 
 
-def idle(rules: Sequence[Rule], scopes: Sequence[ScopeState], now_us: int) -> bool:
-    """True when forgetting the states would change no later answer."""
-    for rule, scope in zip(rules, scopes, strict=True):
-        if scope.times and scope.times[-1] > now_us - rule.window_us:
-            return False
-        if scope.entry_us != NEVER_YET and now_us - scope.entry_us < rule.spacing_us:
-            return False
-        if scope.exit_us != NEVER_YET and now_us - scope.exit_us < rule.cooldown_us:
+def idle(rules: Sequence[Rule], scope: ScopeState, now_us: int) -> bool:
+    """True when forgetting the memory would change no later answer of `rules`."""
+    entry_us, exit_us = scope.entry_us, scope.exit_us
+    for rule in rules:
+        if entry_us != NEVER_YET:
+            ago_us = now_us - entry_us
+            if ago_us < rule.spacing_us or (rule.room != OFF and ago_us < rule.window_us):
+                return False
+        if exit_us != NEVER_YET and now_us - exit_us < rule.cooldown_us:
             return False
     return True
+
+
+def _check(now_us: int, notional: int) -> None:
+    # Floats are refused by their type: a NaN compares false with every limit.
+    if type(now_us) is int and type(notional) is int and now_us >= 0 <= notional:
+        return
+    for name, value in (("now_us", now_us), ("notional", notional)):
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{name} = {value!r}: expected a whole number from 0 on")
 
 
 def _judge(
     rule: Rule, scope: ScopeState, now_us: int, notional: int, reasons: list[str]
 ) -> tuple[int, Budget]:
     """Adds to `reasons`; returns when this rule would pass (0: it does, negative: never) and its budget."""
-    times = scope.times
-    gone = bisect_right(times, now_us - rule.window_us) if times else 0
-    used = len(times) - gone
-    spent = sum(scope.notionals[gone:]) if scope.notionals else 0
-    latest_us, never = 0, False
+    used = spent = before = latest_us = 0
+    never = False
+    if rule.room != OFF:
+        used, before = scope.since(now_us - rule.window_us)
+        if rule.max_notional != OFF:
+            spent = scope.total - before
     if rule.halted:
         reasons.append(rule.halted_text)
         never = True
@@ -192,29 +192,25 @@ def _judge(
             reasons.append(rule.window_text)
             never = not rule.room
             if rule.room:
-                latest_us = times[-rule.room] + rule.window_us
+                latest_us = scope.newest(rule.room) + rule.window_us
         if 0 <= rule.max_notional < spent + notional:
             reasons.append(notional_text(rule, spent, notional))
-            never = never or notional > rule.max_notional
-            latest_us = max(latest_us, _notional_retry(rule, scope, gone, spent + notional))
-    since_us = scope.entry_us
-    if since_us != NEVER_YET and now_us - since_us < rule.spacing_us:
-        reasons.append(rule.spacing_text)
-        latest_us = max(latest_us, since_us + rule.spacing_us)
+            if notional > rule.max_notional:
+                never = True
+            else:
+                # When enough of the oldest entries have left the window for the rest to fit.
+                freed_us = scope.reaching(before + spent + notional - rule.max_notional)
+                latest_us = max(latest_us, freed_us + rule.window_us)
+    if rule.spacing_us:
+        since_us = scope.entry_us
+        if since_us != NEVER_YET and now_us - since_us < rule.spacing_us:
+            reasons.append(rule.spacing_text)
+            latest_us = max(latest_us, since_us + rule.spacing_us)
     since_us = scope.exit_us
     if since_us != NEVER_YET and now_us - since_us < rule.cooldown_us:
         reasons.append(rule.cooldown_text)
         latest_us = max(latest_us, since_us + rule.cooldown_us)
     return -1 if never else latest_us, Budget(used, rule.max_trades, spent, rule.max_notional)
-
-
-def _notional_retry(rule: Rule, scope: ScopeState, gone: int, total: int) -> int:
-    """When enough of the oldest entries have left the window for `total` to fit; 0 if it never does."""
-    for time_us, notional in zip(scope.times[gone:], scope.notionals[gone:], strict=True):
-        total -= notional
-        if total <= rule.max_notional:
-            return time_us + rule.window_us
-    return 0
 
 
 def notional_text(rule: Rule, spent: int, notional: int) -> str:
@@ -226,14 +222,3 @@ def notional_text(rule: Rule, spent: int, notional: int) -> str:
         window_seconds=rule.window_us // US_PER_S,
         throttle=rule.name,
     )
-
-
-def _enter(rule: Rule, scope: ScopeState, now_us: int, notional: int) -> ScopeState:
-    times, notionals = scope.times, scope.notionals
-    if rule.room != OFF:
-        gone = bisect_right(times, now_us - rule.window_us) if times else 0
-        times = (*times[gone:], now_us)
-        if rule.max_notional != OFF:
-            notionals = (*notionals[gone:], notional)
-    entry_us = now_us if rule.spacing_us else NEVER_YET
-    return ScopeState(scope.throttle, times, notionals, entry_us, scope.exit_us)

@@ -11,11 +11,11 @@ from typing import Any
 
 from pipeline.trading.decimals import decimal_text
 from pipeline.trading.reasons import Reason, code_of
-from pipeline.trading.throttle import OFF, Rule, ScopeState, judge
+from pipeline.trading.scopes import LEAST_NOTIONAL, Seen
+from pipeline.trading.throttle import OFF, Answer, Budget, Rule, judge
+from pipeline.trading.throttle_memory import ScopeState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LEAST_NOTIONAL = 1
-"""The smallest entry there is: what does not let it pass lets nothing pass."""
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -23,8 +23,22 @@ def throttle_snapshot(
     rule: Rule, scope: ScopeState, now_us: int, *, strategy_id: str, symbol: str
 ) -> dict[str, Any]:
     """The payload of one throttle in one scope as of `now_us`; None stands for "not limited"."""
-    answer = judge((rule,), (scope,), now_us, _LEAST_NOTIONAL)
-    budget = answer.budgets[0]
+    answer = judge((rule,), scope, now_us, LEAST_NOTIONAL)
+    (budget,) = answer.budgets
+    return _payload(rule, answer, budget, strategy_id, symbol)
+
+
+def wide_snapshot(seen: Seen, rule: Rule, strategy_id: str | None, symbol: str | None) -> dict[str, Any]:
+    """The payload of a scope wider than a key, as it was when it was last asked (`as_of`); its strategy and
+    symbol are None where it counts all."""
+    answer = Answer(seen.reasons, seen.at_us + seen.wait_us if seen.wait_us else 0, ())
+    budget = Budget(seen.used_trades, rule.max_trades, seen.used_notional, rule.max_notional)
+    return _payload(rule, answer, budget, strategy_id, symbol) | {"as_of": iso_time(seen.at_us)}
+
+
+def _payload(
+    rule: Rule, answer: Answer, budget: Budget, strategy_id: str | None, symbol: str | None
+) -> dict[str, Any]:
     trades, notional = budget.max_trades != OFF, budget.max_notional != OFF
     return {
         "name": rule.name,

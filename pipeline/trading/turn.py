@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from pipeline import limits
 from pipeline.messages import BUY, SELL, Candle, Leg, Verdict
 from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan
 from pipeline.trading.reasons import Reason, describe
 from pipeline.trading.risk import DAY_US
-from pipeline.trading.scopes import Ask, RecordedScopes, Scopes, grant_text
+from pipeline.trading.scopes import Ask, Grant, RecordedScopes, Scopes, grant_of, grant_text
 from pipeline.trading.state import Slot, State
 from pipeline.trading.throttle import enter, idle, judge, leave
 
@@ -44,6 +46,7 @@ class Turn:
         "_reach",
         "_rests",
         "_scopes",
+        "_seen",
         "_state",
         "inputs",
         "legs",
@@ -77,6 +80,7 @@ class Turn:
         self._key_seq = key_seq
         self._scopes = scopes
         self.inputs: list[str] = []
+        self._seen = state.wide
         self._state = state
         self._rests = rests
         self.now_us = now_us
@@ -137,7 +141,7 @@ class Turn:
         if not opening:
             return
         reasons = self._entry_reasons(index, target, opening, price, wanted)
-        answer = judge(self._plan.rules_of(slot.name), slot.scopes, self.now_us, opening * price)
+        answer = judge(self._plan.rules_of(slot.name), slot.scope, self.now_us, opening * price)
         retry_at_us = 0 if reasons else answer.retry_at_us
         reasons.extend(answer.reasons)
         if self._plan.wide:
@@ -149,15 +153,14 @@ class Turn:
     def take(self, index: int, slot: Slot, leg: Leg) -> Slot:
         """Book an ordered leg of the strategy in `slot`, which is not in the state yet when `index` < 0."""
         position = slot.position + leg.side * leg.quantity
-        rules = self._plan.rules_of(slot.name)
         plan_loss = self._plan.risk.max_daily_loss
         if leg.intent == ENTRY:
-            scopes = enter(rules, slot.scopes, self.now_us, leg.quantity * leg.price)
+            scope = enter(slot.scope, self.now_us, leg.quantity * leg.price)
         else:
-            scopes = leave(rules, slot.scopes, self.now_us)
-        slot = Slot(slot.name, slot.tag, slot.memory, position, scopes)
+            scope = leave(slot.scope, self.now_us)
+        slot = Slot(slot.name, slot.tag, slot.memory, position, scope)
         if index < 0:
-            self.slots = [*self._kept(), slot]
+            self.slots = [*self._with_room(), slot]
         else:
             self.slots[index] = slot
         self._mark = leg.price
@@ -184,7 +187,13 @@ class Turn:
             tuple(self.slots),
             self._day,
             self._day_profit,
+            self._seen,
         )
+
+    def recall(self, inputs: Iterable[str]) -> None:
+        """What outside said when this event was decided."""
+        for text in inputs:
+            self._note(grant_of(text))
 
     def _answer(
         self,
@@ -215,10 +224,18 @@ class Turn:
             )
         )  # fmt: skip
         self.inputs.append(grant_text(grant))
+        self._note(grant)
         reasons.extend(grant.reasons)
         if unknown or (grant.reasons and not grant.retry_at_us):
             return 0
         return max(retry_at_us, grant.retry_at_us)
+
+    def _note(self, grant: Grant) -> None:
+        """Keeps the latest of each wide scope, of so many scopes, the latest first."""
+        fresh = {(seen.throttle, seen.counted) for seen in grant.seen}
+        older = [seen for seen in self._seen if (seen.throttle, seen.counted) not in fresh]
+        now = [msgspec.structs.replace(seen, at_us=self.now_us) for seen in grant.seen]
+        self._seen = (*now, *older)[: limits.MAX_SEEN_SCOPES]
 
     def _leave(self, strategy: str) -> None:
         """Tells what counts more than this key of the exit that is the last leg."""
@@ -266,7 +283,7 @@ class Turn:
         reasons.extend(self._exposure_reasons(max(quantity, abs(target)), price))
         if self._orders >= limits.MAX_RESTING_ORDERS:
             reasons.append(describe(Reason.RISK_MAX_ORDERS, limit=limits.MAX_RESTING_ORDERS))
-        if index < 0 and len(self._kept()) >= limits.MAX_STRATEGIES_A_KEY:
+        if index < 0 and len(self.slots) - len(self._idle()) >= limits.MAX_STRATEGIES_A_KEY:
             reasons.append(describe(Reason.RISK_MAX_STRATEGIES, limit=limits.MAX_STRATEGIES_A_KEY))
         return reasons
 
@@ -278,15 +295,26 @@ class Turn:
         limit = decimal_text(limits.MAX_EXPOSURE, scale)
         return [describe(Reason.RISK_MAX_NOTIONAL, exposure=decimal_text(exposure, scale), limit=limit)]
 
-    def _kept(self) -> list[Slot]:
-        """The slots that must stay: those of configured strategies, and others while they hold a position
-        or a throttle remembers something of them that still matters."""
-        seats, plan = len(self._plan.seats), self._plan
-        return self.slots[:seats] + [
-            slot
-            for slot in self.slots[seats:]
-            if slot.position or not idle(plan.rules_of(slot.name), slot.scopes, self.now_us)
+    def _idle(self) -> list[int]:
+        """Where the slots are that may go, the one without any order for longest first: those that only
+        signals name, flat, and of which no throttle remembers what still matters."""
+        slots, plan = self.slots, self._plan
+        found = [
+            index
+            for index in range(len(plan.seats), len(slots))
+            if not slots[index].position
+            and idle(plan.rules_of(slots[index].name), slots[index].scope, self.now_us)
         ]
+        return sorted(found, key=lambda index: max(slots[index].scope.entry_us, slots[index].scope.exit_us))
+
+    def _with_room(self) -> list[Slot]:
+        """The slots, with room for another. One that is idle stays while it can: under other throttles, what
+        it remembers may matter again."""
+        too_many = len(self.slots) + 1 - limits.MAX_STRATEGIES_A_KEY
+        if too_many <= 0:
+            return self.slots
+        gone = self._idle()[:too_many]
+        return [slot for index, slot in enumerate(self.slots) if index not in gone]
 
 
 def quiet_bar(state: State, candle: Candle, slots: list[Slot]) -> State:
@@ -307,6 +335,9 @@ def quiet_bar(state: State, candle: Candle, slots: list[Slot]) -> State:
         reach,
         0,
         tuple(slots),
+        0,
+        0,
+        state.wide,
     )
 
 

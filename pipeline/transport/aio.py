@@ -95,7 +95,10 @@ class DispatcherLoop:
         if self._check is not None and self._audits is not None:
             self._check.set_audits(self._audits.endpoints())
             self._check.tick(now_ns)
-        self._beat = self._loop.call_later(self._timing.heartbeat_ns / NS_PER_S, self._tick)
+        # On whole multiples, as workers' are: what is due together costs one awakening.
+        beat_s = self._timing.heartbeat_ns / NS_PER_S
+        now_s = self._loop.time()
+        self._beat = self._loop.call_at((now_s // beat_s + 1) * beat_s, self._tick)
         self.turn()
 
     def _schedule(self) -> None:

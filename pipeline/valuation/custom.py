@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.messages import Candle
-from pipeline.trading.plugin import Parameters, counted, find_plugin, said
+from pipeline.trading.plugin import Parameters, find_plugin, guarded, said
 
 GROUP = "ringline.models"
 """The entry points' group."""
@@ -34,7 +34,9 @@ class CustomModel:
         if not callable(price):
             raise ValueError(f"custom: {source}: has no method price")
         self._price = price
+        self._tag = f"custom({source},{self.version})"
 
     def price(self, mark: int, bars: Sequence[Candle]) -> Any:
-        """Raises OverlongError when it does not come to an end, and whatever the user's code raises."""
-        return counted(self._price, mark, bars)
+        """Raises OverlongError when it does not come to an end, HungError for one that has hung before, and
+        whatever the user's code raises."""
+        return guarded(self._tag, self._price, mark, bars)

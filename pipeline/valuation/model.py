@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from pipeline import limits
 from pipeline.messages import Candle
-from pipeline.trading.plugin import OverlongError
+from pipeline.trading.plugin import HungError, OverlongError, is_interrupt
 
 
 class PricingModel(Protocol):
@@ -39,7 +39,11 @@ def ask(name: str, model: PricingModel, mark: int, bars: Sequence[Candle]) -> An
         price = model.price(mark, bars)
     except OverlongError:
         return Answer(name, None, f"took more than {limits.MAX_STRATEGY_INSTRUCTIONS} instructions")
-    except (Exception, SystemExit) as error:
+    except HungError:
+        return Answer(name, None, f"did not come back within {limits.MAX_CALL_S} s before")
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         return Answer(name, None, f"raised {type(error).__name__}")
     if price is None or model.vetted:
         return Answer(name, price)

@@ -12,6 +12,8 @@ from pipeline_operator.collectors.fake import Manner
 from pipeline_operator.kube import paths
 from pipeline_operator.trial.stand import Stand
 
+pytestmark = pytest.mark.slow
+
 Runs = Callable[[Callable[[Stand], Coroutine[Any, Any, None]]], None]
 
 

@@ -13,6 +13,8 @@ from stormy_proxy import Weather, a_stormy_proxy
 from pipeline_operator.kube import paths
 from pipeline_operator.trial.stand import Stand
 
+pytestmark = pytest.mark.slow
+
 Runs = Callable[[Callable[[Stand], Coroutine[Any, Any, None]]], None]
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from operated import a_pipeline, eventually, has_replicas, is_ready, operating, say_load
+from operated import a_pipeline, eventually, has_replicas, is_ready, operating, say_load, stays
 
 from pipeline_operator import limits
 from pipeline_operator.kube import paths
@@ -31,7 +31,11 @@ def test_the_second_operator_waits_for_the_lease_and_takes_over_at_once(on_a_sta
                 assert waiter.gauges.decision.count == 0
                 say_load(gateway, agents, lag_ms=2_000)
                 raised = await has_replicas(stand, lambda found: found > 1)
-                assert writer.gauges.writes["raise"] == 1
+
+                async def counted() -> bool:  # once the answer to the write is back
+                    return writer.gauges.writes["raise"] == 1
+
+                await eventually(counted, "the write to be counted")
                 assert not waiter.gauges.writes
             lease = await stand.api.get(paths.leases(stand.namespace, NAME))
             left = time.monotonic()
@@ -57,13 +61,14 @@ def test_an_operator_whose_lease_was_taken_stops_writing(on_a_stand: Runs) -> No
             await stand.api.merge(path, {"spec": taken})
 
             async def gave_way() -> bool:
-                return service.gauges.leases == {stand.namespace: False} and not service.gauges.pipelines
+                held = service.gauges.leases == {stand.namespace: True}
+                return not held and not service.gauges.pipelines and service.gauges.collectors == (0, 0)
 
             await eventually(gave_way, "the operator to give way")
             decided = service.gauges.decision.count
             say_load(gateway, agents, lag_ms=2_000)
-            listening = service.gauges.collectors
-            assert listening == (0, 0)
+            await stays(stand, "agent", 1)
+            assert service.gauges.collectors == (0, 0)
             assert service.gauges.decision.count == decided
             assert await stand.replicas("agent") == 1
             await stand.api.merge(path, {"spec": {"holderIdentity": ""}})

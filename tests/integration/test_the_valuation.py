@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import sys
 import urllib.request
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 from real_pipeline import Client, Running, candle, free_ports, make_config, wait_for
 
-from pipeline.config import Config
+from pipeline.config import Config, resolve
 from pipeline.delivery import Delivery
 from pipeline.storage.audit.engines import open_reader
 from pipeline.trading.instruments import Instruments
@@ -63,6 +65,34 @@ def test_the_own_book_is_worth_what_the_pipeline_earned(tmp_path: Path) -> None:
         assert worth(config) == earned(config)
         wait_for(lambda: _recorded(config) == earned(config), "its value is recorded")
         assert ask(config, "/v1/status")["complete"]
+
+
+def test_it_needs_no_keys_of_the_links_and_no_feed(tmp_path: Path) -> None:
+    """In a pod of its own it has neither."""
+    port = free_ports(1)[0]
+    tree = {
+        "data_dir": str(tmp_path / "data"),
+        "links": {"key_file": str(tmp_path / "nowhere")},
+        "telemetry": {"directory": str(tmp_path / "rings"), "ring_entries": 1024},
+        "valuation": {"port": port, "engine": "memory", "feed": False},
+    }
+    config = resolve(tree)
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "worker",
+        "valuation",
+        "--config",
+        str(tmp_path / "config.json"),
+    ]
+    worker = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _next_row(config) == 1, "it answers")
+    finally:
+        worker.terminate()
+        worker.wait(30)
 
 
 def _recorded(config: Config) -> Decimal:

@@ -64,7 +64,7 @@ def run(*command: str, stdin: str | None = None, timeout_s: float = 180) -> str:
     return done.stdout
 
 
-def until(what: str, ask: Callable[[], T], within_s: float = 90) -> T:
+def until(what: str, ask: Callable[[], T], within_s: float = 150) -> T:
     """The first answer that is true; what fails is asked again too, as in a container that is not there yet.
     Raises AssertionError when there is none in time."""
     give_up_s = time.monotonic() + within_s
@@ -92,7 +92,7 @@ class Release:
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout_s: float = 180) -> str:
         return run("kubectl", "--namespace", self.namespace, *arguments, stdin=stdin, timeout_s=timeout_s)
 
-    def helm(self, *arguments: str, timeout_s: float = 240) -> str:
+    def helm(self, *arguments: str, timeout_s: float = 300) -> str:
         return run("helm", "--namespace", self.namespace, *arguments, timeout_s=timeout_s)
 
     def get(self, *what: str) -> dict[str, Any]:
@@ -107,12 +107,12 @@ class Release:
         run("kubectl", "label", "namespace", self.namespace, "pod-security.kubernetes.io/enforce=restricted")
 
     def drop_namespace(self) -> None:
-        run("kubectl", "delete", "namespace", self.namespace, "--timeout=120s")
+        run("kubectl", "delete", "namespace", self.namespace, "--timeout=150s")
 
     def install(self, *sets: str) -> float:
         """Seconds until all of it was ready."""
         started_s = time.monotonic()
-        self.helm("install", NAME, str(CHART), *_sets(sets), "--wait", "--timeout=120s")
+        self.helm("install", NAME, str(CHART), *_sets(sets), "--wait", "--timeout=240s")
         return time.monotonic() - started_s
 
     def upgrade(self, *sets: str) -> None:
@@ -121,7 +121,8 @@ class Release:
 
     def rolled_out(self) -> None:
         for stage in STAGES:
-            self.kubectl("rollout", "status", f"statefulset/{NAME}-ringline-{stage}", "--timeout=150s")
+            which = f"statefulset/{NAME}-ringline-{stage}"
+            self.kubectl("rollout", "status", which, "--timeout=240s", timeout_s=300)
 
     def rights(self, component: str) -> list[str]:
         """What the service account of a component may do in this namespace that not every account may, a line

@@ -32,7 +32,7 @@ async def operating(stand: Stand, records: str = "", access: Access | None = Non
         await running
 
 
-async def eventually(asks: Callable[[], Awaitable[Any]], what: str, within_s: float = 30.0) -> Any:
+async def eventually(asks: Callable[[], Awaitable[Any]], what: str, within_s: float = 60.0) -> Any:
     """The first answer that is true."""
     return await until(asks, what, within_s)
 

@@ -37,6 +37,20 @@
 {{- fail (printf "%s.minReplicas = %d: at most %s.maxReplicas (%d)" $stage (int $values.minReplicas) $stage (int $values.maxReplicas)) -}}
 {{- end -}}
 {{- end -}}
+{{- if .Values.valuation.enabled -}}
+{{- if and (dig "valuation" "feed" true .Values.config) (not .Values.feed.enabled) -}}
+{{- fail "valuation.enabled: it takes marks and fills from the feed; set feed.enabled: true, or config.valuation.feed: false" -}}
+{{- end -}}
+{{- $server := has (include "ringline.valuationEngine" .) (list "postgres" "redis") -}}
+{{- if and $server (not .Values.valuation.store.existingSecret) -}}
+{{- fail (printf "config.valuation.engine = %s: valuation.store.existingSecret must name a secret with the server's DSN or URL" (include "ringline.valuationEngine" .)) -}}
+{{- end -}}
+{{- if and .Values.valuation.store.existingSecret (not $server) -}}
+{{- fail "valuation.store.existingSecret: is used only with config.valuation.engine: postgres or redis" -}}
+{{- end -}}
+{{- else if dig "valuation" "enabled" false .Values.config -}}
+{{- fail "config.valuation.enabled: in this chart it is valuation.enabled" -}}
+{{- end -}}
 {{- $journal := int64 (dig "journal" "max_bytes" 1073741824 .Values.config) -}}
 {{- if le (int64 (include "ringline.bytes" .Values.gateway.persistence.size)) $journal -}}
 {{- fail (printf "gateway.persistence.size = %s: must exceed config.journal.max_bytes (%d), or the disk is full before the journal is" .Values.gateway.persistence.size $journal) -}}

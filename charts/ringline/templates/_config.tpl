@@ -24,7 +24,21 @@ feed:
   port: 8006
   read_token_files: [/etc/ringline/feed/{{ .Values.feed.tokens.readKey }}]
   control_token_files: [/etc/ringline/feed/{{ .Values.feed.tokens.controlKey }}]
+  # The page shows every pod: these are headless.
+  collector_names:
+    {{- range $service := list "gateway-pods" "agent" "exec" "audit" }}
+    - {{ include "ringline.fullname" $root }}-{{ $service }}{{ $domain }}
+    {{- end }}
   {{- end }}
+{{- if .Values.valuation.enabled }}
+valuation:
+  enabled: true
+  host: "0.0.0.0"
+  port: 8007
+  read_token_files: [/etc/ringline/valuation/{{ .Values.valuation.tokens.readKey }}]
+  control_token_files: [/etc/ringline/valuation/{{ .Values.valuation.tokens.controlKey }}]
+  feed_url: http://{{ include "ringline.fullname" $root }}-feed{{ $domain }}:{{ .Values.feed.service.port }}
+{{- end }}
 telemetry: {host: "0.0.0.0", port: 9464, directory: /dev/shm/ringline}
 {{- if .Values.linkKeys.enabled }}
 links: {key_file: /etc/ringline/links/{{ .Values.linkKeys.key }}}

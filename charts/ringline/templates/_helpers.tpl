@@ -172,3 +172,54 @@ its last moments. (dict "root" $ "workers" 1) */ -}}
 {{- else -}}{{ max (int $values.maxReplicas) (int (default 1 $values.replicas)) }}
 {{- end -}}
 {{- end -}}
+
+{{- /* A native sidecar: it starts before the workers, drains their rings to the end and leaves after them. It has no
+readiness probe, so that nobody stops trading because telemetry does. */ -}}
+{{- define "ringline.collector" -}}
+- name: collector
+  image: {{ include "ringline.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  restartPolicy: Always
+  args: [ringline, collector, --config, /etc/ringline/ringline.json]
+  ports:
+    - name: metrics
+      containerPort: 9464
+  livenessProbe:
+    httpGet: {path: /healthz, port: metrics}
+    initialDelaySeconds: 10
+    periodSeconds: 10
+    timeoutSeconds: 5
+    failureThreshold: 6
+  resources:
+    {{- toYaml .Values.collector.resources | nindent 4 }}
+  securityContext:
+    {{- include "ringline.containerSecurity" . | nindent 4 }}
+  volumeMounts:
+    - {name: config, mountPath: /etc/ringline/ringline.json, subPath: ringline.json, readOnly: true}
+    - {name: shm, mountPath: /dev/shm}
+    - {name: tmp, mountPath: /tmp}
+{{- end -}}
+
+{{- /* What is kept: (dict "persistence" .Values.audit.persistence) */ -}}
+{{- define "ringline.claim" -}}
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: data
+  {{- with .persistence.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  accessModes: [ReadWriteOnce]
+  {{- with .persistence.storageClass }}
+  storageClassName: {{ . }}
+  {{- end }}
+  resources:
+    requests:
+      storage: {{ .persistence.size }}
+{{- end -}}
+
+{{- define "ringline.valuationEngine" -}}
+{{- dig "valuation" "engine" "sqlite" .Values.config -}}
+{{- end -}}

@@ -98,6 +98,9 @@ def _ineffective(facts: Facts, wanted: int, context: Context) -> tuple[int, str]
         return facts.seen.replicas, "the last raise has brought nothing yet"
     if not facts.past.ineffective_us or context.now_us - facts.past.ineffective_us >= held_us:
         return None
+    if facts.past.lowered_us > facts.past.ineffective_us:
+        # All SLAs were met before it was lowered: what did not help then says nothing of another rise.
+        return None
     return facts.seen.replicas, facts.past.ineffective_why
 
 

@@ -16,9 +16,9 @@ import msgspec
 from pipeline import limits
 from pipeline.clock import Clock
 from pipeline.config import Config
-from pipeline.connection import FAILURES, connect, no_answer
-from pipeline.errors import MissingError, RinglineError
-from pipeline.snapshot import Snapshot, decode_snapshot
+from pipeline.errors import RinglineError
+from pipeline.snapshot import Snapshot
+from pipeline.stages.feed.collectors import Told
 from pipeline.stages.feed.decisions import Decisions
 from pipeline.stages.feed.ledger import Ledger
 from pipeline.stages.feed.readers import Readers
@@ -29,38 +29,8 @@ from pipeline.web.viewers import Viewers
 
 log = logging.getLogger(__name__)
 
-ANSWER_S = 2.0
-"""A collector answers in milliseconds."""
 BOOK_S = 1.0
 _encode = msgspec.json.Encoder().encode
-
-
-class CollectorClient:
-    """Snapshots over one connection that is kept. Belongs to one thread at a time."""
-
-    def __init__(self, url: str) -> None:
-        self._connection, parts = connect(url, ANSWER_S)
-        self._url = url
-        self._path = parts.path.rstrip("/") + "/v1/snapshot"
-
-    def snapshot(self, brief: bool = False) -> Snapshot:
-        """Without latencies and verdicts when `brief`. Raises MissingError when there is none to be had."""
-        try:
-            self._connection.request("GET", self._path + ("?brief=1" if brief else ""))
-            answer = self._connection.getresponse()
-            body = answer.read(limits.MAX_SNAPSHOT_BYTES + 1)
-            if answer.status != 200:
-                raise MissingError(f"collector {self._url}: answered {answer.status}")
-            return decode_snapshot(body)
-        except FAILURES as error:
-            self._connection.close()
-            raise MissingError(no_answer(f"collector {self._url}", error)) from None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            self._connection.close()
-            raise MissingError(f"collector {self._url}: no snapshot: {error}") from None
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 class Board:
@@ -68,7 +38,7 @@ class Board:
 
     def __init__(
         self, config: Config, readers: Readers, viewers: Viewers, clock: Clock,
-        fetch: Callable[[bool], Snapshot],
+        fetch: Callable[[bool], Told],
     ) -> None:  # fmt: skip
         self._every_s = config.feed.page_ms / 1000
         self._reports = Reports(Path(config.data_dir) / FOLDER)
@@ -104,8 +74,8 @@ class Board:
         history = self._viewers.history
         whole = history.due(self._clock.wall_us() // 1000)
         try:
-            snapshot = self._snapshot = await asyncio.to_thread(self._fetch, not whole)
-            self._fault = ""
+            snapshot, self._fault = await asyncio.to_thread(self._fetch, not whole)
+            self._snapshot = snapshot
         except RinglineError as error:
             snapshot, self._fault = None, str(error)
         news = {}

@@ -6,6 +6,7 @@ throttles come from its last stored state and the rows since, a few keys a turn:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -119,10 +120,10 @@ class Ledger:
 
     def _payloads(self, state: State) -> tuple[dict[str, Any], ...]:
         as_of = utc(state.clock_us)
-        return tuple(payload | {"as_of": as_of} for payload in self._logic.throttle_scopes(state))
+        return tuple({"as_of": as_of} | payload for payload in self._logic.throttle_scopes(state))
 
     def _view(self, head: int) -> BookView:
-        payloads = [payload for scope in self._scopes.values() for payload in scope.payloads]
+        payloads = _newest_of_each(payload for scope in self._scopes.values() for payload in scope.payloads)
         payloads.sort(key=_urgency)
         halted = sorted(key for key, scope in self._scopes.items() if scope.halted)
         lines = self._profit.lines()
@@ -143,8 +144,19 @@ class Ledger:
         )
 
 
+def _newest_of_each(payloads: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A scope that counts more than a key is known of each key that asked it: the last to ask knows best."""
+    found: dict[tuple[str, str | None, str | None], dict[str, Any]] = {}
+    for payload in payloads:
+        scope = payload["scope"]
+        name = (payload["name"], scope["strategy_id"], scope["symbol"])
+        if name not in found or found[name]["as_of"] < payload["as_of"]:
+            found[name] = payload
+    return list(found.values())
+
+
 def _urgency(payload: dict[str, Any]) -> tuple[bool, float, str, str]:
     """What holds first, then what is used most."""
     used = max(payload["window_utilisation"] or 0.0, payload["throttle_notional_utilisation"] or 0.0)
     scope = payload["scope"]
-    return (payload["state"] == "open", -used, scope["symbol"], scope["strategy_id"])
+    return (payload["state"] == "open", -used, scope["symbol"] or "", scope["strategy_id"] or "")

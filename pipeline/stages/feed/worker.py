@@ -21,8 +21,9 @@ from pipeline.config import Config
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.feed.access import Access
 from pipeline.stages.feed.app import FeedApp
-from pipeline.stages.feed.board import Board, CollectorClient
-from pipeline.stages.feed.controls import Controls, local_address
+from pipeline.stages.feed.board import Board
+from pipeline.stages.feed.collectors import collectors_of
+from pipeline.stages.feed.controls import Controls
 from pipeline.stages.feed.manifest import Manifests, manifest_folder
 from pipeline.stages.feed.page import PageApp
 from pipeline.stages.feed.readers import Readers
@@ -131,7 +132,7 @@ async def _serve(
     manifests = Manifests(manifest_folder(config.data_dir))
     app = FeedApp(config.feed, access, readers, tail, manifests, render, context.clock)
     raise_file_limit(config.feed.max_connections + _OTHER_FILES)
-    viewers, collector = Viewers(), CollectorClient(config.feed.collector_url or _collector_url(config))
+    viewers, collector = Viewers(), collectors_of(config)
     page = PageApp(app, access, viewers, Controls(config, context.clock), config.feed.page_ms)
     server = QuietServer(_settings(page if config.feed.page else app, config))
     loop = asyncio.get_running_loop()
@@ -143,7 +144,7 @@ async def _serve(
         asyncio.create_task(server.serve(sockets=[bound])),
     ]
     if config.feed.page:
-        board = Board(config, readers, viewers, context.clock, collector.snapshot)
+        board = Board(config, readers, viewers, context.clock, collector.told)
         tasks.insert(0, asyncio.create_task(board.run()))
     try:
         await server.is_started.wait()
@@ -161,10 +162,6 @@ async def _serve(
         await asyncio.to_thread(readers.close)
         collector.close()
         context.recorder.close()
-
-
-def _collector_url(config: Config) -> str:
-    return f"http://{local_address(config.telemetry.host)}:{config.telemetry.port}"
 
 
 class _Ear:

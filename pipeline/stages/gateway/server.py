@@ -144,7 +144,8 @@ class GatewayServer:
         """Looks for slow senders, and lets the wall clock be followed."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(SWEEP_S)
+            # On whole multiples, as links' heartbeats are: what is due together costs one awakening.
+            await asyncio.sleep(SWEEP_S - loop.time() % SWEEP_S)
             now_s = loop.time()
             for connection in tuple(self._server.server_state.connections):
                 assert isinstance(connection, GatewayProtocol)

@@ -93,6 +93,7 @@ class Service:
     ) -> None:
         """Raises ConfigError when a model cannot be loaded."""
         self._config = config
+        context.watch_users_code(model.kind for model in config.valuation.models.values())
         recorder = context.recorder
         self.desk = Desk(config, keeper, context.clock)
         self.navs = NavLoop(self.desk, recorder, register_event("VALUATION_NAV"))
@@ -152,7 +153,7 @@ async def _serve(
     config: Config, access: Access, token: str, keeper: Keeper, bound: Any, make_app: Any,
     ready: Callable[[], None], stop: Stop,
 ) -> None:  # fmt: skip
-    context = Context(NAME, 0, config, name=NAME)
+    context = Context(NAME, 0, config, name=NAME, linked=False)
     service = Service(config, context, access, token, keeper, make_app)
     await service.load()
     sys.setswitchinterval(valuation_limits.VALUATION_SWITCH_US / 1e6)

@@ -12,6 +12,7 @@ from pipeline.storage.scopes.store import (
     Ask,
     Claim,
     ForgottenAnswerError,
+    Held,
     Refusal,
     Rule,
     ScopeStoreError,
@@ -19,6 +20,7 @@ from pipeline.storage.scopes.store import (
 )
 
 _NEVER_YET = -1
+_LEAST_NOTIONAL = 1
 
 
 class _Scope:
@@ -55,11 +57,12 @@ class MemoryScopeStore:
         refusals: list[Refusal] = []
         for index, (claim, scope) in enumerate(zip(claims, scopes, strict=True)):
             scope.prune(scope.latest_us - claim.window_us)
-            refusals += _refusals(index, claim, scope)
+            refusals += _refusals(index, claim, scope, claim.notional)
         if take and not refusals:
             for claim, scope in zip(claims, scopes, strict=True):
                 _note(claim, scope)
-        return self._answered(ask, Answer(tuple(refusals)))
+        held = [_held(index, *pair) for index, pair in enumerate(zip(claims, scopes, strict=True))]
+        return self._answered(ask, Answer(tuple(refusals), tuple(held)))
 
     def leave(self, ask: Ask, scopes: Sequence[str]) -> None:
         """See `ScopeStore.leave`."""
@@ -99,16 +102,21 @@ class MemoryScopeStore:
         return scope
 
 
-def _refusals(index: int, claim: Claim, scope: _Scope) -> list[Refusal]:
-    """Of one claim, whose scope's window is pruned."""
+def _held(index: int, claim: Claim, scope: _Scope) -> Held:
+    spent = sum(scope.notionals) if claim.max_notional != OFF else 0
+    return Held(len(scope.times), spent, tuple(_refusals(index, claim, scope, _LEAST_NOTIONAL)))
+
+
+def _refusals(index: int, claim: Claim, scope: _Scope, notional: int) -> list[Refusal]:
+    """Of an entry of `notional` under one claim, whose scope's window is pruned."""
     now_us, found = scope.latest_us, []
     times, room = scope.times, claim.room
     if 0 <= room <= len(times):
         found.append(Refusal(index, Rule.WINDOW, times[-room] + claim.window_us if room else 0))
-    total = sum(scope.notionals) + claim.notional
+    total = sum(scope.notionals) + notional
     if 0 <= claim.max_notional < total:
         retry_us = _notional_retry_us(claim, scope, total)
-        found.append(Refusal(index, Rule.NOTIONAL, retry_us, total - claim.notional))
+        found.append(Refusal(index, Rule.NOTIONAL, retry_us, total - notional))
     if scope.entry_us != _NEVER_YET and now_us - scope.entry_us < claim.spacing_us:
         found.append(Refusal(index, Rule.SPACING, scope.entry_us + claim.spacing_us))
     if scope.exit_us != _NEVER_YET and now_us - scope.exit_us < claim.cooldown_us:

@@ -22,6 +22,7 @@ from pipeline.storage.scopes.store import (
     Ask,
     Claim,
     ForgottenAnswerError,
+    Held,
     Refusal,
     Rule,
     ScopeStoreError,
@@ -122,11 +123,20 @@ def _decoded(text: str, ask: Ask) -> Answer:
         raise ForgottenAnswerError(
             f"scope store: the answer to event {ask.key_seq} of {ask.key} is forgotten"
         )
-    refusals = []
+    given, *scopes = text.split("/")
+    held = []
+    for scope in scopes:
+        used, high, low = map(int, scope.partition(";")[0].split(","))
+        held.append(Held(used, high * LIMB + low, _refusals(scope)))
+    return Answer(_refusals(given), tuple(held))
+
+
+def _refusals(text: str) -> tuple[Refusal, ...]:
+    found = []
     for part in text.split(";")[1:]:
         claim, rule, retry_at_us, high, low = map(int, part.split(","))
-        refusals.append(Refusal(claim, Rule(rule), retry_at_us, high * LIMB + low))
-    return Answer(tuple(refusals))
+        found.append(Refusal(claim, Rule(rule), retry_at_us, high * LIMB + low))
+    return tuple(found)
 
 
 def _reason(error: Exception) -> str:

@@ -1,5 +1,8 @@
 """The Lua call of the scope store: the rules of `memory`, word for word, in one step of the server.
 
+The answer is followed by what each scope holds then, and what would refuse the smallest entry; it is kept
+apart, where a worker that knows nothing of it does not stumble over it.
+
 Lua counts in doubles, exact up to 2^53: times fit, notionals (63 bits) travel and add up as two limbs.
 
     KEYS  epoch, answers of the key, then for each claim: its window (zset: member by time), its scope (hash)
@@ -23,16 +26,12 @@ local LIMB = 1000000000
 local CLAIM, FIRST = 9, 6
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'epoch' end
 local known = redis.call('HGET', KEYS[2], ARGV[2])
-if known then return known end
+if known then return known .. (redis.call('HGET', KEYS[2], ARGV[2] .. ':seen') or '') end
 local key_seq, keep = tonumber(ARGV[3]), tonumber(ARGV[6])
 local newest = tonumber(redis.call('HGET', KEYS[2], 'newest') or '0')
 if key_seq + keep <= newest then return 'forgotten' end
 
 local claims = (#KEYS - 2) / 2
-local refused, now = '', {}
-local function refuse(claim, rule, retry, high, low)
-  refused = refused .. string.format(';%d,%d,%.0f,%.0f,%.0f', claim - 1, rule, retry, high or 0, low or 0)
-end
 local function limbs(member)
   local high, low = string.match(member, '\31(%d+)\31(%d+)$')
   return tonumber(high), tonumber(low)
@@ -42,48 +41,60 @@ local function more(high, low, most_high, most_low)
   return high > most_high or (high == most_high and low > most_low)
 end
 
+-- Every rule of a claim that refuses an entry of own_high, own_low, with what the window holds in `found`.
+local function objections(claim, at, time, found, spent_high, spent_low, own_high, own_low, entry, exit)
+  local out, used = '', #found / 2
+  local function refuse(rule, retry, high, low)
+    out = out .. string.format(';%d,%d,%.0f,%.0f,%.0f', claim - 1, rule, retry, high or 0, low or 0)
+  end
+  local window, room = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local most_high, most_low = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  if room >= 0 and used >= room then
+    refuse(1, room > 0 and tonumber(found[2 * (used - room + 1)]) + window or 0)
+  end
+  local high, low = own_high + spent_high, own_low + spent_low
+  if most_high >= 0 and more(high, low, most_high, most_low) then
+    local retry = 0
+    for place = 1, used do
+      local entry_high, entry_low = limbs(found[2 * place - 1])
+      high, low = high - entry_high, low - entry_low
+      if not more(high, low, most_high, most_low) then
+        retry = tonumber(found[2 * place]) + window
+        break
+      end
+    end
+    refuse(2, retry, spent_high, spent_low)
+  end
+  for rule = 3, 4 do
+    local since = entry
+    if rule == 4 then since = exit end
+    local pause = tonumber(ARGV[at + 4 + rule])
+    if since and time - tonumber(since) < pause then refuse(rule, tonumber(since) + pause) end
+  end
+  return out
+end
+
+local refused, states = '', {}
 for claim = 1, claims do
   local window_key, scope_key = KEYS[1 + 2 * claim], KEYS[2 + 2 * claim]
   local at = FIRST + CLAIM * (claim - 1)
   local latest = tonumber(redis.call('HGET', scope_key, 'latest') or '0')
   local time = math.max(latest, tonumber(ARGV[4]))
-  now[claim] = time
   redis.call('HSET', scope_key, 'latest', string.format('%.0f', time))
+  local state = {at = at, time = time, high = 0, low = 0}
+  states[claim] = state
   if ARGV[5] ~= 'leave' then
-    local window, room = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-    local most_high, most_low = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-    local high, low = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
-    redis.call('ZREMRANGEBYSCORE', window_key, '-inf', string.format('%.0f', time - window))
-    local found = redis.call('ZRANGE', window_key, 0, -1, 'WITHSCORES')
-    local used = #found / 2
-    if room >= 0 and used >= room then
-      refuse(claim, 1, room > 0 and tonumber(found[2 * (used - room + 1)]) + window or 0)
-    end
-    if most_high >= 0 then
-      local spent_high, spent_low = 0, 0
-      for entry = 1, used do
-        local entry_high, entry_low = limbs(found[2 * entry - 1])
-        spent_high, spent_low = spent_high + entry_high, spent_low + entry_low
-      end
-      high, low = high + spent_high, low + spent_low
-      if more(high, low, most_high, most_low) then
-        local retry = 0
-        for entry = 1, used do
-          local entry_high, entry_low = limbs(found[2 * entry - 1])
-          high, low = high - entry_high, low - entry_low
-          if not more(high, low, most_high, most_low) then
-            retry = tonumber(found[2 * entry]) + window
-            break
-          end
-        end
-        refuse(claim, 2, retry, spent_high, spent_low)
+    redis.call('ZREMRANGEBYSCORE', window_key, '-inf', string.format('%.0f', time - tonumber(ARGV[at + 1])))
+    state.found = redis.call('ZRANGE', window_key, 0, -1, 'WITHSCORES')
+    state.entry, state.exit = redis.call('HGET', scope_key, 'entry'), redis.call('HGET', scope_key, 'exit')
+    if tonumber(ARGV[at + 3]) >= 0 then
+      for place = 1, #state.found, 2 do
+        local entry_high, entry_low = limbs(state.found[place])
+        state.high, state.low = state.high + entry_high, state.low + entry_low
       end
     end
-    for rule = 3, 4 do
-      local since = redis.call('HGET', scope_key, rule == 3 and 'entry' or 'exit')
-      local pause = tonumber(ARGV[at + 4 + rule])
-      if since and time - tonumber(since) < pause then refuse(claim, rule, tonumber(since) + pause) end
-    end
+    refused = refused .. objections(claim, at, time, state.found, state.high, state.low,
+      tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6]), state.entry, state.exit)
   end
 end
 
@@ -93,21 +104,39 @@ redis.call('HSET', KEYS[2], ARGV[2], answer, 'newest', string.format('%.0f', mat
 if answer == '1' and ARGV[5] ~= 'judge' then
   for claim = 1, claims do
     local window_key, scope_key = KEYS[1 + 2 * claim], KEYS[2 + 2 * claim]
-    local at = FIRST + CLAIM * (claim - 1)
-    local time = string.format('%.0f', now[claim])
+    local state = states[claim]
+    local at, time = state.at, string.format('%.0f', state.time)
     if ARGV[5] == 'leave' then
       redis.call('HSET', scope_key, 'exit', time)
     else
       redis.call('HSET', scope_key, 'entry', time)
-      if tonumber(ARGV[at + 2]) >= 0 then redis.call('ZADD', window_key, time, ARGV[at + 9]) end
+      state.entry = time
+      if tonumber(ARGV[at + 2]) >= 0 then
+        redis.call('ZADD', window_key, time, ARGV[at + 9])
+        table.insert(state.found, ARGV[at + 9])
+        table.insert(state.found, time)
+        if tonumber(ARGV[at + 3]) >= 0 then
+          state.high, state.low = state.high + tonumber(ARGV[at + 5]), state.low + tonumber(ARGV[at + 6])
+        end
+      end
     end
   end
 end
-if redis.call('HLEN', KEYS[2]) > 2 * keep then
+local seen = ''
+if ARGV[5] ~= 'leave' then
+  for claim = 1, claims do
+    local state = states[claim]
+    seen = seen .. string.format('/%d,%.0f,%.0f', #state.found / 2, state.high, state.low)
+      .. objections(claim, state.at, state.time, state.found, state.high, state.low, 0, 1,
+        state.entry, state.exit)
+  end
+  redis.call('HSET', KEYS[2], ARGV[2] .. ':seen', seen)
+end
+if redis.call('HLEN', KEYS[2]) > 4 * keep then
   for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
     local at = tonumber(string.match(field, '^(%d+):'))
     if at and at + keep <= newest then redis.call('HDEL', KEYS[2], field) end
   end
 end
-return answer
+return answer .. seen
 """

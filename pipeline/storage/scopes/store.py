@@ -76,10 +76,21 @@ class Refusal(Struct, frozen=True):
     used: int = 0
 
 
+class Held(Struct, frozen=True):
+    """What a claim's scope holds after the question: entries in the window and their notionals (0 where
+    those are not limited), and what would refuse the smallest entry."""
+
+    used: int
+    notional: int
+    refusals: tuple[Refusal, ...] = ()
+
+
 class Answer(Struct, frozen=True):
-    """Every rule that refused, in the order of the claims; allowed when none did."""
+    """Every rule that refused, in the order of the claims; allowed when none did. `held` has one for each
+    claim; none where a version that told nothing of it gave the answer."""
 
     refusals: tuple[Refusal, ...] = ()
+    held: tuple[Held, ...] = ()
 
     @property
     def allowed(self) -> bool:

@@ -16,8 +16,7 @@ import json
 from typing import Any
 
 from pipeline.messages import Candle
-from pipeline.trading.plugin import OverlongError as OverlongError
-from pipeline.trading.plugin import Parameters, counted, find_plugin, said
+from pipeline.trading.plugin import Parameters, find_plugin, guarded, said
 
 GROUP = "ringline.strategies"
 """The entry points' group."""
@@ -59,5 +58,6 @@ class Custom:
         return self._inner.origin()
 
     def step(self, memory: Any, candle: Candle) -> Any:
-        """Raises OverlongError when it does not come to an end."""
-        return counted(self._step, memory, candle)
+        """Raises OverlongError when it does not come to an end, HungError for one that has hung before, and
+        whatever the user's code raises."""
+        return guarded(self.tag, self._step, memory, candle)

@@ -9,8 +9,8 @@ import msgspec
 
 from pipeline import limits
 from pipeline.messages import Candle
+from pipeline.trading.plugin import HungError, OverlongError, is_interrupt
 from pipeline.trading.reasons import Reason, describe
-from pipeline.trading.strategies.custom import OverlongError
 
 FULL = 10_000
 """An intent of the strategy's whole configured quantity; smaller ones are parts of it."""
@@ -65,7 +65,9 @@ def advance(strategy: Strategy, memory: Any, candle: Candle) -> tuple[Any, int |
     try:
         answer = strategy.step(memory, candle)
         fault = ""
-    except (Exception, SystemExit, OverlongError) as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         answer, fault = None, _raised(error)
     if _bytes(memory) != before:
         memory = msgspec.msgpack.decode(before, type=strategy.memory)
@@ -96,6 +98,8 @@ def _raised(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OverlongError):
         return describe(Reason.STRATEGY_OVERLONG, limit_instructions=limits.MAX_STRATEGY_INSTRUCTIONS)
+    if isinstance(error, HungError):
+        return describe(Reason.STRATEGY_HUNG, limit_seconds=limits.MAX_CALL_S)
     place, trace = "", error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code

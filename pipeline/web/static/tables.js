@@ -37,7 +37,7 @@ export function throttles(book) {
   if (!book.throttles.length) return el("p", { class: "soft" }, "No throttle has a scope yet.");
   const money = book.throttles.some((one) => one.throttle_remaining_notional !== null);
   const rows = book.throttles.map((one) => [
-    one.scope.symbol, one.scope.strategy_id, one.name,
+    one.scope.symbol ?? "all", one.scope.strategy_id ?? "all", one.name,
     [one.state.replaceAll("_", " "), one.state === "open" ? "good" : "bad"],
     one.remaining_trades === null ? NOTHING : `${number(one.remaining_trades)} of ${number(one.max_trades)}`,
     ...(money ? [one.throttle_remaining_notional ?? NOTHING] : []), one.retry_at ? el("time", { datetime: one.retry_at, title: one.message }, clock(one.retry_at)) : NOTHING, clock(one.as_of)]);

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 
+import pytest
 from chart_release import CONFIG, NAME, STAGES, Release, until
 from load_pod import Load
 
 READY_WITHIN_S = 30
 
 
+@pytest.mark.slow
 def test_it_is_ready_within_half_a_minute(release: Release) -> None:
     print(f"helm install → all Ready: {release.installed_s:.1f} s")
     assert release.installed_s <= READY_WITHIN_S
@@ -25,7 +27,7 @@ def test_a_signed_webhook_is_audited_exactly_once_also_when_it_is_repeated(relea
 
 
 def test_helm_test_is_green(release: Release) -> None:
-    assert "Phase:          Succeeded" in release.helm("test", NAME, "--timeout=120s")
+    assert "Phase:          Succeeded" in release.helm("test", NAME, "--timeout=240s")
 
 
 def test_no_container_was_restarted_and_each_says_how_it_is(release: Release) -> None:
@@ -75,6 +77,7 @@ def test_checkpoints_are_signed_by_the_kept_key(release: Release) -> None:
     assert "audit.key" not in made
 
 
+@pytest.mark.slow
 def test_upgrade_and_rollback_under_load_lose_nothing(release: Release) -> None:
     secret = release.get("secret", f"{NAME}-ringline-webhooks")["data"]
     with Load(release, "load-upgrade") as load:
@@ -97,7 +100,7 @@ def test_an_uninstall_leaves_volumes_and_the_secret_for_the_next_install(
 ) -> None:
     secret = release.get("secret", f"{NAME}-ringline-webhooks")["data"]
     rows = release.audited()
-    release.helm("uninstall", NAME, "--wait", "--timeout=120s")
+    release.helm("uninstall", NAME, "--wait", "--timeout=240s")
     until("the pods are gone", lambda: not release.get("pods")["items"])
     kinds = "statefulsets,deployments,services,configmaps,secrets,serviceaccounts,networkpolicies,pvc,pdb"
     left = {

@@ -8,7 +8,8 @@ import pytest
 from chart_release import NAME, STAGES, Release, run, until
 from load_pod import Load
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
+"""While its only node is cordoned nobody else's pods start."""
 
 OURS = f"app.kubernetes.io/instance={NAME}"
 

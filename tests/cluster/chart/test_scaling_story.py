@@ -19,6 +19,8 @@ from planned_load import Phase, PlannedLoad
 from scaling_report import rounds_of, write_report
 from stage_watch import StageWatch
 
+pytestmark = pytest.mark.slow
+
 LAG_LIMIT_MS = 1000
 MOST = 5
 ROUNDS = int(os.environ.get("RINGLINE_STORY_ROUNDS", "2"))
@@ -77,7 +79,6 @@ def undisturbed_run(plan: list[Phase]) -> tuple[list[str], str]:
         return load.accepted, digest_of(release)[0]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_breach_raise_recovery_lowering_and_nothing_is_lost(operated: Release, tmp_path: Path) -> None:
     plan = [phase for _ in range(ROUNDS) for phase in (HIGH, LOW)]

@@ -60,6 +60,9 @@ def test_a_compressed_csv_is_read_as_it_is(tmp_path: Path) -> None:
         ("date,open,high,low,close", "2024-01-01 00:00:00 UTC,10,11,9,10.5"),
         ("date,open,high,low,close", "20240101,10,11,9,10.5,,"),
         ("\ufeffDatetime,Open,High,Low,Close", "2023-12-31T19:00:00-05:00,10,11,9,10.5"),
+        ("Unix Timestamp,Open,High,Low,Close,Volume", "1704067200,10,11,9,10.5,3"),
+        ("Timestamp (UTC),Open (USD),High (USD),Low (USD),Close (USD)", "2024-01-01 00:00,10,11,9,10.5"),
+        ("open_time,opening price,highest,lowest,closing price", "1704067200000,10,11,9,10.5"),
     ],
 )
 def test_common_headings_and_time_formats_mean_the_same(tmp_path: Path, heading: str, line: str) -> None:
@@ -83,6 +86,36 @@ def test_gaps_duplicates_and_missing_offsets_are_told(tmp_path: Path) -> None:
     assert (findings.candles, findings.duplicates, findings.gaps) == (4, 1, 1)
     assert findings.longest == ("BTCUSDT 2024-01-01 00:03 → 2024-01-01 00:09 (5 candles)",)
     assert findings.notes == ("times have no offset from UTC and were taken for UTC",)
+
+
+@pytest.mark.parametrize(
+    ("heading", "column"),
+    [
+        ("Volume BTC,Volume USD", 0),
+        ("Volume USDT,Volume BTC", 1),
+        ("Volume_(BTC),Volume_(Currency)", 0),
+        ("volume_usd,Trades", 0),
+        ("vol_eth,x", 0),
+        ("Volume USD,Volume", 1),
+    ],
+)
+def test_a_volume_that_names_its_unit_is_the_volume(tmp_path: Path, heading: str, column: int) -> None:
+    text = HEAD.replace("volume", heading) + row(1, volume="3,7")
+    series, findings = read_candles(write(tmp_path, text), INSTRUMENTS)
+    assert series["BTCUSDT"].volume.tolist() == [[30_000, 70_000][column]]
+    assert findings.notes == ()
+
+
+def test_other_offsets_in_one_column_are_each_used_and_told(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + row(1)
+        + "2024-01-01T02:02:00+02:00,10,11,9,10.5,3\n"
+        + "2023-12-31T19:03:00-05:00,10,11,9,10,3\n"
+    )
+    series, findings = read_candles(write(tmp_path, text), INSTRUMENTS)
+    assert (series["BTCUSDT"].time_us - series["BTCUSDT"].time_us[0]).tolist() == [0, 60_000_000, 120_000_000]
+    assert findings.notes == ("times have 3 offsets from UTC (+00:00, +02:00, -05:00); each was used",)
 
 
 def test_newest_first_is_turned_round(tmp_path: Path) -> None:
@@ -121,6 +154,16 @@ BAD = [
     (HEAD + "yesterday,10,11,9,10,1\n", "line 2: time: 'yesterday' is no time such as"),
     (HEAD + "1969-01-01,10,11,9,10,1\n", "line 2: time: '1969-01-01' is not between"),
     (HEAD + row(1) + "2024-01-01T00:02:00,10,11,9,10,1\n", "line 3: time: some times have an offset"),
+    (HEAD + row(1) + "1704067320,10,11,9,10,1\n", "line 3: time: some times are numbers since 1970 and some"),
+    (
+        HEAD + "1704067260000,10,11,9,10,1\n" + row(2),
+        "line 3: time: some times are numbers since 1970 and some",
+    ),
+    (
+        HEAD + "".join(map(row, range(1, 6))) + '"' + row(6) + "".join(map(row, range(7, 59))),
+        "line 7: a quote is",
+    ),
+    (HEAD + row(1) + '"2024-01-01T00:02:00Z"x,10,11,9,10,1\n', "line 3: ',' expected after"),
     (HEAD + row(1) + row(3) + row(2) + row(4), "line 4: time: 2024-01-01 00:02 of BTCUSDT is before line 3"),
     (HEAD + row(1) + row(1, "10,11,9,9"), "line 3: time: BTCUSDT has another candle at 2024-01-01 00:01 on"),
 ]

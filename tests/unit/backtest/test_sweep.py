@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
+from pipeline.backtest.assemble import Findings
+from pipeline.backtest.engine import Engine
+from pipeline.backtest.report import build_report, without_throttles
 from pipeline.backtest.sweep import axis, sweep
 from pipeline.backtest.synthetic import synthetic
 from pipeline.config import Config
@@ -55,3 +60,32 @@ def test_too_many_combinations_are_refused() -> None:
     wide = tuple(map(str, range(400)))
     with pytest.raises(UsageError, match="160000 combinations; the limit is 100000"):
         list(sweep(Config(), [("trading.a", wide), ("trading.b", wide)], SERIES, jobs=1))
+
+
+def test_a_combination_has_the_figures_that_its_own_backtest_has() -> None:
+    series = {name: synthetic(name, 1_500, seed) for seed, name in enumerate("AB")}
+    config = Config()
+    (run,) = sweep(config, [axis("strategies.sma.fast=10")], series, jobs=1)
+    engine = Engine(config.trading, config.exec)
+    sizes = {name: len(one) for name, one in series.items()}
+    found = Findings(candles=sum(sizes.values()), symbols=sizes)
+    report = build_report(engine, series, engine.run(series), found, "test")
+    assert len({line.strategy for line in report.lines}) == 2
+    assert run.digest == report.digest
+    names = ("net", "trades", "drawdown", "sharpe", "exposure", "denied")
+    assert [getattr(run, name) for name in names] == [getattr(report, name) for name in names]
+    assert run.exposure < 1
+
+
+def test_money_is_printed_with_no_more_digits_than_it_has() -> None:
+    series = {"B": synthetic("B", 2_000, 3)}
+    engine = Engine(Config().trading, Config().exec)
+    free = Engine(without_throttles(Config().trading), Config().exec).run(series)
+    found = Findings(candles=2_000, symbols={"B": 2_000})
+    report = build_report(engine, series, engine.run(series), found, "test", unthrottled=free)
+    assert report.throttle is not None
+    exact = sum(Decimal(line.net) for line in report.lines)
+    assert Decimal(repr(report.net)) == exact
+    assert Decimal(repr(report.throttle.cost)) == Decimal(repr(report.throttle.net)) - exact
+    for money in (report.capital, report.drawdown, *(line.drawdown for line in report.lines)):
+        assert len(repr(money).partition(".")[2]) <= 8

@@ -71,9 +71,19 @@ def test_the_throttle_bench_prints_the_one_shape() -> None:
     assert [result.name for result in bench.results] == [
         "throttle.window",
         "throttle.every_rule",
+        "throttle.every_rule.100",
+        "throttle.every_rule.1000",
         "throttle.two_throttles",
     ]
-    assert all(result.value for result in bench.results)
+    assert all(result.value and result.target for result in bench.results)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(os.environ.get(SKIP)), reason=f"{SKIP} is set")
+def test_a_throttles_decision_costs_about_the_same_however_full_its_window_is() -> None:
+    bench = run_throttle(ThrottleOptions(decisions=20_000, repeats=5), lambda _: None)
+    cost = {result.name: result.value for result in bench.results if result.value is not None}
+    assert cost["throttle.every_rule.1000"] < 2.5 * cost["throttle.every_rule"]
 
 
 FAKE = """#!{python}
@@ -81,12 +91,12 @@ import importlib.util, importlib.metadata, sys
 importlib.util.find_spec = lambda name: name in ("backtesting", "pandas") or None
 importlib.metadata.version = lambda name: "0.0.7"
 if "repeats" in sys.argv[2]:
-    print("2.0 0.5")
-    print("4.0 1.0")
+    print("2.0 0.5 3.0")
+    print("4.0 1.0 9.0")
 else:
     exec(sys.argv[2].replace("json.loads(sys.argv[1])", "json.loads(sys.argv[3])"))
 """
-"""An interpreter that has one peer, which takes 3 s by the clock."""
+"""An interpreter that has one peer, which takes 3 s by the clock, and 6 s with its data preparation."""
 
 
 def test_peers_may_be_installed_for_another_interpreter(tmp_path: Path) -> None:
@@ -99,7 +109,15 @@ def test_peers_may_be_installed_for_another_interpreter(tmp_path: Path) -> None:
     bench = run(options, said.append)
     assert bench.versions["backtesting.py"] == "0.0.7"
     speeds = {result.name: result.value for result in bench.results if result.name.startswith("peer")}
-    assert speeds == {"peer.backtesting.py": 100.0, "peer.backtesting.py.cpu": 600.0}
+    assert speeds == {
+        "peer.backtesting.py": 100.0,
+        "peer.backtesting.py.cpu": 600.0,
+        "peer.backtesting.py.with_preparation": 50.0,
+    }
+    (ours,) = [result for result in bench.results if result.name == "backtest.with_preparation"]
+    assert ours.against == "best installed peer with preparation"
+    assert ours.value is not None
+    assert ours.ratio == pytest.approx(ours.value / 50, rel=1e-3)
     assert "vectorbt: not installed" in said
 
 

@@ -39,6 +39,23 @@ OFF = {"operator.enabled": False}
         ({"config.agent.port": 9000}, "config.agent.port: the chart sets it"),
         ({"config.feed.host": "::"}, "config.feed.host: the chart sets it"),
         ({"config.audit.signing_key_file": "/x"}, "config.audit.signing_key_file: the chart sets it"),
+        (
+            {"valuation.enabled": True, "feed.enabled": False},
+            "valuation.enabled: it takes marks and fills from the feed",
+        ),
+        (
+            {"valuation.enabled": True, "config.valuation.engine": "redis"},
+            "config.valuation.engine = redis: valuation.store.existingSecret must name a secret",
+        ),
+        (
+            {"valuation.enabled": True, "valuation.store.existingSecret": "x"},
+            "valuation.store.existingSecret: is used only with",
+        ),
+        ({"config.valuation.enabled": True}, "in this chart it is valuation.enabled"),
+        (
+            {"valuation.enabled": True, "config.valuation.port": 9000},
+            "config.valuation.port: the chart sets it",
+        ),
         ({"config.data_dir": "/x"}, "config.data_dir: the chart sets it"),
     ],
 )
@@ -66,6 +83,8 @@ def test_a_combination_that_cannot_be(values: dict[str, Any], said: str) -> None
         ({"podSecurityContext.runAsUser": 0}, "/podSecurityContext/runAsUser"),
         ({"gateway.service.type": "Loadbalancer"}, "/gateway/service/type"),
         ({"collector.replicas": 1}, "replicas"),
+        ({"valuation.replicas": 2}, "replicas"),
+        ({"valuation.persistence.size": "2 GB"}, "/valuation/persistence/size"),
     ],
 )
 def test_a_mistake_that_the_schema_catches(values: dict[str, Any], said: str) -> None:

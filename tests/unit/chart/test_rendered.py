@@ -99,8 +99,9 @@ def test_a_pods_grace_covers_the_wait_before_the_drain_and_the_drain(scenario: P
 @each_scenario
 def test_every_stage_is_guarded_and_evicted_one_at_a_time(scenario: Path) -> None:
     objects = rendered(scenario=scenario)
-    for kind in ("NetworkPolicy", "PodDisruptionBudget"):
-        assert {name.rpartition("-")[2] for name in objects.of(kind)} == set(STAGES)
+    beside = {"valuation"} if resolve(objects.configuration()).valuation.enabled else set()
+    assert {name.rpartition("-")[2] for name in objects.of("NetworkPolicy")} == set(STAGES) | beside
+    assert {name.rpartition("-")[2] for name in objects.of("PodDisruptionBudget")} == set(STAGES)
 
 
 def test_the_collector_is_a_sidecar_that_nobodys_readiness_hangs_on() -> None:
@@ -265,6 +266,19 @@ def test_the_feed_is_in_every_audit_pod_behind_tokens(scenario: Path) -> None:
     folder = feed.read_token_files[0].rpartition("/")[0]
     assert {"name": "feed", "mountPath": folder, "readOnly": True} in named["feed"]["volumeMounts"]
     assert _ports(objects, "-feed")["feed"] == "feed"
+
+
+def test_the_page_asks_the_collectors_of_every_pod() -> None:
+    objects = rendered({"networkPolicy.metricsFrom": [{"namespaceSelector": {}}]})
+    names = resolve(objects.configuration()).feed.collector_names
+    services = [objects.of("Service")[name] for name in names]
+    assert {one["spec"]["selector"]["app.kubernetes.io/component"] for one in services} == set(STAGES)
+    assert {one["spec"]["clusterIP"] for one in services} == {"None"}, "a name has the addresses of all pods"
+    for stage in STAGES:
+        rules = objects.of("NetworkPolicy")[f"rl-ringline-{stage}"]["spec"]["ingress"]
+        (peers,) = [rule["from"] for rule in rules if rule["ports"][0]["port"] == 9464]
+        labels = [one.get("podSelector", {}).get("matchLabels", {}) for one in peers]
+        assert {"operator", "audit"} <= {one.get("app.kubernetes.io/component") for one in labels}
 
 
 def test_the_feed_can_be_left_out() -> None:

@@ -111,6 +111,25 @@ def test_a_key_inside_a_map_can_be_set_alone() -> None:
         load(assignments=[*words, "trading.strategies.x.y.z=1"])
 
 
+def test_a_part_of_a_default_item_is_changed_where_it_stands() -> None:
+    strategies = load(assignments=["trading.strategies.sma.fast=12"]).trading.strategies
+    expected = dict(Config().trading.strategies)
+    expected["sma"] = msgspec.structs.replace(expected["sma"], fast=12)
+    assert strategies == expected
+    both = load(assignments=["trading.strategies.sma.fast=12", "trading.strategies.sma.slow=50"])
+    assert (both.trading.strategies["sma"].fast, both.trading.strategies["sma"].slow) == (12, 50)
+    words = ["trading.strategies.x.kind=breakout", "trading.throttles=[]"]
+    assert list(load(assignments=words).trading.strategies) == ["x"], "one's own instead of the defaults"
+
+
+def test_what_a_file_says_of_a_map_is_all_there_is_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[trading]\nthrottles = []\n[trading.strategies.mine]\nkind = "breakout"\n')
+    assert list(load(file, assignments=["trading.strategies.mine.lookback=9"]).trading.strategies) == ["mine"]
+    with pytest.raises(ConfigError, match=r"trading\.strategies\.sma\.kind: missing"):
+        load(file, assignments=["trading.strategies.sma.fast=12"])
+
+
 def test_variables_of_others_are_none_of_our_business() -> None:
     assert load(None, {"RINGLINE_SOMETHING_ELSE": "1", "PATH": "/bin"}) == Config()
 

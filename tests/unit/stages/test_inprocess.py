@@ -121,3 +121,23 @@ def test_what_the_gateway_refuses_is_refused_here() -> None:
     posted = pipeline.sign("2", b"{}")
     with pytest.raises(SignatureError):
         pipeline.handle(posted._replace(body=b"{ }"))
+
+
+@pytest.mark.parametrize(
+    ("per", "scope"),
+    [
+        ("symbol", {"strategy_id": None, "symbol": "BASELINE"}),
+        ("strategy", {"strategy_id": "baseline", "symbol": None}),
+        ("global", {"strategy_id": None, "symbol": None}),
+    ],
+)
+def test_a_throttle_wider_than_a_strategy_in_a_symbol_has_its_snapshot(per: str, scope: Any) -> None:
+    clock = FakeClock()
+    manager = InProcessManager(throttled(per=per, max_trades=1, max_notional="1000"), clock=clock)
+    for _ in range(3):
+        manager.submit(clock.monotonic_ns())
+    (shown,) = manager.get_trade_throttle_scope_snapshots()
+    assert (shown["name"], shown["scope"], shown["state"]) == ("t", scope, "rate_limited")
+    assert (shown["remaining_trades"], shown["window_utilisation"]) == (0, 1.0)
+    assert (shown["throttle_consumed_notional"], shown["throttle_remaining_notional"]) == ("100", "900")
+    assert (shown["throttle_notional_utilisation"], shown["retry_at"]) == (0.1, "2023-11-14T22:14:20+00:00")

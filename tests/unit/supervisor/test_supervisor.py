@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -16,7 +17,16 @@ import pytest
 
 from pipeline.config import Config, load, resolve
 from pipeline.errors import EXIT_MISSING, EXIT_USAGE, MissingError
-from pipeline.supervisor import RefusedError, Supervisor, SupervisorError, Worker, is_running, read_status
+from pipeline.process import StopFlag
+from pipeline.supervisor import (
+    RefusedError,
+    Supervisor,
+    SupervisorError,
+    Vigil,
+    Worker,
+    is_running,
+    read_status,
+)
 
 PROGRAM = Path(__file__).with_name("child_program.py")
 ROOT = Path(__file__).parents[3]
@@ -435,3 +445,48 @@ def test_one_that_leaves_when_everything_stops_is_waited_for(house: House) -> No
         supervisor.scale("exec", 1)
         supervisor.poll()
     assert sorted(house.left()) == sorted([*NAMES, "exec-1"])
+
+
+# ---- the sleep between two looks ------------------------------------------------------------------------
+
+
+def test_the_end_of_a_worker_wakes_who_keeps_watch(house: House) -> None:
+    stop = StopFlag()
+    with house.running() as supervisor, Vigil(supervisor) as vigil:
+        pid = pid_of(supervisor, "exec-0")
+        assert not vigil.wait(stop, 0.01)
+        killer = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
+        killer.start()
+        begun = time.monotonic()
+        assert not vigil.wait(stop, 60)
+        assert time.monotonic() - begun < 30
+        killer.join()
+        supervisor.poll()
+        assert not supervisor.ready
+        until(lambda: supervisor.ready, supervisor)
+        assert supervisor.restarts == 1
+        assert not vigil.wait(stop, 0.01)  # it follows the new one, and has forgotten the old
+    stop.close()
+
+
+def test_who_keeps_watch_hears_of_the_stop_at_once(house: House) -> None:
+    stop = StopFlag()
+    with house.running() as supervisor, Vigil(supervisor) as vigil:
+        threading.Timer(0.1, stop.set).start()
+        assert vigil.wait(stop, 60)
+    stop.close()
+
+
+def test_without_the_kernels_word_the_looks_are_frequent(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_pid: int) -> int:
+        raise OSError(errno.ENOSYS, "not here")
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    stop = StopFlag()
+    with house.running() as supervisor, Vigil(supervisor) as vigil:
+        begun = time.monotonic()
+        assert not vigil.wait(stop, 60)
+        assert time.monotonic() - begun < 30
+    stop.close()

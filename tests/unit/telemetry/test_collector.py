@@ -21,11 +21,12 @@ from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.discovery import DRAFT_LIFE_NS, CollectorLock
 from pipeline.telemetry.layout import HEAD_BYTE, Mode
 from pipeline.telemetry.prometheus import render
-from pipeline.telemetry.reader import RingReader
+from pipeline.telemetry.reader import RingReader, sequences
 from pipeline.telemetry.recorder import Recorder, RingRecorder, open_recorder
 from pipeline.telemetry.ring import COLLECTOR_LOCK
 from pipeline.telemetry.sla import Verdict, thresholds_ms
 from pipeline.telemetry.view import build_snapshot
+from pipeline.telemetry.windows import SLOT_NS
 
 
 def die(recorder: Recorder) -> None:
@@ -259,6 +260,22 @@ def test_a_batch_larger_than_the_scratch_is_taken_in_parts(
     collector.close()
 
 
+def test_a_late_drain_does_not_keep_the_next_one_from_telling_a_breach(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    one, other = EventID.AGENT_DECISION, EventID.AGENT_PUBLISH
+    thresholds = thresholds_ms(one, p95=1) + thresholds_ms(other, p95=1)
+    collector = Collector(tmp_path, thresholds=thresholds, windows_s=(1,), now=clock.monotonic_ns)
+    recorder = opened(tmp_path, clock, entries=1024)
+    for event, late_ms in ((one, 30), (other, 0)):  # the first is told 30 ms after the end of its step
+        for _ in range(200):
+            recorder.record(event, 10**8)
+        clock.advance(ns=SLOT_NS - clock.monotonic_ns() % SLOT_NS, ms=late_ms)
+        assert [breach.threshold.event_id for breach in collector.tick()] == [event]
+    recorder.close()
+    collector.close()
+
+
 def test_a_breach_is_told_once_when_it_begins(tmp_path: Path, clock: FakeClock) -> None:
     thresholds = thresholds_ms(EventID.AGENT_DECISION, p95=1)
     collector = Collector(tmp_path, thresholds=thresholds, windows_s=(1,), now=clock.monotonic_ns)
@@ -338,9 +355,12 @@ def test_what_a_killed_writer_published_is_whole(tmp_path: Path, mode: Mode, kil
         waiting, first = source.reader.waiting, source.reader.drain(into, final=True)
         rows = into[: first.kept]
         assert (rows[:, 1] == rows[:, 0] * 7).all()
-        steps = np.diff(rows[:, 0])
-        assert (steps >= 1).all()
-        assert (steps - 1).sum() <= source.reader.dropped  # a full ring drops, and says so
+        assert (rows[:, 2] == 15).all()
+        # A row's number is its sequence and what a full ring had dropped by then, which the ring tells.
+        numbers = sequences(rows, source.reader.identity.proof)
+        assert (np.diff(numbers) == 1).all()
+        dropped = np.diff(rows[:, 0] - numbers, prepend=0, append=source.reader.dropped)
+        assert (dropped >= 0).all()
         assert first.unproven == 0
         assert first.kept + first.overwritten == waiting
         collector.tick(final=True)

@@ -89,7 +89,7 @@ def test_info_says_which_writer_is_in_use_and_lists_the_rings(
     command = ["telemetry", "info", "--set", f"telemetry.directory={tmp_path}"]
     assert run(command + ["--json"] * json) == 0
     out = capsys.readouterr().out
-    for expected in ("writer", "agent-0", "drop_newest", "too_short", str(tmp_path)):
+    for expected in ("writer", "reader", "agent-0", "drop_newest", "too_short", str(tmp_path)):
         assert expected in out
     recorder.close()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.discovery import CollectorLock
 
 
 def _allowed(*flags: str) -> bool:
@@ -124,7 +125,7 @@ def test_both_in_namespaces_of_their_own(tmp_path: Path) -> None:
 
 
 BESIDE_A_FILE_SYSTEM = """
-import logging, sys
+import logging, sys, threading
 from pathlib import Path
 from pipeline.telemetry import EventID, MetricsCollector, measure, open_recorder
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
@@ -134,9 +135,15 @@ for number in range(1000):
 recorder.heartbeat()
 recorder.close()
 MetricsCollector().publish(Path(sys.argv[1]), "app-0", 1 << 17)
-for _ in range(1000):
-    with measure(EventID.ORDER_PLACEMENT):
-        pass
+def work():
+    for _ in range(1000):
+        with measure(EventID.ORDER_PLACEMENT):
+            pass
+work()
+for _ in range(20):  # said once, not by every thread
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
 print("on" if recorder.on else "off")
 """
 
@@ -165,7 +172,47 @@ def test_without_room_for_a_ring_it_is_one_warning_and_the_program_lives(
     assert (ran.returncode, ran.stderr) == (0, "")
     one, other, state = ran.stdout.splitlines()
     assert "telemetry of agent-0 is off" in one
-    assert "telemetry of this thread is off" in other
+    assert "telemetry is off in threads that get no ring" in other
     assert why in one
     assert why in other
     assert state == "off"
+
+
+CHILDREN = """
+import multiprocessing, sys
+from pathlib import Path
+from pipeline.telemetry import EventID, MetricsCollector, measure
+
+def work(directory, number):
+    MetricsCollector().publish(Path(directory), f"web-{number}", 1024)
+    for _ in range(100):
+        with measure(EventID.ORDER_FILL):
+            pass
+
+if __name__ == "__main__":
+    for method in ("fork", "spawn", "forkserver"):
+        context = multiprocessing.get_context(method)
+        children = [context.Process(target=work, args=(sys.argv[1], number)) for number in range(2)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+            assert child.exitcode == 0
+"""
+
+
+def test_children_of_multiprocessing_that_end_well_are_not_called_dead(tmp_path: Path) -> None:
+    collector, directory = Collector(tmp_path / "rings"), tmp_path / "rings"
+    directory.mkdir()
+    lock = CollectorLock(directory)  # somebody collects here: rings outlive their writers
+    program = tmp_path / "children.py"
+    program.write_text(CHILDREN)
+    subprocess.run([sys.executable, program, directory], check=True)
+    collector.tick(final=True)
+    lock.release()
+    found = collector.aggregate.latencies
+    rows = [found.totals.row(series).sum() for series in found.series.values()]
+    assert sum(rows) == 600
+    assert not collector.dead
+    assert not directory.exists()  # nothing was left in it
+    collector.close()

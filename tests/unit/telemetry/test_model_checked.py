@@ -144,6 +144,7 @@ def reachable(
     return visited
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("zeroing", [True, False], ids=["python", "c"])
 @pytest.mark.parametrize(
     ("mode", "proof", "puts", "drains"),

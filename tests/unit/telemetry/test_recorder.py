@@ -15,6 +15,7 @@ from pipeline.telemetry import (
     NullRecorder,
     SelfReport,
     open_recorder,
+    self_report,
     telemetry_directory,
 )
 from pipeline.telemetry.layout import Kind
@@ -156,3 +157,42 @@ def test_a_self_report_takes_the_dear_figures_less_often() -> None:
     assert by_event.count(EventID.MEMORY) == 2
     memory = [written.value for written in recorder.written if written.event_id == EventID.MEMORY]
     assert memory[0] > 1_000_000
+
+
+def test_memory_that_grows_is_told_within_a_second_and_the_kernel_is_seldom_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resident, asked = [100_000_000], []
+
+    def proportional() -> int:
+        asked.append(resident[0])
+        return resident[0] // 2
+
+    monkeypatch.setattr(self_report, "resident_bytes", lambda: resident[0])
+    monkeypatch.setattr(self_report, "proportional_bytes", proportional)
+    clock = FakeClock()
+    recorder = ListRecorder(clock.monotonic_ns)
+    report = SelfReport(recorder, clock)
+
+    def told() -> int:
+        clock.advance(ms=1000)
+        report.report()
+        assert recorder.written[-1].event_id == EventID.MEMORY
+        return recorder.written[-1].value
+
+    assert [told() for _ in range(5)] == [50_000_000] * 5
+    assert len(asked) == 1
+    resident[0] += 300_000  # less than a 256th
+    assert told() == 50_000_000
+    resident[0] += 300_000
+    assert told() == 50_300_000
+    resident[0] -= 10_000_000
+    assert told() == 45_300_000
+    assert len(asked) == 3
+    for _ in range(20):
+        told()
+    assert len(asked) == 5
+
+
+def test_the_kernel_tells_both_sizes() -> None:
+    assert 1_000_000 < self_report.proportional_bytes() <= 1.1 * self_report.resident_bytes()

@@ -333,7 +333,7 @@ def test_a_state_fits_a_changed_configuration_without_losing_positions() -> None
         ("gone", 100 * LOT),
     ]
     assert [slot.memory for slot in state.slots] == [Script(), Script(), None]
-    assert [len(scope.times) for scope in state.slots[1].scopes] == [0, 1]
+    assert [len(slot.scope.entries()) for slot in state.slots] == [0, 1, 1]
 
 
 def test_a_memory_that_is_not_the_strategys_begins_anew() -> None:

@@ -221,8 +221,9 @@ def test_every_state_survives_its_bytes_and_goes_on_the_same(
 @LAW
 @given(histories())
 def test_no_number_ever_leaves_64_bits(policy: Any, history: list[tuple[Event, int]]) -> None:
+    agent, _ = logics(TRADING, policy)
     for row in (*run(history, policy), *run(history, policy, LIMITED)):
-        for message in (row.decision, row.fills, row.agent, row.exec):
+        for message in (row.decision, row.fills, msgspec.Raw(agent.encode(row.agent)), row.exec):
             plain = msgspec.msgpack.decode(msgspec.msgpack.encode(message))
             assert all(-(2**63) <= number < 2**63 for number in whole_numbers(plain))
         assert messages.decode_decision(messages.encode(row.decision)) == row.decision
@@ -250,8 +251,9 @@ def test_at_the_edge_of_what_can_be_counted_every_fill_still_fits(
     policy: Any, history: list[tuple[Event, int]]
 ) -> None:
     unlimited = msgspec.structs.replace(TRADING, throttles=())
+    agent, _ = logics(unlimited, policy)
     for row in run(history, policy, unlimited):
-        for message in (row.decision, row.fills, row.agent, row.exec):
+        for message in (row.decision, row.fills, msgspec.Raw(agent.encode(row.agent)), row.exec):
             plain = msgspec.msgpack.decode(msgspec.msgpack.encode(message))
             assert all(-(2**63) <= number < 2**63 for number in whole_numbers(plain))
 

@@ -222,3 +222,68 @@ def test_notionals_of_symbols_with_other_scales_add_up_as_they_are_written() -> 
     assert buy("C", 2, 1, 150) == (), "1 at 150"
     (reason,) = buy("A", 3, 10_000, 600_000)
     assert reason.startswith("THROTTLE_NOTIONAL: limit=300 used=250 wanted=60 ")
+
+
+def bought(agent: AgentLogic, wishes: list[tuple[str, str, int]]) -> dict[str, Any]:
+    """The states of all keys after entries of 1 at 1 (strategy, symbol, second)."""
+    states: dict[str, Any] = {}
+    for seq, (strategy, symbol, second) in enumerate(wishes, 1):
+        state = states.get(symbol) or agent.origin(symbol)
+        event = Signal(symbol, strategy, BUY, 10_000, 10_000)
+        after, decision = agent.step(state, event, key_seq=seq, at_us=second * 1_000_000)
+        again = AgentLogic(wide("global"), "signal_price")
+        assert again.apply(state, event, decision, key_seq=seq, at_us=second * 1_000_000) == after
+        assert agent.decode(agent.encode(after)) == after
+        states[symbol] = after
+    return states
+
+
+@pytest.mark.parametrize(
+    ("per", "scope", "used"),
+    [
+        ("symbol", {"strategy_id": None, "symbol": "K"}, 2),
+        ("strategy", {"strategy_id": "b", "symbol": None}, 2),
+        ("global", {"strategy_id": None, "symbol": None}, 4),
+    ],
+)
+def test_a_wide_scope_shows_what_it_held_when_its_key_last_asked(per: str, scope: Any, used: int) -> None:
+    agent = AgentLogic(wide(per, max_trades=5, max_notional="8"), "signal_price")
+    states = bought(agent, [("a", "K", 1), ("b", "L", 2), ("a", "L", 3), ("b", "K", 4)])
+    (shown,) = [one for one in agent.throttle_scopes(states["K"]) if one["scope"] == scope]
+    assert shown["name"] == "wide"
+    assert (shown["state"], shown["message"], shown["retry_at"]) == ("open", "", None)
+    assert (shown["used_trades"], shown["remaining_trades"]) == (used, 5 - used)
+    assert shown["window_utilisation"] == used / 5
+    assert shown["throttle_consumed_notional"] == str(used)
+    assert shown["throttle_remaining_notional"] == str(8 - used)
+    assert shown["throttle_notional_utilisation"] == used / 8
+    assert shown["as_of"] == "1970-01-01T00:00:04+00:00"
+
+
+def test_a_wide_scope_that_is_full_says_so_and_until_when_after_the_entry_that_filled_it() -> None:
+    agent = AgentLogic(wide("global"), "signal_price")
+    (shown,) = agent.throttle_scopes(bought(agent, [("a", "K", 3)])["K"])
+    assert (shown["state"], shown["remaining_trades"]) == ("rate_limited", 0)
+    assert shown["retry_at"] == "1970-01-01T00:01:03+00:00"
+    assert shown["message"] == "Throttled: too many trades in short time (limit 1 trade per 1 minute)"
+    (denied,) = agent.throttle_scopes(bought(agent, [("a", "K", 3), ("b", "K", 5)])["K"])
+    assert (denied["retry_at"], denied["used_trades"]) == (shown["retry_at"], 1)
+    other = AgentLogic(schema.Trading(strategies={}, throttles=()), "signal_price")
+    assert other.throttle_scopes(bought(agent, [("a", "K", 3)])["K"]) == []
+
+
+def test_scopes_a_key_has_asked_are_kept_up_to_a_bound_the_latest_first() -> None:
+    agent = AgentLogic(wide("strategy"), "signal_price")
+    names = [f"n{index}" for index in range(limits.MAX_SEEN_SCOPES + 5)]
+    state = agent.origin("K")
+    for seq, name in enumerate(names, 1):
+        state, _ = agent.step(state, Signal("K", name, BUY, 10_000, 10_000), key_seq=seq, at_us=seq)
+        state, _ = agent.step(state, Signal("K", name, 0, 0, 10_000), key_seq=seq, at_us=seq)
+    assert [seen.counted for seen in state.wide] == names[: -limits.MAX_SEEN_SCOPES - 1 : -1]
+
+
+def test_an_answer_that_an_older_worker_recorded_is_read() -> None:
+    recorded = RecordedScopes()
+    recorded.add("K", 1, ['[0,["THROTTLE_WINDOW: limit=1 window_seconds=60 throttle=all"],60000000]'])
+    grant = recorded.ask(ask(1, 0))
+    assert (grant.retry_at_us, grant.seen) == (MINUTE_US, ())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
@@ -14,7 +13,7 @@ from pipeline import limits
 from pipeline.clock import US_PER_S
 from pipeline.config.schema import Throttle
 from pipeline.trading.reasons import code_of
-from pipeline.trading.throttle import OFF, Answer, ScopeState, compile_rule, enter, idle, judge, leave, origin
+from pipeline.trading.throttle import OFF, Answer, compile_rule, enter, idle, judge, leave, origin
 
 HOUR = 3600
 
@@ -100,25 +99,25 @@ def test_every_answer_and_retry_is_what_counting_the_whole_history_says(
     throttle: Throttle, wishes: list[Wish]
 ) -> None:
     rules, oracle, now_us = (compile_rule(throttle, 0),), Oracle(throttle), 0
-    scopes = origin(rules)
+    scope = origin()
     for wish in wishes:
         now_us += wish.after_us
         if not wish.entry:
-            scopes = leave(rules, scopes, now_us)
+            scope = leave(scope, now_us)
             oracle.exits.append(now_us)
             continue
-        answer = judge(rules, scopes, now_us, wish.notional)
+        answer = judge(rules, scope, now_us, wish.notional)
         assert {code_of(reason) for reason in answer.reasons} == oracle.failing(now_us, wish.notional)
         if answer.allowed:
             assert answer.retry_at_us == 0
-            scopes = enter(rules, scopes, now_us, wish.notional)
+            scope = enter(scope, now_us, wish.notional)
             oracle.entries.append((now_us, wish.notional))
         else:
             assert answer.retry_at_us == oracle.earliest(now_us, wish.notional)
-            later = judge(rules, scopes, answer.retry_at_us, wish.notional)
+            later = judge(rules, scope, answer.retry_at_us, wish.notional)
             assert later.allowed or not answer.retry_at_us
             if answer.retry_at_us:
-                assert not judge(rules, scopes, answer.retry_at_us - 1, wish.notional).allowed
+                assert not judge(rules, scope, answer.retry_at_us - 1, wish.notional).allowed
     for at_us in [t for t, _ in oracle.entries]:
         held = oracle.held(at_us)
         assert oracle.most is None or len(held) <= oracle.most
@@ -132,19 +131,19 @@ def test_several_throttles_allow_only_together_and_change_only_together(
     several: list[Throttle], wishes: list[Wish]
 ) -> None:
     rules = tuple(compile_rule(throttle, 0) for throttle in several)
-    oracles, scopes, now_us = [Oracle(throttle) for throttle in several], origin(rules), 1
+    oracles, scope, now_us = [Oracle(throttle) for throttle in several], origin(), 1
     for wish in wishes:
         now_us += wish.after_us
         if not wish.entry:
-            scopes = leave(rules, scopes, now_us)
+            scope = leave(scope, now_us)
             for oracle in oracles:
                 oracle.exits.append(now_us)
             continue
-        answer = judge(rules, scopes, now_us, wish.notional)
+        answer = judge(rules, scope, now_us, wish.notional)
         failing = [oracle.failing(now_us, wish.notional) for oracle in oracles]
         assert len(answer.reasons) == sum(len(failed) for failed in failing)
         if answer.allowed:
-            scopes = enter(rules, scopes, now_us, wish.notional)
+            scope = enter(scope, now_us, wish.notional)
             for oracle in oracles:
                 oracle.entries.append((now_us, wish.notional))
             continue
@@ -157,24 +156,24 @@ def test_an_idle_scope_can_be_forgotten_without_changing_any_answer(
     throttle: Throttle, wishes: list[Wish], after_us: int
 ) -> None:
     rules = (compile_rule(throttle, 0),)
-    scopes, now_us = origin(rules), 0
+    scope, now_us = origin(), 0
     for wish in wishes:
         now_us += wish.after_us
         if not wish.entry:
-            scopes = leave(rules, scopes, now_us)
-        elif judge(rules, scopes, now_us, wish.notional).allowed:
-            scopes = enter(rules, scopes, now_us, wish.notional)
+            scope = leave(scope, now_us)
+        elif judge(rules, scope, now_us, wish.notional).allowed:
+            scope = enter(scope, now_us, wish.notional)
     now_us += after_us
-    if idle(rules, scopes, now_us):
-        assert judge(rules, scopes, now_us, 7) == judge(rules, origin(rules), now_us, 7)
+    if idle(rules, scope, now_us):
+        assert judge(rules, scope, now_us, 7) == judge(rules, origin(), now_us, 7)
 
 
 def answer_of(throttle: Throttle, entries: list[int], now_us: int, notional: int = 100) -> Answer:
     rules = (compile_rule(throttle, 2),)
-    scopes = origin(rules)
+    scope = origin()
     for time_us in entries:
-        scopes = enter(rules, scopes, time_us, 100)
-    return judge(rules, scopes, now_us, notional)
+        scope = enter(scope, time_us, 100)
+    return judge(rules, scope, now_us, notional)
 
 
 def test_an_entry_leaves_the_window_exactly_when_the_window_has_passed() -> None:
@@ -206,8 +205,8 @@ def test_an_entry_larger_than_the_whole_budget_never_passes() -> None:
 
 def test_an_exit_spends_nothing_and_starts_the_cooldown() -> None:
     rules = (compile_rule(Throttle(name="c", max_trades=1, cooldown_seconds=10), 0),)
-    scopes = leave(rules, origin(rules), 7)
-    answer = judge(rules, scopes, 7, 1)
+    scope = leave(origin(), 7)
+    answer = judge(rules, scope, 7, 1)
     assert answer.reasons == ("THROTTLE_COOLDOWN: cooldown_seconds=10 throttle=c",)
     assert answer.retry_at_us == 7 + 10 * US_PER_S
     assert answer.budgets[0].used_trades == 0
@@ -230,19 +229,18 @@ def test_a_multiplier_of_zero_halts() -> None:
     assert answer.retry_at_us == 0
 
 
-def test_a_throttle_without_limits_allows_and_remembers_nothing() -> None:
+def test_a_throttle_without_limits_allows_everything() -> None:
     rules = (compile_rule(Throttle(name="none"), 0),)
-    scopes = enter(rules, origin(rules), 5, 10**18)
-    assert scopes == origin(rules)
-    assert judge(rules, scopes, 5, 10**18).budgets[0].remaining_trades == OFF
+    scope = enter(origin(), 5, 10**18)
+    assert judge(rules, scope, 5, 10**18).budgets[0].remaining_trades == OFF
 
 
 def test_a_window_limited_by_notional_alone_remembers_a_bounded_number() -> None:
     rules = (compile_rule(Throttle(name="n", max_notional="1000000"), 0),)
-    scopes = origin(rules)
+    scope = origin()
     for time_us in range(limits.MAX_WINDOW_TRADES):
-        scopes = enter(rules, scopes, time_us, 1)
-    answer = judge(rules, scopes, limits.MAX_WINDOW_TRADES, 1)
+        scope = enter(scope, time_us, 1)
+    answer = judge(rules, scope, limits.MAX_WINDOW_TRADES, 1)
     assert answer.reasons == (
         f"THROTTLE_WINDOW: limit={limits.MAX_WINDOW_TRADES} window_seconds=60 throttle=n",
     )
@@ -256,10 +254,4 @@ def test_the_answer_tells_what_remains() -> None:
 
 
 def test_no_rules_allow_everything() -> None:
-    assert judge((), (), 0, 1).allowed
-    assert enter((), (), 0, 1) == ()
-
-
-def test_memory_of_another_number_of_rules_is_refused() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        enter((), (ScopeState("x"),), 0, 1)
+    assert judge((), origin(), 0, 1).allowed

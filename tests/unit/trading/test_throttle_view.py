@@ -14,12 +14,12 @@ START_US = 1_700_000_000 * US_PER_S
 
 def view(throttle: Throttle, *, entries: int = 0, left: bool = False) -> dict[str, Any]:
     rules = (compile_rule(throttle, 2),)
-    scopes = origin(rules)
+    scope = origin()
     for index in range(entries):
-        scopes = enter(rules, scopes, START_US + index, 400_00)
+        scope = enter(scope, START_US + index, 400_00)
     if left:
-        scopes = leave(rules, scopes, START_US)
-    return throttle_snapshot(rules[0], scopes[0], START_US + 10, strategy_id="sma", symbol="AAPL")
+        scope = leave(scope, START_US)
+    return throttle_snapshot(rules[0], scope, START_US + 10, strategy_id="sma", symbol="AAPL")
 
 
 def test_a_full_window_reads_as_people_say_it() -> None:

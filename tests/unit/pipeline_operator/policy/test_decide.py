@@ -240,6 +240,18 @@ def test_an_ineffective_raise_stops_further_ones_and_is_said() -> None:
     assert "from 2 to 4 replicas brought 1.0/s of 200/s expected" in record.sentence
 
 
+def test_what_did_not_help_before_a_lowering_holds_up_no_raise_after_it() -> None:
+    """Once it is lowered its SLAs were met, and the next rise is another one."""
+    before = {"ineffective_us": NOW - 100 * S, "ineffective_why": "from 4 to 5 replicas brought nothing"}
+    hot = seen(gateway=FULL, agent=a_stage("agent", ready=1, rate=100, lag_ms=6000))
+    held = decide(a_spec(), hot, remembering(agent=before), NOW)[1]
+    assert "Ineffective" in limiters(held, "agent")
+    lowered = remembering(agent=before | {"lowered_us": NOW - 20 * S})
+    again = decide(a_spec(), hot, lowered, NOW)[1]
+    assert again.stage("agent").after > 1
+    assert "Ineffective" not in limiters(again, "agent")
+
+
 def test_an_effective_raise_may_be_followed_by_another() -> None:
     useful = a_stage("agent", ready=4, rate=390, lag_ms=6000)
     memory, _ = decide(

@@ -14,7 +14,6 @@ from servers import Redis, running_redis
 
 from pipeline import limits
 from pipeline.storage.scopes import (
-    Answer,
     Ask,
     Claim,
     MemoryScopeStore,
@@ -58,8 +57,8 @@ def ask(key_seq: int, at_us: int, key: str = "K", part: int = 0) -> Ask:
     return Ask(key, key_seq, at_us, part)
 
 
-def refused(rule: Rule, retry_at_us: int, claim: int = 0, used: int = 0) -> Answer:
-    return Answer((Refusal(claim, rule, retry_at_us, used),))
+def refused(rule: Rule, retry_at_us: int, claim: int = 0, used: int = 0) -> tuple[Refusal, ...]:
+    return (Refusal(claim, rule, retry_at_us, used),)
 
 
 # ---- rules ------------------------------------------------------------------------------------------------
@@ -69,9 +68,9 @@ def test_a_window_holds_so_many_entries_of_all_keys_together(store: ScopeStore) 
     claim = Claim("s", 100, max_trades=2)
     assert store.enter(ask(1, 1000, "A"), [claim]).allowed
     assert store.enter(ask(1, 1010, "B"), [claim]).allowed
-    assert store.enter(ask(2, 1099, "A"), [claim]) == refused(Rule.WINDOW, 1100)
+    assert store.enter(ask(2, 1099, "A"), [claim]).refusals == refused(Rule.WINDOW, 1100)
     assert store.enter(ask(3, 1100, "A"), [claim]).allowed
-    assert store.enter(ask(2, 1100, "B"), [claim]) == refused(Rule.WINDOW, 1110)
+    assert store.enter(ask(2, 1100, "B"), [claim]).refusals == refused(Rule.WINDOW, 1110)
 
 
 def test_a_window_holds_so_much_notional_exactly(store: ScopeStore) -> None:
@@ -79,28 +78,28 @@ def test_a_window_holds_so_much_notional_exactly(store: ScopeStore) -> None:
     assert store.enter(ask(1, 10), [Claim("s", 100, max_notional=most, notional=most - 1)]).allowed
     assert store.enter(ask(2, 20), [Claim("s", 100, max_notional=most, notional=1)]).allowed
     wants_one = Claim("s", 100, max_notional=most, notional=1)
-    assert store.enter(ask(3, 30), [wants_one]) == refused(Rule.NOTIONAL, 110, used=most)
+    assert store.enter(ask(3, 30), [wants_one]).refusals == refused(Rule.NOTIONAL, 110, used=most)
     too_much = Claim("s", 100, max_notional=5, notional=6)
-    assert store.enter(ask(4, 30), [too_much]) == refused(Rule.NOTIONAL, 0, used=most)
+    assert store.enter(ask(4, 30), [too_much]).refusals == refused(Rule.NOTIONAL, 0, used=most)
 
 
 def test_spacing_runs_from_entries_and_cooldown_from_exits(store: ScopeStore) -> None:
     claim = Claim("s", 100, spacing_us=50, cooldown_us=70)
     assert store.enter(ask(1, 1000), [claim]).allowed
-    assert store.enter(ask(2, 1049), [claim]) == refused(Rule.SPACING, 1050)
+    assert store.enter(ask(2, 1049), [claim]).refusals == refused(Rule.SPACING, 1050)
     store.leave(ask(3, 1060), ["s"])
-    assert store.enter(ask(4, 1129), [claim]) == refused(Rule.COOLDOWN, 1130)
+    assert store.enter(ask(4, 1129), [claim]).refusals == refused(Rule.COOLDOWN, 1130)
     assert store.enter(ask(5, 1130), [claim]).allowed
 
 
 def test_a_limit_of_zero_never_passes(store: ScopeStore) -> None:
-    assert store.enter(ask(1, 10), [Claim("s", 100, max_trades=0)]) == refused(Rule.WINDOW, 0)
+    assert store.enter(ask(1, 10), [Claim("s", 100, max_trades=0)]).refusals == refused(Rule.WINDOW, 0)
 
 
 def test_nothing_is_noted_unless_all_claims_pass(store: ScopeStore) -> None:
     narrow, wide = Claim("narrow", 100, max_trades=1), Claim("wide", 100, max_trades=2)
     assert store.enter(ask(1, 10), [wide, narrow]).allowed
-    assert store.enter(ask(2, 20), [wide, narrow]) == refused(Rule.WINDOW, 110, claim=1)
+    assert store.enter(ask(2, 20), [wide, narrow]).refusals == refused(Rule.WINDOW, 110, claim=1)
     assert store.enter(ask(3, 20), [wide]).allowed
     assert [refusal.claim for refusal in store.enter(ask(4, 20), [wide, narrow]).refusals] == [0, 1]
 
@@ -110,13 +109,13 @@ def test_what_is_only_judged_takes_nothing_and_its_answer_stands(store: ScopeSto
     assert store.enter(ask(1, 1000), [claim], take=False).allowed
     assert store.enter(ask(2, 1000), [claim]).allowed
     assert store.enter(ask(1, 1000), [claim], take=False).allowed, "the first answer stands"
-    assert store.enter(ask(3, 1000), [claim], take=False) == refused(Rule.WINDOW, 1100)
+    assert store.enter(ask(3, 1000), [claim], take=False).refusals == refused(Rule.WINDOW, 1100)
 
 
 def test_a_late_event_counts_as_of_the_newest_one(store: ScopeStore) -> None:
     claim = Claim("s", 100, max_trades=1)
     assert store.enter(ask(1, 1000, "A"), [claim]).allowed
-    assert store.enter(ask(1, 500, "B"), [claim]) == refused(Rule.WINDOW, 1100)
+    assert store.enter(ask(1, 500, "B"), [claim]).refusals == refused(Rule.WINDOW, 1100)
     assert store.enter(ask(2, 1100, "B"), [claim]).allowed
 
 
@@ -130,7 +129,8 @@ def test_the_same_question_has_the_same_answer_and_is_noted_once(store: ScopeSto
     assert store.enter(ask(2, 1001), [claim]).allowed
     no = store.enter(ask(3, 1002), [claim])
     assert store.enter(ask(9, 2000), [claim]).allowed
-    assert store.enter(ask(3, 1002), [claim]) == no == refused(Rule.WINDOW, 1100)
+    assert store.enter(ask(3, 1002), [claim]) == no
+    assert no.refusals == refused(Rule.WINDOW, 1100)
     assert store.enter(ask(9, 2000, part=1), [claim]).allowed
 
 

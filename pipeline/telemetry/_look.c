@@ -1,0 +1,281 @@
+/* The reading side's frequent steps in C: looking whether a ring has something new, and copying it. Optional:
+ * `reader` does the same in Python, and everything out of the ordinary is left to it.
+ *
+ * Look   one ring: take
+ * wait   sleeps until a time, or until some ring fills faster than that
+ *
+ * What a collector with nothing to do costs is awakenings of Python with cold caches. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <structmember.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the bytes of a ring: `layout.py` draws them, and `native.py` refuses us when it differs ---------- */
+enum { WORD = 8, HEAD = 128 / WORD, TAIL = 256 / WORD, DROPPED = 384 / WORD, NAMES_USED = 640 / WORD };
+enum { ENTRIES = 4096 / WORD, ENTRY_WORDS = 4, ENTRY_BYTES = ENTRY_WORDS * WORD };
+
+#define KIND_BITS (UINT64_C(15) << 24)
+#define KIND_DURATION UINT64_C(0)
+
+#define NS_PER_S UINT64_C(1000000000)
+#define ACQUIRE(word) __atomic_load_n((word), __ATOMIC_ACQUIRE)
+#define LOAD(word) __atomic_load_n((word), __ATOMIC_RELAXED)
+#define PUBLISH(word, value) __atomic_store_n((word), (value), __ATOMIC_RELEASE)
+
+typedef struct {
+    PyObject_HEAD
+    Py_buffer memory; /* the whole mapping; .obj is NULL once closed */
+    uint64_t *words;
+    uint64_t capacity;
+    unsigned long long mark;
+    int fd;
+    char slow;
+} Look;
+
+static PyObject *Look_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords)) {
+    PyObject *memory;
+    int fd;
+    unsigned long long capacity;
+    if (!PyArg_ParseTuple(args, "OiK", &memory, &fd, &capacity)) {
+        return NULL;
+    }
+    Look *self = (Look *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    if (PyObject_GetBuffer(memory, &self->memory, PyBUF_WRITABLE) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    if (capacity == 0 || (capacity & (capacity - 1)) != 0 || capacity > PY_SSIZE_T_MAX / (2 * ENTRY_BYTES) ||
+        self->memory.len < (Py_ssize_t)(ENTRIES * WORD + capacity * ENTRY_BYTES)) {
+        PyErr_SetString(PyExc_ValueError, "no ring of this capacity");
+        Py_DECREF(self);
+        return NULL;
+    }
+    self->words = self->memory.buf;
+    self->capacity = capacity;
+    self->fd = fd;
+    return (PyObject *)self;
+}
+
+static PyObject *Look_close(Look *self, PyObject *Py_UNUSED(none)) {
+    PyBuffer_Release(&self->memory); /* does nothing the second time */
+    self->words = NULL;
+    Py_RETURN_NONE;
+}
+
+static void Look_dealloc(Look *self) {
+    PyBuffer_Release(&self->memory);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+/* Whether `count` rows at `rows` are entries number `first`, first + 1, …; and whether any of them is a
+ * DURATION of at least `limit`. */
+static int proven(const uint64_t *rows, uint64_t first, uint64_t count, int64_t limit, char *slow) {
+    uint64_t wrong = 0;
+    int found = 0;
+    for (uint64_t index = 0; index < count; index++) {
+        const uint64_t *row = rows + index * ENTRY_WORDS;
+        wrong |= row[3] ^ (first + index + 1);
+        found |= (int64_t)row[1] >= limit && (row[2] & KIND_BITS) == KIND_DURATION;
+    }
+    *slow = (char)found;
+    return wrong == 0;
+}
+
+/* Copies all that is new to `into`, −1 when that takes more than copying. */
+static int64_t take(Look *self, uint64_t *into, uint64_t room, uint64_t tail, uint64_t dropped,
+                    uint64_t names, int64_t limit) {
+    struct stat found;
+    uint64_t *words = self->words;
+    if (fstat(self->fd, &found) != 0 || found.st_size != self->memory.len) {
+        return -1;
+    }
+    if (LOAD(&words[DROPPED]) != dropped || LOAD(&words[NAMES_USED]) != names) {
+        return -1;
+    }
+    uint64_t count = ACQUIRE(&words[HEAD]) - tail;
+    if (count == 0) {
+        return 0;
+    }
+    if (count > self->capacity || count > room) {
+        return -1;
+    }
+    uint64_t begin = tail & (self->capacity - 1);
+    uint64_t first = self->capacity - begin < count ? self->capacity - begin : count;
+    memcpy(into, words + ENTRIES + begin * ENTRY_WORDS, first * ENTRY_BYTES);
+    memcpy(into + first * ENTRY_WORDS, words + ENTRIES, (count - first) * ENTRY_BYTES);
+    if (!proven(into, tail, count, limit, &self->slow)) {
+        return -1;
+    }
+    PUBLISH(&words[TAIL], tail + count);
+    return (int64_t)count;
+}
+
+static PyObject *Look_take(Look *self, PyObject *const *args, Py_ssize_t count) {
+    uint64_t given[5]; /* at, tail, dropped, names, limit */
+    if (count != 6) {
+        return PyErr_Format(PyExc_TypeError, "6 arguments, %zd given", count);
+    }
+    for (int index = 0; index < 5; index++) {
+        given[index] = PyLong_AsUnsignedLongLong(args[index + 1]);
+    }
+    Py_buffer into;
+    if (PyErr_Occurred() || PyObject_GetBuffer(args[0], &into, PyBUF_WRITABLE) < 0) {
+        return NULL;
+    }
+    uint64_t rows = (uint64_t)into.len / ENTRY_BYTES;
+    int64_t taken = -1;
+    if (self->words != NULL && given[0] <= rows) {
+        taken = take(self, (uint64_t *)into.buf + given[0] * ENTRY_WORDS, rows - given[0], given[1], given[2],
+                     given[3], (int64_t)given[4]);
+    }
+    PyBuffer_Release(&into);
+    return PyLong_FromLongLong(taken);
+}
+
+/* PyCFunction has two arguments; what METH_FASTCALL calls has three. */
+#define FAST(function) ((PyCFunction)(void (*)(void))(function))
+
+static PyMethodDef Look_methods[] = {
+    {"take", FAST(Look_take), METH_FASTCALL,
+     "take(into, at, tail, dropped, names, limit) -> how many new entries were copied to row `at` and on, proven, and "
+     "are the writer's again; -1, and nothing has moved, when it takes more than that"},
+    {"close", FAST(Look_close), METH_NOARGS, "let go of the memory; later takes give -1"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef Look_members[] = {
+    {"slow", T_BOOL, offsetof(Look, slow), READONLY, "`take` found a DURATION of `limit` ns or more"},
+    {"mark", T_ULONGLONG, offsetof(Look, mark), 0, "a head beyond this ends `wait`"},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyTypeObject LookType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "pipeline.telemetry._look.Look",
+    .tp_doc = "Look(memory, fd, capacity): a mapped ring whose entries are proven by their sequence",
+    .tp_basicsize = sizeof(Look),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = Look_new,
+    .tp_dealloc = (destructor)Look_dealloc,
+    .tp_methods = Look_methods,
+    .tp_members = Look_members,
+};
+
+/* ---- wait --------------------------------------------------------------------------------------------- */
+typedef struct {
+    int fd;
+    uint64_t mark;
+} Watched;
+
+static uint64_t now_ns(void) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (uint64_t)at.tv_sec * NS_PER_S + (uint64_t)at.tv_nsec;
+}
+
+/* Read from the files, not from their mappings: one that was cut short is a SIGBUS there. */
+static int is_urgent(const Watched *watched, Py_ssize_t count, const char *folder, int64_t seen_ns) {
+    for (Py_ssize_t index = 0; index < count; index++) {
+        uint64_t head;
+        if (pread(watched[index].fd, &head, WORD, HEAD * WORD) != WORD || head > watched[index].mark) {
+            return 1;
+        }
+    }
+    struct stat found;
+    return stat(folder, &found) != 0 ||
+           (int64_t)found.st_mtim.tv_sec * (int64_t)NS_PER_S + found.st_mtim.tv_nsec != seen_ns;
+}
+
+static int wait_for(const Watched *watched, Py_ssize_t count, const char *folder, int64_t seen_ns,
+                    uint64_t due_ns, uint64_t peek_ns) {
+    uint64_t at_ns;
+    while ((at_ns = now_ns()) < due_ns) {
+        uint64_t until_ns = due_ns - at_ns > peek_ns ? at_ns + peek_ns : due_ns;
+        struct timespec until = {(time_t)(until_ns / NS_PER_S), (long)(until_ns % NS_PER_S)};
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0) {
+        }
+        if (until_ns < due_ns && is_urgent(watched, count, folder, seen_ns)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *look_wait(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *looks;
+    const char *folder;
+    long long seen_ns;
+    unsigned long long due_ns, peek_ns;
+    if (!PyArg_ParseTuple(args, "O!yLKK", &PyList_Type, &looks, &folder, &seen_ns, &due_ns, &peek_ns)) {
+        return NULL;
+    }
+    Py_ssize_t count = PyList_GET_SIZE(looks);
+    Watched *watched = PyMem_Malloc((size_t)(count > 0 ? count : 1) * sizeof(Watched));
+    if (watched == NULL) {
+        return PyErr_NoMemory();
+    }
+    for (Py_ssize_t index = 0; index < count; index++) {
+        Look *look = (Look *)PyList_GET_ITEM(looks, index);
+        if (!Py_IS_TYPE(look, &LookType)) {
+            PyMem_Free(watched);
+            return PyErr_Format(PyExc_TypeError, "a list of Look, not of %R", Py_TYPE(look));
+        }
+        watched[index] = (Watched){look->fd, look->mark};
+    }
+    int urgent;
+    Py_BEGIN_ALLOW_THREADS
+    urgent = wait_for(watched, count, folder, seen_ns, due_ns, peek_ns);
+    Py_END_ALLOW_THREADS
+    PyMem_Free(watched);
+    return PyBool_FromLong(urgent);
+}
+
+static PyMethodDef look_functions[] = {
+    {"wait", look_wait, METH_VARARGS,
+     "wait(looks, folder, seen_ns, due_ns, peek_ns) -> False at `due_ns` of CLOCK_MONOTONIC; True when, looked at "
+     "every `peek_ns` before that, a ring's head was beyond its mark or the folder's time another"},
+    {NULL, NULL, 0, NULL},
+};
+
+static int look_exec(PyObject *module) {
+    if (PyType_Ready(&LookType) < 0) {
+        return -1;
+    }
+    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, NAMES_USED, ENTRIES, ENTRY_WORDS, 1);
+    if (layout == NULL) {
+        return -1;
+    }
+    int failed = PyModule_AddObjectRef(module, "LAYOUT", layout) < 0 ||
+                 PyModule_AddObjectRef(module, "Look", (PyObject *)&LookType) < 0;
+    Py_DECREF(layout);
+    return failed ? -1 : 0;
+}
+
+static PyModuleDef_Slot look_slots[] = {
+    {Py_mod_exec, look_exec},
+#ifdef Py_MOD_PER_INTERPRETER_GIL_SUPPORTED
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+#ifdef Py_GIL_DISABLED
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef look_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pipeline.telemetry._look",
+    .m_doc = "The reading side of a ring in C; see pipeline.telemetry.native.",
+    .m_methods = look_functions,
+    .m_slots = look_slots,
+};
+
+PyMODINIT_FUNC PyInit__look(void) { return PyModuleDef_Init(&look_module); }
