@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: what is in C: built where a compiler is, left out quietly where none is."""
+"""What pyproject.toml cannot say: the parts in C, built where a compiler is and else left out quietly."""
 
 from setuptools import Extension, setup
 
