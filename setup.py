@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: what is in C, built where a compiler is and left out quietly where none is."""
+"""What pyproject.toml cannot say: what is in C, built where a compiler is and left out where none is."""
 
 from setuptools import Extension, setup
 
