@@ -287,3 +287,82 @@ def test_an_answer_that_an_older_worker_recorded_is_read() -> None:
     recorded.add("K", 1, ['[0,["THROTTLE_WINDOW: limit=1 window_seconds=60 throttle=all"],60000000]'])
     grant = recorded.ask(ask(1, 0))
     assert (grant.retry_at_us, grant.seen) == (MINUTE_US, ())
+
+
+def test_of_equally_specific_overrides_the_last_applies() -> None:
+    for scope in (
+        schema.Scope(),
+        schema.Scope(symbol="K"),
+        schema.Scope(strategy_id="s"),
+        schema.Scope(strategy_id="s", symbol="K"),
+    ):
+        overrides = tuple(schema.Override(scope=scope, max_trades=most) for most in (7, 8, 9))
+        throttle = schema.Throttle(name="t", max_trades=1, overrides=overrides)
+        assert overridden(throttle, "s", "K").max_trades == 9
+
+
+def both(narrow: dict[str, Any], outer: dict[str, Any]) -> AgentLogic:
+    throttles = (
+        schema.Throttle(name="narrow", **narrow),
+        schema.Throttle(name="wide", per="global", **outer),
+    )
+    return AgentLogic(schema.Trading(strategies={}, throttles=throttles), "signal_price")
+
+
+def legs(agent: AgentLogic, *wishes: tuple[str, str, int, int]) -> list[tuple[list[str], int]]:
+    """Each wish (strategy, symbol, second, quantity): the codes that refuse it and when to try again, s."""
+    states: dict[str, Any] = {}
+    found = []
+    for seq, (strategy, symbol, second, quantity) in enumerate(wishes, 1):
+        state = states.get(symbol) or agent.origin(symbol)
+        event = Signal(symbol, strategy, BUY, quantity * 10_000, 10_000)
+        states[symbol], decision = agent.step(state, event, key_seq=seq, at_us=second * 1_000_000)
+        (leg,) = decision.legs
+        found.append(([code_of(reason) for reason in leg.reasons], leg.retry_at_us // 1_000_000))
+    return found
+
+
+def test_what_a_narrower_rule_refuses_takes_nothing_of_the_wide_one() -> None:
+    agent = both({"max_trades": 1, "window_seconds": 900}, {"max_trades": 2, "window_seconds": 60})
+    wishes = [("a", "K", 0, 1), *[("a", "K", second, 1) for second in range(1, 6)], ("b", "K", 9, 1)]
+    found = legs(agent, *wishes, ("c", "L", 10, 1))
+    assert found[0] == ([], 0)
+    assert found[1:6] == [(["THROTTLE_WINDOW"], 900)] * 5
+    assert found[6:] == [([], 0), (["THROTTLE_WINDOW"], 60)]
+
+
+def test_what_both_refuse_passes_when_the_later_of_them_does_and_never_if_one_never_does() -> None:
+    hour, minute = {"max_trades": 1, "window_seconds": 3600}, {"max_trades": 1, "window_seconds": 60}
+    twice = [("a", "K", 5, 1), ("a", "K", 7, 1)]
+    assert legs(both(hour, minute), *twice)[1] == (["THROTTLE_WINDOW"] * 2, 3605)
+    assert legs(both(minute, hour), *twice)[1] == (["THROTTLE_WINDOW"] * 2, 3605)
+    little = {"max_notional": "3", "window_seconds": 60}
+    large = ("a", "K", 5, 4)
+    assert legs(both(little, minute), ("b", "K", 1, 1), large)[1] == (
+        ["THROTTLE_NOTIONAL", "THROTTLE_WINDOW"],
+        0,
+    )
+    assert legs(both(minute, little), ("a", "K", 1, 1), large)[1] == (
+        ["THROTTLE_WINDOW", "THROTTLE_NOTIONAL"],
+        0,
+    )
+
+
+def test_a_wide_scope_never_goes_back_in_time_and_remembers_of_several_rules_the_worst() -> None:
+    never = compile_rule(schema.Throttle(name="n", multiplier="0"), 8)
+    scopes = MemoryScopes()
+    later = compile_rule(schema.Throttle(name="l", max_trades=1, window_seconds=9), 8)
+    names = (("n", ""), ("l", ""))
+    assert not scopes.ask(Ask("K", 1, 0, 20_000_000, 0, (("l", ""),), (later,))).reasons
+    for order in ((0, 1), (1, 0)):
+        rules = tuple((never, later)[at] for at in order)
+        grant = scopes.ask(Ask("K", 2 + order[0], 0, 21_000_000, 0, tuple(names[at] for at in order), rules))
+        assert (len(grant.reasons), grant.retry_at_us) == (2, 0)
+    slow = scopes.ask(Ask("L", 1, 0, 3_000_000, 0, (("l", ""),), (later,)))
+    assert (len(slow.reasons), slow.retry_at_us) == (1, 29_000_000)
+    other = MemoryScopes()
+    assert not other.ask(Ask("K", 1, 0, 20_000_000, 0, (("l", ""),), (later,))).reasons
+    other.ask(Ask("K", 2, 0, 40_000_000, 0, (("l", ""),), (later,), take=False))
+    assert not other.ask(Ask("L", 1, 0, 25_000_000, 0, (("l", ""),), (later,))).reasons, (
+        "its clock is at 40 s"
+    )

@@ -108,6 +108,10 @@ def test_every_answer_and_retry_is_what_counting_the_whole_history_says(
             continue
         answer = judge(rules, scope, now_us, wish.notional)
         assert {code_of(reason) for reason in answer.reasons} == oracle.failing(now_us, wish.notional)
+        held, (budget,) = oracle.held(now_us), answer.budgets
+        limited = oracle.most is not None or oracle.cap is not None
+        assert budget.used_trades == (len(held) if limited else 0)
+        assert budget.used_notional == (sum(held) if oracle.cap is not None else 0)
         if answer.allowed:
             assert answer.retry_at_us == 0
             scope = enter(scope, now_us, wish.notional)
@@ -255,3 +259,27 @@ def test_the_answer_tells_what_remains() -> None:
 
 def test_no_rules_allow_everything() -> None:
     assert judge((), origin(), 0, 1).allowed
+
+
+def test_several_throttles_of_which_one_never_passes_never_pass_in_any_order() -> None:
+    never, soon = (
+        compile_rule(Throttle(name=name, max_trades=1, multiplier=multiplier), 0)
+        for name, multiplier in (("never", "0"), ("soon", "1"))
+    )
+    scope = enter(origin(), 5, 1)
+    for rules in ((never, soon), (soon, never)):
+        answer = judge(rules, scope, 6, 1)
+        assert (len(answer.reasons), answer.retry_at_us) == (2, 0)
+    assert judge((soon, soon), scope, 6, 1).retry_at_us == 5 + 60 * US_PER_S
+
+
+def test_a_scope_is_idle_from_the_instant_its_last_rule_lets_go_of_it() -> None:
+    rule = compile_rule(
+        Throttle(name="t", max_trades=3, window_seconds=60, min_spacing_seconds=70, cooldown_seconds=50), 0
+    )
+    window = compile_rule(Throttle(name="w", max_trades=3, window_seconds=60), 0)
+    scope = leave(enter(origin(), 0, 1), 25 * US_PER_S)
+    for rules, after_s in (((rule,), 75), ((window,), 60), ((window, rule), 75), ((), 25)):
+        assert idle(rules, scope, after_s * US_PER_S)
+        if rules:
+            assert not idle(rules, scope, after_s * US_PER_S - 1)

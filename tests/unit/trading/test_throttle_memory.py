@@ -24,7 +24,10 @@ def kept(history: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [entry for entry in history[-MOST:] if entry[0] > history[-1][0] - YEAR_US]
 
 
-@given(st.integers(0, 2**32), st.sampled_from([1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, MOST, MOST + 70]))
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from([1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, MOST, MOST + 1, MOST + BLOCK, MOST + 70]),
+)
 def test_every_question_is_answered_as_by_the_whole_list(seed: int, count: int) -> None:
     draw = Random(seed)
     widest_us = draw.choice([3, 1_000, YEAR_US // 40])
@@ -39,7 +42,8 @@ def test_every_question_is_answered_as_by_the_whole_list(seed: int, count: int) 
     assert scope == remembered(expected, NEVER_YET)
     assert leave(scope, now_us).entries() == expected
     sums = list(accumulate(notional for _, notional in expected))
-    _, before_all = scope.since(expected[0][0] - 1)
+    everything, before_all = scope.since(expected[0][0] - 1)
+    assert (everything, scope.total - before_all) == (len(expected), sums[-1])
     for place in {0, len(expected) // 2, len(expected) - 1, draw.randrange(len(expected))}:
         until_us = expected[place][0]
         inside = [notional for time_us, notional in expected if time_us > until_us]
@@ -144,3 +148,19 @@ def test_sums_beyond_a_machine_word_are_exact() -> None:
         scope = enter(scope, at_us, limits.MAX_NOTIONAL)
     assert scope.total == 100 * limits.MAX_NOTIONAL
     assert scope.since(89) == (10, 90 * limits.MAX_NOTIONAL)
+
+
+@pytest.mark.parametrize("count", [1, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK])
+def test_what_no_window_reaches_any_more_is_forgotten_from_that_instant_on(count: int) -> None:
+    old = [(at, 1) for at in range(count)]
+    scope = remembered(old, NEVER_YET)
+    first_out = enter(scope, YEAR_US, 2)
+    assert first_out.entries() == [*old[1:], (YEAR_US, 2)]
+    assert first_out == remembered([*old[1:], (YEAR_US, 2)], NEVER_YET)
+    all_out = enter(scope, YEAR_US + count, 2)
+    assert all_out.entries() == [(YEAR_US + count, 2)]
+    for after in range(1, 2 * BLOCK):
+        all_out = enter(all_out, YEAR_US + count + after, 3)
+    assert len(all_out.entries()) == 2 * BLOCK
+    assert len(all_out.blocks) <= 3
+    assert all_out.since(YEAR_US) == (2 * BLOCK, all_out.total - 2 - 3 * (2 * BLOCK - 1))
