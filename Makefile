@@ -4,8 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
 IMAGE  := ringline:dev
-# Which tests `test-cluster` runs; 'not slow' leaves out those that load a release for minutes.
 C_PARTS := $(wildcard pipeline/*/*.c pipeline/*/*/*.c)
+# Which tests `test-cluster` runs; 'not slow' leaves out those that load a release for minutes.
 MARKS  := slow or not slow
 .PHONY: help run test test-slow test-browser test-cluster image lint bench clean
 

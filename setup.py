@@ -1,5 +1,4 @@
-"""What pyproject.toml cannot say: telemetry's writer and reader, the backtester's rows and the gateway's readers in
-C, built where a compiler is and left out quietly where none is."""
+"""What pyproject.toml cannot say: the parts in C, built where a compiler is and else left out quietly."""
 
 from setuptools import Extension, setup
 

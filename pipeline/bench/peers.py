@@ -1,7 +1,7 @@
 """Other backtesters on the same candles, where somebody has installed them; each in a process of its own.
 
 Each program prints a line a repeat, after a warm-up: seconds of its run, of processor time, and of its run
-with data preparation, from columns of floats and times on. None of them is needed, and they may be installed
+with data preparation, from columns of floats and times on. None is needed, and they may be installed
 in another environment: what they pin need not agree with what we need.
 """
 

@@ -62,6 +62,8 @@ def parameters(query_string: bytes, known: Iterable[str]) -> Parameters:
     found: Parameters = {}
     names = tuple(known)
     for name, value in pairs:
+        if not name:
+            raise ParameterError("query", f" = {query_string[:64]!r}: has a value without a name")
         if name not in names:
             raise ParameterError(name[:64], f": unknown; here are {', '.join(names)}")
         if not value or "\0" in value or len(value) > limits.MAX_WEBHOOK_ID_CHARS:

@@ -303,25 +303,30 @@ def test_a_generator_is_measured_from_its_first_value_to_its_end(metrics: Metric
 
 
 def test_a_coroutine_is_measured_across_its_awaits(metrics: MetricsCollector) -> None:
+    spent_ns: list[int] = []
+
     @measure_async(EVENT)
-    async def wait(seconds: float, fail: bool = False) -> float:
-        await asyncio.sleep(seconds)
+    async def wait(others: int, fail: bool = False) -> int:
+        begun_ns = time.monotonic_ns()
+        while len(spent_ns) < others:  # however late this machine is, the last one takes longest
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        spent_ns.append(time.monotonic_ns() - begun_ns)
         if fail:
             raise KeyError("x")
-        return seconds
+        return others
 
-    async def several() -> list[float | BaseException]:
-        runs = (wait(0.05), wait(0.01), wait(0.01, fail=True))
-        return list(await asyncio.gather(*runs, return_exceptions=True))
+    async def several() -> list[int | BaseException]:
+        return list(await asyncio.gather(wait(2), wait(0), wait(1, fail=True), return_exceptions=True))
 
     results = asyncio.run(several())
-    assert results[:2] == [0.05, 0.01]
+    assert results[:2] == [2, 0]
     assert isinstance(results[2], KeyError)
     found = metrics.get_stats(EVENT)
     assert found.count == 3
     assert found.min is not None
     assert found.max is not None
-    assert 9_000_000 < found.min < 45_000_000 < found.max
+    assert 20_000_000 <= spent_ns[0] <= found.min < spent_ns[1] < spent_ns[2] <= found.max
 
 
 def test_a_cancelled_coroutine_is_measured(metrics: MetricsCollector) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -77,7 +78,8 @@ def test_memories_are_equal_when_they_remember_the_same_however_they_came_to_it(
 def rolling(rules_of: Throttle, seed: int, count: int) -> tuple[list[Answer], list[Answer]]:
     """The answers of one stream of wishes, and those of judging the whole history afresh each time."""
     draw, rule = Random(seed), compile_rule(rules_of, 0)
-    scope, now_us, history, exit_us = origin(), 0, [], NEVER_YET
+    scope, now_us, exit_us = origin(), 0, NEVER_YET
+    history: list[Any] = []
     found, expected = [], []
     for _ in range(count):
         now_us += draw.choice([0, 1, rule.window_us // 90, rule.window_us // 40, rule.window_us // 20])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
@@ -87,6 +87,7 @@ def test_a_hash_without_the_row_that_follows_it_says_nothing() -> None:
 
 
 @given(query_string=st.binary(max_size=200))
+@example(query_string=b"=")
 def test_no_query_string_at_all_ends_in_anything_but_a_parameter_error(query_string: bytes) -> None:
     for read in (page_wanted, lambda text: feed_wanted(text, 5000)):
         try:
