@@ -19,6 +19,9 @@ from typing import Any
 
 from pipeline import limits
 
+_PATIENCE = 10_000
+"""Instructions. Before, the call may be the garbage collector's, which swallows what is raised, and `watch` with
+it."""
 _TURNS = frozenset(
     number for name, number in dis.opmap.items() if "JUMP_BACKWARD" in name and "NO_INTERRUPT" not in name
 )
@@ -35,7 +38,7 @@ def traced(call: Callable[..., Any], *arguments: Any) -> Any:
     A trace function that raises is taken away by the interpreter, and whoever catches the error goes on
     unwatched. So the error is sent to this thread as if from outside, before each turn of a loop: that is
     where the interpreter looks for what has arrived. In `watch` nothing may look: no call, no loop that goes
-    round. Only a call is refused by raising: C may be what calls again and again.
+    round. Only where that has not helped a call is refused by raising: C may be what calls again and again.
     """
     left = limits.MAX_STRATEGY_INSTRUCTIONS
     thread = ctypes.c_ulong(threading.get_ident())
@@ -49,7 +52,7 @@ def traced(call: Callable[..., Any], *arguments: Any) -> Any:
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
         left -= 1
         if left < 0:
-            if event == "call":
+            if event == "call" and left < -_PATIENCE:
                 raise OverlongError
             if event == "opcode" and frame.f_code.co_code[frame.f_lasti] in _TURNS:
                 for _ in sent:
