@@ -20,8 +20,7 @@ from typing import Any
 from pipeline import limits
 
 _PATIENCE = 10_000
-"""Instructions. Before, the call may be the garbage collector's, which swallows what is raised, and `watch` with
-it."""
+"""Instructions. Before, the call may be the garbage collector's: it swallows what is raised, and `watch`."""
 _TURNS = frozenset(
     number for name, number in dis.opmap.items() if "JUMP_BACKWARD" in name and "NO_INTERRUPT" not in name
 )
