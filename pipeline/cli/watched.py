@@ -21,7 +21,7 @@ from pipeline import limits
 from pipeline.cli.failure import explain_failure
 from pipeline.errors import EXIT_NO
 from pipeline.stages.call_watch import CallWatch, take_hang
-from pipeline.trading.plugin import watch_calls
+from pipeline.trading.plugin import heed_interrupts, watch_calls
 
 Begin = Callable[[], object]
 
@@ -52,6 +52,7 @@ def _in_child(
 ) -> int:
     code = EXIT_NO
     try:
+        heed_interrupts()
         begin()
         code = work(begin)
     except BaseException as error:

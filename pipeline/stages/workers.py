@@ -101,12 +101,12 @@ def _run_worker(
     ready()
     try:
         loop.run()
+        hand.close()  # not when it failed: the next incarnation has to know on what
     finally:
         report.close()
         downstream.close()
         audits.close()
         sockets.close()
-        hand.close()
         context.recorder.close()
     return 0
 

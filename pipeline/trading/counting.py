@@ -11,9 +11,9 @@ from __future__ import annotations
 import ctypes
 import dis
 import sys
-import threading
 from collections.abc import Callable
 from itertools import repeat
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any
 
@@ -40,7 +40,7 @@ def traced(call: Callable[..., Any], *arguments: Any) -> Any:
     round. Only where that has not helped a call is refused by raising: C may be what calls again and again.
     """
     left = limits.MAX_STRATEGY_INSTRUCTIONS
-    thread = ctypes.c_ulong(threading.get_ident())
+    thread = ctypes.c_ulong(get_ident())
     sent = map(
         ctypes.pythonapi.PyThreadState_SetAsyncExc, repeat(thread), repeat(ctypes.py_object(OverlongError))
     )
@@ -90,13 +90,13 @@ class Monitored:
         if self._tool is None:
             raise ValueError("every place of sys.monitoring is taken")
         monitoring.use_tool_id(self._tool, "ringline")
-        self._left = 0
+        self._left = self._thread = 0
         self._events = monitoring.events.INSTRUCTION
         self._set = monitoring.set_events
         own = Monitored.__call__.__code__
 
         def count(code: CodeType, _: int) -> None:
-            if code is own:
+            if code is own or get_ident() != self._thread:  # every thread's instructions come here
                 return
             self._left -= 1
             if self._left < 0:
@@ -105,7 +105,7 @@ class Monitored:
         monitoring.register_callback(self._tool, self._events, count)
 
     def __call__(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        self._left = limits.MAX_STRATEGY_INSTRUCTIONS
+        self._left, self._thread = limits.MAX_STRATEGY_INSTRUCTIONS, get_ident()
         self._set(self._tool, self._events)
         try:
             answer = call(*arguments)

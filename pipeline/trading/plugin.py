@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, Protocol
 
 from pipeline.trading.counting import OverlongError as OverlongError
@@ -47,6 +47,7 @@ class _Watching:
     """The process's one watch."""
 
     watch: Watch = NoWatch()
+    interrupted = False
 
 
 def watch_calls(watch: Watch) -> None:
@@ -64,12 +65,22 @@ def guarded(tag: str, call: Callable[..., Any], *arguments: Any) -> Any:
         watch.leave()
 
 
+def heed_interrupts() -> None:
+    """Ctrl-C raises KeyboardInterrupt, and `is_interrupt` tells it from one that a user's code raises."""
+    signal.signal(signal.SIGINT, _pressed)
+
+
+def _pressed(_number: int, _frame: FrameType | None) -> None:
+    _Watching.interrupted = True
+    raise KeyboardInterrupt
+
+
 def is_interrupt(error: BaseException) -> bool:
-    """Whether a person pressed Ctrl-C; where SIGINT has another handler, a KeyboardInterrupt is the user
-    code's own."""
-    return (
-        isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
+    """Whether a person pressed Ctrl-C. Where SIGINT has a handler of a worker's, a KeyboardInterrupt is the
+    user code's own; where it has Python's, nobody can tell."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    return _Watching.interrupted or signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def find_plugin(source: str, group: str) -> tuple[Callable[..., Any], str]:
@@ -87,7 +98,9 @@ def find_plugin(source: str, group: str) -> tuple[Callable[..., Any], str]:
         )
     try:
         factory = points[0].load()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         raise ValueError(f"custom: {source}: cannot be loaded: {said(error)}") from None
     version = points[0].dist.version if points[0].dist is not None else ""
     return factory, f"{points[0].value}=={version}"
@@ -107,7 +120,9 @@ def _in_file(source: str, file: Path, name: str) -> tuple[Callable[..., Any], st
     try:
         compiled: CodeType = compile(code, str(file), "exec")
         exec(compiled, module.__dict__)  # noqa: S102 - running it is what the user asks for
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         raise ValueError(f"custom: {source}: cannot be loaded: {said(error)}") from None
     factory = getattr(module, name, None)
     if not callable(factory):

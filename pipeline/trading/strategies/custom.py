@@ -13,10 +13,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from pipeline.messages import Candle
-from pipeline.trading.plugin import Parameters, find_plugin, guarded, said
+from pipeline.trading.counting import counted
+from pipeline.trading.plugin import Parameters, find_plugin, guarded, is_interrupt, said
 
 GROUP = "ringline.strategies"
 """The entry points' group."""
@@ -25,39 +31,49 @@ GROUP = "ringline.strategies"
 class Custom:
     """A user's strategy under guard. Raises ValueError, saying what is wrong, when it cannot be used."""
 
-    __slots__ = ("_inner", "_step", "memory", "tag")
+    __slots__ = ("_first", "_step", "memory", "tag")
 
     vetted = False
 
     def __init__(self, source: str, parameters: Parameters) -> None:
         factory, version = find_plugin(source, GROUP)
-        try:
-            self._inner = factory(**parameters)
-        except (Exception, SystemExit) as error:
-            raise ValueError(f"custom: {source}: its parameters do not fit: {said(error)}") from None
-        for name in ("origin", "step"):
-            if not callable(getattr(self._inner, name, None)):
-                raise ValueError(f"custom: {source}: has no method {name}")
-        kind = getattr(self._inner, "memory", None)
-        if not isinstance(kind, type):
-            raise ValueError(f"custom: {source}: memory must name the type of its memory, a msgspec Struct")
-        self.memory: type[Any] = kind
-        try:
-            first = self._inner.origin()
-        except (Exception, SystemExit) as error:
-            raise ValueError(f"custom: {source}: origin() failed: {said(error)}") from None
-        if type(first) is not self.memory:
-            raise ValueError(
-                f"custom: {source}: origin() gave {type(first).__name__}, not {self.memory.__name__}"
-            )
-        self._step = self._inner.step
         words = json.dumps(dict(parameters), sort_keys=True)
         self.tag = f"custom({version},{hashlib.sha256(words.encode()).hexdigest()[:8]})"
+        inner = _tried(f"{source}: its parameters do not fit", partial(factory, **parameters))
+        for name in ("origin", "step"):
+            if not callable(_tried(f"{source}: {name}", partial(getattr, inner, name, None))):
+                raise ValueError(f"custom: {source}: has no method {name}")
+        kind = _tried(f"{source}: memory", partial(getattr, inner, "memory", None))
+        if not isinstance(kind, type) or not issubclass(kind, Struct):
+            raise ValueError(f"custom: {source}: memory must name the type of its memory, a msgspec Struct")
+        self.memory: type[Any] = kind
+        # Not under watch: what hung before is refused at its steps, and does not keep a worker from starting.
+        first = _tried(f"{source}: origin() failed", partial(counted, inner.origin))
+        if type(first) is not kind:
+            raise ValueError(f"custom: {source}: origin() gave {type(first).__name__}, not {kind.__name__}")
+        self._first: bytes = _tried(f"{source}: its memory", partial(msgspec.msgpack.encode, first))
+        _tried(f"{source}: its memory", partial(counted, self.origin))
+        self._step = inner.step
+
+    def guard(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What `call`, in which the user's code runs, answers. Raises OverlongError, HungError, and whatever
+        the user's code raises."""
+        return guarded(self.tag, call, *arguments)
 
     def origin(self) -> Any:
-        return self._inner.origin()
+        """What the user's `origin` gave when it was loaded."""
+        return msgspec.msgpack.decode(self._first, type=self.memory)
 
     def step(self, memory: Any, candle: Candle) -> Any:
-        """Raises OverlongError when it does not come to an end, HungError for one that has hung before, and
-        whatever the user's code raises."""
-        return guarded(self.tag, self._step, memory, candle)
+        """To be called under `guard`."""
+        return self._step(memory, candle)
+
+
+def _tried(what: str, call: Callable[[], Any]) -> Any:
+    """Raises ValueError for whatever the user's code raises."""
+    try:
+        return call()
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        raise ValueError(f"custom: {what}: {said(error)}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, Protocol
 
@@ -61,23 +62,34 @@ def advance(strategy: Strategy, memory: Any, candle: Candle) -> tuple[Any, int |
         except Exception as error:
             return memory, None, _raised(error)
         return after, intent, ""
-    before = _bytes(memory)
+    guard = getattr(strategy, "guard", _plainly)
+    before, problem = _bytes(memory), ""
     try:
-        answer = strategy.step(memory, candle)
-        fault = ""
+        answer, problem = guard(_tried, strategy, memory, candle)
+        fault = describe(Reason.STRATEGY_NONSENSE, problem=problem) if problem else ""
     except BaseException as error:
         if is_interrupt(error):
             raise
         answer, fault = None, _raised(error)
     if _bytes(memory) != before:
         memory = msgspec.msgpack.decode(before, type=strategy.memory)
-        fault = fault or describe(Reason.STRATEGY_NONSENSE, problem="memory_changed_in_place")
-    elif not fault and (problem := _nonsense(strategy, answer)):
-        fault = describe(Reason.STRATEGY_NONSENSE, problem=problem)
+        if problem or not fault:
+            fault = describe(Reason.STRATEGY_NONSENSE, problem="memory_changed_in_place")
     if fault:
         return memory, None, fault
     assert answer is not None
     return answer[0], answer[1], ""
+
+
+def _tried(strategy: Strategy, memory: Any, candle: Candle) -> tuple[Any, str]:
+    """The answer, and what is wrong with it. Judging it runs a memory's own code, too."""
+    answer = strategy.step(memory, candle)
+    return answer, _nonsense(strategy, answer)
+
+
+def _plainly(call: Callable[..., Any], *arguments: Any) -> Any:
+    """For those that are no user's, and not yet vetted."""
+    return call(*arguments)
 
 
 def _bytes(memory: Any) -> bytes:
@@ -128,7 +140,7 @@ def _unfit(kind: type[Any], memory: Any) -> str:
         data = msgspec.msgpack.encode(memory)
         if len(data) > limits.MAX_MEMORY_BYTES:
             return f"memory_beyond_{limits.MAX_MEMORY_BYTES}_bytes"
-        same = msgspec.msgpack.decode(data, type=kind) == memory
+        same = msgspec.msgpack.encode(msgspec.msgpack.decode(data, type=kind)) == data
     except Exception:  # whatever a foreign memory's own code raises
         same = False
     return "" if same else "memory_does_not_survive_msgpack"

@@ -38,6 +38,11 @@ REFUSES = "import sys; from pipeline.process import *; announce_failure('port 94
 CRASHES = "import sys; sys.exit('no luck')"
 
 
+def heed_hang_up() -> None:
+    """Whoever started the tests may ignore it (`nohup`), and then so does what they start."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def up(tmp_path: Path, worker: str, *words: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
@@ -46,6 +51,7 @@ def up(tmp_path: Path, worker: str, *words: str) -> Iterator[subprocess.Popen[st
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_hang_up,
     ) as process:
         try:
             yield process

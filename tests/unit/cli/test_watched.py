@@ -63,10 +63,22 @@ def test_one_that_is_well_behaved_is_not_disturbed(tmp_path: Path, capfd: pytest
 
 
 @pytest.mark.parametrize(
-    "error", ["BaseException('x')", "GeneratorExit()", "asyncio.CancelledError()", "SystemExit(3)"]
+    "error",
+    [
+        "BaseException('x')",
+        "GeneratorExit()",
+        "asyncio.CancelledError()",
+        "SystemExit(3)",
+        "KeyboardInterrupt()",
+    ],
 )
 def test_whatever_it_raises_is_its_leg_s_fault(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], error: str
 ) -> None:
     assert run(words(tmp_path, f"import asyncio; raise {error}", "--json")) == 0
     assert "STRATEGY_RAISED" in capfd.readouterr().out
+
+
+def test_ctrl_c_ends_it_also_inside_a_step(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(words(tmp_path, "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)")) == 130
+    assert "interrupted" in capfd.readouterr().err

@@ -234,6 +234,46 @@ def test_one_that_misbehaves_loses_its_leg_and_nothing_else(tmp_path: Path, body
     assert decision.legs[1].verdict == Verdict.ORDERED
 
 
+UNKIND = """
+import msgspec
+
+class Notes(msgspec.Struct, frozen=True, array_like=True):
+    seen: int = 0
+    def __post_init__(self):
+        if self.seen == 2:
+            {body}
+    def __eq__(self, other):
+        while True: pass
+
+class Mine:
+    memory = Notes
+    def origin(self):
+        return Notes()
+    def step(self, memory, candle):
+        return Notes(memory.seen + 1), None
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("while True: pass", "STRATEGY_OVERLONG"),
+        ("raise SystemExit(7)", "STRATEGY_RAISED: error=SystemExit at=mine.py:__post_init__"),
+        ("pass", ""),
+    ],
+)
+def test_what_its_memory_s_type_does_is_its_own_fault(tmp_path: Path, body: str, reason: str) -> None:
+    strategy = Custom(written(tmp_path, body, UNKIND), {})
+    memory = strategy.origin()
+    found = []
+    for day in range(1, 4):
+        memory, _, fault = advance(strategy, memory, Candle("K", day, 9, 9, 9, 9, 0))
+        found.append(fault)
+    assert found[0] == ""
+    assert found[1].startswith(reason)
+    assert bool(found[1]) == bool(reason), "an __eq__ that never ends is not asked"
+
+
 CHANGING = """
 import msgspec
 
@@ -297,7 +337,36 @@ def test_a_member_that_misbehaves_fails_its_ensemble_with_its_own_reason(tmp_pat
         (
             "class Mine:\n memory = int\n def origin(self): return ''\n def step(self): pass",
             "{folder}/mine.py:Mine",
-            "origin() gave str, not int",
+            "memory must name the type of its memory, a msgspec Struct",
+        ),
+        (
+            (
+                "import msgspec\nclass N(msgspec.Struct): pass\n"
+                "class Mine:\n memory = N\n def origin(self): return ''\n def step(self): pass"
+            ),
+            "{folder}/mine.py:Mine",
+            "origin() gave str, not N",
+        ),
+        (
+            (
+                "import msgspec\nclass N(msgspec.Struct):\n def __post_init__(self): raise SystemExit(7)\n"
+                "class Mine:\n memory = N\n def origin(self): return N()\n def step(self): pass"
+            ),
+            "{folder}/mine.py:Mine",
+            "origin() failed: SystemExit: 7",
+        ),
+        (
+            (
+                "import msgspec\nclass N(msgspec.Struct): pass\nclass Mine:\n memory = N\n"
+                " def origin(self):\n  while True: pass\n def step(self): pass"
+            ),
+            "{folder}/mine.py:Mine",
+            "origin() failed: OverlongError",
+        ),
+        (
+            "class Mine:\n def __init__(self): raise GeneratorExit\n",
+            "{folder}/mine.py:Mine",
+            "its parameters do not fit: GeneratorExit",
         ),
         ("", "momentum", "neither FILE.py:CLASS nor an installed entry point of ringline.strategies"),
     ],
