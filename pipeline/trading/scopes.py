@@ -54,6 +54,13 @@ class Seen(Struct, frozen=True, array_like=True, gc=False):
     at_us: int = 0
 
 
+class LastSeen(Seen, frozen=True, array_like=True, gc=False):
+    """As a key keeps it: with the strategy that asked, whose rule judged and whose limits these are ("" where
+    an older version kept it)."""
+
+    strategy: str = ""
+
+
 class Grant(Struct, frozen=True, array_like=True):
     """The answer, as it is recorded: granted when no rule objects. `seen` has one for each scope that could
     be asked; it decides nothing."""

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline import limits
-from pipeline.trading.scopes import Seen
+from pipeline.trading.scopes import LastSeen
 from pipeline.trading.state import Slot, State
 from pipeline.trading.throttle import OFF, Rule
 from pipeline.trading.throttle_memory import NEVER_YET, ScopeState, remembered
@@ -56,7 +56,7 @@ class _State(Struct, frozen=True, array_like=True, gc=False):
     slots: tuple[_Slot, ...]
     day: int = 0
     day_profit: int = 0
-    wide: tuple[Seen, ...] = ()
+    wide: tuple[LastSeen, ...] = ()
 
 
 _encode = msgspec.msgpack.Encoder().encode
