@@ -84,6 +84,21 @@ def test_a_window_holds_so_much_notional_exactly(store: ScopeStore) -> None:
     assert store.enter(ask(4, 30), [too_much]).refusals == refused(Rule.NOTIONAL, 0, used=most)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "passes_at_us"), [(1, 100), (3, 100), (4, 105), (6, 105), (7, 109), (10, 109)]
+)
+def test_an_entry_passes_once_what_leaves_the_window_is_exactly_enough(
+    store: ScopeStore, wanted: int, passes_at_us: int
+) -> None:
+    claim = Claim("s", 100, max_notional=10)
+    for key_seq, (at_us, notional) in enumerate([(0, 3), (5, 3), (9, 4)], 1):
+        assert store.enter(ask(key_seq, at_us), [replace(claim, notional=notional)]).allowed
+    answer = store.enter(ask(4, 10), [replace(claim, notional=wanted)])
+    assert answer.refusals == refused(Rule.NOTIONAL, passes_at_us, used=10)
+    assert not store.enter(ask(5, passes_at_us - 1), [replace(claim, notional=wanted)]).allowed
+    assert store.enter(ask(6, passes_at_us), [replace(claim, notional=wanted)]).allowed
+
+
 def test_spacing_runs_from_entries_and_cooldown_from_exits(store: ScopeStore) -> None:
     claim = Claim("s", 100, spacing_us=50, cooldown_us=70)
     assert store.enter(ask(1, 1000), [claim]).allowed
