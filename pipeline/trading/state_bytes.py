@@ -2,7 +2,8 @@
 
 What throttles remember of a slot stands in it as one list under no throttle's name. Version 3 kept a list a
 throttle instead, only as much as its own rule needed; both are written, so that such a worker can go on from
-these bytes, and read.
+these bytes, and read. What version 3 did not keep is lost: under rules that need more than its own, such a
+state is not the one that all rows give.
 """
 
 from __future__ import annotations
