@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,8 @@ _LEAST_RETURNS = 30
 
 class LineCurve(Struct, frozen=True):
     """One strategy in one symbol: its net profit and its position's notional at each of `time_us`, in money
-    of the instrument, with the share of candles on which it held a position."""
+    of the instrument, with the share of candles on which it held a position. `scaled` is the net in `units` a
+    unit of money: whole numbers, unless the turnover is enormous."""
 
     strategy: str
     symbol: str
@@ -31,6 +33,8 @@ class LineCurve(Struct, frozen=True):
     net: Curve
     notional: Curve
     exposure: float
+    scaled: npt.NDArray[Any]
+    units: int
 
 
 def line_curves(series: Series, record: Record, money_scale: int) -> list[LineCurve]:
@@ -39,26 +43,33 @@ def line_curves(series: Series, record: Record, money_scale: int) -> list[LineCu
     for row, fill in record.fills:
         cash = -fill.side * fill.quantity * fill.price - fill.commission
         by_strategy.setdefault(fill.strategy, []).append((row, fill.side * fill.quantity, cash, 0))
-    return [_curve(name, series, by_strategy[name], 10.0**-money_scale) for name in sorted(by_strategy)]
+    return [_curve(name, series, by_strategy[name], 10**money_scale) for name in sorted(by_strategy)]
 
 
 def _curve(
-    strategy: str, series: Series, moves: Sequence[tuple[int, int, int, int]], unit: float
+    strategy: str, series: Series, moves: Sequence[tuple[int, int, int, int]], units: int
 ) -> LineCurve:
     position = np.zeros(len(series), dtype=np.int64)
-    cash = np.zeros(len(series), dtype=np.float64)
+    # Whole numbers as long as all of them fit.
+    whole = sum(abs(move[2]) for move in moves) <= limits.MAX_EXPOSURE
+    kind = np.int64 if whole else np.float64
+    cash: npt.NDArray[Any] = np.zeros(len(series), dtype=kind)
     rows = np.array([move[0] for move in moves], dtype=np.int64)
     np.add.at(position, rows, np.array([move[1] for move in moves], dtype=np.int64))
-    np.add.at(cash, rows, np.array([float(move[2]) for move in moves]))
+    np.add.at(cash, rows, np.array([move[2] for move in moves], dtype=kind))
     position = np.cumsum(position)
-    value = position.astype(np.float64) * series.close
+    value = position.astype(kind) * series.close
+    scaled = np.cumsum(cash) + value
     return LineCurve(
         strategy,
         series.symbol,
         series.time_us,
-        (np.cumsum(cash) + value) * unit,
-        np.abs(value) * unit,
+        # Divided, as ten's negative powers are no floats: an amount comes out as the float nearest to it.
+        scaled / units,
+        np.abs(value) / units,
         float(np.count_nonzero(position)) / len(series),
+        scaled,
+        units,
     )
 
 

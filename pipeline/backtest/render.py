@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from pipeline.backtest.report import POINTS, Report, Track
 from pipeline.backtest.times import day_text
 from pipeline.plotting import svg
@@ -10,7 +12,7 @@ from pipeline.plotting.tables import Table, count, money, number
 
 
 def headline(report: Report) -> str:
-    made = f"{report.net:+,.2f} net"
+    made = f"{Decimal(report.net):+,.2f} net"
     if report.total_return is not None:
         made += f" ({percent(report.total_return)} of {report.capital:,.2f}, {report.capital_basis})"
     return f"{count(report.trades)} trades on {count(report.candles)} candles: {made}."
@@ -67,7 +69,7 @@ def _drawn(tracks: tuple[Track, ...], title: str, marks: list[svg.Mark] | None =
 def _result(report: Report) -> Table:
     ratio = "–" if report.sharpe is None else f"{report.sharpe:.2f}"
     rows = [
-        ("net profit and loss", f"{report.net:,.2f}"),
+        ("net profit and loss", money(report.net)),
         (f"return on {report.capital:,.2f} ({report.capital_basis})", percent(report.total_return)),
         ("deepest drawdown", f"{report.drawdown:,.2f} ({percent(report.drawdown_share)})"),
         (f"Sharpe ratio, annualised, of {count(report.sharpe_returns)} returns", ratio),
@@ -117,11 +119,12 @@ def _throttle(report: Report) -> Table:
     free = report.throttle
     if free is None:
         return Table("", (), ())
-    word = "cost" if free.cost >= 0 else "saved"
+    cost = Decimal(free.cost)
+    word = "cost" if cost >= 0 else "saved"
     rows = (
-        ("with throttles", count(report.trades), count(report.fills), f"{report.net:,.2f}"),
-        ("without", count(free.trades), count(free.fills), f"{free.net:,.2f}"),
-        (f"throttles {word}", "", "", f"{abs(free.cost):,.2f}"),
+        ("with throttles", count(report.trades), count(report.fills), money(report.net)),
+        ("without", count(free.trades), count(free.fills), money(free.net)),
+        (f"throttles {word}", "", "", f"{abs(cost):,.2f}"),
     )
     return Table("Throttles", ("", "trades", "fills", "net"), rows, total=True)
 

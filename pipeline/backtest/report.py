@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from pipeline import limits
 from pipeline.backtest import equity
 from pipeline.backtest.assemble import Findings
 from pipeline.backtest.engine import Engine, Outcome
@@ -20,7 +21,7 @@ from pipeline.messages import Candle, Fills
 from pipeline.trading.instruments import Instruments
 from pipeline.trading.pnl import ProfitAndLoss, ProfitLine
 
-SCHEMA = 1
+SCHEMA = 2
 POINTS = 400
 """Points of a drawn line, and marks on it: more fall into the same pixels."""
 SHARPE_SOURCE = (
@@ -47,17 +48,17 @@ class Line(Struct, frozen=True, kw_only=True):
 
 class Throttled(Struct, frozen=True, kw_only=True):
     """The same run without any throttle beside this one. `cost` is what it would have made more: negative
-    where the throttles saved money."""
+    where the throttles saved money. Both are exact text."""
 
-    net: float
+    net: str
     trades: int
     fills: int
-    cost: float
+    cost: str
     digest: str
 
 
 class Track(Struct, frozen=True, kw_only=True):
-    """A drawn line: `x` in microseconds since the epoch."""
+    """A drawn line: `x` in microseconds since the epoch, `y` as near to the amounts as floats are."""
 
     name: str
     x: tuple[int, ...]
@@ -74,8 +75,9 @@ class Mark(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """`capital` is the one that was given or, as `capital_basis` says, the sum of the largest notionals that
-    each line ever held. `path` is "fast", "live" or "mixed", with the reasons in `slow`."""
+    """`net` is exact text. `capital` is the one that was given or, as `capital_basis` says, the sum of the
+    largest notionals that each line ever held. `path` is "fast", "live" or "mixed", with the reasons in
+    `slow`."""
 
     schema: int = SCHEMA
     source: str
@@ -97,7 +99,7 @@ class Report(Struct, frozen=True, kw_only=True):
     denials: dict[str, int]
     capital: float
     capital_basis: str
-    net: float
+    net: str
     total_return: float | None
     drawdown: float
     drawdown_share: float | None
@@ -139,7 +141,6 @@ def build_report(
     deepest, share = equity.drawdown(net, capital)
     ratio, returns = equity.sharpe(times, net, capital)
     made = net_of(lines)
-    total = float(made)
     records = outcome.records.values()
     paths = {record.path for record in records}
     ends = [(int(one.time_us[0]), int(one.time_us[-1])) for one in series.values() if len(one)]
@@ -164,8 +165,8 @@ def build_report(
         denials=_denials(outcome),
         capital=capital,
         capital_basis=basis,
-        net=total,
-        total_return=total / capital if capital > 0 else None,
+        net=exact_text(made),
+        total_return=float(made) / capital if capital > 0 else None,
         drawdown=deepest,
         drawdown_share=share,
         sharpe=ratio,
@@ -230,8 +231,15 @@ def profit_lines(
 
 
 def net_of(lines: Iterable[Line | ProfitLine]) -> Decimal:
-    """Of all lines together, exactly: as a float it prints no more digits than it has."""
+    """Of all lines together, exactly."""
     return sum((Decimal(line.net) for line in lines), Decimal(0))
+
+
+def exact_text(amount: Decimal) -> str:
+    """The shortest decimal text, without an exponent."""
+    text = f"{amount:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 def _denials(outcome: Outcome) -> dict[str, int]:
@@ -249,29 +257,40 @@ def _throttled(
     lines = profit_lines(series, free, instruments)
     made = net_of(lines)
     return Throttled(
-        net=float(made),
+        net=exact_text(made),
         trades=sum(line.trades for line in lines),
         fills=sum(line.fills for line in lines),
-        cost=float(made - net),
+        cost=exact_text(made - net),
         digest=free.digest,
     )
 
 
 def _equity_tracks(curves: list[equity.LineCurve], times: Column, net: equity.Curve) -> tuple[Track, ...]:
-    tracks = [_track(f"{curve.strategy} {curve.symbol}", curve.time_us, curve.net) for curve in curves]
+    tracks = [
+        _track(f"{curve.strategy} {curve.symbol}", curve.time_us, curve.scaled, curve.units)
+        for curve in curves
+    ]
     if len(curves) > 1:
-        tracks.insert(0, _track("all", times, net))
+        both = _track("all", times, net)
+        # Floats were added: what is beyond these decimals is of the adding.
+        y = tuple(round(value, limits.MAX_SCALE) for value in both.y)
+        tracks.insert(0, msgspec.structs.replace(both, y=y))
     return tuple(tracks)
 
 
-def _track(name: str, times: Column, values: equity.Curve) -> Track:
+def _track(name: str, times: Column, values: equity.Curve | Column, units: int = 1) -> Track:
+    """`values` are divided by `units`, as Python does it: the float nearest to the exact amount."""
     picked = np.unique(np.linspace(0, len(times) - 1, POINTS).astype(np.int64)) if len(times) else times
-    return Track(name=name, x=tuple(times[picked].tolist()), y=tuple(values[picked].tolist()))
+    return Track(
+        name=name,
+        x=tuple(times[picked].tolist()),
+        y=tuple(value / units for value in values[picked].tolist()),
+    )
 
 
 def _prices(series: Series, instruments: Instruments) -> Track:
-    unit = 10.0 ** -instruments.of(series.symbol).price_scale
-    return _track(series.symbol, series.time_us, np.asarray(series.close * unit, dtype=np.float64))
+    units = 10 ** instruments.of(series.symbol).price_scale
+    return _track(series.symbol, series.time_us, series.close, units)
 
 
 def _marks(series: Series, outcome: Outcome, instruments: Instruments) -> tuple[Mark, ...]:
@@ -281,7 +300,7 @@ def _marks(series: Series, outcome: Outcome, instruments: Instruments) -> tuple[
     return tuple(
         Mark(
             x=int(series.time_us[row]),
-            y=fill.price * 10.0**-instrument.price_scale,
+            y=fill.price / 10**instrument.price_scale,
             buy=fill.side > 0,
             text=f"{fill.strategy} {'buys' if fill.side > 0 else 'sells'} "
             f"{instrument.quantity_text(fill.quantity)} at {instrument.price_text(fill.price)}",

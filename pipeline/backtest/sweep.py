@@ -17,7 +17,7 @@ from msgspec import Struct
 from pipeline import limits
 from pipeline.backtest import equity
 from pipeline.backtest.engine import Engine
-from pipeline.backtest.report import net_of, profit_lines
+from pipeline.backtest.report import exact_text, net_of, profit_lines
 from pipeline.backtest.series import Series
 from pipeline.config import Config, resolve
 from pipeline.errors import ConfigError, UsageError
@@ -28,10 +28,10 @@ Axis = tuple[str, tuple[str, ...]]
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """One combination. `fault` says why it is impossible; then there are no figures."""
+    """One combination; `net` is exact text. `fault` says why it is impossible; then there are no figures."""
 
     values: dict[str, str]
-    net: float = 0.0
+    net: str = "0"
     trades: int = 0
     drawdown: float = 0.0
     sharpe: float | None = None
@@ -130,7 +130,7 @@ def _one(values: dict[str, str]) -> Run:
     times, net = equity.summed(curves)
     return Run(
         values=values,
-        net=float(net_of(lines)),
+        net=exact_text(net_of(lines)),
         trades=sum(line.trades for line in lines),
         drawdown=equity.drawdown(net, capital)[0],
         sharpe=equity.sharpe(times, net, capital)[0],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -176,6 +177,7 @@ def _sweep(
     bar: Progress,
     begin: Callable[[], object],
 ) -> int:
+    from pipeline.backtest.report import SCHEMA
     from pipeline.backtest.sweep import sweep
     from pipeline.cli.output import print_json, print_table
 
@@ -198,13 +200,13 @@ def _sweep(
     if all(run.fault for run in runs):
         raise UsageError(f"--sweep: no combination is possible: {runs[0].fault}")
     if as_json:
-        print_json({"schema": 1, "source": data.source, "candles": data.findings.candles, "runs": runs})
+        print_json({"schema": SCHEMA, "source": data.source, "candles": data.findings.candles, "runs": runs})
         return EXIT_OK
     rows = [
         [
             *run.values.values(),
             *(
-                [f"{run.net:.2f}", str(run.trades), f"{run.drawdown:.2f}",
+                [f"{Decimal(run.net):.2f}", str(run.trades), f"{run.drawdown:.2f}",
                  "–" if run.sharpe is None else f"{run.sharpe:.2f}", str(run.denied), run.digest[:16]]
                 if not run.fault else ["–", "–", "–", "–", "–", run.fault]
             ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pipeline import limits
 from pipeline.clock import NS_PER_MS
@@ -19,7 +19,7 @@ from pipeline.storage.scopes import Claim, ForgottenAnswerError, Held, Refusal, 
 from pipeline.storage.scopes import Rule as Objection
 from pipeline.trading.reasons import Reason, describe
 from pipeline.trading.scopes import LEAST_NOTIONAL, Ask, Grant, Scope, Seen
-from pipeline.trading.throttle import OFF, Rule, notional_text
+from pipeline.trading.throttle import Rule, notional_text
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,7 @@ class SharedScopes:
             refusals[refusal.claim].append(refusal)
         reasons: list[str] = []
         for rule, found in zip(ask.rules, refusals, strict=True):
-            reasons += [rule.halted_text] if rule.halted else []
-            reasons += [_reason(rule, refusal, ask.notional) for refusal in found]
+            reasons += _reasons(rule, found, ask.notional)
         never = halted or any(not refusal.retry_at_us for refusal in answer.refusals)
         latest_us = max((refusal.retry_at_us for refusal in answer.refusals), default=0)
         asked = zip(ask.scopes, ask.rules, answer.held, strict=bool(answer.held))
@@ -63,8 +62,10 @@ class SharedScopes:
 
     def left(self, ask: Ask) -> None:
         """Tells the store of an exit, now or before the next question."""
-        for scope, rule in zip(ask.scopes, ask.rules, strict=True):
-            if rule.cooldown_us:
+        for scope in ask.scopes:
+            # Whatever the rule now: another may have a cooldown.
+            untold = self._untold.get(_name(scope))
+            if untold is None or untold.at_us <= ask.now_us:
                 self._untold[_name(scope)] = _question(ask)
         if not self._untold:
             return
@@ -108,13 +109,13 @@ def _name(scope: Scope) -> str:
 
 
 def _claim(scope: Scope, rule: Rule, notional: int) -> Claim:
-    """A halted rule objects by itself; what is left to ask of it are its pauses."""
+    """A halted rule's limits are 0, so that nothing passes; of its refusals only the pauses' are told."""
     most = min(rule.max_notional, limits.MAX_NOTIONAL)
     return Claim(
         _name(scope),
         rule.window_us,
-        OFF if rule.halted else rule.max_trades,
-        OFF if rule.halted else most,
+        rule.max_trades,
+        most,
         notional,
         rule.spacing_us,
         rule.cooldown_us,
@@ -122,17 +123,23 @@ def _claim(scope: Scope, rule: Rule, notional: int) -> Claim:
 
 
 def _seen(scope: Scope, rule: Rule, held: Held, at_us: int) -> Seen:
-    reasons = [rule.halted_text] if rule.halted else []
-    reasons += [_reason(rule, refusal, LEAST_NOTIONAL) for refusal in held.refusals]
     never = rule.halted or any(not refusal.retry_at_us for refusal in held.refusals)
     latest_us = max((refusal.retry_at_us for refusal in held.refusals), default=0)
     return Seen(
         *scope,
-        held.used if rule.room != OFF else 0,
-        held.notional if rule.max_notional != OFF else 0,
+        held.used,
+        held.notional,
         0 if never or not latest_us else latest_us - at_us,
-        tuple(reasons),
+        tuple(_reasons(rule, held.refusals, LEAST_NOTIONAL)),
     )
+
+
+def _reasons(rule: Rule, refusals: Iterable[Refusal], notional: int) -> list[str]:
+    """A halted rule says so instead of that its limits, of 0, are reached."""
+    if not rule.halted:
+        return [_reason(rule, refusal, notional) for refusal in refusals]
+    pauses = [refusal for refusal in refusals if refusal.rule in (Objection.SPACING, Objection.COOLDOWN)]
+    return [rule.halted_text, *[_reason(rule, refusal, notional) for refusal in pauses]]
 
 
 def _reason(rule: Rule, refusal: Refusal, notional: int) -> str:

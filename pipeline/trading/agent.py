@@ -133,7 +133,7 @@ class AgentLogic:
             for rule in plan.rules_of(slot.name)
         ]
         for seen in state.wide:
-            of = plan.wide_rule((seen.throttle, seen.counted), state.symbol)
+            of = plan.wide_rule(seen, state.symbol)
             found += [wide_snapshot(seen, *of)] if of is not None else []
         return found
 
@@ -246,7 +246,7 @@ class AgentLogic:
 
 
 def _take_all(plan: Plan, turn: Turn, decision: Decision) -> None:
-    turn.recall(decision.inputs)
+    turn.recall(decision)
     for leg in decision.legs:
         if leg.verdict == _ORDERED:
             index = turn.find(leg.strategy)

@@ -18,7 +18,7 @@ from pipeline.messages import Decision, Leg, Verdict
 from pipeline.trading.decimals import configured, fraction
 from pipeline.trading.instruments import Instrument, Instruments
 from pipeline.trading.risk import compile_limits
-from pipeline.trading.scopes import Scope
+from pipeline.trading.scopes import LastSeen, Scope
 from pipeline.trading.state import Slot, State
 from pipeline.trading.strategies import ENSEMBLE, FULL, Ensemble, Factory, Strategy
 from pipeline.trading.throttle import Rule, compile_rule, origin
@@ -124,15 +124,14 @@ class Plan:
             rules.append(compile_rule(effective, self._wide_scale))
         return tuple(scopes), tuple(rules)
 
-    def wide_rule(self, scope: Scope, symbol: str) -> tuple[Rule, str | None, str | None] | None:
-        """The rule of a wide scope that `symbol` counts in, with the strategy and the symbol that it is of;
-        None where no such throttle is configured."""
-        name, counted = scope
+    def wide_rule(self, seen: LastSeen, symbol: str) -> tuple[Rule, str | None, str | None] | None:
+        """The rule under which `symbol` asked a wide scope, with the strategy and symbol that the scope is
+        of; None where no such throttle is configured."""
         for throttle in self._wide:
-            if throttle.name == name:
-                strategy = counted if throttle.per == "strategy" else None
-                counted_symbol = counted if throttle.per == "symbol" else None
-                effective = overridden(throttle, strategy, symbol)
+            if throttle.name == seen.throttle:
+                strategy = seen.counted if throttle.per == "strategy" else None
+                counted_symbol = seen.counted if throttle.per == "symbol" else None
+                effective = overridden(throttle, seen.strategy or strategy, symbol)
                 return compile_rule(effective, self._wide_scale), strategy, counted_symbol
         return None
 

@@ -54,6 +54,13 @@ class Seen(Struct, frozen=True, array_like=True, gc=False):
     at_us: int = 0
 
 
+class LastSeen(Seen, frozen=True, array_like=True, gc=False):
+    """As a key keeps it: with the strategy that asked, whose rule judged and whose limits these are ("" where
+    an older version kept it)."""
+
+    strategy: str = ""
+
+
 class Grant(Struct, frozen=True, array_like=True):
     """The answer, as it is recorded: granted when no rule objects. `seen` has one for each scope that could
     be asked; it decides nothing."""
@@ -108,11 +115,12 @@ class MemoryScopes:
         name = (ask.key, ask.key_seq, ask.leg)
         if name in self._given:
             return
-        for scope, rule in zip(ask.scopes, ask.rules, strict=True):
-            if not rule.cooldown_us:
-                continue  # an exit means nothing to it, and moves its clock no more than a shared store's
-            now_us = self._now(ask.now_us, scope)
-            self._states[scope] = leave(self._state(scope), now_us)
+        for scope in ask.scopes:
+            # Noted whatever the rule: another may have a cooldown. It moves no clock, or it would matter to
+            # the rules that have none.
+            state = self._state(scope)
+            exit_us = max(state.exit_us, self._clocks.get(scope, 0), ask.now_us)
+            self._states[scope] = leave(state, exit_us)
         self._answered(name, Grant(ask.leg))
 
     def _answered(self, name: tuple[str, int, int], grant: Grant) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from pipeline.trading.scopes import Seen
+from pipeline.trading.scopes import LastSeen
 from pipeline.trading.throttle_memory import ScopeState
 
 NO_CANDLE_YET = -1
@@ -55,4 +55,4 @@ class State(Struct, frozen=True, array_like=True, gc=False):
     slots: tuple[Slot, ...] = ()
     day: int = 0
     day_profit: int = 0
-    wide: tuple[Seen, ...] = ()
+    wide: tuple[LastSeen, ...] = ()

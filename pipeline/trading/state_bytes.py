@@ -2,7 +2,8 @@
 
 What throttles remember of a slot stands in it as one list under no throttle's name. Version 3 kept a list a
 throttle instead, only as much as its own rule needed; both are written, so that such a worker can go on from
-these bytes, and read.
+these bytes, and read. What version 3 did not keep is lost: under rules that need more than its own, such a
+state is not the one that all rows give.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline import limits
-from pipeline.trading.scopes import Seen
+from pipeline.trading.scopes import LastSeen
 from pipeline.trading.state import Slot, State
 from pipeline.trading.throttle import OFF, Rule
 from pipeline.trading.throttle_memory import NEVER_YET, ScopeState, remembered
@@ -56,7 +57,7 @@ class _State(Struct, frozen=True, array_like=True, gc=False):
     slots: tuple[_Slot, ...]
     day: int = 0
     day_profit: int = 0
-    wide: tuple[Seen, ...] = ()
+    wide: tuple[LastSeen, ...] = ()
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -126,6 +126,11 @@ class ScopeState(Struct, frozen=True, eq=False, gc=False):
             return NotImplemented
         return self.exit_us == other.exit_us and self.entries() == other.entries()
 
+    def __ne__(self, other: object) -> bool:
+        # A struct does not take it from `__eq__`.
+        equal = self.__eq__(other)
+        return NotImplemented if equal is NotImplemented else not equal
+
     def __hash__(self) -> int:
         return hash((self.exit_us, self.entry_us))
 

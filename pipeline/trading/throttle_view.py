@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.trading.decimals import decimal_text
 from pipeline.trading.reasons import Reason, code_of
-from pipeline.trading.scopes import LEAST_NOTIONAL, Seen
+from pipeline.trading.scopes import LEAST_NOTIONAL, LastSeen
 from pipeline.trading.throttle import OFF, Answer, Budget, Rule, judge
 from pipeline.trading.throttle_memory import ScopeState
 
@@ -28,12 +28,13 @@ def throttle_snapshot(
     return _payload(rule, answer, budget, strategy_id, symbol)
 
 
-def wide_snapshot(seen: Seen, rule: Rule, strategy_id: str | None, symbol: str | None) -> dict[str, Any]:
-    """The payload of a scope wider than a key, as it was when it was last asked (`as_of`); its strategy and
-    symbol are None where it counts all."""
+def wide_snapshot(seen: LastSeen, rule: Rule, strategy_id: str | None, symbol: str | None) -> dict[str, Any]:
+    """The payload of a scope wider than a key, as it was when it was last asked (`as_of`) by the strategy
+    `asked_by`, whose `rule` it is; its strategy and symbol are None where it counts all."""
     answer = Answer(seen.reasons, seen.at_us + seen.wait_us if seen.wait_us else 0, ())
     budget = Budget(seen.used_trades, rule.max_trades, seen.used_notional, rule.max_notional)
-    return _payload(rule, answer, budget, strategy_id, symbol) | {"as_of": iso_time(seen.at_us)}
+    asked = {"as_of": iso_time(seen.at_us), "asked_by": seen.strategy or None}
+    return _payload(rule, answer, budget, strategy_id, symbol) | asked
 
 
 def _payload(

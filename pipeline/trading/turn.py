@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
 from pipeline import limits
-from pipeline.messages import BUY, SELL, Candle, Leg, Verdict
+from pipeline.messages import BUY, SELL, Candle, Decision, Leg, Verdict
 from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan
 from pipeline.trading.reasons import Reason, describe
 from pipeline.trading.risk import DAY_US
-from pipeline.trading.scopes import Ask, Grant, RecordedScopes, Scopes, grant_of, grant_text
+from pipeline.trading.scopes import Ask, Grant, LastSeen, RecordedScopes, Scopes, grant_of, grant_text
 from pipeline.trading.state import Slot, State
 from pipeline.trading.throttle import enter, idle, judge, leave
 
@@ -190,10 +188,11 @@ class Turn:
             self._seen,
         )
 
-    def recall(self, inputs: Iterable[str]) -> None:
+    def recall(self, decision: Decision) -> None:
         """What outside said when this event was decided."""
-        for text in inputs:
-            self._note(grant_of(text))
+        for text in decision.inputs:
+            grant = grant_of(text)
+            self._note(grant, decision.legs[grant.leg].strategy)
 
     def _answer(
         self,
@@ -224,17 +223,23 @@ class Turn:
             )
         )  # fmt: skip
         self.inputs.append(grant_text(grant))
-        self._note(grant)
+        self._note(grant, strategy)
         reasons.extend(grant.reasons)
         if unknown or (grant.reasons and not grant.retry_at_us):
             return 0
         return max(retry_at_us, grant.retry_at_us)
 
-    def _note(self, grant: Grant) -> None:
+    def _note(self, grant: Grant, strategy: str) -> None:
         """Keeps the latest of each wide scope, of so many scopes, the latest first."""
         fresh = {(seen.throttle, seen.counted) for seen in grant.seen}
         older = [seen for seen in self._seen if (seen.throttle, seen.counted) not in fresh]
-        now = [msgspec.structs.replace(seen, at_us=self.now_us) for seen in grant.seen]
+        now = [
+            LastSeen(
+                seen.throttle, seen.counted, seen.used_trades, seen.used_notional, seen.wait_us, seen.reasons,
+                self.now_us, strategy,
+            )
+            for seen in grant.seen
+        ]  # fmt: skip
         self._seen = (*now, *older)[: limits.MAX_SEEN_SCOPES]
 
     def _leave(self, strategy: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pipeline import limits
 from pipeline.storage.scopes.store import (
@@ -24,7 +24,7 @@ _LEAST_NOTIONAL = 1
 
 
 class _Scope:
-    """What is remembered of one scope; times in microseconds, oldest first."""
+    """What is remembered of one scope, whatever is claimed of it; times in microseconds, oldest first."""
 
     __slots__ = ("entry_us", "exit_us", "latest_us", "notionals", "times")
 
@@ -34,8 +34,18 @@ class _Scope:
         self.latest_us = 0
         self.entry_us = self.exit_us = _NEVER_YET
 
-    def prune(self, until_us: int) -> None:
-        gone = bisect_right(self.times, until_us)
+    def window(self, claim: Claim) -> tuple[list[int], list[int]]:
+        """Times and notionals of the entries that count for `claim` now."""
+        first = bisect_right(self.times, self.latest_us - claim.window_us)
+        return self.times[first:], self.notionals[first:]
+
+    def note(self, notional: int) -> None:
+        """An entry now."""
+        self.entry_us = self.latest_us
+        self.times.append(self.latest_us)
+        self.notionals.append(notional)
+        old = bisect_right(self.times, self.latest_us - limits.MAX_SCOPE_TIME_US)
+        gone = max(len(self.times) - limits.MAX_WINDOW_TRADES, old)
         del self.times[:gone], self.notionals[:gone]
 
 
@@ -56,11 +66,10 @@ class MemoryScopeStore:
         scopes = [self._scope(claim.scope, ask.at_us) for claim in claims]
         refusals: list[Refusal] = []
         for index, (claim, scope) in enumerate(zip(claims, scopes, strict=True)):
-            scope.prune(scope.latest_us - claim.window_us)
             refusals += _refusals(index, claim, scope, claim.notional)
         if take and not refusals:
             for claim, scope in zip(claims, scopes, strict=True):
-                _note(claim, scope)
+                scope.note(claim.notional)
         held = [_held(index, *pair) for index, pair in enumerate(zip(claims, scopes, strict=True))]
         return self._answered(ask, Answer(tuple(refusals), tuple(held)))
 
@@ -70,8 +79,8 @@ class MemoryScopeStore:
         if self._known(ask) is not None:
             return
         for name in scopes:
-            scope = self._scope(name, ask.at_us)
-            scope.exit_us = scope.latest_us
+            scope = self._scope(name)
+            scope.exit_us = max(scope.exit_us, scope.latest_us, ask.at_us)
         self._answered(ask, Answer())
 
     def close(self) -> None:
@@ -96,26 +105,29 @@ class MemoryScopeStore:
             self._answers[ask.key] = {at: one for at, one in answers.items() if at[0] > oldest}
         return answer
 
-    def _scope(self, name: str, at_us: int) -> _Scope:
+    def _scope(self, name: str, at_us: int = 0) -> _Scope:
         scope = self._scopes.setdefault(name, _Scope())
         scope.latest_us = max(scope.latest_us, at_us)
         return scope
 
 
 def _held(index: int, claim: Claim, scope: _Scope) -> Held:
-    spent = sum(scope.notionals) if claim.max_notional != OFF else 0
-    return Held(len(scope.times), spent, tuple(_refusals(index, claim, scope, _LEAST_NOTIONAL)))
+    times, notionals = scope.window(claim)
+    used = len(times) if claim.room != OFF else 0
+    spent = sum(notionals) if claim.max_notional != OFF else 0
+    return Held(used, spent, tuple(_refusals(index, claim, scope, _LEAST_NOTIONAL)))
 
 
 def _refusals(index: int, claim: Claim, scope: _Scope, notional: int) -> list[Refusal]:
-    """Of an entry of `notional` under one claim, whose scope's window is pruned."""
+    """Of an entry of `notional` under one claim."""
     now_us, found = scope.latest_us, []
-    times, room = scope.times, claim.room
+    times, notionals = scope.window(claim)
+    room = claim.room
     if 0 <= room <= len(times):
         found.append(Refusal(index, Rule.WINDOW, times[-room] + claim.window_us if room else 0))
-    total = sum(scope.notionals) + notional
+    total = sum(notionals) + notional
     if 0 <= claim.max_notional < total:
-        retry_us = _notional_retry_us(claim, scope, total)
+        retry_us = _notional_retry_us(claim, zip(times, notionals, strict=True), total)
         found.append(Refusal(index, Rule.NOTIONAL, retry_us, total - notional))
     if scope.entry_us != _NEVER_YET and now_us - scope.entry_us < claim.spacing_us:
         found.append(Refusal(index, Rule.SPACING, scope.entry_us + claim.spacing_us))
@@ -124,17 +136,10 @@ def _refusals(index: int, claim: Claim, scope: _Scope, notional: int) -> list[Re
     return found
 
 
-def _notional_retry_us(claim: Claim, scope: _Scope, total: int) -> int:
+def _notional_retry_us(claim: Claim, entries: Iterable[tuple[int, int]], total: int) -> int:
     """When enough of the oldest entries have left the window; 0 if it never fits."""
-    for time_us, notional in zip(scope.times, scope.notionals, strict=True):
+    for time_us, notional in entries:
         total -= notional
         if total <= claim.max_notional:
             return time_us + claim.window_us
     return 0
-
-
-def _note(claim: Claim, scope: _Scope) -> None:
-    scope.entry_us = scope.latest_us
-    if claim.room != OFF:
-        scope.times.append(scope.latest_us)
-        scope.notionals.append(claim.notional)

@@ -1,6 +1,6 @@
 """A scope store in Redis, shared by every process: one Lua call a question.
 
-The call prunes, counts, answers and notes in one go, by the event's time and never by the server's. Answers
+The call counts, answers, notes and prunes in one go, by the event's time and never by the server's. Answers
 are kept, so that a question repeated after a lost reply gets the same one. Whoever opens the store notes its
 epoch: when the server comes back without its memory the epoch is gone, and nothing is answered until the
 process is started anew. Give the server `appendonly yes`, or it forgets with each restart.
@@ -91,14 +91,14 @@ class RedisScopeStore:
         field = f"{ask.key_seq}:{ask.part}"
         arguments: list[str | int] = [
             self._epoch, field, ask.key_seq, ask.at_us, what, limits.SCOPE_ANSWERS_A_KEY,
+            limits.MAX_WINDOW_TRADES, limits.MAX_SCOPE_TIME_US,
         ]  # fmt: skip
         for claim in claims:
             keys += [f"{prefix}window:{claim.scope}", f"{prefix}scope:{claim.scope}"]
             most = divmod(claim.max_notional, LIMB) if claim.max_notional != OFF else (OFF, 0)
             own = divmod(claim.notional, LIMB)
-            member = f"{ask.key}\x1f{field}\x1f{own[0]}\x1f{own[1]}"
             arguments += [
-                claim.window_us, claim.room, *most, *own, claim.spacing_us, claim.cooldown_us, member,
+                claim.window_us, claim.room, *most, *own, claim.spacing_us, claim.cooldown_us,
             ]  # fmt: skip
         return _decoded(self._call(keys, arguments), ask)
 

@@ -3,12 +3,16 @@
 The answer is followed by what each scope holds then, and what would refuse the smallest entry; it is kept
 apart, where a worker that knows nothing of it does not stumble over it.
 
+A scope's entries are kept by their times, those of one time in the order they came, whatever the claim: as
+many and as old as any claim may count. One that an older version noted has its key in place of its number.
+
 Lua counts in doubles, exact up to 2^53: times fit, notionals (63 bits) travel and add up as two limbs.
 
-    KEYS  epoch, answers of the key, then for each claim: its window (zset: member by time), its scope (hash)
-    ARGV  epoch, field of the answer, key_seq, time, enter | judge | leave, answers to keep, then for each
-          claim: window, room, most notional (two limbs, the first -1: off), own (two), spacing, cooldown,
-          member
+    KEYS  epoch, answers of the key, then for each claim: its entries (zset: number and
+          notional by time), its scope (hash)
+    ARGV  epoch, field of the answer, key_seq, time, enter | judge | leave, answers, entries and time to keep,
+          then for each claim: window, room, most notional (two limbs, the first -1: off), own (two), spacing,
+          cooldown
 """
 
 from __future__ import annotations
@@ -23,11 +27,12 @@ assert limits.MAX_WINDOW_TRADES * (limits.MAX_NOTIONAL // LIMB + 1) < 2**53
 
 SCRIPT = r"""
 local LIMB = 1000000000
-local CLAIM, FIRST = 9, 6
+local CLAIM, FIRST = 8, 8
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'epoch' end
 local known = redis.call('HGET', KEYS[2], ARGV[2])
 if known then return known .. (redis.call('HGET', KEYS[2], ARGV[2] .. ':seen') or '') end
 local key_seq, keep = tonumber(ARGV[3]), tonumber(ARGV[6])
+local most_entries, most_time = tonumber(ARGV[7]), tonumber(ARGV[8])
 local newest = tonumber(redis.call('HGET', KEYS[2], 'newest') or '0')
 if key_seq + keep <= newest then return 'forgotten' end
 
@@ -80,12 +85,14 @@ for claim = 1, claims do
   local at = FIRST + CLAIM * (claim - 1)
   local latest = tonumber(redis.call('HGET', scope_key, 'latest') or '0')
   local time = math.max(latest, tonumber(ARGV[4]))
-  redis.call('HSET', scope_key, 'latest', string.format('%.0f', time))
-  local state = {at = at, time = time, high = 0, low = 0}
+  local state = {at = at, time = time, high = 0, low = 0, found = {}}
   states[claim] = state
   if ARGV[5] ~= 'leave' then
-    redis.call('ZREMRANGEBYSCORE', window_key, '-inf', string.format('%.0f', time - tonumber(ARGV[at + 1])))
-    state.found = redis.call('ZRANGE', window_key, 0, -1, 'WITHSCORES')
+    redis.call('HSET', scope_key, 'latest', string.format('%.0f', time))
+    if tonumber(ARGV[at + 2]) >= 0 then
+      local after = string.format('(%.0f', time - tonumber(ARGV[at + 1]))
+      state.found = redis.call('ZRANGEBYSCORE', window_key, after, '+inf', 'WITHSCORES')
+    end
     state.entry, state.exit = redis.call('HGET', scope_key, 'entry'), redis.call('HGET', scope_key, 'exit')
     if tonumber(ARGV[at + 3]) >= 0 then
       for place = 1, #state.found, 2 do
@@ -107,13 +114,18 @@ if answer == '1' and ARGV[5] ~= 'judge' then
     local state = states[claim]
     local at, time = state.at, string.format('%.0f', state.time)
     if ARGV[5] == 'leave' then
-      redis.call('HSET', scope_key, 'exit', time)
+      local before = tonumber(redis.call('HGET', scope_key, 'exit') or '-1')
+      redis.call('HSET', scope_key, 'exit', string.format('%.0f', math.max(before, state.time)))
     else
       redis.call('HSET', scope_key, 'entry', time)
       state.entry = time
-      if tonumber(ARGV[at + 2]) >= 0 then
-        redis.call('ZADD', window_key, time, ARGV[at + 9])
-        table.insert(state.found, ARGV[at + 9])
+      local number = redis.call('HINCRBY', scope_key, 'entries', 1)
+      local member = string.format('%016.0f', number) .. '\31' .. ARGV[at + 5] .. '\31' .. ARGV[at + 6]
+      redis.call('ZADD', window_key, time, member)
+      redis.call('ZREMRANGEBYRANK', window_key, 0, -1 - most_entries)
+      redis.call('ZREMRANGEBYSCORE', window_key, '-inf', string.format('%.0f', state.time - most_time))
+      if tonumber(ARGV[at + 2]) >= 0 and tonumber(ARGV[at + 1]) > 0 then
+        table.insert(state.found, member)
         table.insert(state.found, time)
         if tonumber(ARGV[at + 3]) >= 0 then
           state.high, state.low = state.high + tonumber(ARGV[at + 5]), state.low + tonumber(ARGV[at + 6])

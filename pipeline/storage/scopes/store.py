@@ -3,6 +3,10 @@
 A scope's time is that of its events and never falls: an event that comes late counts as of the newest seen.
 Windows are half-open: an entry at t counts at every instant before t + window. Every claim of an entry is
 judged, and nothing is noted unless all pass. What was answered once is answered so again, whoever asks.
+
+What is remembered of a scope depends on no claim: its last exit, and its last `limits.MAX_WINDOW_TRADES`
+entries of the `limits.MAX_SCOPE_TIME_US` before the last one. So whatever limits a claim brings, it counts
+what was entered under others.
 """
 
 from __future__ import annotations
@@ -60,7 +64,7 @@ class Claim(Struct, frozen=True):
 
     @property
     def room(self) -> int:
-        """Entries the window may hold; OFF when it keeps none."""
+        """Entries the window may hold; OFF where neither they nor their notionals are limited."""
         if self.max_trades == OFF and self.max_notional != OFF:
             return limits.MAX_WINDOW_TRADES
         return self.max_trades
@@ -77,8 +81,8 @@ class Refusal(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True):
-    """What a claim's scope holds after the question: entries in the window and their notionals (0 where
-    those are not limited), and what would refuse the smallest entry."""
+    """What a claim's scope holds after the question: entries in the window and their notionals (each 0 where
+    it is not limited), and what would refuse the smallest entry."""
 
     used: int
     notional: int
@@ -108,7 +112,8 @@ class ScopeStore(Protocol):
         """
 
     def leave(self, ask: Ask, scopes: Sequence[str]) -> None:
-        """Notes an exit, from which cooldowns run. It is never refused. Raises as `enter`."""
+        """Notes an exit, from which cooldowns run. It is never refused, and moves no scope's time: whether a
+        cooldown is set makes no difference to other rules. Raises as `enter`."""
 
     def close(self) -> None: ...
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
 import xml.etree.ElementTree as ElementTree
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from pipeline.backtest import equity
 from pipeline.backtest.assemble import Findings
 from pipeline.backtest.job import Data, backtest
 from pipeline.backtest.render import headline, plots, render_html, tables
-from pipeline.backtest.report import encode_report
+from pipeline.backtest.report import encode_report, exact_text
 from pipeline.backtest.series import Series
 from pipeline.backtest.synthetic import synthetic
 from pipeline.config import Config, schema
@@ -38,7 +40,7 @@ def test_figures_of_a_run_that_can_be_followed_by_hand() -> None:
     made = Data({"K": series}, Findings(candles=7, symbols={"K": 7}), "by hand")
     report = backtest(config, made, capital=100.0)
     # Up at 12, bought at the next open 20; down at 11, sold at the next open 30; 2 pieces.
-    assert (report.orders, report.fills, report.trades, report.net) == (2, 2, 1, 20.0)
+    assert (report.orders, report.fills, report.trades, report.net) == (2, 2, 1, "20")
     assert report.total_return == 0.2
     # Held at two closes, 13 and 11: 14 and 18 below what was paid.
     assert (report.drawdown, report.drawdown_share) == (18.0, 0.18)
@@ -50,7 +52,7 @@ def test_figures_of_a_run_that_can_be_followed_by_hand() -> None:
 def test_equity_follows_cash_and_position() -> None:
     report = backtest(Config(), data())
     assert report.equity[-1].y[-1] == pytest.approx(float(report.lines[-1].net), abs=1e-6)
-    assert report.net == pytest.approx(sum(float(line.net) for line in report.lines), abs=1e-6)
+    assert Decimal(report.net) == sum(Decimal(line.net) for line in report.lines)
     assert 0 < report.exposure <= 1
 
 
@@ -58,7 +60,7 @@ def test_throttles_are_priced_against_a_run_without_them() -> None:
     report = backtest(Config(), data())
     assert report.denied > 0
     assert report.throttle is not None
-    assert report.throttle.cost == pytest.approx(report.throttle.net - report.net)
+    assert Decimal(report.throttle.cost) == Decimal(report.throttle.net) - Decimal(report.net)
     assert report.throttle.fills > report.fills
     assert sum(report.denials.values()) >= report.denied
 
@@ -90,7 +92,7 @@ def test_sharpe_is_the_mean_over_the_deviation_annualised() -> None:
 def test_lines_of_symbols_with_other_times_add_up() -> None:
     def curve(symbol: str, times: list[int], net: list[float]) -> equity.LineCurve:
         column = np.array(times, dtype=np.int64)
-        return equity.LineCurve("s", symbol, column, np.array(net), np.array(net), 0.5)
+        return equity.LineCurve("s", symbol, column, np.array(net), np.array(net), 0.5, np.array(net), 1)
 
     times, net = equity.summed([curve("A", [1, 3, 5], [1, 2, 3]), curve("B", [2, 3, 9], [10, 20, 30])])
     assert times.tolist() == [1, 2, 3, 5, 9]
@@ -122,6 +124,44 @@ def test_the_same_run_gives_the_same_report() -> None:
 
 def test_a_run_without_a_trade_has_a_report_too() -> None:
     report = backtest(Config(), data(5))
-    assert (report.trades, report.net, report.total_return, report.sharpe) == (0, 0.0, None, None)
+    assert (report.trades, report.net, report.total_return, report.sharpe) == (0, "0", None, None)
     assert tables(report)
     assert render_html(report)
+
+
+def test_drawn_amounts_have_no_more_digits_than_the_exact_ones() -> None:
+    report = backtest(Config(), data())
+    drawn = [value for track in (*report.prices, *report.equity) for value in track.y]
+    drawn += [mark.y for marks in report.marks.values() for mark in marks]
+    for value in drawn:
+        assert Decimal(repr(value)) == round(Decimal(repr(value)), 8)
+    (name,) = report.marks
+    for value in (*report.prices[0].y, *(mark.y for mark in report.marks[name])):
+        assert Decimal(repr(value)) == round(Decimal(repr(value)), 4), "prices have four decimals"
+
+
+def test_a_large_amount_keeps_all_its_digits() -> None:
+    """Entered at 100 and left at 120.0001, of 71,225,433.3333 pieces: more digits than a float has."""
+    opens = [100.0, 100, 100, 100, 100, 120.0001, 120.0001]
+    closes = [10.0, 9, 12, 13, 11, 10, 10]
+    first, last = (np.array([round(v * 10_000) for v in one], dtype=np.int64) for one in (opens, closes))
+    times = np.arange(1, 8, dtype=np.int64) * DAY_US
+    top, bottom = np.maximum(first, last), np.minimum(first, last)
+    series = Series("K", times, first, top, bottom, last, first * 0)
+    strategy = schema.Strategy(kind="sma_cross", fast=1, slow=2, quantity="71225433.3333")
+    config = Config(
+        trading=schema.Trading(strategies={"x": strategy}, throttles=()), exec=schema.Exec(commission_bps="0")
+    )
+    report = backtest(config, Data({"K": series}, Findings(candles=7, symbols={"K": 7}), "by hand"))
+    assert report.net == str(Decimal("71225433.3333") * Decimal("20.0001")) == "1424515789.20933333"
+    assert report.equity[0].y[-1] == float(report.net)
+    assert json.loads(encode_report(report))["net"] == report.net
+    assert "1,424,515,789.21" in render_html(report)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [("1E-8", "0.00000001"), ("20.500", "20.5"), ("100", "100"), ("-0.0", "0"), ("1E+3", "1000")],
+)
+def test_exact_text_is_plain_and_short(amount: str, text: str) -> None:
+    assert exact_text(Decimal(amount)) == text

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.backtest.assemble import Findings
 from pipeline.backtest.engine import Engine
-from pipeline.backtest.report import build_report, without_throttles
+from pipeline.backtest.report import build_report, exact_text, without_throttles
 from pipeline.backtest.sweep import axis, sweep
 from pipeline.backtest.synthetic import synthetic
 from pipeline.config import Config
@@ -84,8 +84,8 @@ def test_money_is_printed_with_no_more_digits_than_it_has() -> None:
     found = Findings(candles=2_000, symbols={"B": 2_000})
     report = build_report(engine, series, engine.run(series), found, "test", unthrottled=free)
     assert report.throttle is not None
-    exact = sum(Decimal(line.net) for line in report.lines)
-    assert Decimal(repr(report.net)) == exact
-    assert Decimal(repr(report.throttle.cost)) == Decimal(repr(report.throttle.net)) - exact
+    exact = sum((Decimal(line.net) for line in report.lines), Decimal(0))
+    assert report.net == exact_text(exact)
+    assert Decimal(report.throttle.cost) == Decimal(report.throttle.net) - exact
     for money in (report.capital, report.drawdown, *(line.drawdown for line in report.lines)):
         assert len(repr(money).partition(".")[2]) <= 8

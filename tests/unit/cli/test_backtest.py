@@ -39,7 +39,7 @@ def test_json_is_one_document_and_both_paths_leave_one_digest(
     for words in ([], ["--live-path"]):
         assert run(["backtest", str(candles), "--json", *words]) == 0
         found.append(json.loads(capsys.readouterr().out))
-    assert found[0]["schema"] == 1
+    assert found[0]["schema"] == 2
     assert found[0]["digest"] == found[1]["digest"]
     assert (found[0]["path"], found[1]["path"]) == ("fast", "live")
 

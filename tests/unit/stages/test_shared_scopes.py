@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import Redis, running_redis
 
@@ -24,7 +24,7 @@ from pipeline.storage.scopes.engines import find_url, open_scopes
 from pipeline.storage.scopes.redis import RedisScopeStore
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.reasons import code_of
-from pipeline.trading.scopes import Ask, Grant, MemoryScopes
+from pipeline.trading.scopes import Ask, Grant, MemoryScopes, Scopes
 from pipeline.trading.throttle import Rule, compile_rule
 
 S_US = 1_000_000
@@ -81,6 +81,7 @@ def rules_named(name: str) -> st.SearchStrategy[Rule]:
 QUESTIONS = st.lists(
     st.tuples(
         st.sampled_from([slice(0, 1), slice(1, 2), slice(0, 2)]),
+        st.tuples(st.integers(0, 2), st.integers(0, 2)),
         st.sampled_from("KL"),
         st.integers(0, 30),
         st.integers(0, 900),
@@ -88,15 +89,19 @@ QUESTIONS = st.lists(
     ),
     max_size=30,
 )
+Settings = tuple[list[Rule], list[Rule]]
+SETTINGS = st.tuples(*(st.lists(rules_named(name), min_size=3, max_size=3) for name in "ab"))
+"""Of each throttle, three rules that one count is asked under: overrides, or a configuration that changed."""
 
 
-@given(st.tuples(rules_named("a"), rules_named("b")), QUESTIONS)
-def test_a_store_and_one_agents_memory_answer_every_question_alike(
-    rules: tuple[Rule, ...], questions: list[Any]
-) -> None:
-    memory, store = MemoryScopes(), shared(MemoryScopeStore())
-    for seq, (part, key, now_s, notional, what) in enumerate(questions, 1):
-        question = ask(seq, now_s, *rules[part], key=key, take=what == "enter", notional=notional)
+def asked(rules: Settings, questions: list[Any]) -> Iterator[tuple[str, Ask]]:
+    for seq, (part, which, key, now_s, notional, what) in enumerate(questions, 1):
+        both = (rules[0][which[0]], rules[1][which[1]])
+        yield what, ask(seq, now_s, *both[part], key=key, take=what == "enter", notional=notional)
+
+
+def assert_alike(memory: Scopes, store: Scopes, rules: Settings, questions: list[Any]) -> None:
+    for what, question in asked(rules, questions):
         if what == "leave":
             memory.left(question)
             store.left(question)
@@ -104,13 +109,100 @@ def test_a_store_and_one_agents_memory_answer_every_question_alike(
             assert store.ask(question) == memory.ask(question)
 
 
-def test_an_exit_that_no_cooldown_waits_for_moves_no_clock() -> None:
-    limited = rule(max_notional="1", window_seconds=1)
-    memory, store = MemoryScopes(), shared(MemoryScopeStore())
-    for scopes in (memory, store):
-        assert scopes.ask(ask(1, 0, limited, notional=limited.max_notional)).reasons == ()
-        scopes.left(ask(2, 5, limited))
-        assert scopes.ask(ask(3, 0, limited, notional=1)).reasons, "it is still within the window"
+@given(SETTINGS, QUESTIONS)
+def test_a_store_and_one_agents_memory_answer_every_question_alike_under_whatever_rules(
+    rules: Settings, questions: list[Any]
+) -> None:
+    assert_alike(MemoryScopes(), shared(MemoryScopeStore()), rules, questions)
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with running_redis() as server:
+        yield server.url
+
+
+@settings(max_examples=60, deadline=None)
+@given(SETTINGS, QUESTIONS)
+def test_redis_too_answers_every_question_as_one_agents_memory_does(
+    redis_url: str, rules: Settings, questions: list[Any]
+) -> None:
+    store = RedisScopeStore.open(redis_url, uuid.uuid4().hex)
+    assert_alike(MemoryScopes(), shared(store), rules, questions)
+    store.close()
+
+
+@pytest.fixture(params=["agent", "memory", "redis"])
+def scopes(request: pytest.FixtureRequest) -> Iterator[Scopes]:
+    """What counts wide throttles: an agent by itself, and stores of several."""
+    if request.param == "agent":
+        yield MemoryScopes()
+        return
+    store: ScopeStore = MemoryScopeStore()
+    if request.param == "redis":
+        store = RedisScopeStore.open(request.getfixturevalue("redis_url"), uuid.uuid4().hex)
+    yield shared(store)
+    store.close()
+
+
+def refusals(scopes: Scopes, *asked: tuple[Rule, int]) -> list[list[str]]:
+    """The codes that refuse one entry after the other, each under its rule at its second."""
+    grants = [scopes.ask(ask(seq, now_s, one)) for seq, (one, now_s) in enumerate(asked, 1)]
+    return [[code_of(reason) for reason in grant.reasons] for grant in grants]
+
+
+WINDOW = ["THROTTLE_WINDOW"]
+
+
+def test_what_asks_under_a_shorter_window_takes_nothing_out_of_a_longer_one(scopes: Scopes) -> None:
+    long, short = rule(max_trades=3, window_seconds=3600), rule(max_trades=3, window_seconds=60)
+    found = refusals(scopes, (long, 0), (long, 1), (long, 2), (short, 100), (long, 101))
+    assert found == [[], [], [], [], WINDOW]
+
+
+def test_a_lengthened_window_counts_what_a_shorter_one_had_let_go(scopes: Scopes) -> None:
+    short, long = rule(max_trades=3, window_seconds=60), rule(max_trades=3, window_seconds=3600)
+    assert refusals(scopes, *[(short, now_s) for now_s in (0, 1, 2, 70)], (long, 71))[-1] == WINDOW
+
+
+def test_a_limit_counts_what_was_entered_before_there_was_one(scopes: Scopes) -> None:
+    spaced, few = rule(min_spacing_seconds=1, window_seconds=60), rule(max_trades=2, window_seconds=60)
+    assert refusals(scopes, (spaced, 0), (spaced, 1), (spaced, 2), (few, 3))[-1] == WINDOW
+
+
+@pytest.mark.parametrize("cooldown_seconds", [0, 1])
+def test_an_exit_moves_no_clock(scopes: Scopes, cooldown_seconds: int) -> None:
+    limited = rule(max_notional="1", window_seconds=1, cooldown_seconds=cooldown_seconds)
+    assert scopes.ask(ask(1, 0, limited, notional=limited.max_notional)).reasons == ()
+    scopes.left(ask(2, 5, limited))
+    refused = scopes.ask(ask(3, 0, limited, notional=1)).reasons
+    assert code_of(refused[0]) == "THROTTLE_NOTIONAL", "it is still within the window"
+
+
+def test_a_cooldown_runs_from_an_exit_before_there_was_one(scopes: Scopes) -> None:
+    none, cool = rule(max_trades=9), rule(max_trades=9, cooldown_seconds=100)
+    scopes.left(ask(1, 1, none))
+    refused = scopes.ask(ask(2, 3, cool))
+    assert [code_of(reason) for reason in refused.reasons] == ["THROTTLE_COOLDOWN"]
+    assert refused.retry_at_us == 101 * S_US
+
+
+def test_the_later_of_two_exits_counts_whichever_came_first(scopes: Scopes) -> None:
+    cool = rule(cooldown_seconds=100)
+    scopes.left(ask(1, 50, cool, key="K"))
+    scopes.left(ask(1, 20, cool, key="L"))
+    assert scopes.ask(ask(2, 60, cool)).retry_at_us == 150 * S_US
+
+
+def test_of_two_exits_that_could_not_be_told_the_later_one_is() -> None:
+    cool, store, now = rule(cooldown_seconds=100), MemoryScopeStore(), Time()
+    scopes = shared(store, now)
+    store.down = True
+    scopes.left(ask(1, 50, cool, key="K"))
+    scopes.left(ask(1, 20, cool, key="L"))
+    store.down = False
+    now.ns += limits.SCOPES_PAUSE_MS * NS_PER_MS
+    assert scopes.ask(ask(2, 60, cool)).retry_at_us == 150 * S_US
 
 
 def test_a_store_that_is_away_refuses_every_entry_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:

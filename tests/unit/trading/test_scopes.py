@@ -3,6 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from pipeline.messages import BUY, Signal, Verdict, decode_decision, encode
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.plan import overridden
 from pipeline.trading.reasons import code_of
-from pipeline.trading.scopes import Ask, MemoryScopes, RecordedScopes
+from pipeline.trading.scopes import Ask, LastSeen, MemoryScopes, RecordedScopes
 from pipeline.trading.throttle import compile_rule
 
 MINUTE_US = 60_000_000
@@ -270,6 +271,58 @@ def test_a_wide_scope_that_is_full_says_so_and_until_when_after_the_entry_that_f
     assert (denied["retry_at"], denied["used_trades"]) == (shown["retry_at"], 1)
     other = AgentLogic(schema.Trading(strategies={}, throttles=()), "signal_price")
     assert other.throttle_scopes(bought(agent, [("a", "K", 3)])["K"]) == []
+
+
+def shown_after(trading: schema.Trading, *strategies: str) -> dict[str, Any]:
+    """The wide scope's payload after an entry of 1 at 100 by each of them; rebuilding ends in the same."""
+    agent = AgentLogic(trading, "signal_price")
+    state = agent.origin("K")
+    for seq, strategy in enumerate(strategies, 1):
+        event = Signal("K", strategy, BUY, 10_000, 1_000_000)
+        after, decision = agent.step(state, event, key_seq=seq, at_us=seq * 1_000_000)
+        assert agent.apply(state, event, decision, key_seq=seq, at_us=seq * 1_000_000) == after
+        state = agent.decode(agent.encode(after))
+    (shown,) = agent.throttle_scopes(state)
+    return shown
+
+
+def of_a(**limits_: Any) -> tuple[schema.Override, ...]:
+    return (schema.Override(scope=schema.Scope(strategy_id="A"), **limits_),)
+
+
+def test_a_wide_scope_shows_the_limits_of_the_rule_that_judged_it() -> None:
+    few = wide("global", max_trades=5, overrides=of_a(max_trades=1))
+    shown = shown_after(few, "A", "A")
+    assert shown["reasons"] == ["THROTTLE_WINDOW: limit=1 window_seconds=60 throttle=wide"]
+    assert shown["message"] == "Throttled: too many trades in short time (limit 1 trade per 1 minute)"
+    assert (shown["state"], shown["max_trades"], shown["remaining_trades"]) == ("rate_limited", 1, 0)
+    assert (shown["window_utilisation"], shown["asked_by"]) == (1.0, "A")
+    shown = shown_after(few, "A", "A", "B")
+    assert (shown["state"], shown["max_trades"], shown["remaining_trades"]) == ("open", 5, 3)
+    assert shown["asked_by"] == "B"
+
+
+def test_a_wide_scope_that_an_override_halts_has_nothing_left() -> None:
+    shown = shown_after(wide("symbol", max_trades=5, overrides=of_a(multiplier="0")), "A")
+    assert (shown["state"], shown["max_trades"], shown["remaining_trades"]) == ("halted", 0, 0)
+
+
+def test_a_wide_scope_shows_the_notional_and_the_window_of_the_rule_that_judged_it() -> None:
+    overrides = of_a(max_notional="100", window_seconds=3600)
+    shown = shown_after(wide("strategy", max_trades=5, max_notional="1000", overrides=overrides), "A", "A")
+    assert shown["message"] == "Throttled: too much notional in short time (limit 100 per 1 hour)"
+    assert shown["throttle_remaining_notional"] == "0"
+
+
+def test_of_what_an_older_worker_kept_of_a_wide_scope_the_strategy_is_unknown() -> None:
+    few = wide("strategy", max_trades=5, overrides=of_a(max_trades=1))
+    agent = AgentLogic(few, "signal_price")
+    kept = msgspec.structs.replace(agent.origin("K"), wide=(LastSeen("wide", "A", 1),))
+    (shown,) = agent.throttle_scopes(kept)
+    assert (shown["max_trades"], shown["asked_by"]) == (1, None), "a count per strategy has its override"
+    plain = msgspec.msgpack.decode(agent.encode(kept))
+    plain[-1][0].pop()
+    assert agent.decode(msgspec.msgpack.encode(plain)) == kept
 
 
 def test_scopes_a_key_has_asked_are_kept_up_to_a_bound_the_latest_first() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
@@ -87,7 +88,8 @@ WISHES = st.lists(
         after_us=st.one_of(
             st.integers(0, 6).map(lambda s: s * US_PER_S), st.integers(0, 3), st.integers(0, 9 * US_PER_S)
         ),
-        notional=st.integers(1, 60),
+        # Round ones too, of which several fill a limit exactly.
+        notional=st.one_of(st.integers(1, 60), st.sampled_from([1, 4, 5, 10, 20, 25])),
         entry=st.booleans() | st.just(True),
     ),
     max_size=40,
@@ -186,6 +188,18 @@ def test_an_entry_leaves_the_window_exactly_when_the_window_has_passed() -> None
     assert denied.reasons == ("THROTTLE_WINDOW: limit=1 window_seconds=3600 throttle=hourly",)
     assert denied.retry_at_us == 5 + HOUR * US_PER_S
     assert answer_of(throttle, [5], denied.retry_at_us).allowed
+
+
+@pytest.mark.parametrize(("wanted", "passes_at_s"), [(1, 60), (3, 60), (4, 65), (6, 65), (7, 69), (10, 69)])
+def test_an_entry_passes_once_what_leaves_the_window_is_exactly_enough(wanted: int, passes_at_s: int) -> None:
+    rules = (compile_rule(Throttle(name="n", max_notional="10", window_seconds=60), 0),)
+    scope = origin()
+    for second, notional in ((0, 3), (5, 3), (9, 4)):
+        scope = enter(scope, second * US_PER_S, notional)
+    retry_at_us = judge(rules, scope, 10 * US_PER_S, wanted).retry_at_us
+    assert retry_at_us == passes_at_s * US_PER_S
+    assert judge(rules, scope, retry_at_us, wanted).allowed
+    assert not judge(rules, scope, retry_at_us - 1, wanted).allowed
 
 
 def test_every_failing_rule_is_named_and_the_latest_instant_wins() -> None:

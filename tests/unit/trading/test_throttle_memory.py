@@ -69,10 +69,10 @@ def test_what_was_remembered_before_an_entry_stays_as_it_was() -> None:
 def test_memories_are_equal_when_they_remember_the_same_however_they_came_to_it() -> None:
     long = remembered([(at, 1) for at in range(MOST + 40)], NEVER_YET)
     short = remembered([(at, 1) for at in range(40, MOST + 40)], NEVER_YET)
-    assert long == short
+    assert (long == short, long != short) == (True, False)
     assert hash(long) == hash(short)
-    assert long != leave(short, MOST + 40)
-    assert long != "another thing"
+    for other in (leave(short, MOST + 40), "another thing"):
+        assert (long == other, long != other) == (False, True)
 
 
 def rolling(rules_of: Throttle, seed: int, count: int) -> tuple[list[Answer], list[Answer]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from servers import Redis, running_redis
 
 from pipeline import limits
@@ -83,6 +84,21 @@ def test_a_window_holds_so_much_notional_exactly(store: ScopeStore) -> None:
     assert store.enter(ask(4, 30), [too_much]).refusals == refused(Rule.NOTIONAL, 0, used=most)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "passes_at_us"), [(1, 100), (3, 100), (4, 105), (6, 105), (7, 109), (10, 109)]
+)
+def test_an_entry_passes_once_what_leaves_the_window_is_exactly_enough(
+    store: ScopeStore, wanted: int, passes_at_us: int
+) -> None:
+    claim = Claim("s", 100, max_notional=10)
+    for key_seq, (at_us, notional) in enumerate([(0, 3), (5, 3), (9, 4)], 1):
+        assert store.enter(ask(key_seq, at_us), [replace(claim, notional=notional)]).allowed
+    answer = store.enter(ask(4, 10), [replace(claim, notional=wanted)])
+    assert answer.refusals == refused(Rule.NOTIONAL, passes_at_us, used=10)
+    assert not store.enter(ask(5, passes_at_us - 1), [replace(claim, notional=wanted)]).allowed
+    assert store.enter(ask(6, passes_at_us), [replace(claim, notional=wanted)]).allowed
+
+
 def test_spacing_runs_from_entries_and_cooldown_from_exits(store: ScopeStore) -> None:
     claim = Claim("s", 100, spacing_us=50, cooldown_us=70)
     assert store.enter(ask(1, 1000), [claim]).allowed
@@ -117,6 +133,22 @@ def test_a_late_event_counts_as_of_the_newest_one(store: ScopeStore) -> None:
     assert store.enter(ask(1, 1000, "A"), [claim]).allowed
     assert store.enter(ask(1, 500, "B"), [claim]).refusals == refused(Rule.WINDOW, 1100)
     assert store.enter(ask(2, 1100, "B"), [claim]).allowed
+
+
+def test_of_a_scope_so_many_entries_are_remembered_whatever_is_claimed(
+    store: ScopeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_WINDOW_TRADES", 4)
+    monkeypatch.setattr(limits, "MAX_SCOPE_TIME_US", 1000)
+    free = Claim("s", 0)
+    for key_seq, (at_us, notional) in enumerate([(10, 1), (20, 2), (20, 40), (20, 3), (30, 5), (30, 6)], 1):
+        assert store.enter(ask(key_seq, at_us), [replace(free, notional=notional)]).allowed
+    all_of_it = Claim("s", 1000, max_notional=2**40, max_trades=4)
+    (held,) = store.enter(ask(7, 30), [all_of_it], take=False).held
+    assert (held.used, held.notional) == (4, 40 + 3 + 5 + 6), "the first ones of a time go first"
+    assert store.enter(ask(8, 1029), [replace(free, notional=7)]).allowed
+    (held,) = store.enter(ask(9, 1029), [all_of_it], take=False).held
+    assert (held.used, held.notional) == (3, 5 + 6 + 7)
 
 
 # ---- once and the same ------------------------------------------------------------------------------------
@@ -208,6 +240,15 @@ def test_redis_answers_whatever_is_asked_as_memory_does(
                 assert redis.enter(question, claims) == memory.enter(question, claims)
     finally:
         redis.close()
+
+
+def test_entries_that_an_older_process_noted_in_redis_count(redis_url: str) -> None:
+    name = prefix()
+    store = RedisScopeStore.open(redis_url, name)
+    store._client.zadd("{" + name + "}:window:s", {"K\x1f1:0\x1f1\x1f5": 10})
+    (held,) = store.enter(ask(2, 20), [Claim("s", 100, max_notional=2**40, notional=3)]).held
+    assert (held.used, held.notional) == (2, 10**9 + 5 + 3)
+    store.close()
 
 
 # ---- closed when in doubt ---------------------------------------------------------------------------------
