@@ -313,7 +313,7 @@ DEFAULT_RING_ENTRIES = 128 * 1024
 MIN_RING_ENTRIES = 64
 MAX_RING_ENTRIES = 1 << 24
 MAX_EVENT_ID = 4095
-"""24 bits would fit in an entry, but every reader keeps a lookup table of this length for each stage."""
+"""12 bits of an entry; every reader keeps a lookup table of this length for each stage."""
 MAX_NAMED_EVENTS = 2048
 """Events of users' own that one collector tells apart by name, over all processes; what has
 another name then is refused."""
@@ -324,7 +324,7 @@ MAX_COUNTERS = 4096
 MAX_DURATION_NS = 1 << 50
 """13 days: longer is a wrong clock or a wrong unit, and thousands of them would overflow a 64-bit sum."""
 MAX_SAMPLING_WEIGHT = 4096
-"""Calls one kept entry may stand for; a rarer sample tells nothing about a tail."""
+"""Calls one kept entry may stand for, 12 bits of it; a rarer sample tells nothing about a tail."""
 MAX_ORDINAL = 1024
 """Replicas of a stage that telemetry tells apart; a higher ordinal in an entry is a mistake."""
 MAX_RINGS = 4096

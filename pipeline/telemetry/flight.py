@@ -130,12 +130,8 @@ def _told(kind: int, name: str, value: int) -> str:
         return f"{name} took {value / NS_PER_MS:.3f} ms"
     if kind == Kind.START:
         return f"{name} begins"
-    sign = (
-        {Kind.COUNT: "+", Kind.GAUGE: "= ", Kind.RATE: "one in "}.get(Kind(kind), "")
-        if kind in tuple(Kind)
-        else "?"
-    )
-    return f"{'sampling' if kind == Kind.RATE else name} {sign}{value}"
+    sign = {int(Kind.COUNT): "+", int(Kind.GAUGE): "= "}.get(kind, "?")
+    return f"{name} {sign}{value}"
 
 
 def _remove_oldest(directory: Path, left: int) -> None:

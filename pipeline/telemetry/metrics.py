@@ -29,7 +29,7 @@ from pipeline.telemetry.calls import Calls, RecordDuration, RecordEnd, RecordSta
 from pipeline.telemetry.correlation import correlation_bits, let_carry
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.layout import KIND_SHIFT, Kind, Mode
-from pipeline.telemetry.recorder import COUNT_BITS, GAUGE_BITS, UNWRITABLE
+from pipeline.telemetry.recorder import COUNT_BITS, GAUGE_BITS, MAX_EVENT_ID, UNWRITABLE
 from pipeline.telemetry.ring import Ring, create_ring, memory_ring
 from pipeline.telemetry.sampling import check_rate
 
@@ -264,6 +264,8 @@ class MetricsCollector:
     def _write(self, event_id: int, value: int, bits: int) -> None:
         if self._enabled and (ring := self._calls.part().ring) is not None:
             try:
+                if event_id > MAX_EVENT_ID:
+                    event_id = UNWRITABLE
                 ring.put(_now(), value, event_id | bits | correlation_bits())
             except TypeError:  # not an event
                 ring.put(UNWRITABLE, 0, 0)

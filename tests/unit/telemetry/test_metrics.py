@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import limits
 from pipeline.errors import UsageError
 from pipeline.telemetry import (
     EventID,
@@ -24,6 +25,7 @@ from pipeline.telemetry import (
     measure_sync,
 )
 from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.layout import Mode
 
 EVENT = EventID.ORDER_PLACEMENT
 
@@ -183,6 +185,60 @@ def test_adaptive_sampling_falls_under_load_and_comes_back(metrics: MetricsColle
     assert count(metrics) == pytest.approx(made, abs=100)
     with pytest.raises(ValueError, match="above_per_s"):
         metrics.set_adaptive_sampling(0)
+
+
+def test_calls_weigh_the_same_whatever_a_flight_recorder_has_overwritten(
+    metrics: MetricsCollector, tmp_path: Path
+) -> None:
+    collector = Collector(tmp_path)
+    metrics.publish(tmp_path, "app-0", 256, mode=Mode.FLIGHT_RECORDER)
+    metrics.set_sampling_rate(0.1)
+    for _ in range(1000):
+        metrics.record(EVENT, 5)
+    collector.tick(final=True)
+    metrics.set_sampling_rate(1.0)
+    for _ in range(1000):
+        metrics.record(EVENT, 5)
+    collector.tick(final=True)
+    before = counted(collector)
+    for _ in range(100):
+        metrics.record(EVENT, 5)
+    collector.tick(final=True)
+    assert counted(collector) - before == 100
+    collector.close()
+
+
+def test_a_collector_that_comes_later_knows_what_sampled_calls_weigh(
+    metrics: MetricsCollector, tmp_path: Path
+) -> None:
+    metrics.publish(tmp_path, "app-0")
+    metrics.set_sampling_rate(0.1)
+    for _ in range(2):
+        collector = Collector(tmp_path)
+        for _ in range(5000):
+            metrics.record(EVENT, 5)
+        collector.tick(final=True)
+        assert counted(collector) == pytest.approx(5000, abs=11)
+        collector.close()
+
+
+@pytest.mark.parametrize("strange", [limits.MAX_EVENT_ID + 1, 0x4000001, 1 << 40, -1])
+def test_an_event_id_beyond_its_bits_is_a_lost_record_and_nothing_else(
+    metrics: MetricsCollector, strange: int
+) -> None:
+    metrics.record(strange, 1000)
+    metrics.record_end(strange, 1)
+    metrics.count(strange, 3)
+    with measure(strange):
+        pass
+    metrics.record(EVENT, 5)
+    assert list(metrics.get_all_stats()) == [EVENT]
+    assert (metrics.get_stats(EVENT).count, metrics.get_stats(EVENT).lost) == (1, 4)
+
+
+def counted(collector: Collector) -> int:
+    latencies = collector.aggregate.latencies
+    return latencies.figures(list(latencies.series.values()), None).count
 
 
 def test_violations_are_found(metrics: MetricsCollector) -> None:
