@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipeline import limits
-from pipeline.telemetry.layout import WEIGHT_SHIFT
+from pipeline.telemetry.layout import EVENT_MASK, WEIGHT_SHIFT
 from pipeline.telemetry.writer import Put
 
 
@@ -55,7 +55,7 @@ class Sampler:
         self._rate_now = rate_now
         self._randrange = randrange or _randrange
         self._strata: dict[int, tuple[int, int, int]] = {}
-        """what → (calls left in the stratum, the one to keep counted likewise, size)."""
+        """event → (calls left in the stratum, the one to keep counted likewise, size)."""
         self._rate = 1.0
         self._base = 1
         self._longer_share = 0.0
@@ -69,11 +69,12 @@ class Sampler:
             return False
         if rate >= 1:
             return self._put(end_ns, value, what)
-        left, kept_at, size = self._strata.get(what) or self._stratum()
+        event_id = what & EVENT_MASK  # whatever it is tied to: there is a correlation a request
+        left, kept_at, size = self._strata.get(event_id) or self._stratum()
         if left == 1:
-            self._strata.pop(what, None)
+            self._strata.pop(event_id, None)
         else:
-            self._strata[what] = (left - 1, kept_at, size)
+            self._strata[event_id] = (left - 1, kept_at, size)
         return left == kept_at and self._put(end_ns, value, what | size - 1 << WEIGHT_SHIFT)
 
     def _change(self, rate: float) -> None:

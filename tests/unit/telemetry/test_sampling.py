@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.telemetry.layout import EVENT_MASK, KIND_MASK, KIND_SHIFT, WEIGHT_MASK, WEIGHT_SHIFT, Kind
+from pipeline.telemetry.layout import (
+    CORRELATION_SHIFT,
+    EVENT_MASK,
+    KIND_MASK,
+    KIND_SHIFT,
+    WEIGHT_MASK,
+    WEIGHT_SHIFT,
+    Kind,
+)
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.ring import memory_ring
 from pipeline.telemetry.sampling import Sampler, check_rate
@@ -70,6 +78,15 @@ def test_about_the_wanted_share_is_written() -> None:
     for _ in range(30_000):
         sampler(1, 5, 7)
     assert kept.written == pytest.approx(9000, rel=0.02)
+
+
+def test_what_calls_are_tied_to_takes_no_memory_and_spoils_no_count() -> None:
+    kept = Kept()
+    sampler = Sampler(kept, lambda: 0.1, random.Random(1).randrange)
+    for request in range(10_000):
+        sampler(1, 5, 7 | request << CORRELATION_SHIFT)
+    assert kept.calls[7] == pytest.approx(10_000, abs=11)
+    assert len(sampler._strata) <= 1
 
 
 def test_a_pattern_of_fast_and_slow_calls_cannot_hide() -> None:
