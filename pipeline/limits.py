@@ -329,6 +329,8 @@ MAX_ORDINAL = 1024
 """Replicas of a stage that telemetry tells apart; a higher ordinal in an entry is a mistake."""
 MAX_RINGS = 4096
 """Rings one collector drains: each takes two file descriptors and an address range."""
+MAX_LEFT_RINGS = 32
+"""Rings kept for the next collector by writers that left while there was none: 128 MiB of /dev/shm if full."""
 MAX_OPEN_STARTS = 1024
 """Open STARTs remembered for one ring: a writer nests a few deep; more means ENDs that never come."""
 MAX_REMEMBERED_DEAD = 64

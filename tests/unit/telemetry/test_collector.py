@@ -128,6 +128,52 @@ def test_a_restarted_collector_counts_nothing_twice_and_says_what_was_lost_meanw
     second.close()
 
 
+def test_what_a_writer_left_while_no_collector_ran_is_counted_by_the_next(
+    tmp_path: Path, clock: FakeClock, collector: Collector
+) -> None:
+    known = opened(tmp_path, clock)
+    known.record(15, 1)
+    collector.tick(final=True)
+    collector.close()
+    (tmp_path / COLLECTOR_LOCK).touch()  # as a killed collector leaves it
+    new = opened(tmp_path, clock, "agent-1")
+    for recorder in (known, new):
+        for _ in range(70):
+            recorder.record(15, 1)
+        recorder.close()
+    second = Collector(tmp_path, now=clock.monotonic_ns)
+    second.tick(final=True)
+    assert (count_of(second, 15), second.lost(), len(second.dead)) == (128, 12, 0)
+    assert [path.name for path in tmp_path.iterdir()] == [COLLECTOR_LOCK]
+    second.close()
+
+
+def test_writers_that_leave_without_end_while_no_collector_runs_fill_no_memory(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    (tmp_path / COLLECTOR_LOCK).touch()
+    for number in range(limits.MAX_LEFT_RINGS + 20):
+        recorder = opened(tmp_path, clock, f"agent-{number}")
+        recorder.record(15, 1)
+        recorder.close()
+    assert len(list(tmp_path.glob("*.ring"))) <= limits.MAX_LEFT_RINGS + 1
+    living = opened(tmp_path, clock)
+    recorder = opened(tmp_path, clock)
+    recorder.record(15, 1)
+    recorder.close()
+    assert isinstance(living, RingRecorder)
+    assert living.ring.path is not None
+    assert living.ring.path.exists()
+    living.close()
+
+
+def test_where_nobody_ever_collected_nothing_is_left(tmp_path: Path, clock: FakeClock) -> None:
+    recorder = opened(tmp_path, clock)
+    recorder.record(15, 1)
+    recorder.close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_flight_recorder_loses_its_oldest_and_says_how_many(
     tmp_path: Path, clock: FakeClock, collector: Collector
 ) -> None:
