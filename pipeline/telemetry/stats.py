@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.clock import NS_PER_S
 from pipeline.telemetry.aggregate import Aggregate, Span
-from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey
+from pipeline.telemetry.counters import CounterKey, loss_keys
 from pipeline.telemetry.events import event_name
 from pipeline.telemetry.latencies import WINDOWS_S, Figures
 from pipeline.telemetry.omission import corrected
@@ -175,8 +175,7 @@ class MetricsStats:
 
     def _lost(self, window: float) -> int:
         groups = {group for group, _ in self._aggregate.latencies.series} | {_GROUP}
-        keys = [CounterKey(group, LOST, which) for group in groups for which in range(len(LOSS_REASONS))]
-        return self._aggregate.counters.within(window, keys)
+        return self._aggregate.counters.within(window, loss_keys(groups))
 
     def _stats(self, event_id: int, window: float) -> PercentileStats:
         found: Figures = self._aggregate.latencies.figures(self._series(event_id), window)

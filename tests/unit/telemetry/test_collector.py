@@ -18,6 +18,7 @@ from pipeline.clock import FakeClock
 from pipeline.errors import MissingError
 from pipeline.telemetry import EventID, event_name
 from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.counters import LOST, CounterKey
 from pipeline.telemetry.discovery import DRAFT_LIFE_NS, CollectorLock
 from pipeline.telemetry.layout import HEAD_BYTE, Mode
 from pipeline.telemetry.prometheus import render
@@ -165,6 +166,27 @@ def test_writers_that_leave_without_end_while_no_collector_runs_fill_no_memory(
     assert living.ring.path is not None
     assert living.ring.path.exists()
     living.close()
+
+
+def test_a_loss_is_counted_and_spoils_the_verdict_however_many_counters_there_are(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    thresholds = thresholds_ms(EventID.AGENT_DECISION, p95=1)
+    collector = Collector(tmp_path, thresholds=thresholds, now=clock.monotonic_ns)
+    counters = collector.aggregate.counters
+    for number in range(limits.MAX_COUNTERS + 1):
+        counters.add_one(clock.monotonic_ns(), CounterKey(f"job-{number}", 35), 1)
+    for stage in ("agent", *(f"stage{number}" for number in range(200))):  # more than may be told apart
+        counters.add_one(clock.monotonic_ns(), CounterKey(stage, LOST), 1)
+    recorder = opened(tmp_path, clock, "agentlike-0")
+    for _ in range(1000):
+        recorder.record(EventID.AGENT_DECISION, 5)
+    collector.tick(final=True)
+    assert collector.lost() == 201 + 1000 - 64
+    assert collector.lost_of({"agentlike"}) > 1000 - 64
+    assert {verdict for *_, verdict in collector.verdicts()} == {Verdict.UNKNOWN}
+    recorder.close()
+    collector.close()
 
 
 def test_where_nobody_ever_collected_nothing_is_left(tmp_path: Path, clock: FakeClock) -> None:
