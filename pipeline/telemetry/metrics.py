@@ -60,7 +60,7 @@ class MetricsCollector:
 
     _instance: ClassVar[MetricsCollector | None] = None
     _calls: Calls
-    _making: ClassVar[threading.Lock] = threading.Lock()
+    _making: ClassVar[threading.RLock] = threading.RLock()
 
     def __new__(cls) -> MetricsCollector:
         with cls._making:
@@ -365,6 +365,7 @@ class MetricsCollector:
 
 
 def _after_fork_in_child() -> None:
+    MetricsCollector._making = threading.RLock()  # whoever held it is not there any more
     if MetricsCollector._instance is not None:
         MetricsCollector._instance._forget_process()
 

@@ -64,8 +64,10 @@ class Ring:
             self.native = extension.Writer(memory, identity.capacity, flight, mixed)
             self.put = self.native.put
         if path is not None:
-            self._add_names(registered())
-        _open_rings.add(self)
+            _open_rings.add(self)
+            self._add_names()
+        else:
+            _open_rings.add(self)
 
     @property
     def dropped(self) -> int:
@@ -81,12 +83,13 @@ class Ring:
             return self.words[layout.HEAD] - self.words[layout.TAIL]
         return 0
 
-    def _add_names(self, records: bytes) -> None:
+    def _add_names(self) -> None:
+        """Say all that is registered. Other threads and signal handlers may be at it, too: all write the
+        same bytes, and whoever was late looks again."""
         with suppress(ValueError):  # closed, or left behind by a fork
-            used = self.words[layout.NAMES_USED]
-            first = layout.NAMES_BYTE + used
-            self.memory[first : first + len(records)] = records
-            self.words[layout.NAMES_USED] = used + len(records)
+            while self.words[layout.NAMES_USED] != len(records := registered()):
+                self.memory[layout.NAMES_BYTE : layout.NAMES_BYTE + len(records)] = records
+                self.words[layout.NAMES_USED] = len(records)
 
     def close(self) -> None:
         """Say that no more will come, let go of the lock, and unlink the file unless somebody collects here,
@@ -140,10 +143,10 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def _name_in_every_ring(record: bytes) -> None:
+def _name_in_every_ring() -> None:
     for ring in list(_open_rings):
         if ring.path is not None:
-            ring._add_names(record)
+            ring._add_names()
 
 
 on_register(_name_in_every_ring)
