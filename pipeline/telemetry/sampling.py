@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipeline import limits
-from pipeline.telemetry.layout import EVENT_MASK, WEIGHT_SHIFT
+from pipeline.telemetry.layout import EVENT_MASK, WEIGHT_SHIFT, WORD_MASK
 from pipeline.telemetry.writer import Put
 
 
@@ -69,6 +69,14 @@ class Sampler:
             return False
         if rate >= 1:
             return self._put(end_ns, value, what)
+        try:
+            if end_ns > WORD_MASK or what > WORD_MASK:  # stands for what cannot be written: counted, each
+                return self._put(end_ns, value, what)
+            return self._sample(end_ns, value, what)
+        except TypeError:  # not an event
+            return self._put(WORD_MASK + 1, 0, 0)
+
+    def _sample(self, end_ns: int, value: int, what: int) -> bool:
         event_id = what & EVENT_MASK  # whatever it is tied to: there is a correlation a request
         left, kept_at, size = self._strata.get(event_id) or self._stratum()
         if left == 1:

@@ -271,6 +271,24 @@ def test_wrong_arguments_never_reach_the_caller(metrics: MetricsCollector, wrong
     assert metrics.get_stats(EVENT).lost >= 2
 
 
+@pytest.mark.parametrize("wrong", ["x", None, 1.5, [1], 1 << 80])
+def test_wrong_arguments_never_reach_the_caller_when_calls_are_sampled(
+    metrics: MetricsCollector, wrong: Any
+) -> None:
+    metrics.set_sampling_rate(0.4)
+
+    @measure_sync(wrong)
+    def measured() -> int:
+        return 1
+
+    for _ in range(10):
+        with measure(wrong):
+            pass
+        metrics.record(wrong, 5)
+        assert measured() == 1
+    assert metrics.get_stats(EVENT).lost == 30
+
+
 def test_without_memory_for_a_ring_the_program_lives(
     metrics: MetricsCollector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
