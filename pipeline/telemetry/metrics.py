@@ -237,6 +237,10 @@ class MetricsCollector:
         """The newest value of a gauge; None when it was never set."""
         return self.stats.get_gauge(event_id)
 
+    def get_refused(self) -> dict[str, int]:
+        """Records that were written and cannot be true, such as a negative duration, by reason."""
+        return self.stats.get_refused()
+
     def get_all_stats(self, window_seconds: float = 60) -> dict[int, PercentileStats]:
         """Every event seen so far."""
         return self.stats.get_all_stats(window_seconds)
@@ -246,11 +250,13 @@ class MetricsCollector:
         return self.stats.check_sla_violations(window_seconds)
 
     def export_json(self, window_seconds: float = 60) -> str:
-        """Every event over a window, as JSON."""
+        """Every event over a window and what was refused since the start, as JSON."""
         import json  # 5 ms: not for those who only record
 
         found = self.get_all_stats(window_seconds).values()
-        return json.dumps({"window_seconds": window_seconds, "events": [one.as_dict() for one in found]})
+        events = [one.as_dict() for one in found]
+        refused = self.get_refused()
+        return json.dumps({"window_seconds": window_seconds, "events": events, "refused": refused})
 
     def clear(self) -> None:
         """Forget every figure and setting; rings of running threads are left behind. For tests."""

@@ -149,6 +149,11 @@ class MetricsStats:
         """The thresholds that are violated for certain (see `pipeline.telemetry.sla`)."""
         return violated(self.judge(window_seconds))
 
+    def get_refused(self) -> dict[str, int]:
+        """Records that were written and cannot be true, such as a negative duration, by reason."""
+        with self._lock:
+            return dict(self._aggregate.refused)
+
     def rate_per_s(self, window_seconds: float = 1) -> float:
         """Calls a second over a window, of all events, as many as the kept entries stand for."""
         with self._lock:

@@ -289,6 +289,15 @@ def test_wrong_arguments_never_reach_the_caller_when_calls_are_sampled(
     assert metrics.get_stats(EVENT).lost == 30
 
 
+def test_what_cannot_be_true_is_refused_under_a_name(metrics: MetricsCollector) -> None:
+    metrics.record(EVENT, -5)
+    metrics.record(EVENT, 1 << 60)
+    metrics.count(EventID.HANDLED, -1)
+    assert metrics.get_stats(EVENT).count == 0
+    assert metrics.get_refused() == {"absurd_value": 3}
+    assert json.loads(metrics.export_json())["refused"] == {"absurd_value": 3}
+
+
 def test_without_memory_for_a_ring_the_program_lives(
     metrics: MetricsCollector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
