@@ -19,7 +19,7 @@ from pipeline.telemetry.layout import (
     KIND_SHIFT,
     START,
 )
-from pipeline.telemetry.reader import Entries, RingReader
+from pipeline.telemetry.reader import Entries, RingReader, sequences
 from pipeline.telemetry.sketch import Ints
 from pipeline.telemetry.windows import Indices
 
@@ -142,6 +142,19 @@ class Source:
             self._open[key] = (at_ns, what)
         while len(self._open) > limits.MAX_OPEN_STARTS:
             del self._open[next(iter(self._open))]
+
+    def remember(self) -> None:
+        """Of what an earlier reader of this ring took: STARTs that are still open, and the last sign of life.
+
+        Raises RefusedRingError when the header cannot be true.
+        """
+        if self.reader.tail == 0:
+            return
+        entries = self.reader.recent()
+        entries = entries[sequences(entries, self.reader.identity.proof) <= self.reader.tail]
+        if len(entries):
+            self.note_starts(entries[:, 2] >> KIND_SHIFT & KIND_MASK, entries)
+            self.note_sign(int(entries[-1, 0]))
 
     def inside(self) -> tuple[str, ...]:
         """What the writer was doing: names of its open STARTs, the innermost last."""

@@ -189,6 +189,27 @@ def test_a_loss_is_counted_and_spoils_the_verdict_however_many_counters_there_ar
     collector.close()
 
 
+def test_a_collector_that_comes_later_knows_what_was_begun_before(tmp_path: Path, clock: FakeClock) -> None:
+    recorder = opened(tmp_path, clock)
+    recorder.end(EventID.AGENT_CONSUME, recorder.start(EventID.AGENT_CONSUME))
+    recorder.start(EventID.AGENT_DECISION, 7)
+    for _ in range(2):
+        collector = Collector(tmp_path, now=clock.monotonic_ns)
+        collector.tick(final=True)
+        collector.close()
+    clock.advance(ms=1)
+    recorder.start(EventID.AGENT_PUBLISH)
+    clock.advance(ms=300)
+    collector = Collector(tmp_path, now=clock.monotonic_ns)
+    die(recorder)
+    collector.tick(final=True)
+    [dead] = collector.dead
+    assert dead.inside == ("AGENT_DECISION for event 00000007", "AGENT_PUBLISH")
+    assert dead.silent_ms == 300
+    assert count_of(collector, EventID.AGENT_CONSUME) == 0
+    collector.close()
+
+
 def test_where_nobody_ever_collected_nothing_is_left(tmp_path: Path, clock: FakeClock) -> None:
     recorder = opened(tmp_path, clock)
     recorder.record(15, 1)
