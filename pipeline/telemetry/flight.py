@@ -19,7 +19,7 @@ from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.telemetry import layout
 from pipeline.telemetry.events import event_name
 from pipeline.telemetry.layout import Identity, Kind, RefusedRingError
-from pipeline.telemetry.reader import Entries, RingReader, sequences
+from pipeline.telemetry.reader import Entries, RingReader, read_identity, sequences
 from pipeline.telemetry.ring import FLIGHT_SUFFIX, RING_SUFFIX
 
 FLIGHT_ENTRIES = 4096
@@ -62,9 +62,7 @@ def find_flights(directory: Path, subject: str) -> list[Path]:
         for path in directory.iterdir():
             if path.name.endswith((RING_SUFFIX, FLIGHT_SUFFIX)):
                 with suppress(RefusedRingError, OSError):
-                    identity = layout.unpack_identity(
-                        path.read_bytes()[: layout.LINE_BYTES], path.stat().st_size
-                    )
+                    identity = read_identity(path)
                     if subject in (str(identity.pid), identity.worker):
                         found.append((identity.generation, path))
     return [path for _, path in sorted(found)]
