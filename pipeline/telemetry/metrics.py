@@ -19,7 +19,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -35,7 +35,7 @@ from pipeline.telemetry.sampling import check_rate
 
 if TYPE_CHECKING:  # numpy is loaded when figures are asked for, not by recording
     from pipeline.telemetry.inprocess import InProcess
-    from pipeline.telemetry.sla import SLAResult
+    from pipeline.telemetry.sla import SLAResult, SLAThreshold
     from pipeline.telemetry.stats import MetricsStats, PercentileStats
 
 logger = logging.getLogger(__name__)
@@ -175,6 +175,11 @@ class MetricsCollector:
             )
             self._thread.start()
 
+    def set_thresholds(self, thresholds: Sequence[SLAThreshold]) -> None:
+        """Judge these SLAs instead of the default ones. Raises UsageError after `publish`."""
+        with self._lock:
+            self._aggregator().stats.thresholds = tuple(thresholds)
+
     def stop(self) -> None:
         """End what `start` began, after a last look at the rings. Figures stay."""
         thread = self._thread
@@ -221,9 +226,10 @@ class MetricsCollector:
             return aggregator.stats
 
     def get_stats(
-        self, event_id: int, window_seconds: float = 60, *, expected_interval_ns: int | None = None
+        self, event_id: int, window_seconds: float | None = None, *, expected_interval_ns: int | None = None
     ) -> PercentileStats:
         """One event over the last 1, 5, 60 or any other number of seconds up to the longest window kept.
+        None, here and below: the last minute, or the longest window kept where that is shorter.
 
         `expected_interval_ns`: corrected for coordinated omission, if calls were meant to come that often.
         """
@@ -241,20 +247,20 @@ class MetricsCollector:
         """Records that were written and cannot be true, such as a negative duration, by reason."""
         return self.stats.get_refused()
 
-    def get_all_stats(self, window_seconds: float = 60) -> dict[int, PercentileStats]:
+    def get_all_stats(self, window_seconds: float | None = None) -> dict[int, PercentileStats]:
         """Every event seen so far."""
         return self.stats.get_all_stats(window_seconds)
 
-    def check_sla_violations(self, window_seconds: float = 60) -> list[SLAResult]:
+    def check_sla_violations(self, window_seconds: float | None = None) -> list[SLAResult]:
         """The thresholds that are violated for certain."""
         return self.stats.check_sla_violations(window_seconds)
 
-    def export_json(self, window_seconds: float = 60) -> str:
+    def export_json(self, window_seconds: float | None = None) -> str:
         """Every event over a window and what was refused since the start, as JSON."""
         import json  # 5 ms: not for those who only record
 
-        found = self.get_all_stats(window_seconds).values()
-        events = [one.as_dict() for one in found]
+        window_seconds = self.stats.checked_window(window_seconds)
+        events = [one.as_dict() for one in self.get_all_stats(window_seconds).values()]
         refused = self.get_refused()
         return json.dumps({"window_seconds": window_seconds, "events": events, "refused": refused})
 
@@ -356,8 +362,9 @@ class MetricsCollector:
             self._adapt(stats)
             if report_every_s is not None and time.monotonic() >= report_due:
                 report_due += report_every_s
-                for found in stats.get_all_stats(stats.windows_seconds[-1]).values():
-                    logger.info("telemetry %s", json.dumps(found.as_dict()))
+                with suppress(Exception):  # whatever a log handler raises, figures go on
+                    for found in stats.get_all_stats(stats.windows_seconds[-1]).values():
+                        logger.info("telemetry %s", json.dumps(found.as_dict()))
         _ = self.stats
 
     def _adapt(self, stats: MetricsStats) -> None:

@@ -115,6 +115,44 @@ def test_windows_can_be_chosen(metrics: MetricsCollector) -> None:
     assert metrics.get_all_stats(2)[EVENT].count == 1
 
 
+def test_figures_over_no_window_in_particular_are_of_one_that_is_kept(metrics: MetricsCollector) -> None:
+    metrics.start(windows_seconds=(1, 5))
+    metrics.record(EVENT, 5)
+    assert (metrics.get_stats(EVENT).count, metrics.get_stats(EVENT).window_seconds) == (1, 5)
+    assert metrics.get_all_stats()[EVENT].count == 1
+    assert metrics.check_sla_violations() == []
+    assert json.loads(metrics.export_json())["window_seconds"] == 5
+
+
+def test_ones_own_thresholds_are_judged_whatever_windows_are_chosen(metrics: MetricsCollector) -> None:
+    metrics.set_thresholds([SLAThreshold(EVENT, 50, 10)])
+    metrics.start(windows_seconds=(1, 5))
+    for _ in range(10):
+        metrics.record(EVENT, 100)
+    assert [one.threshold.limit_ns for one in metrics.check_sla_violations()] == [10]
+
+
+def test_a_log_handler_that_raises_ends_no_report(metrics: MetricsCollector) -> None:
+    reports: list[str] = []
+
+    class Raising(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            reports.append(record.getMessage())
+            raise RuntimeError("handler")
+
+    log = logging.getLogger("pipeline.telemetry.metrics")
+    handler, level = Raising(), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        metrics.record(EVENT, 5)
+        metrics.start(report_every_seconds=0.1)
+        until(lambda: len(reports) >= 2)
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
 def test_started_it_aggregates_by_itself_and_stopped_it_keeps_its_figures(metrics: MetricsCollector) -> None:
     metrics.start()
     metrics.start()
