@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -59,6 +60,14 @@ class ThreadPart:
             self.put = self._sampler
             if self.ring.native is not None:
                 self.ring.native.divert(self._sampler)
+
+
+def close_finished(ring: Ring, part: weakref.ref[ThreadPart]) -> bool:
+    """True for the drained ring of a thread that has ended; it is closed."""
+    if part() is not None or ring.waiting:
+        return False
+    ring.close()
+    return True
 
 
 Opener = Callable[[], ThreadPart]

@@ -25,13 +25,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline import limits
 from pipeline.errors import UsageError
-from pipeline.telemetry.calls import Calls, RecordDuration, RecordEnd, RecordStart, ThreadPart, make_calls
+from pipeline.telemetry.calls import (
+    Calls,
+    RecordDuration,
+    RecordEnd,
+    RecordStart,
+    ThreadPart,
+    close_finished,
+    make_calls,
+)
 from pipeline.telemetry.correlation import correlation_bits, let_carry
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.layout import KIND_SHIFT, Kind, Mode
 from pipeline.telemetry.recorder import COUNT_BITS, GAUGE_BITS, MAX_EVENT_ID, UNWRITABLE
 from pipeline.telemetry.ring import Ring, create_ring, memory_ring
-from pipeline.telemetry.sampling import check_rate
+from pipeline.telemetry.sampling import adapted, check_rate
 
 if TYPE_CHECKING:  # numpy is loaded when figures are asked for, not by recording
     from pipeline.telemetry.inprocess import InProcess
@@ -42,11 +50,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1
 """The aggregator takes what is new this often."""
-ADAPTIVE_FLOOR = 0.1
-"""Adaptive sampling never keeps less than this share."""
-ADAPTIVE_STEP = 1.25
-"""The rate changes when it should differ by this factor, so that it does not tremble."""
-
+UNASKED_RINGS = 64
+"""Rings in this process above which those of ended threads are looked for although nobody asks."""
 LAST_OF_ALL = -100
 """Of what multiprocessing does at the end of a child: the others may still record."""
 
@@ -93,6 +98,8 @@ class MetricsCollector:
         self._in_process: InProcess | None = None
         self._parts: weakref.WeakSet[ThreadPart] = weakref.WeakSet()
         self._rings: list[tuple[Ring, weakref.ref[ThreadPart]]] = []
+        self._draining = False
+        self._relieve_above = UNASKED_RINGS
         self._thread: threading.Thread | None = None
         self._leave = threading.Event()
         self._warned = False
@@ -219,10 +226,15 @@ class MetricsCollector:
         with self._lock:
             aggregator = self._aggregator()
             pairs = list(self._rings)
-            aggregator.drain(pairs)
-            for pair in pairs:
-                if self._finished(pair):
-                    self._rings.remove(pair)
+            self._draining = True
+            try:
+                aggregator.drain(pairs)
+                for pair in pairs:
+                    if close_finished(*pair):
+                        self._rings.remove(pair)
+            finally:
+                self._draining = False
+            self._relieve_above = max(UNASKED_RINGS, 2 * len(self._rings))
             return aggregator.stats
 
     def get_stats(
@@ -294,12 +306,23 @@ class MetricsCollector:
         if ring.path is None:
             # No lock: this may run in a signal handler or gc callback of a thread that holds it.
             self._rings.append((ring, weakref.ref(part)))
+            self._relieve()
         else:
             weakref.finalize(part, ring.close)
             self._end_well()
         if self._rate_now() != 1.0:
             part.sample()
         return part
+
+    def _relieve(self) -> None:
+        """Take what ended threads left, where nobody asks for figures: each of their rings stays mapped."""
+        if len(self._rings) <= self._relieve_above or self._draining:
+            return
+        if self._lock.acquire(blocking=False):  # else somebody is at it
+            try:
+                _ = self.stats
+            finally:
+                self._lock.release()
 
     def _warn(self, error: Exception) -> None:
         """Once: there may be thousands of threads."""
@@ -344,15 +367,6 @@ class MetricsCollector:
             self._in_process = InProcess()
         return self._in_process
 
-    @staticmethod
-    def _finished(pair: tuple[Ring, weakref.ref[ThreadPart]]) -> bool:
-        """True for the drained ring of a thread that has ended; it is closed."""
-        ring, part = pair
-        if part() is not None or ring.waiting:
-            return False
-        ring.close()
-        return True
-
     def _aggregate(self, leave: threading.Event, report_every_s: float | None) -> None:
         import json
 
@@ -371,10 +385,8 @@ class MetricsCollector:
         above = self._adaptive_above_per_s
         if above is None:
             return
-        wanted = max(ADAPTIVE_FLOOR, min(1.0, above / max(above, stats.rate_per_s(stats.windows_seconds[0]))))
-        if not 1 / ADAPTIVE_STEP < wanted / self._adaptive_rate < ADAPTIVE_STEP or wanted == 1.0:
-            self._adaptive_rate = wanted
-            self._resample()
+        self._adaptive_rate = adapted(self._adaptive_rate, above, stats.rate_per_s(stats.windows_seconds[0]))
+        self._resample()
 
 
 def _after_fork_in_child() -> None:

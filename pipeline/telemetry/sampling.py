@@ -16,6 +16,17 @@ from pipeline import limits
 from pipeline.telemetry.layout import EVENT_MASK, WEIGHT_SHIFT, WORD_MASK
 from pipeline.telemetry.writer import Put
 
+ADAPTIVE_FLOOR = 0.1
+"""Adaptive sampling never keeps less than this share."""
+ADAPTIVE_STEP = 1.25
+"""The rate changes when it should differ by this factor, so that it does not tremble."""
+
+
+def adapted(rate: float, above_per_s: float, calls_per_s: float) -> float:
+    """What follows `rate` so that about `above_per_s` of `calls_per_s` calls are kept."""
+    wanted = max(ADAPTIVE_FLOOR, min(1.0, above_per_s / max(above_per_s, calls_per_s)))
+    return rate if wanted != 1.0 and 1 / ADAPTIVE_STEP < wanted / rate < ADAPTIVE_STEP else wanted
+
 
 def check_rate(rate: float) -> float:
     """Raises ValueError unless `rate` is 0, or from 1 / MAX_SAMPLING_WEIGHT to 1."""

@@ -192,6 +192,15 @@ def test_each_thread_has_a_ring_which_ends_with_it(metrics: MetricsCollector) ->
     assert not metrics._rings
 
 
+def test_threads_that_come_and_go_leave_no_ring_though_nobody_asks(metrics: MetricsCollector) -> None:
+    for _ in range(300):
+        thread = threading.Thread(target=lambda: metrics.record(EVENT, 5))
+        thread.start()
+        thread.join()
+    assert len(metrics._rings) <= 66
+    assert count(metrics) == 300
+
+
 def test_sampling_keeps_the_count(metrics: MetricsCollector) -> None:
     metrics.set_sampling_rate(0.1)
     for _ in range(1000):
