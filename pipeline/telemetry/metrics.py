@@ -201,11 +201,12 @@ class MetricsCollector:
         self,
         directory: Path,
         worker: str,
-        entries: int = limits.DEFAULT_RING_ENTRIES,
+        entries: int = limits.PUBLISHED_RING_ENTRIES,
         *,
         mode: Mode = Mode.DROP_NEWEST,
     ) -> None:
-        """From now on write rings that the collector process of `directory` drains.
+        """From now on write rings that the collector process of `directory` drains; each thread that records
+        takes memory for all of its `entries`, 32 bytes each.
 
         Raises UsageError while `start` is in force.
         """

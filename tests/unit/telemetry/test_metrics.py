@@ -373,6 +373,29 @@ def test_published_records_are_drained_by_a_collector_process(
     collector.close()
 
 
+def test_published_threads_that_do_little_take_little_memory(
+    metrics: MetricsCollector, tmp_path: Path
+) -> None:
+    metrics.publish(tmp_path, "app-0")
+    done = threading.Barrier(21)
+
+    def record_once() -> None:
+        metrics.record(EVENT, 5)
+        done.wait()
+        done.wait()
+
+    threads = [threading.Thread(target=record_once) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    done.wait()
+    rings = [path.stat().st_blocks * 512 for path in tmp_path.iterdir()]
+    done.wait()
+    for thread in threads:
+        thread.join()
+    assert len(rings) == 20
+    assert sum(rings) < 12 * limits.MIB
+
+
 def test_publishing_what_is_aggregated_here_is_refused(metrics: MetricsCollector, tmp_path: Path) -> None:
     metrics.start()
     with pytest.raises(UsageError, match="one reader"):
