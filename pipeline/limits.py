@@ -310,10 +310,13 @@ MAX_QUERY_CHARS = 4096
 # ---- telemetry ------------------------------------------------------------------------------------------
 RING_ENTRY_BYTES = 32
 DEFAULT_RING_ENTRIES = 128 * 1024
+PUBLISHED_RING_ENTRIES = 16 * 1024
+"""Of each thread of a process that publishes: a ring file's memory is taken whole when it is made, and
+threads are many. 512 KiB hold what a thread records between two looks of a collector at 320,000 a second."""
 MIN_RING_ENTRIES = 64
 MAX_RING_ENTRIES = 1 << 24
 MAX_EVENT_ID = 4095
-"""24 bits would fit in an entry, but every reader keeps a lookup table of this length for each stage."""
+"""12 bits of an entry; every reader keeps a lookup table of this length for each stage."""
 MAX_NAMED_EVENTS = 2048
 """Events of users' own that one collector tells apart by name, over all processes; what has
 another name then is refused."""
@@ -324,11 +327,14 @@ MAX_COUNTERS = 4096
 MAX_DURATION_NS = 1 << 50
 """13 days: longer is a wrong clock or a wrong unit, and thousands of them would overflow a 64-bit sum."""
 MAX_SAMPLING_WEIGHT = 4096
-"""Calls one kept entry may stand for; a rarer sample tells nothing about a tail."""
+"""Calls one kept entry may stand for, 12 bits of it; a rarer sample tells nothing about a tail."""
 MAX_ORDINAL = 1024
 """Replicas of a stage that telemetry tells apart; a higher ordinal in an entry is a mistake."""
 MAX_RINGS = 4096
 """Rings one collector drains: each takes two file descriptors and an address range."""
+MAX_LEFT_RINGS = 32
+"""Rings kept for the next collector by writers that left while there was none: 128 MiB of /dev/shm at
+their default size."""
 MAX_OPEN_STARTS = 1024
 """Open STARTs remembered for one ring: a writer nests a few deep; more means ENDs that never come."""
 MAX_REMEMBERED_DEAD = 64
@@ -404,6 +410,7 @@ assert MIN_SEGMENT_BYTES <= MAX_SEGMENT_BYTES
 assert KEYS_A_RECORD * (4 * MAX_SYMBOL_CHARS + 20) < MIN_SEGMENT_BYTES
 assert KNOWN_A_RECORD * 48 < MIN_SEGMENT_BYTES
 assert 4 * MAX_SYMBOL_CHARS + 32 <= IN_HAND_BYTES
+assert PUBLISHED_RING_ENTRIES & (PUBLISHED_RING_ENTRIES - 1) == 0
 assert DEFAULT_RING_ENTRIES & (DEFAULT_RING_ENTRIES - 1) == 0
 assert MAX_SCALED * 9_000 < 2**63
 assert 4 * MAX_EXPOSURE <= MAX_NOTIONAL

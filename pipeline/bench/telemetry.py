@@ -51,6 +51,8 @@ NAMES = {
     "async": "async decorator, added",
 }
 WRITERS = {"C": "", "Python": "python"}
+PEAK_TARGET_BYTES = {"C": 0, "Python": 256}
+"""In Python a call has objects of its own; what is kept would be far more after so many."""
 TARGETS = {
     "C": {"clock": 1.0, "peer": 40.0, "span": 2.5, "sync": 2.0, "async": 6.0},
     "Python": {"clock": 9.0, "peer": 4.0, "span": 2.5, "sync": 2.0, "async": 3.0},
@@ -232,11 +234,13 @@ def _end_to_end_rows(writer: str) -> list[Result]:
             "the same loop without them",
             1,
         ),
-        shown(
+        at_most(
             f"{writer}: highest memory during 10,000 records",
             peak_bytes,
             "bytes",
-            "tracemalloc, a call's own objects",
+            PEAK_TARGET_BYTES[writer],
+            "tracemalloc, beyond that of the same loop without them",
+            1,
         ),
     ]
 
@@ -275,7 +279,19 @@ def _figure_rows() -> list[Result]:
         ),
         at_most("zmq loaded by it", float(loads_zmq), "", 0, "0 is no", 1),
         at_most("a full ring", whole / 1e6, "MB", 4.2, "131,072 entries of 32 bytes", 4.2),
-        shown("memory of an idle thread's ring", idle_ring_bytes() / 1e6, "MB", "a full one", whole / 1e6),
+        shown(
+            "memory of an idle thread's ring, in process",
+            idle_ring_bytes() / 1e6,
+            "MB",
+            "a full one",
+            whole / 1e6,
+        ),
+        shown(
+            "memory of an idle thread's ring, published",
+            ring_bytes(limits.PUBLISHED_RING_ENTRIES) / 1e6,
+            "MB",
+            "taken whole when it is made",
+        ),
     ]
 
 

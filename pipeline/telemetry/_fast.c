@@ -25,6 +25,8 @@
 /* ---- the bytes of a ring: `layout.py` draws them, and `native.py` refuses us when it differs ---------- */
 enum { WORD = 8, HEAD = 128 / WORD, TAIL = 256 / WORD, DROPPED = 384 / WORD, HEARTBEAT = 512 / WORD };
 enum { ENTRIES = 4096 / WORD, ENTRY_WORDS = 4, CORRELATION_SHIFT = 32 };
+/* The bits above belong to how many calls an entry stands for. */
+#define MAX_EVENT_ID UINT64_C(4095)
 #define KIND_START (UINT64_C(1) << 24)
 #define KIND_COUNT (UINT64_C(2) << 24)
 #define KIND_GAUGE (UINT64_C(3) << 24)
@@ -102,7 +104,7 @@ static int as_uint64(PyObject *object, uint64_t *into) {
 /* The third word; UNWRITABLE when event or correlation do not fit. */
 static inline uint64_t subject(PyObject *event, PyObject *correlation, uint64_t kind) {
     uint64_t what, which = 0;
-    if (!as_int64(event, &what) || (int64_t)what < 0) {
+    if (!as_int64(event, &what) || what > MAX_EVENT_ID) {
         return UNWRITABLE;
     }
     if (correlation != NULL && (!as_int64(correlation, &which) || which > UINT32_MAX)) {
@@ -973,7 +975,7 @@ static int fast_exec(PyObject *module) {
     if (PyModule_AddObject(module, "measure", (PyObject *)&MeasureType) < 0) {
         return -1;
     }
-    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, HEARTBEAT, ENTRIES, ENTRY_WORDS, 3);
+    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, HEARTBEAT, ENTRIES, ENTRY_WORDS, 4);
     if (layout == NULL || PyModule_AddObject(module, "LAYOUT", layout) < 0) {
         return -1;
     }

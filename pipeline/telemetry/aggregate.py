@@ -24,13 +24,13 @@ from pipeline.telemetry.layout import (
     COUNT,
     DURATION,
     EVENT_MASK,
-    FLAG_ONE_MORE,
     GAUGE,
     KIND_MASK,
     KIND_SHIFT,
     LAST_KIND,
-    RATE,
     START,
+    WEIGHT_MASK,
+    WEIGHT_SHIFT,
 )
 from pipeline.telemetry.reader import Drained, Entries
 from pipeline.telemetry.sketch import Ints
@@ -44,7 +44,7 @@ _FLOW_THROTTLED, _OUTCOME = int(EventID.FLOW_THROTTLED), int(EventID.OUTCOME)
 _UNKNOWN_SERIES, _OUT_OF_RANGE, _TOO_MANY = -1, -2, -3
 _ID_BITS = 13
 _SUBJECT_MASK = (1 << CORRELATION_SHIFT) - 1
-"""Event, kind and flags: as a number an event id exactly when the entry is a DURATION without flags."""
+"""Event, weight and kind: as a number an event id exactly when the entry is a DURATION of one call."""
 
 assert LAST_OWN_ID < 1 << _ID_BITS
 
@@ -89,7 +89,8 @@ class Aggregate:
         weights = rows = None
         if not subjects.min() > 0 or subjects.max() > limits.MAX_EVENT_ID:  # else: durations, all of them
             kinds, ids = subjects >> KIND_SHIFT & KIND_MASK, subjects & EVENT_MASK
-            weights = _note_by_source(entries, kinds, spans)
+            _note_starts(entries, kinds, spans)
+            weights = _weights(subjects)
             durations = (kinds == DURATION) & (ids >= 1) & (ids <= limits.MAX_EVENT_ID)
             rows, others = np.flatnonzero(durations), np.flatnonzero(~durations)
             if len(others):
@@ -100,14 +101,14 @@ class Aggregate:
             subjects, spans, entries = ids[rows], _cut(spans, rows), entries[rows]
             weights = None if weights is None else weights[rows]
         elif not all(span.source.plain for span in spans):
-            weights = _note_by_source(entries, np.zeros(len(entries), dtype=np.int64), spans)
+            _note_starts(entries, np.zeros(len(entries), dtype=np.int64), spans)
         if len(entries):
             self._fold_durations(entries, subjects, spans, weights, now_ns)
 
     def _usable(self, batch: _Batch) -> Mask:
         kinds, values = batch.kinds, batch.entries[:, 1]
         known = kinds <= LAST_KIND
-        in_range = (batch.events >= 1) & (batch.events <= LAST_OWN_ID) | (kinds == RATE)
+        in_range = (batch.events >= 1) & (batch.events <= LAST_OWN_ID)
         bounded = (kinds == DURATION) | (kinds == COUNT)
         sane = ~bounded | (values >= 0) & (values <= limits.MAX_DURATION_NS)
         usable: Mask = known & in_range & sane
@@ -249,21 +250,18 @@ def _note_signs(entries: Entries, spans: Sequence[Span], now_ns: int) -> None:
         span.source.note_sign(min(last_ns, now_ns))
 
 
-def _note_by_source(entries: Entries, kinds: Ints, spans: Sequence[Span]) -> Ints | None:
-    """Let each source note its STARTs and sampling rates; the weights of the batch, None when all are 1."""
-    weights: Ints | None = None
-    special = (kinds == START) | (kinds == RATE) | ((entries[:, 2] & FLAG_ONE_MORE) != 0)
-    starts = [span.start for span in spans]
-    for (source, start, stop), some in zip(spans, np.logical_or.reduceat(special, starts), strict=True):
-        if not some and source.plain:
-            continue
-        source.note_starts(kinds[start:stop], entries[start:stop])
-        own = source.weights(kinds[start:stop], entries[start:stop])
-        if own is not None:
-            if weights is None:
-                weights = np.ones(len(entries), dtype=np.int64)
-            weights[start:stop] = own
-    return weights
+def _note_starts(entries: Entries, kinds: Ints, spans: Sequence[Span]) -> None:
+    """Let each source note what begins, and what has ended that had begun."""
+    begun = np.logical_or.reduceat(kinds == START, [span.start for span in spans])
+    for (source, start, stop), some in zip(spans, begun, strict=True):
+        if some or not source.plain:
+            source.note_starts(kinds[start:stop], entries[start:stop])
+
+
+def _weights(subjects: Ints) -> Ints | None:
+    """How many calls each entry stands for; None when all stand for one."""
+    more: Ints = subjects >> WEIGHT_SHIFT & WEIGHT_MASK
+    return more + 1 if more.any() else None
 
 
 def _unknown_series() -> Indices:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -16,7 +17,7 @@ from typing import Protocol
 
 from pipeline.telemetry.layout import CORRELATION_MASK, CORRELATION_SHIFT
 from pipeline.telemetry.native import extension
-from pipeline.telemetry.recorder import START_BITS, UNWRITABLE
+from pipeline.telemetry.recorder import MAX_EVENT_ID, START_BITS, UNWRITABLE
 from pipeline.telemetry.ring import Ring
 from pipeline.telemetry.sampling import Sampler
 from pipeline.telemetry.writer import Put
@@ -59,6 +60,14 @@ class ThreadPart:
             self.put = self._sampler
             if self.ring.native is not None:
                 self.ring.native.divert(self._sampler)
+
+
+def close_finished(ring: Ring, part: weakref.ref[ThreadPart]) -> bool:
+    """True for the drained ring of a thread that has ended; it is closed."""
+    if part() is not None or ring.waiting:
+        return False
+    ring.close()
+    return True
 
 
 Opener = Callable[[], ThreadPart]
@@ -143,6 +152,8 @@ class PythonCalls(Calls):
                 except AttributeError:
                     put = open_part().put
                 try:
+                    if event_id > MAX_EVENT_ID:
+                        event_id = UNWRITABLE
                     if current is None:
                         put(ended_ns, ended_ns - start_ts, event_id)
                     else:
@@ -156,6 +167,8 @@ class PythonCalls(Calls):
 
         def _put(put: Put, end_ns: int, value: int, event_id: int, bits: int = 0) -> None:
             try:
+                if event_id > MAX_EVENT_ID:
+                    event_id = UNWRITABLE
                 which = 0 if current is None else (current() & CORRELATION_MASK) << CORRELATION_SHIFT
                 put(end_ns, value, event_id | which | bits)
             except TypeError:  # not a duration, or not an event
@@ -185,7 +198,10 @@ class PythonCalls(Calls):
             __slots__ = ("_event_id", "_started_ns")
 
             def __init__(self, event_id: int) -> None:
-                self._event_id = event_id
+                try:
+                    self._event_id = event_id if event_id <= MAX_EVENT_ID else UNWRITABLE
+                except TypeError:  # not an event
+                    self._event_id = UNWRITABLE
 
             def __enter__(self) -> None:
                 self._started_ns = now() if recording and not writes_starts else record_start(self._event_id)
@@ -199,7 +215,11 @@ class PythonCalls(Calls):
                         put = local.part.put
                     except AttributeError:
                         put = open_part().put
-                    put(ended_ns, ended_ns - self._started_ns, self._event_id)
+                    event_id = self._event_id
+                    try:
+                        put(ended_ns, ended_ns - self._started_ns, event_id)
+                    except TypeError:  # not an event
+                        put(UNWRITABLE, 0, 0)
 
         self.record_start, self.record_end, self.record = record_start, record_end, record
         self.block = Block

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.telemetry.aggregate import Aggregate, Span
-from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey
+from pipeline.telemetry.counters import loss_keys
 from pipeline.telemetry.discovery import RingFolder
 from pipeline.telemetry.flight import keep_flight
 from pipeline.telemetry.latencies import WINDOWS_S
@@ -150,11 +150,11 @@ class Collector:
 
     def lost_of(self, stages: set[str]) -> int:
         """Records that writers of these stages lost since the start."""
-        return sum(map(self.aggregate.counters.total, _loss_keys(stages)))
+        return sum(map(self.aggregate.counters.total, loss_keys(stages)))
 
     def lost_within(self, stages: set[str], window_s: float) -> int:
         """Records that writers of these stages lost within a window."""
-        return self.aggregate.counters.within(window_s, _loss_keys(stages))
+        return self.aggregate.counters.within(window_s, loss_keys(stages))
 
     def results(self) -> list[SLAResult]:
         """Every SLA with data, over every window."""
@@ -169,7 +169,7 @@ class Collector:
         """The same without percentiles, for a fraction of the price."""
         aggregate = self.aggregate
         for subject in self._watch.subjects.values():
-            losses = _loss_keys(subject.groups)
+            losses = loss_keys(subject.groups)
             for window_s, window in aggregate.latencies.windows.items():
                 slow = int(window.slow[subject.pairs].sum())
                 perhaps = slow + int(window.counts.running[subject.cut].sum()) if subject.cut else slow
@@ -330,15 +330,11 @@ class Collector:
         count = int(self._aggregate.latencies.windows[window_s].calls[subject.series].sum())
         if count < subject.least:
             return False
-        lost = self._aggregate.counters.within(window_s, _loss_keys(subject.groups))
+        lost = self._aggregate.counters.within(window_s, loss_keys(subject.groups))
         return slow > allowed_slow(count + lost, subject.hundredths)
 
     def _result(self, subject: Subject, window_s: float) -> SLAResult:
         window = self._aggregate.latencies.windows[window_s]
         counts = np.sum([window.row(series) for series in subject.series], axis=0)
-        lost = self._aggregate.counters.within(window_s, _loss_keys(subject.groups))
+        lost = self._aggregate.counters.within(window_s, loss_keys(subject.groups))
         return judge(counts, subject.threshold, window_s, lost)
-
-
-def _loss_keys(stages: Iterable[str]) -> list[CounterKey]:
-    return [CounterKey(stage, LOST, which) for stage in stages for which in range(len(LOSS_REASONS))]

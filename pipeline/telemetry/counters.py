@@ -24,6 +24,10 @@ class CounterKey(NamedTuple):
 LOST = 0
 """Event id of records lost; `which` is an index of LOSS_REASONS."""
 LOSS_REASONS = ("dropped", "overwritten", "unproven")
+OTHERS = "(others)"
+"""Loses what could not be kept apart by stage; it counts against every stage, for it may be theirs."""
+LOSSES_APART = len(LOSS_REASONS) * 64
+"""Counters that only losses may take: whatever else there is too much of, no loss goes uncounted."""
 
 
 class Counters:
@@ -39,8 +43,15 @@ class Counters:
     def index_of(self, key: CounterKey) -> int | None:
         """The counter of `key`, made when it is new; None when there are too many."""
         index = self._index.get(key)
-        if index is None and len(self._index) < limits.MAX_COUNTERS:
+        if index is not None:
+            return index
+        left = limits.MAX_COUNTERS - len(self._index)
+        if key.subject != OTHERS:
+            left -= len(LOSS_REASONS) + (0 if key.event_id == LOST else LOSSES_APART)
+        if left > 0:
             index = self._index[key] = len(self._index)
+        elif key.event_id == LOST:
+            return self.index_of(key._replace(subject=OTHERS))
         return index
 
     def advance(self, now_ns: int) -> None:
@@ -78,3 +89,10 @@ class Counters:
         """Every counter since the beginning, in the order of its first sight."""
         for key, index in self._index.items():
             yield key, int(self._totals[index])
+
+
+def loss_keys(stages: Iterable[str]) -> list[CounterKey]:
+    """Of every loss that may be one of these stages'."""
+    return [
+        CounterKey(stage, LOST, which) for stage in {*stages, OTHERS} for which in range(len(LOSS_REASONS))
+    ]

@@ -143,6 +143,11 @@ class RingFolder:
         if len(self._attached) >= limits.MAX_RINGS:
             raise RefusedRingError("too_many_rings", f"the limit is {limits.MAX_RINGS}")
         source = Source(RingReader.attach(path))
+        try:
+            source.remember()
+        except RefusedRingError:
+            source.reader.close()
+            raise
         self._attached.add(path.name)
         return source
 

@@ -19,7 +19,7 @@ from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.telemetry import layout
 from pipeline.telemetry.events import event_name
 from pipeline.telemetry.layout import Identity, Kind, RefusedRingError
-from pipeline.telemetry.reader import Entries, RingReader, sequences
+from pipeline.telemetry.reader import Entries, RingReader, read_identity, sequences
 from pipeline.telemetry.ring import FLIGHT_SUFFIX, RING_SUFFIX
 
 FLIGHT_ENTRIES = 4096
@@ -62,9 +62,7 @@ def find_flights(directory: Path, subject: str) -> list[Path]:
         for path in directory.iterdir():
             if path.name.endswith((RING_SUFFIX, FLIGHT_SUFFIX)):
                 with suppress(RefusedRingError, OSError):
-                    identity = layout.unpack_identity(
-                        path.read_bytes()[: layout.LINE_BYTES], path.stat().st_size
-                    )
+                    identity = read_identity(path)
                     if subject in (str(identity.pid), identity.worker):
                         found.append((identity.generation, path))
     return [path for _, path in sorted(found)]
@@ -130,12 +128,8 @@ def _told(kind: int, name: str, value: int) -> str:
         return f"{name} took {value / NS_PER_MS:.3f} ms"
     if kind == Kind.START:
         return f"{name} begins"
-    sign = (
-        {Kind.COUNT: "+", Kind.GAUGE: "= ", Kind.RATE: "one in "}.get(Kind(kind), "")
-        if kind in tuple(Kind)
-        else "?"
-    )
-    return f"{'sampling' if kind == Kind.RATE else name} {sign}{value}"
+    sign = {int(Kind.COUNT): "+", int(Kind.GAUGE): "= "}.get(kind, "?")
+    return f"{name} {sign}{value}"
 
 
 def _remove_oldest(directory: Path, left: int) -> None:

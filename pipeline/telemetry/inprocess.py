@@ -28,7 +28,7 @@ class InProcess:
     def set_windows(self, windows_seconds: Sequence[float]) -> None:
         """Keep these windows; figures so far are forgotten if they differ."""
         if tuple(sorted(windows_seconds)) != self.stats.windows_seconds:
-            self.stats = MetricsStats(windows_seconds)
+            self.stats = MetricsStats(windows_seconds, self.stats.thresholds)
 
     def drain(self, rings: Sequence[tuple[Ring, Any]]) -> None:
         """Fold what is new in every ring."""

@@ -15,7 +15,10 @@ fetched together).
     4096  entries: capacity × 32 bytes
 
     entry:  end, ns of CLOCK_MONOTONIC │ value │ what │ proof word
-    what:   event : 24 │ kind : 4 │ flags : 4 │ correlation : 32        (lowest bits first)
+    what:   event : 12 │ weight : 12 │ kind : 4 │ none : 4 │ correlation : 32        (lowest bits first)
+
+`weight` is how many calls a DURATION stands for, less one: 0 where nothing is sampled. It stands in every
+entry that it concerns, so that no entry needs another one to be understood.
 
 `head` counts entries ever published and `tail` entries ever taken; both only rise, and entry number n
 (from 0) lives in slot n mod capacity. Its sequence is n + 1, so that memory full of zeros proves nothing.
@@ -33,7 +36,7 @@ from typing import NamedTuple
 from pipeline import limits
 
 MAGIC = b"RINGLINE"
-VERSION = 1
+VERSION = 2
 
 WORD_BYTES = 8
 LINE_BYTES = 128
@@ -79,17 +82,17 @@ assert ENTRY_BYTES == 1 << ENTRY_SHIFT
 assert limits.MAX_NAME_CHARS <= NAME_BYTES
 
 # ---- the word `what` ------------------------------------------------------------------------------------
-EVENT_MASK = (1 << 24) - 1
+EVENT_MASK = (1 << 12) - 1
+WEIGHT_SHIFT = 12
+WEIGHT_MASK = (1 << 12) - 1
 KIND_SHIFT = 24
 KIND_MASK = 0xF
-FLAGS_SHIFT = 28
 CORRELATION_SHIFT = 32
 CORRELATION_MASK = (1 << 32) - 1
 WORD_MASK = (1 << 64) - 1
-FLAG_ONE_MORE = 1 << FLAGS_SHIFT
-"""This entry stands for one call more than the sampling weight in force says."""
 
-assert limits.MAX_EVENT_ID <= EVENT_MASK
+assert limits.MAX_EVENT_ID == EVENT_MASK
+assert limits.MAX_SAMPLING_WEIGHT == WEIGHT_MASK + 1
 
 
 class Kind(IntEnum):
@@ -103,13 +106,11 @@ class Kind(IntEnum):
     """Added to a counter."""
     GAUGE = 3
     """The newest value stands."""
-    RATE = 4
-    """The sampling weight of the DURATIONs that follow: each stands for this many calls."""
 
 
 # The same as plain integers: on Python 3.11 an enum's member is looked up by a Python function each time.
-DURATION, START, COUNT, GAUGE, RATE = (int(kind) for kind in Kind)
-LAST_KIND = RATE
+DURATION, START, COUNT, GAUGE = (int(kind) for kind in Kind)
+LAST_KIND = GAUGE
 
 
 class Mode(IntEnum):

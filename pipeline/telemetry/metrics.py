@@ -19,34 +19,39 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline import limits
 from pipeline.errors import UsageError
-from pipeline.telemetry.calls import Calls, RecordDuration, RecordEnd, RecordStart, ThreadPart, make_calls
+from pipeline.telemetry.calls import (
+    Calls,
+    RecordDuration,
+    RecordEnd,
+    RecordStart,
+    ThreadPart,
+    close_finished,
+    make_calls,
+)
 from pipeline.telemetry.correlation import correlation_bits, let_carry
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.layout import KIND_SHIFT, Kind, Mode
-from pipeline.telemetry.recorder import COUNT_BITS, GAUGE_BITS, UNWRITABLE
+from pipeline.telemetry.recorder import COUNT_BITS, GAUGE_BITS, MAX_EVENT_ID, UNWRITABLE
 from pipeline.telemetry.ring import Ring, create_ring, memory_ring
-from pipeline.telemetry.sampling import check_rate
+from pipeline.telemetry.sampling import adapted, check_rate
 
 if TYPE_CHECKING:  # numpy is loaded when figures are asked for, not by recording
     from pipeline.telemetry.inprocess import InProcess
-    from pipeline.telemetry.sla import SLAResult
+    from pipeline.telemetry.sla import SLAResult, SLAThreshold
     from pipeline.telemetry.stats import MetricsStats, PercentileStats
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1
 """The aggregator takes what is new this often."""
-ADAPTIVE_FLOOR = 0.1
-"""Adaptive sampling never keeps less than this share."""
-ADAPTIVE_STEP = 1.25
-"""The rate changes when it should differ by this factor, so that it does not tremble."""
-
+UNASKED_RINGS = 64
+"""Rings in this process above which those of ended threads are looked for although nobody asks."""
 LAST_OF_ALL = -100
 """Of what multiprocessing does at the end of a child: the others may still record."""
 
@@ -60,7 +65,7 @@ class MetricsCollector:
 
     _instance: ClassVar[MetricsCollector | None] = None
     _calls: Calls
-    _making: ClassVar[threading.Lock] = threading.Lock()
+    _making: ClassVar[threading.RLock] = threading.RLock()
 
     def __new__(cls) -> MetricsCollector:
         with cls._making:
@@ -93,6 +98,8 @@ class MetricsCollector:
         self._in_process: InProcess | None = None
         self._parts: weakref.WeakSet[ThreadPart] = weakref.WeakSet()
         self._rings: list[tuple[Ring, weakref.ref[ThreadPart]]] = []
+        self._draining = False
+        self._relieve_above = UNASKED_RINGS
         self._thread: threading.Thread | None = None
         self._leave = threading.Event()
         self._warned = False
@@ -175,6 +182,11 @@ class MetricsCollector:
             )
             self._thread.start()
 
+    def set_thresholds(self, thresholds: Sequence[SLAThreshold]) -> None:
+        """Judge these SLAs instead of the default ones. Raises UsageError after `publish`."""
+        with self._lock:
+            self._aggregator().stats.thresholds = tuple(thresholds)
+
     def stop(self) -> None:
         """End what `start` began, after a last look at the rings. Figures stay."""
         thread = self._thread
@@ -189,11 +201,12 @@ class MetricsCollector:
         self,
         directory: Path,
         worker: str,
-        entries: int = limits.DEFAULT_RING_ENTRIES,
+        entries: int = limits.PUBLISHED_RING_ENTRIES,
         *,
         mode: Mode = Mode.DROP_NEWEST,
     ) -> None:
-        """From now on write rings that the collector process of `directory` drains.
+        """From now on write rings that the collector process of `directory` drains; each thread that records
+        takes memory for all of its `entries`, 32 bytes each.
 
         Raises UsageError while `start` is in force.
         """
@@ -214,16 +227,22 @@ class MetricsCollector:
         with self._lock:
             aggregator = self._aggregator()
             pairs = list(self._rings)
-            aggregator.drain(pairs)
-            for pair in pairs:
-                if self._finished(pair):
-                    self._rings.remove(pair)
+            self._draining = True
+            try:
+                aggregator.drain(pairs)
+                for pair in pairs:
+                    if close_finished(*pair):
+                        self._rings.remove(pair)
+            finally:
+                self._draining = False
+            self._relieve_above = max(UNASKED_RINGS, 2 * len(self._rings))
             return aggregator.stats
 
     def get_stats(
-        self, event_id: int, window_seconds: float = 60, *, expected_interval_ns: int | None = None
+        self, event_id: int, window_seconds: float | None = None, *, expected_interval_ns: int | None = None
     ) -> PercentileStats:
         """One event over the last 1, 5, 60 or any other number of seconds up to the longest window kept.
+        None, here and below: the last minute, or the longest window kept where that is shorter.
 
         `expected_interval_ns`: corrected for coordinated omission, if calls were meant to come that often.
         """
@@ -237,20 +256,26 @@ class MetricsCollector:
         """The newest value of a gauge; None when it was never set."""
         return self.stats.get_gauge(event_id)
 
-    def get_all_stats(self, window_seconds: float = 60) -> dict[int, PercentileStats]:
+    def get_refused(self) -> dict[str, int]:
+        """Records that were written and cannot be true, such as a negative duration, by reason."""
+        return self.stats.get_refused()
+
+    def get_all_stats(self, window_seconds: float | None = None) -> dict[int, PercentileStats]:
         """Every event seen so far."""
         return self.stats.get_all_stats(window_seconds)
 
-    def check_sla_violations(self, window_seconds: float = 60) -> list[SLAResult]:
+    def check_sla_violations(self, window_seconds: float | None = None) -> list[SLAResult]:
         """The thresholds that are violated for certain."""
         return self.stats.check_sla_violations(window_seconds)
 
-    def export_json(self, window_seconds: float = 60) -> str:
-        """Every event over a window, as JSON."""
+    def export_json(self, window_seconds: float | None = None) -> str:
+        """Every event over a window and what was refused since the start, as JSON."""
         import json  # 5 ms: not for those who only record
 
-        found = self.get_all_stats(window_seconds).values()
-        return json.dumps({"window_seconds": window_seconds, "events": [one.as_dict() for one in found]})
+        window_seconds = self.stats.checked_window(window_seconds)
+        events = [one.as_dict() for one in self.get_all_stats(window_seconds).values()]
+        refused = self.get_refused()
+        return json.dumps({"window_seconds": window_seconds, "events": events, "refused": refused})
 
     def clear(self) -> None:
         """Forget every figure and setting; rings of running threads are left behind. For tests."""
@@ -264,6 +289,8 @@ class MetricsCollector:
     def _write(self, event_id: int, value: int, bits: int) -> None:
         if self._enabled and (ring := self._calls.part().ring) is not None:
             try:
+                if event_id > MAX_EVENT_ID:
+                    event_id = UNWRITABLE
                 ring.put(_now(), value, event_id | bits | correlation_bits())
             except TypeError:  # not an event
                 ring.put(UNWRITABLE, 0, 0)
@@ -280,12 +307,23 @@ class MetricsCollector:
         if ring.path is None:
             # No lock: this may run in a signal handler or gc callback of a thread that holds it.
             self._rings.append((ring, weakref.ref(part)))
+            self._relieve()
         else:
             weakref.finalize(part, ring.close)
             self._end_well()
         if self._rate_now() != 1.0:
             part.sample()
         return part
+
+    def _relieve(self) -> None:
+        """Take what ended threads left, where nobody asks for figures: each of their rings stays mapped."""
+        if len(self._rings) <= self._relieve_above or self._draining:
+            return
+        if self._lock.acquire(blocking=False):  # else somebody is at it
+            try:
+                _ = self.stats
+            finally:
+                self._lock.release()
 
     def _warn(self, error: Exception) -> None:
         """Once: there may be thousands of threads."""
@@ -330,15 +368,6 @@ class MetricsCollector:
             self._in_process = InProcess()
         return self._in_process
 
-    @staticmethod
-    def _finished(pair: tuple[Ring, weakref.ref[ThreadPart]]) -> bool:
-        """True for the drained ring of a thread that has ended; it is closed."""
-        ring, part = pair
-        if part() is not None or ring.waiting:
-            return False
-        ring.close()
-        return True
-
     def _aggregate(self, leave: threading.Event, report_every_s: float | None) -> None:
         import json
 
@@ -348,21 +377,21 @@ class MetricsCollector:
             self._adapt(stats)
             if report_every_s is not None and time.monotonic() >= report_due:
                 report_due += report_every_s
-                for found in stats.get_all_stats(stats.windows_seconds[-1]).values():
-                    logger.info("telemetry %s", json.dumps(found.as_dict()))
+                with suppress(Exception):  # whatever a log handler raises, figures go on
+                    for found in stats.get_all_stats(stats.windows_seconds[-1]).values():
+                        logger.info("telemetry %s", json.dumps(found.as_dict()))
         _ = self.stats
 
     def _adapt(self, stats: MetricsStats) -> None:
         above = self._adaptive_above_per_s
         if above is None:
             return
-        wanted = max(ADAPTIVE_FLOOR, min(1.0, above / max(above, stats.rate_per_s(stats.windows_seconds[0]))))
-        if not 1 / ADAPTIVE_STEP < wanted / self._adaptive_rate < ADAPTIVE_STEP or wanted == 1.0:
-            self._adaptive_rate = wanted
-            self._resample()
+        self._adaptive_rate = adapted(self._adaptive_rate, above, stats.rate_per_s(stats.windows_seconds[0]))
+        self._resample()
 
 
 def _after_fork_in_child() -> None:
+    MetricsCollector._making = threading.RLock()  # whoever held it is not there any more
     if MetricsCollector._instance is not None:
         MetricsCollector._instance._forget_process()
 

@@ -10,6 +10,7 @@ A name is appended whole, then `bytes used` is raised; nothing is ever changed o
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 
@@ -18,10 +19,12 @@ from pipeline.telemetry.events import FIRST_USER_EVENT, EventID, name_event
 from pipeline.telemetry.layout import NAMES_BYTES, RefusedRingError
 
 _HEAD_BYTES = 3
-_lock = threading.Lock()
+_lock = threading.RLock()
+"""Of those who register: a signal handler may while its own thread does. Reading takes no lock."""
 _ids: dict[str, int] = {}
-_records: list[bytes] = []
-_listeners: list[Callable[[bytes], None]] = []
+_records: dict[int, bytes] = {}
+"""By id."""
+_listeners: list[Callable[[], None]] = []
 
 
 def register_event(name: str) -> int:
@@ -36,29 +39,43 @@ def register_event(name: str) -> int:
     if not 0 < len(encoded) <= limits.MAX_NAME_CHARS or not name.isprintable():
         raise ValueError(f"event {name!r}: 1 to {limits.MAX_NAME_CHARS} bytes of printable text")
     with _lock:
-        if name in _ids:
-            return _ids[name]
-        event_id = FIRST_USER_EVENT + len(_ids)
-        record = event_id.to_bytes(2, "little") + bytes([len(encoded)]) + encoded
-        if event_id > limits.MAX_EVENT_ID or sum(map(len, _records)) + len(record) > NAMES_BYTES:
-            raise ValueError(f"event {name!r}: the names of a process take at most {NAMES_BYTES} bytes")
+        while True:
+            if name in _ids:
+                return _ids[name]
+            event_id = FIRST_USER_EVENT + len(_records)
+            record = event_id.to_bytes(2, "little") + bytes([len(encoded)]) + encoded
+            used = sum(map(len, _records.copy().values()))
+            if event_id > limits.MAX_EVENT_ID or used + len(record) > NAMES_BYTES:
+                raise ValueError(
+                    f"event {name!r}: the names of a process take at most {NAMES_BYTES} bytes, {used} are "
+                    f"taken by {len(_records)} events, each with {_HEAD_BYTES} bytes beside its name"
+                )
+            if _records.setdefault(event_id, record) is record:  # else a signal handler has it
+                break
         _ids[name] = event_id
-        _records.append(record)
         name_event(event_id, name)
         for listener in _listeners:
-            listener(record)
+            listener()
         return event_id
 
 
-def on_register(listener: Callable[[bytes], None]) -> None:
-    """Call this with the record of every event that is registered from now on."""
+def on_register(listener: Callable[[], None]) -> None:
+    """Call this whenever an event was registered from now on."""
     _listeners.append(listener)
 
 
 def registered() -> bytes:
-    """The records of all that is registered."""
-    with _lock:
-        return b"".join(_records)
+    """The records of all that is registered: what they began with once, they always begin with."""
+    return b"".join(_records.copy().values())
+
+
+def _after_fork_in_child() -> None:
+    """Whoever held the lock is not there any more."""
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def parse_names(records: bytes) -> dict[int, str]:

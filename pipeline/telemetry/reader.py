@@ -111,11 +111,8 @@ class RingReader:
         # Not blocking: somebody may have put a FIFO there.
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise RefusedRingError("not_a_file")
-            identity = layout.unpack_identity(os.pread(fd, layout.LINE_BYTES, 0), found.st_size)
-            return cls(mmap.mmap(fd, found.st_size), identity, path, fd)
+            identity = _identity_in(fd)
+            return cls(mmap.mmap(fd, layout.ring_bytes(identity.capacity)), identity, path, fd)
         except BaseException:
             os.close(fd)
             raise
@@ -336,6 +333,22 @@ class RingReader:
         rows = into[stale : stale + len(proven)][proven]
         into[: len(rows)] = rows
         return len(rows), len(proven) - len(rows)
+
+
+def read_identity(path: Path) -> Identity:
+    """Line 0 of a ring file, and nothing else of it. Raises as `RingReader.attach` does."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return _identity_in(fd)
+    finally:
+        os.close(fd)
+
+
+def _identity_in(fd: int) -> Identity:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise RefusedRingError("not_a_file")
+    return layout.unpack_identity(os.pread(fd, layout.LINE_BYTES, 0), found.st_size)
 
 
 def proven_rows(rows: Entries, first: int, proof: int) -> npt.NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from pipeline import limits
 from pipeline.telemetry.layout import (
     CORRELATION_SHIFT,
     EVENT_MASK,
@@ -41,6 +42,7 @@ START_BITS = Kind.START << KIND_SHIFT
 COUNT_BITS = Kind.COUNT << KIND_SHIFT
 GAUGE_BITS = Kind.GAUGE << KIND_SHIFT
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the ring lives in a private folder below it
+MAX_EVENT_ID = limits.MAX_EVENT_ID  # where the hot path finds it at once
 UNWRITABLE = 1 << 64
 """Beyond a 64-bit word: `put` refuses it and counts one dropped entry."""
 
@@ -198,11 +200,13 @@ def _bind_native(recorder: Recorder, writer: Writer) -> None:
     recorder.heartbeat = writer.heartbeat
 
 
-def _bind(recorder: Recorder, put: Put, now: Now) -> None:
-    """Give `recorder` its calls. Arguments that are no integers are counted as dropped, by `put`."""
+def _bind(recorder: Recorder, put: Put, now: Now) -> None:  # noqa: C901 - small functions around one put
+    """Give `recorder` its calls. What cannot be written is counted as dropped, by `put`."""
 
     def record(event_id: int, duration_ns: int, correlation: int = 0) -> None:
         try:
+            if event_id > MAX_EVENT_ID:
+                event_id = UNWRITABLE
             put(now(), duration_ns, event_id | correlation << CORRELATION_SHIFT)
         except TypeError:
             put(UNWRITABLE, 0, 0)
@@ -210,6 +214,8 @@ def _bind(recorder: Recorder, put: Put, now: Now) -> None:
     def start(event_id: int, correlation: int = 0) -> int:
         started_ns = now()
         try:
+            if event_id > MAX_EVENT_ID:
+                event_id = UNWRITABLE
             put(started_ns, 0, event_id | correlation << CORRELATION_SHIFT | START_BITS)
         except TypeError:
             put(UNWRITABLE, 0, 0)
@@ -220,18 +226,24 @@ def _bind(recorder: Recorder, put: Put, now: Now) -> None:
             return
         ended_ns = now()
         try:
+            if event_id > MAX_EVENT_ID:
+                event_id = UNWRITABLE
             put(ended_ns, ended_ns - start_ts, event_id | correlation << CORRELATION_SHIFT)
         except TypeError:
             put(UNWRITABLE, 0, 0)
 
     def count(event_id: int, n: int = 1, correlation: int = 0) -> None:
         try:
+            if event_id > MAX_EVENT_ID:
+                event_id = UNWRITABLE
             put(now(), n, event_id | correlation << CORRELATION_SHIFT | COUNT_BITS)
         except TypeError:
             put(UNWRITABLE, 0, 0)
 
     def gauge(event_id: int, value: int, correlation: int = 0) -> None:
         try:
+            if event_id > MAX_EVENT_ID:
+                event_id = UNWRITABLE
             put(now(), value, event_id | correlation << CORRELATION_SHIFT | GAUGE_BITS)
         except TypeError:
             put(UNWRITABLE, 0, 0)

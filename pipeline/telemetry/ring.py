@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import limits
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import Identity, Mode, Proof
 from pipeline.telemetry.names import on_register, registered
@@ -63,8 +64,10 @@ class Ring:
             self.native = extension.Writer(memory, identity.capacity, flight, mixed)
             self.put = self.native.put
         if path is not None:
-            self._add_names(registered())
-        _open_rings.add(self)
+            _open_rings.add(self)
+            self._add_names()
+        else:
+            _open_rings.add(self)
 
     @property
     def dropped(self) -> int:
@@ -80,22 +83,39 @@ class Ring:
             return self.words[layout.HEAD] - self.words[layout.TAIL]
         return 0
 
-    def _add_names(self, records: bytes) -> None:
+    def _add_names(self) -> None:
+        """Say all that is registered. Other threads and signal handlers may be at it, too: all write the
+        same bytes, and whoever was late looks again."""
         with suppress(ValueError):  # closed, or left behind by a fork
-            used = self.words[layout.NAMES_USED]
-            first = layout.NAMES_BYTE + used
-            self.memory[first : first + len(records)] = records
-            self.words[layout.NAMES_USED] = used + len(records)
+            while self.words[layout.NAMES_USED] != len(records := registered()):
+                self.memory[layout.NAMES_BYTE : layout.NAMES_BYTE + len(records)] = records
+                self.words[layout.NAMES_USED] = len(records)
 
     def close(self) -> None:
-        """Say that no more will come, let go of the lock, and unlink the file if nobody collects here."""
+        """Say that no more will come, let go of the lock, and unlink the file unless somebody collects here,
+        or did and may come again for what it has not taken yet."""
         if self._lock_fd == -1 and self.path is not None:
             return
         with suppress(ValueError):
             self.words[layout.CLOSED] = 1
-        if self.path is not None and not _collected(self.path.parent):
-            self.path.unlink(missing_ok=True)
+        path = self.path
+        if path is not None and not _collected(path.parent):
+            if self._has_untaken() and (self._was_read() or (path.parent / COLLECTOR_LOCK).exists()):
+                _remove_oldest_left(path.parent)
+            else:
+                path.unlink(missing_ok=True)
         self.abandon()
+
+    def _has_untaken(self) -> bool:
+        """Records, or losses that nobody has been told of."""
+        with suppress(ValueError):
+            return self.waiting > 0 or self.words[layout.DROPPED] != self.words[layout.DROPPED_SEEN]
+        return False
+
+    def _was_read(self) -> bool:
+        with suppress(ValueError):
+            return self.words[layout.TAIL] > 0
+        return False
 
     def abandon(self) -> None:
         """Let go without a word: what a forked child does with its parent's rings."""
@@ -123,10 +143,10 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def _name_in_every_ring(record: bytes) -> None:
+def _name_in_every_ring() -> None:
     for ring in list(_open_rings):
         if ring.path is not None:
-            ring._add_names(record)
+            ring._add_names()
 
 
 on_register(_name_in_every_ring)
@@ -187,6 +207,27 @@ def make_directory(directory: Path) -> None:
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise PermissionError(f"{directory} is not a directory of user {os.geteuid()}")
+
+
+def _remove_oldest_left(directory: Path) -> None:
+    """Of more rings than MAX_LEFT_RINGS that no writer holds any more."""
+    with suppress(OSError):
+        paths = list(directory.glob("*" + RING_SUFFIX))
+        if len(paths) <= limits.MAX_LEFT_RINGS:
+            return
+        left = sorted((path for path in paths if _is_left(path)), key=lambda path: path.stat().st_mtime_ns)
+        for path in left[: max(0, len(left) - limits.MAX_LEFT_RINGS)]:
+            path.unlink(missing_ok=True)
+
+
+def _is_left(path: Path) -> bool:
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            return lock_is_free(fd)
+        finally:
+            os.close(fd)
+    return False
 
 
 def lock_is_free(fd: int) -> bool:

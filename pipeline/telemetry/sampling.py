@@ -4,8 +4,8 @@ Calls of an event are cut into strata of ⌊1/rate⌋ or one more, in the propor
 1/rate; of each stratum one call, at a random place, is kept and stands for all of it. So a regular pattern
 of fast and slow calls cannot hide, and the count is off by less than one stratum.
 
-The ring carries the weight in RATE entries, written when it changes and every REPEAT_ENTRIES after, and
-a flag on entries that stand for one more.
+Each entry that is kept says how many calls it stands for: a reader that begins in the middle, or has missed
+some, needs to know nothing else.
 """
 
 from __future__ import annotations
@@ -13,11 +13,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipeline import limits
-from pipeline.telemetry.layout import FLAG_ONE_MORE, KIND_SHIFT, Kind
+from pipeline.telemetry.layout import EVENT_MASK, WEIGHT_SHIFT, WORD_MASK
 from pipeline.telemetry.writer import Put
 
-REPEAT_ENTRIES = 1024
-RATE_BITS = Kind.RATE << KIND_SHIFT
+ADAPTIVE_FLOOR = 0.1
+"""Adaptive sampling never keeps less than this share."""
+ADAPTIVE_STEP = 1.25
+"""The rate changes when it should differ by this factor, so that it does not tremble."""
+
+
+def adapted(rate: float, above_per_s: float, calls_per_s: float) -> float:
+    """What follows `rate` so that about `above_per_s` of `calls_per_s` calls are kept."""
+    wanted = max(ADAPTIVE_FLOOR, min(1.0, above_per_s / max(above_per_s, calls_per_s)))
+    return rate if wanted != 1.0 and 1 / ADAPTIVE_STEP < wanted / rate < ADAPTIVE_STEP else wanted
 
 
 def check_rate(rate: float) -> float:
@@ -38,7 +46,6 @@ class Sampler:
     """A put of DURATIONs that keeps as many as `rate_now()` says; one thread, as the put below it."""
 
     __slots__ = (
-        "_announced",
         "_base",
         "_debt",
         "_longer_share",
@@ -46,7 +53,6 @@ class Sampler:
         "_randrange",
         "_rate",
         "_rate_now",
-        "_since",
         "_strata",
     )
 
@@ -60,13 +66,11 @@ class Sampler:
         self._rate_now = rate_now
         self._randrange = randrange or _randrange
         self._strata: dict[int, tuple[int, int, int]] = {}
-        """what → (calls left in the stratum, the one to keep counted likewise, size)."""
+        """event → (calls left in the stratum, the one to keep counted likewise, size)."""
         self._rate = 1.0
         self._base = 1
         self._longer_share = 0.0
         self._debt = 0.5
-        self._announced = 1
-        self._since = 0
 
     def __call__(self, end_ns: int, value: int, what: int) -> bool:
         rate = self._rate_now()
@@ -75,16 +79,22 @@ class Sampler:
         if rate <= 0:
             return False
         if rate >= 1:
-            return self._announce(end_ns) and self._put(end_ns, value, what)
-        left, kept_at, size = self._strata.get(what) or self._stratum()
+            return self._put(end_ns, value, what)
+        try:
+            if end_ns > WORD_MASK or what > WORD_MASK:  # stands for what cannot be written: counted, each
+                return self._put(end_ns, value, what)
+            return self._sample(end_ns, value, what)
+        except TypeError:  # not an event
+            return self._put(WORD_MASK + 1, 0, 0)
+
+    def _sample(self, end_ns: int, value: int, what: int) -> bool:
+        event_id = what & EVENT_MASK  # whatever it is tied to: there is a correlation a request
+        left, kept_at, size = self._strata.get(event_id) or self._stratum()
         if left == 1:
-            self._strata.pop(what, None)
+            self._strata.pop(event_id, None)
         else:
-            self._strata[what] = (left - 1, kept_at, size)
-        if left != kept_at or not self._announce(end_ns):
-            return False
-        self._since += 1
-        return self._put(end_ns, value, what | FLAG_ONE_MORE if size > self._base else what)
+            self._strata[event_id] = (left - 1, kept_at, size)
+        return left == kept_at and self._put(end_ns, value, what | size - 1 << WEIGHT_SHIFT)
 
     def _change(self, rate: float) -> None:
         self._rate = rate
@@ -100,12 +110,3 @@ class Sampler:
             self._debt -= 1
             size += 1
         return size, size - self._randrange(size), size
-
-    def _announce(self, end_ns: int) -> bool:
-        """Write the weight in force if the reader may not know it; False when there was no room."""
-        if self._announced == self._base and (self._base == 1 or self._since < REPEAT_ENTRIES):
-            return True
-        if not self._put(end_ns, self._base, RATE_BITS):
-            return False
-        self._announced, self._since = self._base, 0
-        return True

@@ -130,7 +130,10 @@ class Sketch:
         self.minimum = min(self.minimum, low) if self.count else low
         self.maximum = max(self.maximum, high)
         self.count += len(new)
-        self.total += int(new.sum())
+        if high * len(new) < 1 << 63:
+            self.total += int(new.sum())
+        else:  # in halves, neither of which overflows
+            self.total += (int((new >> 32).sum()) << 32) + int((new & (1 << 32) - 1).sum())
 
     def merge(self, other: Sketch) -> None:
         """Add all that `other` holds; exact."""
@@ -173,9 +176,9 @@ class Sketch:
         return self.total / self.count if self.count else None
 
     def to_bytes(self) -> bytes:
-        """A compact form: the buckets in use and their counts."""
+        """A compact form: the buckets in use and their counts. A total beyond 63 bits is cut to them."""
         used = np.flatnonzero(self.counts)
-        figures = (self.count, self.total, self.minimum, self.maximum)
+        figures = (self.count, min(self.total, (1 << 63) - 1), self.minimum, self.maximum)
         header = self._HEADER.pack(self._MAGIC, self._VERSION, len(used), *figures)
         return header + used.astype("<u2").tobytes() + self.counts[used].astype("<i8").tobytes()
 

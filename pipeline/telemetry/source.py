@@ -15,13 +15,11 @@ from pipeline.telemetry.layout import (
     CORRELATION_SHIFT,
     DURATION,
     EVENT_MASK,
-    FLAG_ONE_MORE,
     KIND_MASK,
     KIND_SHIFT,
-    RATE,
     START,
 )
-from pipeline.telemetry.reader import Entries, RingReader
+from pipeline.telemetry.reader import Entries, RingReader, sequences
 from pipeline.telemetry.sketch import Ints
 from pipeline.telemetry.windows import Indices
 
@@ -79,7 +77,6 @@ class Source:
         """Event id in this ring → event id in this reader; None while the ring names no events of its own."""
         self.series: Indices | None = None
         """Event id in this ring → series, kept here by `Aggregate` while the ring names events of its own."""
-        self._weight = 1
         self._open: dict[int, tuple[int, int]] = {}
         """Open STARTs: key → (time ns, what), oldest first."""
 
@@ -125,21 +122,8 @@ class Source:
 
     @property
     def plain(self) -> bool:
-        """True while nothing is remembered that an entry without START, RATE or flag could depend on."""
-        return self._weight == 1 and not self._open
-
-    def weights(self, kinds: Ints, entries: Entries) -> Ints | None:
-        """How many calls each entry stands for, by the RATE entries before it; None when all are 1."""
-        rates = np.flatnonzero(kinds == RATE)
-        one_more = (entries[:, 2] & FLAG_ONE_MORE) != 0
-        if not len(rates) and self._weight == 1 and not one_more.any():
-            return None
-        steps = np.clip(entries[rates, 1], 1, limits.MAX_SAMPLING_WEIGHT)
-        values = np.concatenate((np.array([self._weight], dtype=np.int64), steps))
-        weights: Ints = values[np.searchsorted(rates, np.arange(len(entries)), side="right")]
-        weights += one_more
-        self._weight = int(values[-1])
-        return weights
+        """True while nothing is remembered that a DURATION could change."""
+        return not self._open
 
     def note_starts(self, kinds: Ints, entries: Entries) -> None:
         """Keep the STARTs that no DURATION of the same event, correlation and start time has closed."""
@@ -158,6 +142,19 @@ class Source:
             self._open[key] = (at_ns, what)
         while len(self._open) > limits.MAX_OPEN_STARTS:
             del self._open[next(iter(self._open))]
+
+    def remember(self) -> None:
+        """Of what an earlier reader of this ring took: STARTs that are still open, and the last sign of life.
+
+        Raises RefusedRingError when the header cannot be true.
+        """
+        if self.reader.tail == 0:
+            return
+        entries = self.reader.recent()
+        entries = entries[sequences(entries, self.reader.identity.proof) <= self.reader.tail]
+        if len(entries):
+            self.note_starts(entries[:, 2] >> KIND_SHIFT & KIND_MASK, entries)
+            self.note_sign(int(entries[-1, 0]))
 
     def inside(self) -> tuple[str, ...]:
         """What the writer was doing: names of its open STARTs, the innermost last."""

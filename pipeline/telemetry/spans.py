@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import cast
 
+from pipeline import limits
 from pipeline.telemetry.layout import CORRELATION_SHIFT, WORD_MASK
 from pipeline.telemetry.writer import Put
 
@@ -38,6 +39,8 @@ def make_span(put: Put, now: Callable[[], int]) -> Callable[..., AbstractContext
 def _what(event_id: int, correlation: int) -> int:
     """The third word; one that `put` refuses when it cannot be built."""
     try:
+        if event_id > limits.MAX_EVENT_ID:
+            return WORD_MASK + 1
         return event_id | correlation << CORRELATION_SHIFT
     except TypeError:
         return WORD_MASK + 1

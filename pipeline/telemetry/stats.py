@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.clock import NS_PER_S
 from pipeline.telemetry.aggregate import Aggregate, Span
-from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey
+from pipeline.telemetry.counters import CounterKey, loss_keys
 from pipeline.telemetry.events import event_name
 from pipeline.telemetry.latencies import WINDOWS_S, Figures
 from pipeline.telemetry.omission import corrected
@@ -91,7 +91,7 @@ class MetricsStats:
                     self._gauges[event_id] = max(newest, self._gauges.get(event_id, newest))
 
     def get_stats(
-        self, event_id: int, window_seconds: float = 60, *, expected_interval_ns: int | None = None
+        self, event_id: int, window_seconds: float | None = None, *, expected_interval_ns: int | None = None
     ) -> PercentileStats:
         """One event over any window up to the longest that is kept; others than the kept ones move in the
         slots of the next longer one. `expected_interval_ns`: corrected for coordinated omission (see
@@ -101,7 +101,7 @@ class MetricsStats:
         """
         with self._lock:
             self._advance()
-            window = self._checked(window_seconds)
+            window = self.checked_window(window_seconds)
             if expected_interval_ns is None:
                 return self._stats(event_id, window)
             sketch = self._aggregate.latencies.sketch(self._series(event_id), window)
@@ -114,7 +114,7 @@ class MetricsStats:
             self._advance()
             if window_seconds is None:
                 return self._aggregate.counters.total(key)
-            return self._aggregate.counters.within(self._checked(window_seconds), [key])
+            return self._aggregate.counters.within(self.checked_window(window_seconds), [key])
 
     def get_gauge(self, event_id: int) -> int | None:
         """The newest value of a gauge; None when it was never set."""
@@ -122,19 +122,19 @@ class MetricsStats:
             found = self._gauges.get(int(event_id))
             return None if found is None else found[1]
 
-    def get_all_stats(self, window_seconds: float = 60) -> dict[int, PercentileStats]:
+    def get_all_stats(self, window_seconds: float | None = None) -> dict[int, PercentileStats]:
         """Every event seen so far."""
         with self._lock:
             self._advance()
-            window = self._checked(window_seconds)
+            window = self.checked_window(window_seconds)
             events = sorted({event_id for _, event_id in self._aggregate.latencies.series})
             return {event_id: self._stats(event_id, window) for event_id in events}
 
-    def judge(self, window_seconds: float = 60) -> list[SLAResult]:
+    def judge(self, window_seconds: float | None = None) -> list[SLAResult]:
         """Every threshold over a window: met, violated or unknown."""
         with self._lock:
             self._advance()
-            window = self._checked(window_seconds)
+            window = self.checked_window(window_seconds)
             return [
                 judge(
                     self._aggregate.latencies.sketch(self._series(one.event_id), window).counts,
@@ -145,15 +145,20 @@ class MetricsStats:
                 for one in self.thresholds
             ]
 
-    def check_sla_violations(self, window_seconds: float = 60) -> list[SLAResult]:
+    def check_sla_violations(self, window_seconds: float | None = None) -> list[SLAResult]:
         """The thresholds that are violated for certain (see `pipeline.telemetry.sla`)."""
         return violated(self.judge(window_seconds))
+
+    def get_refused(self) -> dict[str, int]:
+        """Records that were written and cannot be true, such as a negative duration, by reason."""
+        with self._lock:
+            return dict(self._aggregate.refused)
 
     def rate_per_s(self, window_seconds: float = 1) -> float:
         """Calls a second over a window, of all events, as many as the kept entries stand for."""
         with self._lock:
             self._advance()
-            window = self._checked(window_seconds)
+            window = self.checked_window(window_seconds)
             return int(self._aggregate.latencies.windows[window].calls.sum()) / window
 
     def _advance(self) -> int:
@@ -161,7 +166,13 @@ class MetricsStats:
         self._aggregate.advance(now_ns)
         return now_ns
 
-    def _checked(self, window_seconds: float) -> float:
+    def checked_window(self, window_seconds: float | None) -> float:
+        """A window that can be asked for; for None the last minute, or the longest kept if that is shorter.
+
+        Raises ValueError when it is too long or shorter than a tenth of a second.
+        """
+        if window_seconds is None:
+            return min(DEFAULT_WINDOW_S, self.windows_seconds[-1])
         if not SLOT_NS / NS_PER_S <= window_seconds <= self.windows_seconds[-1]:
             kept = ", ".join(f"{window:g}" for window in self.windows_seconds)
             raise ValueError(
@@ -175,8 +186,7 @@ class MetricsStats:
 
     def _lost(self, window: float) -> int:
         groups = {group for group, _ in self._aggregate.latencies.series} | {_GROUP}
-        keys = [CounterKey(group, LOST, which) for group in groups for which in range(len(LOSS_REASONS))]
-        return self._aggregate.counters.within(window, keys)
+        return self._aggregate.counters.within(window, loss_keys(groups))
 
     def _stats(self, event_id: int, window: float) -> PercentileStats:
         found: Figures = self._aggregate.latencies.figures(self._series(event_id), window)
@@ -212,3 +222,4 @@ class MetricsStats:
 
 
 _GROUP = "process"
+DEFAULT_WINDOW_S = 60

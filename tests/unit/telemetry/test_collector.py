@@ -18,6 +18,7 @@ from pipeline.clock import FakeClock
 from pipeline.errors import MissingError
 from pipeline.telemetry import EventID, event_name
 from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.counters import LOST, CounterKey
 from pipeline.telemetry.discovery import DRAFT_LIFE_NS, CollectorLock
 from pipeline.telemetry.layout import HEAD_BYTE, Mode
 from pipeline.telemetry.prometheus import render
@@ -126,6 +127,94 @@ def test_a_restarted_collector_counts_nothing_twice_and_says_what_was_lost_meanw
     assert (count_of(second, 15), second.lost()) == (64, 2)
     recorder.close()
     second.close()
+
+
+def test_what_a_writer_left_while_no_collector_ran_is_counted_by_the_next(
+    tmp_path: Path, clock: FakeClock, collector: Collector
+) -> None:
+    known = opened(tmp_path, clock)
+    known.record(15, 1)
+    collector.tick(final=True)
+    collector.close()
+    (tmp_path / COLLECTOR_LOCK).touch()  # as a killed collector leaves it
+    new = opened(tmp_path, clock, "agent-1")
+    for recorder in (known, new):
+        for _ in range(70):
+            recorder.record(15, 1)
+        recorder.close()
+    second = Collector(tmp_path, now=clock.monotonic_ns)
+    second.tick(final=True)
+    assert (count_of(second, 15), second.lost(), len(second.dead)) == (128, 12, 0)
+    assert [path.name for path in tmp_path.iterdir()] == [COLLECTOR_LOCK]
+    second.close()
+
+
+def test_writers_that_leave_without_end_while_no_collector_runs_fill_no_memory(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    (tmp_path / COLLECTOR_LOCK).touch()
+    for number in range(limits.MAX_LEFT_RINGS + 20):
+        recorder = opened(tmp_path, clock, f"agent-{number}")
+        recorder.record(15, 1)
+        recorder.close()
+    assert len(list(tmp_path.glob("*.ring"))) <= limits.MAX_LEFT_RINGS + 1
+    living = opened(tmp_path, clock)
+    recorder = opened(tmp_path, clock)
+    recorder.record(15, 1)
+    recorder.close()
+    assert isinstance(living, RingRecorder)
+    assert living.ring.path is not None
+    assert living.ring.path.exists()
+    living.close()
+
+
+def test_a_loss_is_counted_and_spoils_the_verdict_however_many_counters_there_are(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    thresholds = thresholds_ms(EventID.AGENT_DECISION, p95=1)
+    collector = Collector(tmp_path, thresholds=thresholds, now=clock.monotonic_ns)
+    counters = collector.aggregate.counters
+    for number in range(limits.MAX_COUNTERS + 1):
+        counters.add_one(clock.monotonic_ns(), CounterKey(f"job-{number}", 35), 1)
+    for stage in ("agent", *(f"stage{number}" for number in range(200))):  # more than may be told apart
+        counters.add_one(clock.monotonic_ns(), CounterKey(stage, LOST), 1)
+    recorder = opened(tmp_path, clock, "agentlike-0")
+    for _ in range(1000):
+        recorder.record(EventID.AGENT_DECISION, 5)
+    collector.tick(final=True)
+    assert collector.lost() == 201 + 1000 - 64
+    assert collector.lost_of({"agentlike"}) > 1000 - 64
+    assert {verdict for *_, verdict in collector.verdicts()} == {Verdict.UNKNOWN}
+    recorder.close()
+    collector.close()
+
+
+def test_a_collector_that_comes_later_knows_what_was_begun_before(tmp_path: Path, clock: FakeClock) -> None:
+    recorder = opened(tmp_path, clock)
+    recorder.end(EventID.AGENT_CONSUME, recorder.start(EventID.AGENT_CONSUME))
+    recorder.start(EventID.AGENT_DECISION, 7)
+    for _ in range(2):
+        collector = Collector(tmp_path, now=clock.monotonic_ns)
+        collector.tick(final=True)
+        collector.close()
+    clock.advance(ms=1)
+    recorder.start(EventID.AGENT_PUBLISH)
+    clock.advance(ms=300)
+    collector = Collector(tmp_path, now=clock.monotonic_ns)
+    die(recorder)
+    collector.tick(final=True)
+    [dead] = collector.dead
+    assert dead.inside == ("AGENT_DECISION for event 00000007", "AGENT_PUBLISH")
+    assert dead.silent_ms == 300
+    assert count_of(collector, EventID.AGENT_CONSUME) == 0
+    collector.close()
+
+
+def test_where_nobody_ever_collected_nothing_is_left(tmp_path: Path, clock: FakeClock) -> None:
+    recorder = opened(tmp_path, clock)
+    recorder.record(15, 1)
+    recorder.close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_flight_recorder_loses_its_oldest_and_says_how_many(

@@ -135,3 +135,15 @@ def test_a_ring_with_an_absurd_head_has_no_flight(tmp_path: Path) -> None:
     with pytest.raises(RefusedRingError, match="absurd_head"):
         read_flight(ring.path)
     ring.close()
+
+
+def test_what_is_no_file_among_the_rings_holds_nobody_up(tmp_path: Path) -> None:
+    recorder = open_recorder(tmp_path, "agent-1", 64)
+    os.mkfifo(tmp_path / "x.ring")
+    signal.alarm(10)  # a read of a FIFO would wait for ever
+    try:
+        assert find_flights(tmp_path, "123") == []
+        assert len(find_flights(tmp_path, "agent-1")) == 1
+    finally:
+        signal.alarm(0)
+    recorder.close()

@@ -42,7 +42,7 @@ def test_an_identity_comes_back_from_its_bytes() -> None:
     ("offset", "data", "reason"),
     [
         (0, b"X", "bad_magic"),
-        (8, b"\x02", "other_version"),
+        (8, b"\x01", "other_version"),
         (16, b"\x41", "bad_capacity"),
         (16, b"\x80", "bad_size"),
         (24, b"\x07", "bad_mode"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import limits
 from pipeline.errors import UsageError
 from pipeline.telemetry import (
     EventID,
@@ -24,6 +25,7 @@ from pipeline.telemetry import (
     measure_sync,
 )
 from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.layout import Mode
 
 EVENT = EventID.ORDER_PLACEMENT
 
@@ -113,6 +115,44 @@ def test_windows_can_be_chosen(metrics: MetricsCollector) -> None:
     assert metrics.get_all_stats(2)[EVENT].count == 1
 
 
+def test_figures_over_no_window_in_particular_are_of_one_that_is_kept(metrics: MetricsCollector) -> None:
+    metrics.start(windows_seconds=(1, 5))
+    metrics.record(EVENT, 5)
+    assert (metrics.get_stats(EVENT).count, metrics.get_stats(EVENT).window_seconds) == (1, 5)
+    assert metrics.get_all_stats()[EVENT].count == 1
+    assert metrics.check_sla_violations() == []
+    assert json.loads(metrics.export_json())["window_seconds"] == 5
+
+
+def test_ones_own_thresholds_are_judged_whatever_windows_are_chosen(metrics: MetricsCollector) -> None:
+    metrics.set_thresholds([SLAThreshold(EVENT, 50, 10)])
+    metrics.start(windows_seconds=(1, 5))
+    for _ in range(10):
+        metrics.record(EVENT, 100)
+    assert [one.threshold.limit_ns for one in metrics.check_sla_violations()] == [10]
+
+
+def test_a_log_handler_that_raises_ends_no_report(metrics: MetricsCollector) -> None:
+    reports: list[str] = []
+
+    class Raising(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            reports.append(record.getMessage())
+            raise RuntimeError("handler")
+
+    log = logging.getLogger("pipeline.telemetry.metrics")
+    handler, level = Raising(), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        metrics.record(EVENT, 5)
+        metrics.start(report_every_seconds=0.1)
+        until(lambda: len(reports) >= 2)
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
 def test_started_it_aggregates_by_itself_and_stopped_it_keeps_its_figures(metrics: MetricsCollector) -> None:
     metrics.start()
     metrics.start()
@@ -152,6 +192,15 @@ def test_each_thread_has_a_ring_which_ends_with_it(metrics: MetricsCollector) ->
     assert not metrics._rings
 
 
+def test_threads_that_come_and_go_leave_no_ring_though_nobody_asks(metrics: MetricsCollector) -> None:
+    for _ in range(300):
+        thread = threading.Thread(target=lambda: metrics.record(EVENT, 5))
+        thread.start()
+        thread.join()
+    assert len(metrics._rings) <= 66
+    assert count(metrics) == 300
+
+
 def test_sampling_keeps_the_count(metrics: MetricsCollector) -> None:
     metrics.set_sampling_rate(0.1)
     for _ in range(1000):
@@ -185,6 +234,60 @@ def test_adaptive_sampling_falls_under_load_and_comes_back(metrics: MetricsColle
         metrics.set_adaptive_sampling(0)
 
 
+def test_calls_weigh_the_same_whatever_a_flight_recorder_has_overwritten(
+    metrics: MetricsCollector, tmp_path: Path
+) -> None:
+    collector = Collector(tmp_path)
+    metrics.publish(tmp_path, "app-0", 256, mode=Mode.FLIGHT_RECORDER)
+    metrics.set_sampling_rate(0.1)
+    for _ in range(1000):
+        metrics.record(EVENT, 5)
+    collector.tick(final=True)
+    metrics.set_sampling_rate(1.0)
+    for _ in range(1000):
+        metrics.record(EVENT, 5)
+    collector.tick(final=True)
+    before = counted(collector)
+    for _ in range(100):
+        metrics.record(EVENT, 5)
+    collector.tick(final=True)
+    assert counted(collector) - before == 100
+    collector.close()
+
+
+def test_a_collector_that_comes_later_knows_what_sampled_calls_weigh(
+    metrics: MetricsCollector, tmp_path: Path
+) -> None:
+    metrics.publish(tmp_path, "app-0")
+    metrics.set_sampling_rate(0.1)
+    for _ in range(2):
+        collector = Collector(tmp_path)
+        for _ in range(5000):
+            metrics.record(EVENT, 5)
+        collector.tick(final=True)
+        assert counted(collector) == pytest.approx(5000, abs=11)
+        collector.close()
+
+
+@pytest.mark.parametrize("strange", [limits.MAX_EVENT_ID + 1, 0x4000001, 1 << 40, -1])
+def test_an_event_id_beyond_its_bits_is_a_lost_record_and_nothing_else(
+    metrics: MetricsCollector, strange: int
+) -> None:
+    metrics.record(strange, 1000)
+    metrics.record_end(strange, 1)
+    metrics.count(strange, 3)
+    with measure(strange):
+        pass
+    metrics.record(EVENT, 5)
+    assert list(metrics.get_all_stats()) == [EVENT]
+    assert (metrics.get_stats(EVENT).count, metrics.get_stats(EVENT).lost) == (1, 4)
+
+
+def counted(collector: Collector) -> int:
+    latencies = collector.aggregate.latencies
+    return latencies.figures(list(latencies.series.values()), None).count
+
+
 def test_violations_are_found(metrics: MetricsCollector) -> None:
     for _ in range(100):
         metrics.record(EventID.EVENT_BUS_PUBLISH, 7_000_000)
@@ -215,6 +318,33 @@ def test_wrong_arguments_never_reach_the_caller(metrics: MetricsCollector, wrong
     assert metrics.get_stats(EVENT).lost >= 2
 
 
+@pytest.mark.parametrize("wrong", ["x", None, 1.5, [1], 1 << 80])
+def test_wrong_arguments_never_reach_the_caller_when_calls_are_sampled(
+    metrics: MetricsCollector, wrong: Any
+) -> None:
+    metrics.set_sampling_rate(0.4)
+
+    @measure_sync(wrong)
+    def measured() -> int:
+        return 1
+
+    for _ in range(10):
+        with measure(wrong):
+            pass
+        metrics.record(wrong, 5)
+        assert measured() == 1
+    assert metrics.get_stats(EVENT).lost == 30
+
+
+def test_what_cannot_be_true_is_refused_under_a_name(metrics: MetricsCollector) -> None:
+    metrics.record(EVENT, -5)
+    metrics.record(EVENT, 1 << 60)
+    metrics.count(EventID.HANDLED, -1)
+    assert metrics.get_stats(EVENT).count == 0
+    assert metrics.get_refused() == {"absurd_value": 3}
+    assert json.loads(metrics.export_json())["refused"] == {"absurd_value": 3}
+
+
 def test_without_memory_for_a_ring_the_program_lives(
     metrics: MetricsCollector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -241,6 +371,29 @@ def test_published_records_are_drained_by_a_collector_process(
         with pytest.raises(UsageError, match="published"):
             refused()
     collector.close()
+
+
+def test_published_threads_that_do_little_take_little_memory(
+    metrics: MetricsCollector, tmp_path: Path
+) -> None:
+    metrics.publish(tmp_path, "app-0")
+    done = threading.Barrier(21)
+
+    def record_once() -> None:
+        metrics.record(EVENT, 5)
+        done.wait()
+        done.wait()
+
+    threads = [threading.Thread(target=record_once) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    done.wait()
+    rings = [path.stat().st_blocks * 512 for path in tmp_path.iterdir()]
+    done.wait()
+    for thread in threads:
+        thread.join()
+    assert len(rings) == 20
+    assert sum(rings) < 12 * limits.MIB
 
 
 def test_publishing_what_is_aggregated_here_is_refused(metrics: MetricsCollector, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Events of one's own: a name for an id, understood by whoever reads the ring."""
 
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from pipeline.telemetry.ring import create_ring
 @pytest.fixture(autouse=True)
 def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "_ids", {})
-    monkeypatch.setattr(names, "_records", [])
+    monkeypatch.setattr(names, "_records", {})
 
 
 def test_a_name_has_one_id_and_an_id_one_name() -> None:
@@ -79,6 +81,63 @@ def test_names_that_come_later_are_learned(tmp_path: Path) -> None:
     assert [event_name(event) for _, event in collector.aggregate.latencies.series] == ["late"]
     collector.close()
     recorder.close()
+
+
+INTERRUPTED = """
+import faulthandler, signal, sys, time
+from pathlib import Path
+from pipeline.telemetry import MetricsCollector, measure, register_event
+from pipeline.telemetry.collector import Collector
+faulthandler.dump_traceback_later(20, exit=True)
+metrics, directory = MetricsCollector(), Path(sys.argv[1])
+def interrupt(*_):
+    with measure(register_event(f"in a handler {seen % 60}")):
+        pass
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+ends, seen = time.monotonic() + 2, 0
+while time.monotonic() < ends:
+    metrics.publish(directory, "web-0", 64)
+    register_event(f"event {seen % 60}")
+    seen += 1
+signal.setitimer(signal.ITIMER_REAL, 0, 0)
+collector = Collector(directory)
+collector.tick(final=True)
+print(dict(collector.folder.refused))
+"""
+
+
+def test_a_signal_handler_that_records_while_an_event_is_registered_waits_for_nobody(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "{}\n", "")
+
+
+FORKED = """
+import os, signal
+from pipeline.telemetry import metrics, names
+names._lock.acquire()
+metrics.MetricsCollector._making.acquire()
+import threading
+done = []
+def fork():  # the locks are held by a thread that the child does not have
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        metrics.MetricsCollector()
+        names.register_event("checkout")
+        os._exit(0)
+    done.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+thread = threading.Thread(target=fork)
+thread.start()
+thread.join()
+print(done)
+"""
+
+
+def test_a_child_waits_for_no_thread_that_it_has_not() -> None:
+    ran = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[0]\n"
 
 
 @given(records=st.binary(max_size=200))

@@ -1,6 +1,7 @@
 """What a worker thread calls: it never raises, and says once when it cannot record."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,21 @@ def test_arguments_of_the_wrong_kind_are_counted_and_never_raise(tmp_path: Path,
     recorder.end(wrong, 5)
     assert recorder.ring.dropped == 7
     recorder.close()
+
+
+@pytest.mark.parametrize("strange", [4096, 0x4000001, 1 << 33, -1])
+def test_an_event_id_beyond_its_bits_is_dropped_and_counted(tmp_path: Path, strange: int) -> None:
+    for now in (time.monotonic_ns, FakeClock().monotonic_ns):
+        recorder = open_recorder(tmp_path, "agent-0", 64, now=now)
+        assert isinstance(recorder, RingRecorder)
+        recorder.record(strange, 1)
+        recorder.end(strange, recorder.start(strange))
+        recorder.count(strange)
+        recorder.gauge(strange, 1)
+        with recorder.span(strange):
+            pass
+        assert (recorder.ring.dropped, drained(recorder)) == (6, [])
+        recorder.close()
 
 
 def test_an_end_without_a_start_records_nothing(tmp_path: Path) -> None:

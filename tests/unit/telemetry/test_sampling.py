@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.telemetry.layout import FLAG_ONE_MORE, KIND_SHIFT, Kind
+from pipeline.telemetry.layout import (
+    CORRELATION_SHIFT,
+    EVENT_MASK,
+    KIND_MASK,
+    KIND_SHIFT,
+    WEIGHT_MASK,
+    WEIGHT_SHIFT,
+    Kind,
+)
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.ring import memory_ring
-from pipeline.telemetry.sampling import REPEAT_ENTRIES, Sampler, check_rate
+from pipeline.telemetry.sampling import Sampler, check_rate
 from pipeline.telemetry.source import Source
 from pipeline.telemetry.stats import MetricsStats
 
@@ -24,18 +32,12 @@ class Kept:
     def __init__(self) -> None:
         self.calls: dict[int, int] = {}
         self.written = 0
-        self.rates = 0
-        self.weight = 1
 
-    def __call__(self, end_ns: int, value: int, what: int) -> bool:
+    def __call__(self, _end_ns: int, _value: int, what: int) -> bool:
         self.written += 1
-        if what >> KIND_SHIFT & 0xF == Kind.RATE:
-            self.weight = value
-            self.rates += 1
-        else:
-            event_id = what & 0xFFFF
-            stands_for = self.weight + bool(what & FLAG_ONE_MORE)
-            self.calls[event_id] = self.calls.get(event_id, 0) + stands_for
+        assert what >> KIND_SHIFT & KIND_MASK == Kind.DURATION
+        event_id = what & EVENT_MASK
+        self.calls[event_id] = self.calls.get(event_id, 0) + 1 + (what >> WEIGHT_SHIFT & WEIGHT_MASK)
         return True
 
 
@@ -76,15 +78,22 @@ def test_about_the_wanted_share_is_written() -> None:
     for _ in range(30_000):
         sampler(1, 5, 7)
     assert kept.written == pytest.approx(9000, rel=0.02)
-    assert kept.rates == pytest.approx(9000 / REPEAT_ENTRIES, abs=2)
+
+
+def test_what_calls_are_tied_to_takes_no_memory_and_spoils_no_count() -> None:
+    kept = Kept()
+    sampler = Sampler(kept, lambda: 0.1, random.Random(1).randrange)
+    for request in range(10_000):
+        sampler(1, 5, 7 | request << CORRELATION_SHIFT)
+    assert kept.calls[7] == pytest.approx(10_000, abs=11)
+    assert len(sampler._strata) <= 1
 
 
 def test_a_pattern_of_fast_and_slow_calls_cannot_hide() -> None:
     values: list[int] = []
 
-    def put(_end: int, value: int, what: int) -> bool:
-        if what >> KIND_SHIFT & 0xF == Kind.DURATION:
-            values.append(value)
+    def put(_end: int, value: int, _what: int) -> bool:
+        values.append(value)
         return True
 
     sampler = Sampler(put, lambda: 0.5, random.Random(1).randrange)
@@ -93,7 +102,7 @@ def test_a_pattern_of_fast_and_slow_calls_cannot_hide() -> None:
     assert 0.45 < sum(values) / len(values) < 0.55
 
 
-def test_nothing_is_written_under_a_weight_that_found_no_room() -> None:
+def test_what_found_no_room_changes_no_weight() -> None:
     ring = memory_ring("w", 64)
     reader, stats = RingReader(ring.memory, ring.identity), MetricsStats()
     source, rate, into = Source(reader), [1.0], np.zeros((64, 4), dtype=np.int64)

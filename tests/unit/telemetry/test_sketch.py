@@ -143,3 +143,13 @@ def test_an_empty_sketch_has_no_percentiles() -> None:
 def test_a_negative_duration_is_refused() -> None:
     with pytest.raises(ValueError, match="-1 ns"):
         Sketch().add([-1])
+
+
+def test_a_sum_beyond_a_word_is_right_and_a_sketch_of_it_can_be_sent() -> None:
+    sketch = Sketch()
+    sketch.add(np.array([(1 << 62) + 3] * 5))
+    assert sketch.total == 5 * ((1 << 62) + 3)
+    assert sketch.mean == pytest.approx(1 << 62)
+    sketch.merge(sketch)
+    again = Sketch.from_bytes(sketch.to_bytes())
+    assert (again.count, again.total) == (10, (1 << 63) - 1)
