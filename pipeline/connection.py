@@ -29,6 +29,12 @@ def reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not a place to listen on
 
 
+def local_address(host: str) -> str:
+    """Where a server that listens on `host` is reached from this machine, as a URL has it."""
+    host = reachable(host or "127.0.0.1")
+    return f"[{host}]" if ":" in host else host
+
+
 def no_answer(asked: str, error: BaseException) -> str:
     """That nobody answered what was `asked`, and why."""
     return f"{asked}: no answer: {getattr(error, 'strerror', None) or str(error) or type(error).__name__}"

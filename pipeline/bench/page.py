@@ -20,13 +20,13 @@ from pipeline.bench.idle import SETTLE_S, cpu_ns
 from pipeline.bench.pipeline import one_worker_a_stage
 from pipeline.clock import SystemClock
 from pipeline.config import Config
+from pipeline.connection import local_address
 from pipeline.errors import RinglineError
 from pipeline.figures import Bench, Result, at_least, at_most, exactly, shown
 from pipeline.machine import machine, versions
 from pipeline.process import StopFlag
 from pipeline.replay.drive import Drive
 from pipeline.replay.running import Running
-from pipeline.stages.feed.controls import local_address
 from pipeline.web.assets import assets
 
 HERTZ = 1000 / limits.MIN_PAGE_MS

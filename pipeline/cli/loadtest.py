@@ -18,7 +18,7 @@ from pipeline.cli.cluster_job import run_job
 from pipeline.cli.session import json_option, with_config
 from pipeline.cli.up import own_words
 from pipeline.config import Config
-from pipeline.connection import reachable
+from pipeline.connection import local_address
 from pipeline.errors import MissingError, UsageError
 from pipeline.stages.gateway.secrets import generated_file
 
@@ -254,9 +254,9 @@ def _where(config: Config, url: str | None, collector: str | None, audit: str | 
         return {name: value.rstrip("/") for name, value in given.items()}
     scheme = "https" if config.gateway.tls_cert_file else "http"
     return {
-        "gateway_url": f"{scheme}://{_bracketed(reachable(config.gateway.host))}:{config.gateway.port}",
-        "collector_url": f"http://{_bracketed(reachable(config.telemetry.host))}:{config.telemetry.port}",
-        "audit_url": f"http://{_bracketed(reachable(config.feed.host))}:{config.feed.port}"
+        "gateway_url": f"{scheme}://{local_address(config.gateway.host)}:{config.gateway.port}",
+        "collector_url": f"http://{local_address(config.telemetry.host)}:{config.telemetry.port}",
+        "audit_url": f"http://{local_address(config.feed.host)}:{config.feed.port}"
         if config.feed.enabled
         else "",
     }
@@ -304,7 +304,3 @@ def _become(words: list[str]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-P", "-m", "loadtests", *words])  # noqa: S606 - no shell wanted
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.cli.http import Answer, request
 from pipeline.config import Config
-from pipeline.connection import reachable
+from pipeline.connection import local_address
 from pipeline.errors import EXIT_MISSING, EXIT_NO, EXIT_OK, MissingError, UsageError
 from pipeline.signing import signed_headers
 from pipeline.stages.gateway.secrets import source_secrets
@@ -48,7 +48,7 @@ class Sender:
             raise UsageError(f"--source {name!r}: unknown; here are {', '.join(config.sources)}")
         self._secret = source_secrets(name, config.sources[name], Path(config.data_dir), os.environ)[0]
         scheme = "https" if config.gateway.tls_cert_file else "http"
-        base = url or f"{scheme}://{_bracketed(reachable(config.gateway.host))}:{config.gateway.port}"
+        base = url or f"{scheme}://{local_address(config.gateway.host)}:{config.gateway.port}"
         self.url = f"{base.rstrip('/')}/webhook/{name}"
 
     def signed(self, body: bytes, webhook_id: str) -> dict[str, str]:
@@ -112,7 +112,3 @@ def exit_code_of(answer: Answer) -> int:
     if answer.status == ACCEPTED:
         return EXIT_OK
     return EXIT_MISSING if answer.status == UNAVAILABLE else EXIT_NO
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

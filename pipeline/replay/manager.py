@@ -19,7 +19,7 @@ import msgspec
 from pipeline import limits
 from pipeline.clock import NS_PER_MS, US_PER_S, Clock, SystemClock
 from pipeline.config import Config
-from pipeline.connection import FAILURES, connect, no_answer
+from pipeline.connection import FAILURES, connect, local_address, no_answer
 from pipeline.delivery import Delivery
 from pipeline.errors import MissingError, RinglineError, UsageError
 from pipeline.messages import decode_decision
@@ -238,8 +238,7 @@ def snapshot_at(endpoint: Endpoint) -> Snapshot | None:
 
 def configured_url(host: str, port: int) -> str:
     """Where a server that listens on `host` is reached from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{local_address(host)}:{port}"
 
 
 def _audit(config: Config) -> Audit | None:

@@ -10,11 +10,10 @@ import msgspec
 
 from pipeline import limits
 from pipeline.config import Config
-from pipeline.connection import FAILURES, connect, no_answer
+from pipeline.connection import FAILURES, connect, local_address, no_answer
 from pipeline.errors import MissingError
 from pipeline.golden_steps import STEPS
 from pipeline.snapshot import Snapshot, decode_snapshot
-from pipeline.stages.feed.controls import local_address
 from pipeline.telemetry.merging import merged
 
 ANSWER_S = 2.0

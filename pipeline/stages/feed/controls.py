@@ -13,7 +13,7 @@ import msgspec
 
 from pipeline.clock import US_PER_S, Clock
 from pipeline.config import Config
-from pipeline.connection import FAILURES, connect, no_answer
+from pipeline.connection import FAILURES, connect, local_address, no_answer
 from pipeline.errors import MissingError
 from pipeline.messages import Action
 from pipeline.signing import Secret, signed_headers
@@ -86,9 +86,3 @@ def _gateway_url(config: Config) -> str:
     gateway = config.gateway
     scheme = "https" if gateway.tls_cert_file else "http"
     return f"{scheme}://{local_address(gateway.host)}:{gateway.port}"
-
-
-def local_address(host: str) -> str:
-    """Where a server that listens on `host` is reached from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
-    return f"[{host}]" if ":" in host else host

@@ -19,6 +19,7 @@ import uvloop
 from pipeline import limits, valuation_limits
 from pipeline.clock import NS_PER_S
 from pipeline.config import Config
+from pipeline.connection import local_address
 from pipeline.errors import MissingError, RinglineError
 from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.feed.access import Access
@@ -80,9 +81,7 @@ def feed_url(config: Config) -> str:
     """As a WebSocket's."""
     if config.valuation.feed_url:
         return "ws" + config.valuation.feed_url.removeprefix("http").rstrip("/")
-    host = config.feed.host
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - everywhere is also here
-    return f"ws://[{host}]:{config.feed.port}" if ":" in host else f"ws://{host}:{config.feed.port}"
+    return f"ws://{local_address(config.feed.host)}:{config.feed.port}"
 
 
 class Service:
