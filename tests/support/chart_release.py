@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -197,6 +198,18 @@ class Release:
     @property
     def url(self) -> str:
         return f"http://{NAME}-ringline-gateway:8001"
+
+
+@contextmanager
+def installed(name: str, *sets: str) -> Iterator[Release]:
+    """A release in a namespace of its own, and neither afterwards."""
+    release = Release(name)
+    release.make_namespace()
+    try:
+        release.install(*sets)
+        yield release
+    finally:
+        release.drop_namespace()
 
 
 def is_ready(pod: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from chart_release import NAME, Release, run, until
+from chart_release import NAME, Release, installed, run, until
 from planned_load import Phase, PlannedLoad
 
 COMMAND = os.environ.get("RINGLINE_TEST_API_SERVER", "")
@@ -37,13 +37,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def operated() -> Iterator[Release]:
-    release = Release(f"ringline-api-{os.getpid()}")
-    release.make_namespace()
-    try:
-        release.install(*SETS)
+    with installed(f"ringline-api-{os.getpid()}", *SETS) as release:
         yield release
-    finally:
-        release.drop_namespace()
 
 
 def test_events_flow_without_an_api_server_and_a_breach_in_its_absence_is_answered_after(

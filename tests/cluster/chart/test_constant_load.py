@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from chart_release import Release, until
+from chart_release import Release, installed, until
 from planned_load import Phase, PlannedLoad
 from stage_watch import StageWatch
 
@@ -29,13 +29,8 @@ SETS = (
 
 @pytest.fixture(scope="module")
 def operated() -> Iterator[Release]:
-    release = Release(f"ringline-constant-{os.getpid()}")
-    release.make_namespace()
-    try:
-        release.install(*SETS)
+    with installed(f"ringline-constant-{os.getpid()}", *SETS) as release:
         yield release
-    finally:
-        release.drop_namespace()
 
 
 def test_a_constant_load_is_met_without_a_flap(operated: Release) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from chart_release import NAME, Release, is_ready, run, until
+from chart_release import NAME, Release, installed, is_ready, run, until
 from load_pod import Load
 
 pytestmark = pytest.mark.slow
@@ -30,13 +30,8 @@ PATIENCE_S = 150
 
 @pytest.fixture(scope="module")
 def operated() -> Iterator[Release]:
-    release = Release(f"ringline-faults-{os.getpid()}")
-    release.make_namespace()
-    try:
-        release.install(*SETS)
+    with installed(f"ringline-faults-{os.getpid()}", *SETS) as release:
         yield release
-    finally:
-        release.drop_namespace()
 
 
 def status_of(release: Release) -> dict[str, Any]:
