@@ -24,56 +24,43 @@ enum { ENTRIES = 4096 / WORD, ENTRY_WORDS = 4, ENTRY_BYTES = ENTRY_WORDS * WORD 
 #define KIND_DURATION UINT64_C(0)
 
 #define NS_PER_S UINT64_C(1000000000)
-#define ACQUIRE(word) __atomic_load_n((word), __ATOMIC_ACQUIRE)
-#define LOAD(word) __atomic_load_n((word), __ATOMIC_RELAXED)
-#define PUBLISH(word, value) __atomic_store_n((word), (value), __ATOMIC_RELEASE)
 
 typedef struct {
     PyObject_HEAD
-    Py_buffer memory; /* the whole mapping; .obj is NULL once closed */
-    uint64_t *words;
     uint64_t capacity;
     unsigned long long mark;
-    int fd;
+    int fd; /* the reader's; -1 once closed */
     char slow;
 } Look;
 
 static PyObject *Look_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords)) {
-    PyObject *memory;
     int fd;
     unsigned long long capacity;
-    if (!PyArg_ParseTuple(args, "OiK", &memory, &fd, &capacity)) {
+    if (!PyArg_ParseTuple(args, "iK", &fd, &capacity)) {
+        return NULL;
+    }
+    if (capacity == 0 || (capacity & (capacity - 1)) != 0 || capacity > PY_SSIZE_T_MAX / (2 * ENTRY_BYTES)) {
+        PyErr_SetString(PyExc_ValueError, "no ring of this capacity");
         return NULL;
     }
     Look *self = (Look *)type->tp_alloc(type, 0);
-    if (self == NULL) {
-        return NULL;
+    if (self != NULL) {
+        self->capacity = capacity;
+        self->fd = fd;
     }
-    if (PyObject_GetBuffer(memory, &self->memory, PyBUF_WRITABLE) < 0) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    if (capacity == 0 || (capacity & (capacity - 1)) != 0 || capacity > PY_SSIZE_T_MAX / (2 * ENTRY_BYTES) ||
-        self->memory.len < (Py_ssize_t)(ENTRIES * WORD + capacity * ENTRY_BYTES)) {
-        PyErr_SetString(PyExc_ValueError, "no ring of this capacity");
-        Py_DECREF(self);
-        return NULL;
-    }
-    self->words = self->memory.buf;
-    self->capacity = capacity;
-    self->fd = fd;
     return (PyObject *)self;
 }
 
 static PyObject *Look_close(Look *self, PyObject *Py_UNUSED(none)) {
-    PyBuffer_Release(&self->memory); /* does nothing the second time */
-    self->words = NULL;
+    self->fd = -1;
     Py_RETURN_NONE;
 }
 
-static void Look_dealloc(Look *self) {
-    PyBuffer_Release(&self->memory);
-    Py_TYPE(self)->tp_free((PyObject *)self);
+static void Look_dealloc(Look *self) { Py_TYPE(self)->tp_free((PyObject *)self); }
+
+/* Somebody may cut the file short at any time: nothing of it is mapped, and what is not there is a short read. */
+static int copy(const Look *self, void *into, uint64_t bytes, uint64_t at) {
+    return bytes == 0 || pread(self->fd, into, bytes, (off_t)at) == (ssize_t)bytes;
 }
 
 /* Whether `count` rows at `rows` are entries number `first`, first + 1, …; and whether any of them is a
@@ -94,14 +81,15 @@ static int proven(const uint64_t *rows, uint64_t first, uint64_t count, int64_t 
 static int64_t take(Look *self, uint64_t *into, uint64_t room, uint64_t tail, uint64_t dropped,
                     uint64_t names, int64_t limit) {
     struct stat found;
-    uint64_t *words = self->words;
-    if (fstat(self->fd, &found) != 0 || found.st_size != self->memory.len) {
+    uint64_t words[NAMES_USED - HEAD + 1]; /* from `head` on */
+    if (fstat(self->fd, &found) != 0 || (uint64_t)found.st_size != (ENTRIES + self->capacity * ENTRY_WORDS) * WORD ||
+        !copy(self, words, sizeof words, HEAD * WORD)) {
         return -1;
     }
-    if (LOAD(&words[DROPPED]) != dropped || LOAD(&words[NAMES_USED]) != names) {
+    if (words[DROPPED - HEAD] != dropped || words[NAMES_USED - HEAD] != names) {
         return -1;
     }
-    uint64_t count = ACQUIRE(&words[HEAD]) - tail;
+    uint64_t count = words[0] - tail;
     if (count == 0) {
         return 0;
     }
@@ -110,12 +98,15 @@ static int64_t take(Look *self, uint64_t *into, uint64_t room, uint64_t tail, ui
     }
     uint64_t begin = tail & (self->capacity - 1);
     uint64_t first = self->capacity - begin < count ? self->capacity - begin : count;
-    memcpy(into, words + ENTRIES + begin * ENTRY_WORDS, first * ENTRY_BYTES);
-    memcpy(into + first * ENTRY_WORDS, words + ENTRIES, (count - first) * ENTRY_BYTES);
-    if (!proven(into, tail, count, limit, &self->slow)) {
+    if (!copy(self, into, first * ENTRY_BYTES, ENTRIES * WORD + begin * ENTRY_BYTES) ||
+        !copy(self, into + first * ENTRY_WORDS, (count - first) * ENTRY_BYTES, ENTRIES * WORD) ||
+        !proven(into, tail, count, limit, &self->slow)) {
         return -1;
     }
-    PUBLISH(&words[TAIL], tail + count);
+    uint64_t after = tail + count;
+    if (pwrite(self->fd, &after, WORD, TAIL * WORD) != WORD) {
+        return -1;
+    }
     return (int64_t)count;
 }
 
@@ -133,7 +124,7 @@ static PyObject *Look_take(Look *self, PyObject *const *args, Py_ssize_t count) 
     }
     uint64_t rows = (uint64_t)into.len / ENTRY_BYTES;
     int64_t taken = -1;
-    if (self->words != NULL && given[0] <= rows) {
+    if (self->fd != -1 && given[0] <= rows) {
         taken = take(self, (uint64_t *)into.buf + given[0] * ENTRY_WORDS, rows - given[0], given[1], given[2],
                      given[3], (int64_t)given[4]);
     }
@@ -148,7 +139,7 @@ static PyMethodDef Look_methods[] = {
     {"take", FAST(Look_take), METH_FASTCALL,
      "take(into, at, tail, dropped, names, limit) -> how many new entries were copied to row `at` and on, proven, and "
      "are the writer's again; -1, and nothing has moved, when it takes more than that"},
-    {"close", FAST(Look_close), METH_NOARGS, "let go of the memory; later takes give -1"},
+    {"close", FAST(Look_close), METH_NOARGS, "the file is about to be closed; later takes give -1"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -160,7 +151,7 @@ static PyMemberDef Look_members[] = {
 
 static PyTypeObject LookType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "pipeline.telemetry._look.Look",
-    .tp_doc = "Look(memory, fd, capacity): a mapped ring whose entries are proven by their sequence",
+    .tp_doc = "Look(fd, capacity): the file of a ring whose entries are proven by their sequence",
     .tp_basicsize = sizeof(Look),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = Look_new,
@@ -181,7 +172,6 @@ static uint64_t now_ns(void) {
     return (uint64_t)at.tv_sec * NS_PER_S + (uint64_t)at.tv_nsec;
 }
 
-/* Read from the files, not from their mappings: one that was cut short is a SIGBUS there. */
 static int is_urgent(const Watched *watched, Py_ssize_t count, const char *folder, int64_t seen_ns) {
     for (Py_ssize_t index = 0; index < count; index++) {
         uint64_t head;
@@ -249,7 +239,7 @@ static int look_exec(PyObject *module) {
     if (PyType_Ready(&LookType) < 0) {
         return -1;
     }
-    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, NAMES_USED, ENTRIES, ENTRY_WORDS, 1);
+    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, NAMES_USED, ENTRIES, ENTRY_WORDS, 2);
     if (layout == NULL) {
         return -1;
     }

@@ -32,7 +32,8 @@ from pipeline.telemetry.layout import (
     WEIGHT_MASK,
     WEIGHT_SHIFT,
 )
-from pipeline.telemetry.reader import Drained, Entries
+from pipeline.telemetry.reader import Drained
+from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.sketch import Ints
 from pipeline.telemetry.source import LAST_OWN_ID, Source
 from pipeline.telemetry.watch import Watch

@@ -20,8 +20,8 @@ from pipeline.telemetry.flight import keep_flight
 from pipeline.telemetry.latencies import WINDOWS_S
 from pipeline.telemetry.layout import DURATION, ENTRY_WORDS, RefusedRingError
 from pipeline.telemetry.native import reading
-from pipeline.telemetry.reader import Entries
 from pipeline.telemetry.ring import Now
+from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.sla import (
     DEFAULT_SLA,
     PIPELINE_SLA,
@@ -244,7 +244,7 @@ class Collector:
     def _drain(self, source: Source, now_ns: int, *, final: bool = False) -> None:
         self._aggregate.advance(now_ns)
         try:
-            source.reader.check_size()
+            source.reader.check()
             source.learn_names(self._own_events)
             more = True
             left = SCRATCH_ENTRIES + source.reader.identity.capacity  # a fast writer does not keep us here
@@ -252,6 +252,7 @@ class Collector:
                 if len(self._scratch) - self._filled < LEAST_ROOM:
                     self._fold(now_ns)
                 drained = source.reader.drain(self._scratch[self._filled :], final=final)
+                source.learn_names(self._own_events)
                 if drained.lost:
                     self._aggregate.lose(source, drained, now_ns)
                 if drained.kept:

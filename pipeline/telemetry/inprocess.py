@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.telemetry.layout import ENTRY_WORDS
-from pipeline.telemetry.reader import Entries, RingReader
+from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.ring import Ring
+from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.source import Source
 from pipeline.telemetry.stats import MetricsStats
 

@@ -1,8 +1,8 @@
 """The reading side of a ring: copies what is new in batches and accepts only what proves itself.
 
-Everything in a ring is somebody else's word. The header is checked on attaching, the file's size before
-each look (a file cut short under a mapping is a SIGBUS), head and counters for absurd jumps, and every
-entry for its proof word. What cannot be believed is refused under a short name, never folded.
+Everything in a ring is somebody else's word. The header is checked on attaching, the file's size with
+each look, head and counters for absurd jumps, and every entry for its proof word. What cannot be believed
+is refused under a short name, never folded. See `ring_words` for how others' rings are read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import mmap
 import os
 import stat
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +22,7 @@ from pipeline.telemetry.layout import Identity, Mode, Proof, RefusedRingError
 from pipeline.telemetry.names import parse_names
 from pipeline.telemetry.native import extension, reading
 from pipeline.telemetry.ring import lock_is_free
-
-Entries = npt.NDArray[np.int64]
-"""Rows of ENTRY_WORDS words."""
+from pipeline.telemetry.ring_words import Entries, FileWords, OwnWords, RingWords
 
 _MIXED = int(Proof.MIXED)
 PROOF_ATTEMPTS = 3
@@ -61,32 +58,27 @@ class RingReader:
 
     __slots__ = (
         "_attempts",
-        "_bytes",
         "_dropped_seen",
-        "_entries",
-        "_fd",
         "_fence",
         "_flight",
         "_look",
-        "_memory",
         "_names_used",
         "_plain",
         "_quarter",
+        "_ring",
         "_tail",
         "_words",
         "identity",
         "path",
     )
 
-    def __init__(self, memory: mmap.mmap, identity: Identity, path: Path | None = None, fd: int = -1) -> None:
-        self._memory = memory
-        self._fd = fd
+    def __init__(self, held: mmap.mmap | FileWords, identity: Identity, path: Path | None = None) -> None:
+        """`held`: the memory of this process's own ring, or another's file."""
+        own = isinstance(held, mmap.mmap)
+        self._ring: RingWords = OwnWords(held, identity.capacity) if isinstance(held, mmap.mmap) else held
         self.identity = identity
         self.path = path
-        self._words = memoryview(memory).cast("Q")
-        words = identity.capacity * layout.ENTRY_WORDS
-        flat = np.frombuffer(memory, dtype="<i8", count=words, offset=layout.ENTRIES_BYTE)
-        self._entries: Entries = flat.reshape(identity.capacity, layout.ENTRY_WORDS)
+        self._words = self._ring.look()
         self._tail = self._words[layout.TAIL]
         self._dropped_seen = self._words[layout.DROPPED_SEEN]
         self._flight = identity.mode == Mode.FLIGHT_RECORDER
@@ -96,11 +88,10 @@ class RingReader:
         self._fence: Callable[[], None] | None = extension.fence if weak and extension is not None else None
         """Where loads may be reordered; without the extension the proof alone guards there."""
         self._plain = not weak and not self._flight
-        self._bytes = layout.ring_bytes(identity.capacity)
         self._quarter = identity.capacity // 4
         self._look: Any = None
-        if reading is not None and self._plain and fd != -1:
-            self._look = reading.Look(memory, fd, identity.capacity)
+        if reading is not None and self._plain and not own:
+            self._look = reading.Look(self._ring.fd, identity.capacity)
 
     @classmethod
     def attach(cls, path: Path) -> RingReader:
@@ -112,36 +103,39 @@ class RingReader:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             identity = _identity_in(fd)
-            return cls(mmap.mmap(fd, layout.ring_bytes(identity.capacity)), identity, path, fd)
+            return cls(FileWords(fd, identity.capacity), identity, path)
         except BaseException:
             os.close(fd)
             raise
 
     @property
     def heartbeat_ns(self) -> int:
-        """CLOCK_MONOTONIC of the writer's last heartbeat; 0 when the file was cut short."""
-        return 0 if self._is_short() else self._words[layout.HEARTBEAT]
+        """CLOCK_MONOTONIC of the writer's last heartbeat; 0 when the file cannot be read any more."""
+        return self._word(layout.HEARTBEAT)
 
     @property
     def closed(self) -> bool:
         """True once the writer has said that no more will come."""
-        return self._words[layout.CLOSED] != 0
+        return self._word(layout.CLOSED) != 0
+
+    def _word(self, index: int) -> int:
+        try:
+            return self._ring.look()[index]
+        except RefusedRingError:
+            return 0
 
     @property
     def waiting(self) -> int:
         """Entries published and not yet taken; may exceed the capacity in flight-recorder mode."""
-        return self._words[layout.HEAD] - self._tail
+        return self._ring.look()[layout.HEAD] - self._tail
 
     @property
     def filling(self) -> bool:
-        """More than a quarter full, or cut short: it should be looked at.
-
-        Read from the file, not from the mapping, which would need a look at the file's size first.
-        """
-        if self._fd == -1:
+        """More than a quarter full, or cut short: it should be looked at."""
+        try:
             return self.waiting > self._quarter
-        head = os.pread(self._fd, layout.WORD_BYTES, layout.HEAD_BYTE)
-        return len(head) < layout.WORD_BYTES or int.from_bytes(head, "little") - self._tail > self._quarter
+        except RefusedRingError:
+            return True
 
     @property
     def look(self) -> Any:
@@ -158,55 +152,51 @@ class RingReader:
     def new_names(self) -> dict[int, str]:
         """All events that this ring names, when there are more than at the last call; else none.
 
-        Raises RefusedRingError when what stands there cannot be names.
+        Raises RefusedRingError when what stands there cannot be names. As of the last look at the ring:
+        whatever was taken then was named before.
         """
         used = self._words[layout.NAMES_USED]
         if used == self._names_used:
             return {}
         if used > layout.NAMES_BYTES:
             raise RefusedRingError("bad_names", f"{used} bytes of names, {layout.NAMES_BYTES} fit")
-        found = parse_names(self._memory[layout.NAMES_BYTE : layout.NAMES_BYTE + used])
+        found = parse_names(self._ring.header()[layout.NAMES_BYTE : layout.NAMES_BYTE + used])
         self._names_used = used
         return found
 
     @property
     def dropped(self) -> int:
         """By the writer, since the ring was made."""
-        return self._words[layout.DROPPED]
+        return self._ring.look()[layout.DROPPED]
 
     def raw_header(self) -> bytes:
-        """All bytes before the entries."""
-        return self._memory[: layout.ENTRIES_BYTE]
+        """All bytes before the entries. Raises RefusedRingError when the file was cut short."""
+        return self._ring.header()
 
     def recent(self) -> Entries:
         """What the ring still holds, taken or not, in order, proven; it moves nothing.
 
         Raises RefusedRingError when the header's numbers cannot be true.
         """
-        self.check_size()
-        head, capacity = self._words[layout.HEAD], self.identity.capacity
+        head, capacity = self._ring.look()[layout.HEAD], self.identity.capacity
         if head >= 1 << 62:
             raise RefusedRingError("absurd_head", str(head))
         first = max(0, head - capacity)
         rows: Entries = np.empty((head - first, layout.ENTRY_WORDS), dtype=np.int64)
-        self._copy(first, len(rows), rows)
+        self._ring.copy(first, len(rows), rows)
         # A living writer may have been at the oldest ones meanwhile.
-        stale = min(len(rows), max(0, self._words[layout.HEAD] + 1 - capacity - first))
+        stale = min(len(rows), max(0, self._ring.look()[layout.HEAD] + 1 - capacity - first))
         rows = rows[stale:]
         proven = proven_rows(rows, first + stale, self.identity.proof)
         return rows[proven]
 
-    def check_size(self) -> None:
-        """Raises RefusedRingError when the file is no longer as long as its mapping."""
-        if self._is_short():
-            raise RefusedRingError("truncated")
-
-    def _is_short(self) -> bool:
-        return self._fd != -1 and os.fstat(self._fd).st_size != self._bytes
+    def check(self) -> None:
+        """Look at the ring. Raises RefusedRingError when the file is not as long as it was."""
+        self._ring.look()
 
     def writer_is_gone(self) -> bool:
         """True when nobody holds the writer's lock; from then on this reader holds it."""
-        return self._fd != -1 and lock_is_free(self._fd)
+        return self._ring.fd != -1 and lock_is_free(self._ring.fd)
 
     def drain(self, into: Entries, *, final: bool = False) -> Drained:
         """Copy new entries to the beginning of `into`. `final`: the writer is gone, so what does not
@@ -214,12 +204,15 @@ class RingReader:
 
         Raises RefusedRingError when the header's numbers cannot be true.
         """
-        self.check_size()
-        dropped = self._take_dropped()
-        head = self._words[layout.HEAD]
+        words = self._ring.look()
+        dropped = self._take_dropped(words[layout.DROPPED])
+        head = words[layout.HEAD]
         behind = head - self._tail
         if behind == 0:
-            return Drained(0, dropped) if dropped else NOTHING
+            if not dropped:
+                return NOTHING
+            self._ring.store(self._tail, self._dropped_seen)
+            return Drained(0, dropped)
         if self._fence is not None:  # the entries are loaded after head
             self._fence()
         flight = self._flight
@@ -229,17 +222,18 @@ class RingReader:
         overwritten = self._skip_to(head + 1 - capacity) if flight else 0
         tail = self._tail
         count = min(head - tail, len(into))
-        self._copy(tail, count, into)
+        self._ring.copy(tail, count, into)
         if self._fence is not None:  # and before head again, and before the writer may have their slots
             self._fence()
         stale = 0
         if flight:  # what the writer may have been overwriting while it was copied
-            stale = max(0, min(count, self._words[layout.HEAD] + 1 - capacity - tail))
+            head = self._ring.look()[layout.HEAD]
+            stale = max(0, min(count, head + 1 - capacity - tail))
             overwritten += stale
         kept, unproven = self._prove(into, tail, stale, count, final)
         self._tail = tail + stale + kept + unproven
-        self._words[layout.TAIL] = self._tail
-        more = self._words[layout.HEAD] != self._tail and not self._attempts
+        self._ring.store(self._tail, self._dropped_seen)
+        more = head != self._tail and not self._attempts
         return Drained(kept, dropped, overwritten, unproven, more)
 
     def copy(self, into: Entries, at: int) -> int:
@@ -250,8 +244,7 @@ class RingReader:
         Entry number k of them must have the sequence `tail` + 1 + k; then `accept`, else `drain`.
         Raises RefusedRingError when the file was cut short.
         """
-        self.check_size()
-        words = self._words
+        words = self._ring.look()
         if words[layout.DROPPED] != self._dropped_seen:
             return -1
         count = words[layout.HEAD] - self._tail
@@ -259,7 +252,7 @@ class RingReader:
             return 0
         if not self._plain or not 0 < count <= min(self.identity.capacity, len(into) - at):
             return -1
-        self._copy(self._tail, count, into[at : at + count])
+        self._ring.copy(self._tail, count, into[at : at + count])
         return count
 
     def take(self, into: memoryview, at: int, limit_ns: int) -> tuple[int, bool]:
@@ -279,42 +272,28 @@ class RingReader:
         """The second half: what was copied is proven, and its slots are the writer's again."""
         self._attempts = 0
         self._tail += count
-        self._words[layout.TAIL] = self._tail
+        self._ring.store(self._tail, self._dropped_seen)
 
     def close(self) -> None:
-        """Unmap and let go of the file; never unlinks."""
+        """Let go of it; never unlinks."""
         if self._look is not None:
             self._look.close()
-        self._words.release()
-        self._entries = np.empty((0, layout.ENTRY_WORDS), dtype=np.int64)
-        with suppress(BufferError):
-            self._memory.close()
-        if self._fd != -1:
-            os.close(self._fd)
-            self._fd = -1
+        self._words = memoryview(bytearray(layout.NAMES_BYTE)).cast("Q")
+        self._ring.close()
 
-    def _take_dropped(self) -> int:
-        dropped = self._words[layout.DROPPED]
+    def _take_dropped(self, dropped: int) -> int:
         new = dropped - self._dropped_seen
         if new == 0:
             return 0
         if not 0 < new < ABSURD_STEP:
             raise RefusedRingError("absurd_dropped", f"{dropped}, was {self._dropped_seen}")
-        self._dropped_seen = self._words[layout.DROPPED_SEEN] = dropped
+        self._dropped_seen = dropped
         return new
 
     def _skip_to(self, oldest: int) -> int:
         skipped = max(0, oldest - self._tail)
         self._tail += skipped
         return skipped
-
-    def _copy(self, tail: int, count: int, into: Entries) -> None:
-        capacity = self.identity.capacity
-        begin = tail & (capacity - 1)
-        first = min(count, capacity - begin)
-        into[:first] = self._entries[begin : begin + first]
-        if first < count:
-            into[first:count] = self._entries[: count - first]
 
     def _prove(self, into: Entries, tail: int, stale: int, count: int, final: bool) -> tuple[int, int]:
         """(entries kept and moved to the front, entries given up); the rest is looked at again."""

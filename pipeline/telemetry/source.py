@@ -19,7 +19,8 @@ from pipeline.telemetry.layout import (
     KIND_SHIFT,
     START,
 )
-from pipeline.telemetry.reader import Entries, RingReader, sequences
+from pipeline.telemetry.reader import RingReader, sequences
+from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.sketch import Ints
 from pipeline.telemetry.windows import Indices
 

@@ -16,8 +16,9 @@ from pipeline.telemetry.counters import CounterKey, loss_keys
 from pipeline.telemetry.events import event_name
 from pipeline.telemetry.latencies import WINDOWS_S, Figures
 from pipeline.telemetry.omission import corrected
-from pipeline.telemetry.reader import Drained, Entries
+from pipeline.telemetry.reader import Drained
 from pipeline.telemetry.ring import Now
+from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.sketch import Sketch
 from pipeline.telemetry.sla import DEFAULT_SLA, SLAResult, SLAThreshold, judge, violated
 from pipeline.telemetry.source import Source

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pipeline.clock import FakeClock
 from pipeline.telemetry import EventID, layout, open_recorder
 from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.native import VARIABLE
 from pipeline.telemetry.prometheus import as_openmetrics, render
 from pipeline.telemetry.ring import create_ring
 from pipeline.telemetry.view import build_snapshot
@@ -204,3 +205,42 @@ os._exit(0)  # its own writer's ring is the broken one
         check=False,
     )
     assert (ran.returncode, ran.stdout) == (0, "{'truncated': 1} 1\n"), ran.stderr
+
+
+@pytest.mark.parametrize("choice", ["", "python"])
+def test_rings_cut_short_at_any_instant_kill_no_collector(tmp_path: Path, choice: str) -> None:
+    """By another process, as fast as it can, to any length, while a collector drains them without a pause."""
+    program = """
+import os, random, sys, time
+from pathlib import Path
+from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.ring import create_ring
+directory = Path(sys.argv[1])
+child = os.fork()
+if child == 0:
+    dice, until = random.Random(1), time.monotonic() + 3
+    while time.monotonic() < until:
+        ring = create_ring(directory, "agent-0", 4096)
+        for number in range(3000):
+            ring.put(number, number, 15)
+        time.sleep(dice.random() * 0.003)
+        os.truncate(ring.path, dice.choice((0, 100, 4096, 8192, 100_000)))
+        ring.abandon()
+    os._exit(0)
+collector = Collector(directory)
+while os.waitpid(child, os.WNOHANG) == (0, 0):
+    collector.tick(final=True)
+    collector.urgent
+collector.tick(final=True)
+collector.tick(final=True)
+print(collector.folder.refused["truncated"] > 10, collector.aggregate.entries > 0, len(collector.sources))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, VARIABLE: choice},
+    )
+    assert (ran.returncode, ran.stdout) == (0, "True True 0\n"), ran.stderr[-2000:]

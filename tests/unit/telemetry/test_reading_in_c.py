@@ -29,6 +29,7 @@ from pipeline.telemetry.layout import (
     ring_bytes,
 )
 from pipeline.telemetry.reader import RingReader
+from pipeline.telemetry.ring_words import FileWords
 from pipeline.telemetry.writer import make_put
 
 CAPACITY = 16
@@ -51,11 +52,11 @@ class Space:
 
     def look(self) -> object:
         assert found is not None
-        return found.Look(self.memory, self.fd, CAPACITY)
+        return found.Look(self.fd, CAPACITY)
 
     def reader(self) -> RingReader:
         identity = Identity(CAPACITY, Mode.DROP_NEWEST, Proof.SEQUENCE, 1, 1, 1, "w")
-        return RingReader(self.memory, identity, self.path, os.dup(self.fd))
+        return RingReader(FileWords(os.dup(self.fd), CAPACITY), identity, self.path)
 
     def poke(self, byte: int, word: int) -> None:
         os.pwrite(self.fd, word.to_bytes(8, "little"), byte)
@@ -156,20 +157,20 @@ def test_only_durations_are_slow(space: Space) -> None:
     reader.close()
 
 
-def test_a_closed_one_takes_nothing_and_lets_the_memory_go(space: Space) -> None:
+def test_a_closed_one_takes_nothing(space: Space) -> None:
     assert found is not None
     space.put(1, 1, 15)
-    look = found.Look(space.memory, space.fd, CAPACITY)
+    look = found.Look(space.fd, CAPACITY)
     look.close()
     look.close()
     assert look.take(rows().data.cast("B"), 0, 0, 0, 0, LIMIT) == -1
 
 
-def test_a_mapping_too_small_for_its_capacity_is_refused(space: Space) -> None:
+def test_a_capacity_that_no_ring_has_is_refused(space: Space) -> None:
     assert found is not None
-    for capacity in (0, 3, 2 * CAPACITY, 1 << 60, 1 << 63):
+    for capacity in (0, 3, 1 << 60, 1 << 63):
         with pytest.raises(ValueError, match="capacity"):
-            found.Look(space.memory, space.fd, capacity)
+            found.Look(space.fd, capacity)
 
 
 # ---- waiting --------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import ENTRY_WORDS, Mode, Proof, RefusedRingError
-from pipeline.telemetry.reader import Drained, Entries, RingReader
+from pipeline.telemetry.reader import Drained, RingReader
 from pipeline.telemetry.ring import Ring, memory_ring
+from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.writer import drop_newest, overwrite_oldest
 
 CAPACITY = 64
