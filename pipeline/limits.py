@@ -331,10 +331,16 @@ MAX_SAMPLING_WEIGHT = 4096
 MAX_ORDINAL = 1024
 """Replicas of a stage that telemetry tells apart; a higher ordinal in an entry is a mistake."""
 MAX_RINGS = 4096
-"""Rings one collector drains: each takes two file descriptors and an address range."""
+"""Rings one collector drains: each takes a file descriptor."""
 MAX_LEFT_RINGS = 32
-"""Rings kept for the next collector by writers that left while there was none: 128 MiB of /dev/shm at
-their default size."""
+"""Rings kept for the next collector by writers that left while there was none, the newest: 128 MiB of
+/dev/shm if all are of the default size and full; what holds no record is given back."""
+MAX_SLA_EVENTS = 64
+"""Events that `telemetry.sla` names: each is judged over every window, with every percentile it has."""
+MAX_SLA_LIMIT_MS = MAX_DURATION_NS // 1_000_000
+"""No call that is recorded takes longer."""
+MAX_SLA_PERCENTILES = 8
+"""Thresholds of one event: each takes a counter for every series there can be, in every window."""
 MAX_OPEN_STARTS = 1024
 """Open STARTs remembered for one ring: a writer nests a few deep; more means ENDs that never come."""
 MAX_REMEMBERED_DEAD = 64

@@ -15,11 +15,12 @@ from pipeline.process import announce_ready
 def command(config: Config) -> int:
     """Run the telemetry collector (what a container runs).
 
-    It drains every worker's ring and serves /metrics, /v1/snapshot and /v1/stream.
+    It drains every worker's ring and serves /metrics, /v1/snapshot and /v1/stream. telemetry.sla gives
+    limits in milliseconds by event and percentile; other events are judged as by default.
 
     \b
     Example:
-      ringline collector --set telemetry.port=9464
+      ringline collector --set telemetry.port=9464 --set telemetry.sla.AGENT_DECISION.p99_9=50
     """
     from pipeline.telemetry import run_collector
 

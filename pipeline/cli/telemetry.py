@@ -99,8 +99,8 @@ def flight(config: Config, subject: str, seconds: float) -> int:
 
 def _rings(directory: Path) -> list[dict[str, Any]]:
     from pipeline.telemetry.layout import Mode, RefusedRingError
+    from pipeline.telemetry.left_rings import RING_SUFFIX
     from pipeline.telemetry.reader import RingReader
-    from pipeline.telemetry.ring import RING_SUFFIX
 
     found: list[dict[str, Any]] = []
     for path in sorted(directory.glob("*" + RING_SUFFIX)):

@@ -176,6 +176,14 @@ def _telemetry(config: Config) -> Iterator[Fault]:
     below = 1 << (entries.bit_length() - 1)
     if entries != below:
         yield Fault(f"telemetry.ring_entries = {entries}: must be a power of two, such as {below}")
+    sla = config.telemetry.sla
+    if len(sla) > limits.MAX_SLA_EVENTS:
+        yield Fault(f"telemetry.sla: {len(sla)} events, at most {limits.MAX_SLA_EVENTS}")
+    for event, wanted in sla.items():
+        if len(wanted) > limits.MAX_SLA_PERCENTILES:
+            yield Fault(
+                f"telemetry.sla.{event}: {len(wanted)} percentiles, at most {limits.MAX_SLA_PERCENTILES}"
+            )
 
 
 def _trading(config: Config) -> Iterator[Fault]:

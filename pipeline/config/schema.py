@@ -14,9 +14,12 @@ from msgspec import Meta
 from pipeline import limits
 from pipeline.config.feed import Feed
 from pipeline.config.section import (
+    EventText,
     HealthPort,
     Host,
+    LimitMs,
     MembersBy,
+    PercentileText,
     Port,
     PositiveSeconds,
     Replicas,
@@ -211,6 +214,9 @@ class Telemetry(Section, frozen=True):
     host: Host = "127.0.0.1"
     port: Port = 9464
     """The collector's HTTP port: /metrics, /v1/snapshot, /v1/stream."""
+    sla: dict[EventText, dict[PercentileText, LimitMs]] = msgspec.field(default_factory=dict)
+    """By event, by percentile (`p95`, `p99_9`): ms that the collector judges instead of what it judges of
+    this event by default; an event without percentiles is not judged."""
 
 
 class Supervisor(Section, frozen=True):

@@ -27,7 +27,7 @@ NESTED_OPENINGS = 3
 
 
 class RecordStart(Protocol):
-    def __call__(self, event_id: int, /) -> int: ...
+    def __call__(self, event_id: int) -> int: ...
 
 
 class RecordEnd(Protocol):
@@ -133,7 +133,7 @@ class PythonCalls(Calls):
         local = self._local
         current: Callable[[], int] | None = None
 
-        def record_start(event_id: int, /) -> int:
+        def record_start(event_id: int) -> int:
             if not recording:
                 return 0
             if not writes_starts:

@@ -23,8 +23,7 @@ from pipeline.telemetry.native import reading
 from pipeline.telemetry.ring import Now
 from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.sla import (
-    DEFAULT_SLA,
-    PIPELINE_SLA,
+    COLLECTOR_SLA,
     SLAResult,
     SLAThreshold,
     Verdict,
@@ -68,10 +67,12 @@ class Collector:
         self,
         directory: Path,
         *,
-        thresholds: Sequence[SLAThreshold] = DEFAULT_SLA + PIPELINE_SLA,
+        thresholds: Sequence[SLAThreshold] = COLLECTOR_SLA,
         windows_s: Sequence[float] = WINDOWS_S,
         now: Now = time.monotonic_ns,
+        own_events: OwnEvents | None = None,
     ) -> None:
+        """`own_events`: those whose ids `thresholds` have."""
         self._watch = Watch(thresholds)
         self._aggregate = Aggregate(windows_s, self._watch)
         self._least_limit_ns = min((one.limit_ns for one in thresholds), default=limits.MAX_DURATION_NS)
@@ -87,7 +88,7 @@ class Collector:
         """Of workers that have no ring any more: when they last gave a sign of life."""
         self.started_ns = now()
         self._violated: set[SlaKey] = set()
-        self._own_events = OwnEvents()
+        self._own_events = OwnEvents() if own_events is None else own_events
         self._now = now
         self._scratch: Entries = np.empty((SCRATCH_ENTRIES, ENTRY_WORDS), dtype=np.int64)
         self._scratch_bytes = self._scratch.data.cast("B")

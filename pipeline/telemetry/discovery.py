@@ -13,13 +13,12 @@ from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.errors import MissingError
 from pipeline.telemetry.layout import RefusedRingError
+from pipeline.telemetry.left_rings import RING_SUFFIX, lock_is_free
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.ring import (
     COLLECTOR_LOCK,
     DRAFT_SUFFIX,
     FLIGHT_SUFFIX,
-    RING_SUFFIX,
-    lock_is_free,
     make_directory,
 )
 from pipeline.telemetry.source import Source

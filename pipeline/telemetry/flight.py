@@ -19,8 +19,9 @@ from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.telemetry import layout
 from pipeline.telemetry.events import event_name
 from pipeline.telemetry.layout import Identity, Kind, RefusedRingError
+from pipeline.telemetry.left_rings import RING_SUFFIX
 from pipeline.telemetry.reader import RingReader, read_identity, sequences
-from pipeline.telemetry.ring import FLIGHT_SUFFIX, RING_SUFFIX
+from pipeline.telemetry.ring import FLIGHT_SUFFIX
 from pipeline.telemetry.ring_words import Entries
 
 FLIGHT_ENTRIES = 4096

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import Identity, Mode, Proof, RefusedRingError
+from pipeline.telemetry.left_rings import lock_is_free
 from pipeline.telemetry.names import parse_names
 from pipeline.telemetry.native import extension, reading
-from pipeline.telemetry.ring import lock_is_free
 from pipeline.telemetry.ring_words import Entries, FileWords, OwnWords, RingWords
 
 _MIXED = int(Proof.MIXED)

@@ -22,9 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import limits
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import Identity, Mode, Proof
+from pipeline.telemetry.left_rings import RING_SUFFIX, give_back, remove_oldest
 from pipeline.telemetry.names import on_register, registered
 from pipeline.telemetry.native import extension
 from pipeline.telemetry.writer import Put, make_put
@@ -32,7 +32,6 @@ from pipeline.telemetry.writer import Put, make_put
 if TYPE_CHECKING:
     from pipeline.telemetry._fast import Writer
 
-RING_SUFFIX = ".ring"
 DRAFT_SUFFIX = ".draft"
 """A ring that is being made; a collector removes it once nobody holds its lock."""
 FLIGHT_SUFFIX = ".flight"
@@ -93,15 +92,15 @@ class Ring:
 
     def close(self) -> None:
         """Say that no more will come, let go of the lock, and unlink the file unless somebody collects here,
-        or did and may come again for what it has not taken yet."""
+        or may come for what nobody has taken yet (see `left_rings`)."""
         if self._lock_fd == -1 and self.path is not None:
             return
         with suppress(ValueError):
             self.words[layout.CLOSED] = 1
         path = self.path
         if path is not None and not _collected(path.parent):
-            if self._has_untaken() and (self._was_read() or (path.parent / COLLECTOR_LOCK).exists()):
-                _remove_oldest_left(path.parent)
+            if self._has_untaken():
+                self._leave(path.parent)
             else:
                 path.unlink(missing_ok=True)
         self.abandon()
@@ -112,10 +111,10 @@ class Ring:
             return self.waiting > 0 or self.words[layout.DROPPED] != self.words[layout.DROPPED_SEEN]
         return False
 
-    def _was_read(self) -> bool:
+    def _leave(self, directory: Path) -> None:
         with suppress(ValueError):
-            return self.words[layout.TAIL] > 0
-        return False
+            give_back(self.memory, self.identity, self.words[layout.HEAD], self.words[layout.TAIL])
+            self.words[layout.DROPPED] += remove_oldest(directory)
 
     def abandon(self) -> None:
         """Let go without a word: what a forked child does with its parent's rings."""
@@ -207,36 +206,6 @@ def make_directory(directory: Path) -> None:
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise PermissionError(f"{directory} is not a directory of user {os.geteuid()}")
-
-
-def _remove_oldest_left(directory: Path) -> None:
-    """Of more rings than MAX_LEFT_RINGS that no writer holds any more."""
-    with suppress(OSError):
-        paths = list(directory.glob("*" + RING_SUFFIX))
-        if len(paths) <= limits.MAX_LEFT_RINGS:
-            return
-        left = sorted((path for path in paths if _is_left(path)), key=lambda path: path.stat().st_mtime_ns)
-        for path in left[: max(0, len(left) - limits.MAX_LEFT_RINGS)]:
-            path.unlink(missing_ok=True)
-
-
-def _is_left(path: Path) -> bool:
-    with suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            return lock_is_free(fd)
-        finally:
-            os.close(fd)
-    return False
-
-
-def lock_is_free(fd: int) -> bool:
-    """Take the exclusive lock of an open file if nobody living holds it; it is kept until `fd` closes."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def process_start_ticks() -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -129,7 +129,7 @@ class FileWords:
             os.close(self.fd)
             self.fd = -1
 
-    def _read(self, into: list[memoryview] | list[Entries] | list[bytearray], byte: int) -> int:
+    def _read(self, into: Any, byte: int) -> int:
         try:
             return os.preadv(self.fd, into, byte)
         except OSError as error:

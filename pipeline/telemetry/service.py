@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 # One matrix is never multiplied here: the library's threads would only cost memory. Before numpy is loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -24,13 +26,17 @@ from pipeline.snapshot import encode_snapshot
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.discovery import CollectorLock
 from pipeline.telemetry.draining import Draining, StopFlag
+from pipeline.telemetry.events import EventID
 from pipeline.telemetry.exporter import Exporter
 from pipeline.telemetry.flight import remove_flights
 from pipeline.telemetry.prometheus import render
 from pipeline.telemetry.recorder import telemetry_directory
-from pipeline.telemetry.sla import SLAResult
+from pipeline.telemetry.sla import SLAResult, told_thresholds
+from pipeline.telemetry.source import OwnEvents
 from pipeline.telemetry.stream import Hub
 from pipeline.telemetry.view import build_snapshot, sla_state
+
+logger = logging.getLogger(__name__)
 
 STREAM_EVERY_NS = 500 * NS_PER_MS
 LATE_NS = 5 * NS_PER_S
@@ -84,7 +90,7 @@ def run_collector(config: Config, stop: StopFlag, ready: Callable[[], None] = la
     lock = CollectorLock(telemetry_directory(config))
     try:
         with _listen(config.telemetry.host, config.telemetry.port) as listener:
-            collector = Collector(lock.path.parent)
+            collector = _collector(lock.path.parent, config)
             try:
                 asyncio.run(_serve(collector, listener, stop, ready))
             finally:
@@ -93,6 +99,13 @@ def run_collector(config: Config, stop: StopFlag, ready: Callable[[], None] = la
     finally:
         lock.release()
     return 0
+
+
+def _collector(directory: Path, config: Config) -> Collector:
+    own_events, told = OwnEvents(), config.telemetry.sla
+    if unknown := sorted(told.keys() - EventID.__members__.keys()):
+        logger.warning("telemetry.sla: judged once some process registers them: %s", ", ".join(unknown))
+    return Collector(directory, thresholds=told_thresholds(told, own_events.id_of), own_events=own_events)
 
 
 class _Server(PatientServer):

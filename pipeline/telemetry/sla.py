@@ -16,7 +16,7 @@ Calls in the bucket that the limit cuts through count as slow for `met` and as f
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -89,6 +89,21 @@ PIPELINE_SLA = (
     *thresholds_ms(EventID.AUDIT_WRITE, p50=10, p95=20),
 )
 """Latencies wanted of the services."""
+
+
+COLLECTOR_SLA = DEFAULT_SLA + PIPELINE_SLA
+"""What a collector judges unless it is told otherwise."""
+
+
+def told_thresholds(
+    told: Mapping[str, Mapping[str, float]], id_of: Callable[[str], int]
+) -> tuple[SLAThreshold, ...]:
+    """COLLECTOR_SLA with the events of `told` (by name; limits in ms by percentile, as `thresholds_ms` takes
+    them) as it says. `id_of` gives the id of an event that is none of EventID's."""
+    ids = {name: int(EventID[name]) if name in EventID.__members__ else id_of(name) for name in told}
+    others = (one for one in COLLECTOR_SLA if one.event_id not in ids.values())
+    own = (one for name, wanted in told.items() for one in thresholds_ms(ids[name], **wanted))
+    return (*others, *own)
 
 
 def judge(counts: Ints, threshold: SLAThreshold, window_seconds: float, lost: int = 0) -> SLAResult:

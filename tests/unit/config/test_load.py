@@ -298,3 +298,37 @@ def test_the_schema_describes_every_section_with_its_ranges() -> None:
         == (sections["Gateway"]["properties"]["port"])
     )
     assert all(section["additionalProperties"] is False for section in sections.values())
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("telemetry.sla.AGENT_DECISION.p95=-1", "telemetry.sla.AGENT_DECISION.p95 = -1"),
+        ("telemetry.sla.AGENT_DECISION.p95=soon", "telemetry.sla.AGENT_DECISION.p95 = 'soon'"),
+        ("telemetry.sla.AGENT_DECISION.p0=5", "telemetry.sla.AGENT_DECISION.p0"),
+        ("telemetry.sla.AGENT_DECISION.p100=5", "telemetry.sla.AGENT_DECISION.p100"),
+        ("telemetry.sla.AGENT_DECISION.max=5", "telemetry.sla.AGENT_DECISION.max"),
+        ("telemetry.sla.AGENT_DECISION=5", "telemetry.sla.AGENT_DECISION = 5"),
+        ("telemetry.sla=5", "telemetry.sla = 5"),
+        ("telemetry.sla.AGENT_DECISION.p95=1e300", "telemetry.sla.AGENT_DECISION.p95 = 1e+300"),
+    ],
+)
+def test_an_sla_that_makes_no_sense_is_refused_by_name(assignment: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(None, assignments=[assignment])
+    [fault] = refused.value.faults
+    assert fault.startswith(said)
+
+
+def test_an_sla_is_given_by_event_and_percentile() -> None:
+    given = ["telemetry.sla.AGENT_DECISION.p95=20", "telemetry.sla.checkout.p99_9=2.5", "telemetry.sla.x={}"]
+    sla = load(None, assignments=given).telemetry.sla
+    assert sla == {"AGENT_DECISION": {"p95": 20}, "checkout": {"p99_9": 2.5}, "x": {}}
+    environment = {"RINGLINE_TELEMETRY_SLA": '{"AGENT_DECISION": {"p50": 3}}'}
+    assert load(None, environment).telemetry.sla == {"AGENT_DECISION": {"p50": 3.0}}
+    for many in (
+        {f"e{number}": {"p50": 1} for number in range(65)},
+        {"e": {f"p{n}": 1 for n in range(1, 10)}},
+    ):
+        with pytest.raises(ConfigError, match="at most"):
+            resolve({"telemetry": {"sla": many}})

@@ -6,8 +6,9 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,12 @@ def clock() -> FakeClock:
 @pytest.fixture
 def collector(tmp_path: Path, clock: FakeClock) -> Collector:
     return Collector(tmp_path, now=clock.monotonic_ns)
+
+
+@pytest.fixture
+def shared_memory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        yield Path(name)
 
 
 def opened(tmp_path: Path, clock: FakeClock, worker: str = "agent-0", entries: int = 64) -> Recorder:
@@ -210,11 +217,63 @@ def test_a_collector_that_comes_later_knows_what_was_begun_before(tmp_path: Path
     collector.close()
 
 
-def test_where_nobody_ever_collected_nothing_is_left(tmp_path: Path, clock: FakeClock) -> None:
-    recorder = opened(tmp_path, clock)
-    recorder.record(15, 1)
-    recorder.close()
+def test_what_a_writer_left_where_nobody_ever_collected_is_counted_by_the_first(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    opened(tmp_path, clock, "agent-0").close()  # nothing was recorded: nothing is left
     assert not list(tmp_path.iterdir())
+    for name, records in (("agent-1", 5), ("agent-2", 70)):
+        recorder = opened(tmp_path, clock, name)
+        for _ in range(records):
+            recorder.record(15, 1)
+        recorder.close()
+    collector = Collector(tmp_path, now=clock.monotonic_ns)
+    collector.tick(final=True)
+    assert (count_of(collector, 15), collector.lost(), len(collector.dead)) == (5 + 64, 6, 0)
+    assert not list(tmp_path.iterdir())
+    collector.close()
+
+
+@pytest.mark.parametrize(("taken", "written"), [(0, 10), (0, 4096), (4000, 100), (4000, 200), (3000, 4000)])
+def test_a_ring_that_is_left_keeps_only_the_memory_of_what_nobody_has_taken(
+    shared_memory: Path, clock: FakeClock, taken: int, written: int
+) -> None:
+    tmp_path = shared_memory
+    recorder = opened(tmp_path, clock, entries=4096)
+    for _ in range(taken):
+        recorder.record(15, 1)
+    collector = Collector(tmp_path, now=clock.monotonic_ns)
+    collector.tick(final=True)
+    collector.close()
+    for number in range(written):
+        recorder.record(15, 1000 + number)
+    recorder.close()
+    [path] = tmp_path.iterdir()
+    assert path.stat().st_blocks * 512 <= 4096 + written * 32 + 2 * 4096
+    second = Collector(tmp_path, now=clock.monotonic_ns)
+    second.tick(final=True)
+    found = second.aggregate.latencies.totals
+    assert (count_of(second, 15), second.lost()) == (written, 0)
+    assert int(found.sums()[0]) == sum(range(1000, 1000 + written))
+    second.close()
+
+
+def test_who_removes_what_was_left_says_so_and_the_next_collector_tells_the_loss(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(limits.MAX_LEFT_RINGS + 3):
+        recorder = opened(tmp_path, clock, f"agent-{number}")
+        for _ in range(7):
+            recorder.record(15, 1)
+        recorder.close()
+    assert "removed with 7 records that no collector has taken" in caplog.text
+    kept = len(list(tmp_path.glob("*.ring")))
+    assert kept <= limits.MAX_LEFT_RINGS + 1
+    collector = Collector(tmp_path, now=clock.monotonic_ns)
+    collector.tick(final=True)
+    assert count_of(collector, 15) == 7 * kept
+    assert count_of(collector, 15) + collector.lost() == 7 * (limits.MAX_LEFT_RINGS + 3)
+    collector.close()
 
 
 def test_a_flight_recorder_loses_its_oldest_and_says_how_many(

@@ -23,6 +23,7 @@ from pipeline.telemetry import (
     measure,
     measure_async,
     measure_sync,
+    open_recorder,
 )
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.layout import Mode
@@ -545,3 +546,39 @@ print(sorted(name for name in ("numpy", "zmq", "uvicorn", "msgspec") if name in 
 def test_a_process_that_only_records_loads_nothing_heavy(tmp_path: Path) -> None:
     command = [sys.executable, "-c", RECORD_ONLY, str(tmp_path)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_every_call_takes_its_arguments_by_name(metrics: MetricsCollector, tmp_path: Path) -> None:
+    started = metrics.record_start(event_id=EVENT)
+    metrics.record_end(event_id=EVENT, start_ts=started)
+    metrics.record_end(EVENT, start_ts=metrics.record_start(event_id=EVENT))
+    metrics.record(event_id=EVENT, duration_ns=5)
+    metrics.record(duration_ns=5, event_id=EVENT)
+    with metrics.block(event_id=EVENT), measure(event_id=EVENT):
+        pass
+    metrics.count(event_id=EventID.HANDLED, n=2)
+    metrics.gauge(event_id=EventID.DEPTH, value=3)
+    metrics.record_backlog(depth=4)
+    assert metrics.get_stats(event_id=EVENT).count == 6
+    assert metrics.get_count(event_id=EventID.HANDLED) == 2
+    recorder = open_recorder(directory=tmp_path, worker="agent-0", entries=64)
+    recorder.end(event_id=EVENT, start_ts=recorder.start(event_id=EVENT, correlation=7), correlation=7)
+    recorder.record(event_id=EVENT, duration_ns=5, correlation=7)
+    recorder.count(event_id=EventID.HANDLED, n=2, correlation=7)
+    recorder.gauge(event_id=EventID.DEPTH, value=3, correlation=7)
+    with recorder.span(event_id=EVENT, correlation=7):
+        pass
+    collector = Collector(tmp_path)
+    collector.tick(final=True)
+    assert (collector.aggregate.entries, collector.lost(), dict(collector.aggregate.refused)) == (6, 0, {})
+    collector.close()
+    recorder.close()
+
+
+def test_an_argument_that_there_is_not_is_a_type_error(metrics: MetricsCollector) -> None:
+    wrong: Any = metrics.record_start
+    for arguments in ({}, {"event": 3}, {"event_id": 3, "more": 1}):
+        with pytest.raises(TypeError):
+            wrong(**arguments)
+    with pytest.raises(TypeError):
+        wrong(3, event_id=3)

@@ -13,7 +13,7 @@ import pytest
 from pipeline.config import Config, resolve
 from pipeline.errors import MissingError
 from pipeline.snapshot import Snapshot, decode_snapshot
-from pipeline.telemetry import EventID, open_recorder, run_collector
+from pipeline.telemetry import EventID, open_recorder, register_event, run_collector
 from pipeline.telemetry.ring import COLLECTOR_LOCK
 
 
@@ -151,3 +151,27 @@ def test_a_living_writers_ring_survives_the_collector(running: Running) -> None:
     assert left.suffix == ".ring"
     recorder.close()
     assert not list(directory(running).iterdir())
+
+
+def test_it_judges_the_limits_that_its_configuration_gives(tmp_path: Path) -> None:
+    sla = {"AGENT_DECISION": {"p50": 1}, "checkout": {"p50": 2.5}}
+    config = resolve({"telemetry": {"directory": str(tmp_path / "rings"), "port": free_port(), "sla": sla}})
+    checkout = register_event("checkout")
+    running = Running(config)
+    recorder = open_recorder(directory(running), "agent-0", 1024)
+    for _ in range(100):
+        recorder.record(EventID.AGENT_DECISION, 1_500_000)
+        recorder.record(checkout, 1_500_000)
+    deadline = time.monotonic() + 20
+    while len(found := running.snapshot().slas) < 6:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    judged = {
+        (one.event, one.percentile, one.limit_ns, str(one.verdict)) for one in found if one.window_s == 60
+    }
+    assert judged == {
+        ("AGENT_DECISION", 50.0, 1_000_000, "violated"),
+        ("checkout", 50.0, 2_500_000, "met"),
+    }
+    recorder.close()
+    running.stop()

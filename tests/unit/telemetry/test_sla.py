@@ -6,14 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.telemetry.events import EventID
 from pipeline.telemetry.sketch import Sketch
 from pipeline.telemetry.sla import (
+    COLLECTOR_SLA,
     DEFAULT_SLA,
     SLAThreshold,
     Verdict,
     judge,
     least_count,
     thresholds_ms,
+    told_thresholds,
     verdict_of,
     violated,
 )
@@ -100,3 +103,19 @@ def test_thresholds_are_made_by_name() -> None:
 def test_senseless_thresholds_are_refused(percentile: float, limit: int) -> None:
     with pytest.raises(ValueError, match="must"):
         SLAThreshold(1, percentile, limit)
+
+
+def test_a_collector_judges_what_it_is_told_instead_of_its_own_of_that_event() -> None:
+    told = {"AGENT_DECISION": {"p95": 3.5, "p99_9": 7.0}, "checkout": {"p50": 1.0}, "AUDIT_WRITE": {}}
+    found = told_thresholds(told, {"checkout": 5000}.__getitem__)
+    own = {(one.event_id, one.percentile, one.limit_ns) for one in found if one not in COLLECTOR_SLA}
+    assert own == {
+        (EventID.AGENT_DECISION, 95.0, 3_500_000),
+        (EventID.AGENT_DECISION, 99.9, 7_000_000),
+        (5000, 50.0, 1_000_000),
+    }
+    others = {
+        one for one in COLLECTOR_SLA if one.event_id not in (EventID.AGENT_DECISION, EventID.AUDIT_WRITE)
+    }
+    assert {one for one in found if one in COLLECTOR_SLA} == others
+    assert told_thresholds({}, int) == COLLECTOR_SLA
