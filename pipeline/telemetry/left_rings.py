@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 
 def remove_oldest(directory: Path) -> int:
-    """Of more rings than MAX_LEFT_RINGS that no writer holds any more. Returns how many records went with them
-    that nobody had taken. Never raises."""
+    """Of more rings than MAX_LEFT_RINGS that no writer holds any more. Returns how many untaken records went
+    with them. Never raises."""
     lost = 0
     with suppress(OSError):
         paths = list(directory.glob("*" + RING_SUFFIX))
