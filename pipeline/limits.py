@@ -347,6 +347,8 @@ MAX_REMEMBERED_DEAD = 64
 """Dead writers a snapshot still names."""
 MAX_FLIGHTS = 8
 """Crashed writers whose last moments a collector keeps: 1 MiB of /dev/shm."""
+STREAM_MS = 500
+"""How often a collector's stream tells, unless it is asked for another pace."""
 MAX_STREAMS = 64
 """Clients of /v1/stream at one time; each costs a socket and a copy of the newest snapshot's reference."""
 MAX_SKETCHES = 24

@@ -120,6 +120,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Records dropped by writers since the collector started."""
     dead: tuple[Dead, ...] = ()
     slas: tuple[Sla, ...] = ()
+    brief: bool = False
+    """Without latencies and verdicts, as it was asked for."""
 
 
 _decoder = msgspec.json.Decoder(Snapshot)

@@ -30,15 +30,29 @@ LOSSES_APART = len(LOSS_REASONS) * 64
 """Counters that only losses may take: whatever else there is too much of, no loss goes uncounted."""
 
 
+class Table(NamedTuple):
+    """Where the counters of every subject are, for who reads many of them at one time."""
+
+    rows: dict[str, int]
+    """Subject → row."""
+    places: Indices
+    """A row a subject, a column an event; `_NOWHERE`, which stays 0, where there is no such counter."""
+
+
+_NOWHERE = limits.MAX_COUNTERS
+_SIZE = limits.MAX_COUNTERS + 1
+
+
 class Counters:
     """Sums by key. Not thread-safe."""
 
     def __init__(self, windows_s: Sequence[float]) -> None:
         self._index: dict[CounterKey, int] = {}
         self._windows = {
-            window_s: SlidingSum(limits.MAX_COUNTERS, round(window_s * NS_PER_S)) for window_s in windows_s
+            window_s: SlidingSum(_SIZE, round(window_s * NS_PER_S)) for window_s in windows_s
         }
-        self._totals: Ints = np.zeros(limits.MAX_COUNTERS, dtype=np.int64)
+        self._totals: Ints = np.zeros(_SIZE, dtype=np.int64)
+        self._tables: dict[tuple[int, ...], tuple[int, Table]] = {}
 
     def index_of(self, key: CounterKey) -> int | None:
         """The counter of `key`, made when it is new; None when there are too many."""
@@ -84,6 +98,23 @@ class Counters:
             longer = min(kept for kept in self._windows if kept >= window_s)
             running = self._windows[longer].over(round(window_s * NS_PER_S))
         return sum(int(running[self._index[key]]) for key in keys if key in self._index)
+
+    def table(self, events: tuple[int, ...]) -> Table:
+        """Of these events, of the kind 0; made anew only when there are new counters."""
+        made_of, table = self._tables.get(events, (-1, None))
+        if table is None or made_of != len(self._index):
+            rows = {subject: row for row, subject in enumerate(dict.fromkeys(key.subject for key in self._index))}
+            found = [
+                self._index.get(CounterKey(subject, event_id), _NOWHERE) for subject in rows for event_id in events
+            ]
+            table = Table(rows, np.array(found, dtype=np.intp).reshape(len(rows), len(events)))
+            self._tables[events] = len(self._index), table
+        return table
+
+    def read(self, window_s: float, table: Table) -> list[list[int]]:
+        """The sums of a table over a configured window, row by row."""
+        sums: list[list[int]] = self._windows[window_s].running.take(table.places).tolist()
+        return sums
 
     def totals(self) -> Iterator[tuple[CounterKey, int]]:
         """Every counter since the beginning, in the order of its first sight."""

@@ -2,22 +2,24 @@
 
 GET /metrics      Prometheus text, or OpenMetrics for a client that accepts it
 GET /v1/snapshot  pipeline.snapshot.Snapshot as JSON
-GET /v1/stream    server-sent events: `snapshot` about every 500 ms, `breach` at once
+GET /v1/stream    server-sent events: `snapshot` every 500 ms or ?every_ms=100 and more, `breach` at once
                   both with ?sketches=EVENT,…: also the buckets of these events, to merge with other pods'
-                  a snapshot with ?brief=1: without latencies, at a fraction of the cost
+                  ?events=EVENT,…: only the latencies of these, of all workers together, and no verdicts
+                  ?brief=1: without latencies, at a fraction of the cost; a stream with `events` as well has
+                  theirs once a second
 GET /healthz      whether rings are being drained
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from pipeline import limits
 from pipeline.telemetry.prometheus import CONTENT_TYPE, OPENMETRICS_TYPE, as_openmetrics
-from pipeline.telemetry.stream import Hub, Subscriber
+from pipeline.telemetry.stream import Hub, Subscriber, Wish
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -33,7 +35,13 @@ class Pages(Protocol):
 
     def metrics(self) -> bytes: ...
 
-    def snapshot(self, sketches: frozenset[str] = frozenset(), *, brief: bool = False) -> bytes: ...
+    def snapshot(
+        self,
+        sketches: frozenset[str] = frozenset(),
+        *,
+        brief: bool = False,
+        events: frozenset[str] = frozenset(),
+    ) -> bytes: ...
 
     def health(self) -> tuple[bool, bytes]: ...
 
@@ -54,7 +62,7 @@ class Exporter:
         elif method not in ("GET", "HEAD"):
             await _answer(send, 405, TEXT, b"only GET\n", (b"allow", b"GET, HEAD"))
         elif path == "/v1/stream":
-            await self._stream(method, _sketches(scope), receive, send)
+            await self._stream(method, wish_of(scope), receive, send)
         else:
             status, kind, body = self._page(path, scope)
             await _answer(send, status, kind, body, head=method == "HEAD")
@@ -73,12 +81,13 @@ class Exporter:
         return 200 if well else 503, JSON, body
 
     def _snapshot(self, scope: Scope) -> bytes:
-        if _is_brief(scope):
+        wish = wish_of(scope)
+        if wish.brief:
             return self._pages.snapshot(brief=True)
-        return self._pages.snapshot(_sketches(scope))
+        return self._pages.snapshot(wish.sketches, events=wish.events)
 
-    async def _stream(self, method: str, sketches: frozenset[str], receive: Receive, send: Send) -> None:
-        subscriber = self._hub.join(sketches)
+    async def _stream(self, method: str, wish: Wish, receive: Receive, send: Send) -> None:
+        subscriber = self._hub.join(wish)
         if subscriber is None:
             await _answer(send, 503, TEXT, b"too many streams\n", (b"retry-after", b"5"))
             return
@@ -87,7 +96,9 @@ class Exporter:
             headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if method == "GET":
-                subscriber.give(snapshot=self._pages.snapshot(sketches))
+                brief = wish.brief and not wish.events
+                first = self._pages.snapshot(wish.sketches, brief=brief, events=wish.events)
+                subscriber.give(snapshot=first)
                 while (data := await subscriber.next()) is not None:
                     await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
@@ -96,15 +107,29 @@ class Exporter:
             watcher.cancel()
 
 
-def _sketches(scope: Scope) -> frozenset[str]:
-    """The events asked for; the first MAX_SKETCHES by name. An unknown one is in no answer."""
-    query = bytes(scope.get("query_string", b""))[: limits.MAX_HEADER_BYTES].decode("ascii", "replace")
-    names = {name for text in parse_qs(query).get("sketches", ()) for name in text.split(",") if name}
+def wish_of(scope: Scope) -> Wish:
+    """What a query asks for. An unknown event is in no answer, an interval that cannot be is the usual one."""
+    given = bytes(scope.get("query_string", b""))[: limits.MAX_HEADER_BYTES]
+    if not given:
+        return _USUAL
+    query = parse_qs(given.decode("ascii", "replace"))
+    every = query.get("every_ms", [""])[-1]
+    known = every.isdigit() and every.isascii() and len(every) <= 5 and int(every) >= limits.MIN_PAGE_MS
+    return Wish(
+        sketches=_names(query.get("sketches", ())),
+        events=_names(query.get("events", ())),
+        brief=query.get("brief", [""])[-1] == "1",
+        every_ms=int(every) if known else limits.STREAM_MS,
+    )
+
+
+_USUAL = Wish()
+
+
+def _names(texts: Iterable[str]) -> frozenset[str]:
+    """The first MAX_SKETCHES by name."""
+    names = {name for text in texts for name in text.split(",") if name}
     return frozenset(sorted(names)[: limits.MAX_SKETCHES])
-
-
-def _is_brief(scope: Scope) -> bool:
-    return b"brief=1" in bytes(scope.get("query_string", b"")).split(b"&")
 
 
 async def _watch(receive: Receive, subscriber: Subscriber) -> None:

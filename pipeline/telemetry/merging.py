@@ -65,6 +65,7 @@ def merged(snapshots: Sequence[Snapshot]) -> Snapshot:
         lost=sum(snapshot.lost for snapshot in snapshots),
         dead=tuple(one for snapshot in snapshots for one in snapshot.dead),
         slas=tuple(one for snapshot in snapshots for one in snapshot.slas),
+        brief=any(snapshot.brief for snapshot in snapshots),
     )
 
 

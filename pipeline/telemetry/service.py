@@ -23,7 +23,7 @@ from pipeline.config import Config
 from pipeline.errors import MissingError
 from pipeline.patient_server import PatientServer
 from pipeline.snapshot import encode_snapshot
-from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.collector import TICK_NS, Collector
 from pipeline.telemetry.discovery import CollectorLock
 from pipeline.telemetry.draining import Draining, StopFlag
 from pipeline.telemetry.events import EventID
@@ -33,12 +33,13 @@ from pipeline.telemetry.prometheus import render
 from pipeline.telemetry.recorder import telemetry_directory
 from pipeline.telemetry.sla import SLAResult, told_thresholds
 from pipeline.telemetry.source import OwnEvents
-from pipeline.telemetry.stream import Hub
+from pipeline.telemetry.stream import Hub, Wish
 from pipeline.telemetry.view import build_snapshot, sla_state
 
 logger = logging.getLogger(__name__)
 
-STREAM_EVERY_NS = 500 * NS_PER_MS
+LATENCIES_EVERY_NS = 1 * NS_PER_S
+"""How often a brief stream has latencies."""
 LATE_NS = 5 * NS_PER_S
 """Not drained for this long: /healthz says so."""
 LEAVE_S = 2
@@ -54,7 +55,7 @@ class CollectorPages:
         """Held by whoever reads or drains the collector."""
         self._clock = SystemClock()
         self._drained_ns = self._clock.monotonic_ns()
-        self._snapshots: dict[tuple[frozenset[str], bool], bytes] = {}
+        self._snapshots: dict[tuple[frozenset[str], bool, frozenset[str]], bytes] = {}
 
     def drained(self) -> None:
         """Something may have changed."""
@@ -65,13 +66,19 @@ class CollectorPages:
         with self.lock:
             return render(self._collector, self._clock.monotonic_ns())
 
-    def snapshot(self, sketches: frozenset[str] = frozenset(), *, brief: bool = False) -> bytes:
-        asked = (sketches, brief)
+    def snapshot(
+        self,
+        sketches: frozenset[str] = frozenset(),
+        *,
+        brief: bool = False,
+        events: frozenset[str] = frozenset(),
+    ) -> bytes:
+        asked = (sketches, brief, events)
         with self.lock:
             if asked not in self._snapshots:
                 now_ns, wall_us = self._clock.monotonic_ns(), self._clock.wall_us()
                 self._snapshots[asked] = encode_snapshot(
-                    build_snapshot(self._collector, now_ns, wall_us, sketches, brief=brief)
+                    build_snapshot(self._collector, now_ns, wall_us, sketches, brief=brief, events=events)
                 )
             return self._snapshots[asked]
 
@@ -127,7 +134,9 @@ class _Feed:
         self._pages = pages
         self._hub = hub
         self._loop = loop
-        self._due_ns = 0
+        self._told: dict[Wish, int] = {}
+        """When each was told last: the number of the step."""
+        self._told_latencies: dict[Wish, int] = {}
 
     def drained(self, breaches: list[SLAResult]) -> None:
         """On the draining thread."""
@@ -136,22 +145,30 @@ class _Feed:
             return
         for breach in breaches:
             self._give(breach=msgspec.json.encode(sla_state(breach)))
-        now_ns = SystemClock().monotonic_ns()
-        if breaches or now_ns >= self._due_ns:
-            self._due_ns = now_ns + STREAM_EVERY_NS
-            for wish in self._hub.wishes():
-                self._give(snapshot=self._pages.snapshot(wish), sketches=wish)
+        step = SystemClock().monotonic_ns() // TICK_NS
+        wishes = self._hub.wishes()
+        for told in (self._told, self._told_latencies):
+            for gone in told.keys() - wishes:
+                del told[gone]
+        for wish in wishes:
+            if breaches or step - self._told.get(wish, 0) >= wish.every_ms * NS_PER_MS // TICK_NS:
+                self._told[wish] = step
+                self._give(snapshot=self._wished(wish, step), wish=wish)
+
+    def _wished(self, wish: Wish, step: int) -> bytes:
+        if wish.brief and not (
+            wish.events and step - self._told_latencies.get(wish, 0) >= LATENCIES_EVERY_NS // TICK_NS
+        ):
+            return self._pages.snapshot(brief=True)
+        self._told_latencies[wish] = step
+        return self._pages.snapshot(wish.sketches, events=wish.events)
 
     def _give(
-        self,
-        *,
-        snapshot: bytes | None = None,
-        breach: bytes | None = None,
-        sketches: frozenset[str] | None = None,
+        self, *, snapshot: bytes | None = None, breach: bytes | None = None, wish: Wish | None = None
     ) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop has ended
             self._loop.call_soon_threadsafe(
-                lambda: self._hub.give(snapshot=snapshot, breach=breach, sketches=sketches)
+                lambda: self._hub.give(snapshot=snapshot, breach=breach, wish=wish)
             )
 
 
@@ -161,6 +178,8 @@ async def _serve(
     pages, hub, leave, loop = CollectorPages(collector), Hub(), asyncio.Event(), asyncio.get_running_loop()
     settings = uvicorn.Config(
         Exporter(pages, hub),
+        interface="asgi3",
+        proxy_headers=False,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -1,4 +1,4 @@
-"""Server-sent events: the newest snapshot about every half second, a new breach at once.
+"""Server-sent events: the newest snapshot about every half second or as often as wished, a new breach at once.
 
 A client that reads slowly misses snapshots, never breaches (of which the newest BREACHES_KEPT wait), and
 never holds anybody else up.
@@ -8,20 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import NamedTuple
 
 from pipeline import limits
 
 BREACHES_KEPT = 64
 
 
+class Wish(NamedTuple):
+    """What a client wants to be told."""
+
+    sketches: frozenset[str] = frozenset()
+    """The events whose buckets it wants."""
+    events: frozenset[str] = frozenset()
+    """Only their latencies; all when there are none."""
+    brief: bool = False
+    """Without latencies. With `events`: but for one a second, with theirs."""
+    every_ms: int = limits.STREAM_MS
+
+
 class Subscriber:
     """One client of the stream."""
 
-    __slots__ = ("_breaches", "_ended", "_snapshot", "_wake", "sketches")
+    __slots__ = ("_breaches", "_ended", "_snapshot", "_wake", "wish")
 
-    def __init__(self, sketches: frozenset[str] = frozenset()) -> None:
-        self.sketches = sketches
-        """The events whose buckets it asked for."""
+    def __init__(self, wish: Wish = Wish()) -> None:  # noqa: B008 - a tuple
+        self.wish = wish
         self._wake = asyncio.Event()
         self._snapshot: bytes | None = None
         self._breaches: deque[bytes] = deque(maxlen=BREACHES_KEPT)
@@ -65,16 +77,16 @@ class Hub:
     def __len__(self) -> int:
         return len(self._subscribers)
 
-    def wishes(self) -> set[frozenset[str]]:
-        """The different sets of sketches that its clients asked for. Any thread may ask: a copy is looked
-        through, as clients come and go on another."""
-        return {subscriber.sketches for subscriber in tuple(self._subscribers)}
+    def wishes(self) -> set[Wish]:
+        """What its clients want. Any thread may ask: a copy is looked through, as clients come and go on
+        another."""
+        return {subscriber.wish for subscriber in tuple(self._subscribers)}
 
-    def join(self, sketches: frozenset[str] = frozenset()) -> Subscriber | None:
+    def join(self, wish: Wish = Wish()) -> Subscriber | None:  # noqa: B008 - a tuple
         """A new client; None when there are too many or the server is leaving."""
         if self._closed or len(self._subscribers) >= limits.MAX_STREAMS:
             return None
-        subscriber = Subscriber(sketches)
+        subscriber = Subscriber(wish)
         self._subscribers.add(subscriber)
         return subscriber
 
@@ -86,11 +98,11 @@ class Hub:
         *,
         snapshot: bytes | None = None,
         breach: bytes | None = None,
-        sketches: frozenset[str] | None = None,
+        wish: Wish | None = None,
     ) -> None:
-        """Something new for everybody, or for those who asked for just these sketches; JSON in one line."""
+        """Something new for everybody, or for those with this wish; JSON in one line."""
         for subscriber in self._subscribers:
-            if sketches is None or subscriber.sketches == sketches:
+            if wish is None or subscriber.wish == wish:
                 subscriber.give(snapshot=snapshot, breach=breach)
 
     def close(self) -> None:

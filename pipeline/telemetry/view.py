@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from pipeline import limits
@@ -10,7 +10,6 @@ from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.snapshot import Counts, Dead, Latency, Replica, Sla, Snapshot, Stage
 from pipeline.telemetry.aggregate import OUTCOMES
 from pipeline.telemetry.collector import Collector
-from pipeline.telemetry.counters import CounterKey
 from pipeline.telemetry.events import NEXT_STAGE, STAGES, EventID, event_name, split_worker
 from pipeline.telemetry.latencies import Figures, Totals, Window, figures_of
 from pipeline.telemetry.sketch import Ints
@@ -25,6 +24,7 @@ _COUNTED = {
     "trade_throttled": EventID.TRADE_THROTTLED,
     "shed": EventID.SHED,
 }
+_COLUMNS = (*_COUNTED.values(), EventID.BLOCKED)
 Extremes = tuple[Ints, Ints]
 
 
@@ -52,24 +52,36 @@ class Worker:
 
 
 def build_snapshot(
-    collector: Collector, now_ns: int, wall_us: int, sketches: Collection[str] = (), *, brief: bool = False
+    collector: Collector,
+    now_ns: int,
+    wall_us: int,
+    sketches: Collection[str] = (),
+    *,
+    brief: bool = False,
+    events: Collection[str] = (),
 ) -> Snapshot:
-    """Everything `collector` knows at `now_ns`, with the buckets of the events named in `sketches`; a `brief`
-    one has no latencies and no verdicts on them, which are most of the work."""
+    """Everything `collector` knows at `now_ns`, with the buckets of the events named in `sketches`.
+
+    A `brief` one has no latencies and no verdicts on them, which are most of the work. With `events` there are
+    only their latencies, of all workers together, and no verdicts.
+    """
     workers = workers_of(collector, now_ns)
     uptime_s = (now_ns - collector.started_ns) / NS_PER_S
-    latencies = None if brief else _LatencyView(collector, sketches)
+    latencies = None if brief else _LatencyView(collector, sketches, events)
+    by_stage = None if events else latencies
+    counts = _CountView(collector)
     return Snapshot(
         taken_us=wall_us,
         uptime_s=uptime_s,
-        stages=tuple(_stage(collector, name, workers, latencies) for name in _stages(collector, workers)),
-        replicas=tuple(_replica(collector, worker, now_ns) for worker in workers),
+        brief=brief,
+        stages=tuple(_stage(name, workers, counts, by_stage) for name in _stages(collector, workers)),
+        replicas=tuple(_replica(worker, now_ns, counts) for worker in workers),
         latencies=latencies.of(None) if latencies else (),
         totals=latencies.totals(uptime_s) if latencies else (),
         outcomes=_outcomes(collector),
         lost=collector.lost(),
         dead=tuple(Dead(**death._asdict()) for death in collector.dead),
-        slas=() if brief else tuple(sla_state(result) for result in collector.results()),
+        slas=() if brief or events else tuple(sla_state(result) for result in collector.results()),
     )
 
 
@@ -128,7 +140,7 @@ def _note_sender(
         worker.credit = value if worker.credit is None else worker.credit + value
 
 
-def _replica(collector: Collector, worker: Worker, now_ns: int) -> Replica:
+def _replica(worker: Worker, now_ns: int, counts: _CountView) -> Replica:
     return Replica(
         stage=worker.stage,
         ordinal=worker.ordinal,
@@ -139,24 +151,39 @@ def _replica(collector: Collector, worker: Worker, now_ns: int) -> Replica:
         credit=worker.credit,
         cpu_percent=worker.cpu_percent(),
         memory_bytes=worker.newest(EventID.MEMORY),
-        counts=_counts(collector, [worker.name]),
+        counts=counts.of_worker(worker.name),
     )
 
 
-def _counts(collector: Collector, names: Iterable[str]) -> tuple[Counts, ...]:
-    names = list(names)
-    counters = collector.aggregate.counters
-    return tuple(
-        Counts(
-            window_s=window_s,
-            blocked_ms=counters.within(window_s, [CounterKey(name, EventID.BLOCKED) for name in names])
-            / NS_PER_MS,
-            **{
-                field: counters.within(window_s, [CounterKey(name, event_id) for name in names])
-                for field, event_id in _COUNTED.items()
-            },
-        )
-        for window_s in collector.aggregate.latencies.windows
+class _CountView:
+    """Reads all counters of a snapshot at one time: a table of them a window."""
+
+    def __init__(self, collector: Collector) -> None:
+        counters = collector.aggregate.counters
+        table = counters.table(_COLUMNS)
+        self._rows = table.rows
+        self._windows = [
+            (window_s, counters.read(window_s, table)) for window_s in collector.aggregate.latencies.windows
+        ]
+
+    def of_worker(self, name: str) -> tuple[Counts, ...]:
+        row = self._rows.get(name)
+        return self._counts(() if row is None else (row,))
+
+    def of_stage(self, name: str) -> tuple[Counts, ...]:
+        """Also of workers that have gone: what they did within the window was done."""
+        return self._counts([row for worker, row in self._rows.items() if split_worker(worker)[0] == name])
+
+    def _counts(self, rows: Sequence[int]) -> tuple[Counts, ...]:
+        return tuple(_sum(window_s, [sums[row] for row in rows]) for window_s, sums in self._windows)
+
+
+def _sum(window_s: float, rows: Sequence[Sequence[int]]) -> Counts:
+    if not rows:
+        return Counts(window_s=window_s)
+    *counted, blocked_ns = rows[0] if len(rows) == 1 else map(sum, zip(*rows, strict=True))
+    return Counts(
+        window_s=window_s, blocked_ms=blocked_ns / NS_PER_MS, **dict(zip(_COUNTED, counted, strict=True))
     )
 
 
@@ -167,17 +194,15 @@ def _stages(collector: Collector, workers: Sequence[Worker]) -> list[str]:
 
 
 def _stage(
-    collector: Collector, name: str, workers: Sequence[Worker], latencies: _LatencyView | None
+    name: str, workers: Sequence[Worker], counts: _CountView, latencies: _LatencyView | None
 ) -> Stage:
     own = [worker for worker in workers if worker.stage == name]
     lags = [worker.lag_ns for worker in own if worker.lag_ns is not None]
-    counted = {key.subject for key, _ in collector.aggregate.counters.totals()}
     return Stage(
         stage=name,
         lag_ms=max(lags) / NS_PER_MS if lags else None,
         depth=sum(worker.newest(EventID.DEPTH) or 0 for worker in own),
-        # Also of workers that have gone: what they did within the window was done.
-        counts=_counts(collector, (subject for subject in counted if split_worker(subject)[0] == name)),
+        counts=counts.of_stage(name),
         latencies=latencies.of(name) if latencies else (),
     )
 
@@ -185,11 +210,18 @@ def _stage(
 class _LatencyView:
     """Reads each window's extremes once for all the figures of a snapshot."""
 
-    def __init__(self, collector: Collector, sketches: Collection[str] = ()) -> None:
+    def __init__(
+        self, collector: Collector, sketches: Collection[str] = (), events: Collection[str] = ()
+    ) -> None:
+        """Only of `events`, if there are any."""
         self._collector = collector
         self._sketches = sketches
         latencies = collector.aggregate.latencies
-        self._series = latencies.series
+        self._series = {
+            key: series
+            for key, series in latencies.series.items()
+            if not events or event_name(key[1]) in events
+        }
         self._views: list[tuple[float, Window, Extremes]] = [
             (window_s, window, window.extremes()) for window_s, window in latencies.windows.items()
         ]

@@ -18,6 +18,7 @@ from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.errors import RinglineError
 from pipeline.snapshot import Snapshot
+from pipeline.stages.feed.collector_stream import CollectorStream
 from pipeline.stages.feed.collectors import Told
 from pipeline.stages.feed.decisions import Decisions
 from pipeline.stages.feed.ledger import Ledger
@@ -38,8 +39,9 @@ class Board:
 
     def __init__(
         self, config: Config, readers: Readers, viewers: Viewers, clock: Clock,
-        fetch: Callable[[bool], Told],
+        fetch: Callable[[bool], Told], stream: CollectorStream | None = None,
     ) -> None:  # fmt: skip
+        """`fetch` asks, with whether briefly, on a thread; `stream` tells by itself while somebody looks."""
         self._every_s = config.feed.page_ms / 1000
         self._reports = Reports(Path(config.data_dir) / FOLDER)
         self._decisions = Decisions(Path(config.data_dir))
@@ -48,6 +50,7 @@ class Board:
         self._viewers = viewers
         self._clock = clock
         self._fetch = fetch
+        self._stream = stream
         self._rates = Rates()
         self._snapshot: Snapshot | None = None
         self._fault = ""
@@ -59,30 +62,40 @@ class Board:
 
     async def _frames(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            started = loop.time()
-            await self.look()
-            spent = loop.time() - started
-            if self._viewers:
-                await asyncio.sleep(max(0.0, self._every_s - spent))
-            else:
+        try:
+            while True:
+                started = loop.time()
+                await self.look()
+                spent = loop.time() - started
+                if self._viewers:
+                    if self._stream is None or self._fault:  # else it sets the pace
+                        await asyncio.sleep(max(0.0, self._every_s - spent))
+                    continue
+                self._close_stream()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._viewers.first.wait(), limits.PAGE_IDLE_S)
+        finally:
+            self._close_stream()
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
 
     async def look(self) -> None:
         """One frame; about once a second also a point and the golden path, which cost more to ask for."""
         history = self._viewers.history
-        whole = history.due(self._clock.wall_us() // 1000)
+        snapshot, whole = None, False
         try:
-            snapshot, self._fault = await asyncio.to_thread(self._fetch, not whole)
+            snapshot, whole, self._fault = await self._told()
             self._snapshot = snapshot
         except RinglineError as error:
-            snapshot, self._fault = None, str(error)
+            self._fault = str(error)
         news = {}
         point = None
         if whole and snapshot is not None:
-            point = point_of(snapshot, history.next_number)
             news["steps"] = _encode(golden_path_of(snapshot))
+            if history.due(snapshot.taken_us // 1000):
+                point = point_of(snapshot, history.next_number)
         if self._viewers:
             self._number += 1
             made = frame_of(
@@ -91,6 +104,15 @@ class Board:
             )  # fmt: skip
             news["frame"] = _encode(made)
         self._viewers.give(point, **news)
+
+    async def _told(self) -> tuple[Snapshot, bool, str]:
+        """A snapshot, whether with latencies, and what is missing of it. Raises MissingError."""
+        if self._viewers and self._stream is not None:
+            snapshot = await self._stream.next()
+            return snapshot, not snapshot.brief, ""
+        whole = self._viewers.history.due(self._clock.wall_us() // 1000)
+        snapshot, fault = await asyncio.to_thread(self._fetch, not whole)
+        return snapshot, whole, fault
 
     async def _books(self) -> None:
         before = b""

@@ -12,13 +12,12 @@ from pipeline import limits
 from pipeline.config import Config
 from pipeline.connection import FAILURES, connect, local_address, no_answer
 from pipeline.errors import MissingError
-from pipeline.golden_steps import STEPS
 from pipeline.snapshot import Snapshot, decode_snapshot
+from pipeline.stages.feed.collector_stream import ANSWER_S, EVENTS, CollectorStream
 from pipeline.telemetry.merging import merged
 
-ANSWER_S = 2.0
-"""A collector answers in milliseconds."""
-_BUCKETS = "?sketches=" + ",".join(event for _, event, _ in STEPS)
+_BUCKETS = f"?sketches={EVENTS}"
+_LATENCIES = f"?events={EVENTS}"
 Told = tuple[Snapshot, str]
 """What is known, and what is missing of it, in words."""
 
@@ -49,7 +48,7 @@ class CollectorClient:
 
     def told(self, brief: bool) -> Told:
         """Without latencies and verdicts when `brief`. Raises MissingError."""
-        return self.snapshot("?brief=1" if brief else ""), ""
+        return self.snapshot("?brief=1" if brief else _LATENCIES), ""
 
     def close(self) -> None:
         self._connection.close()
@@ -111,5 +110,16 @@ def collectors_of(config: Config) -> CollectorClient | Collectors:
     """Those that the configuration names, else its own."""
     if config.feed.collector_names:
         return Collectors(config.feed.collector_names, config.telemetry.port)
+    return CollectorClient(_own_url(config))
+
+
+def stream_of(config: Config) -> CollectorStream | None:
+    """Where one collector is all there is, it tells by itself; many are asked, so that they fit together."""
+    if config.feed.collector_names:
+        return None
+    return CollectorStream(_own_url(config), config.feed.page_ms)
+
+
+def _own_url(config: Config) -> str:
     own = f"http://{local_address(config.telemetry.host)}:{config.telemetry.port}"
-    return CollectorClient(config.feed.collector_url or own)
+    return config.feed.collector_url or own

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline import limits
 from pipeline.telemetry.exporter import Exporter
-from pipeline.telemetry.stream import BREACHES_KEPT, Hub, Subscriber, frame
+from pipeline.telemetry.stream import BREACHES_KEPT, Hub, Subscriber, Wish, frame
 
 
 class SomePages:
@@ -17,9 +17,15 @@ class SomePages:
     def metrics(self) -> bytes:
         return b"some_total 1\n"
 
-    def snapshot(self, sketches: frozenset[str] = frozenset(), *, brief: bool = False) -> bytes:
+    def snapshot(
+        self,
+        sketches: frozenset[str] = frozenset(),
+        *,
+        brief: bool = False,
+        events: frozenset[str] = frozenset(),
+    ) -> bytes:
         asked = "".join(f',"sketch":"{name}"' for name in sorted(sketches))
-        told = ',"brief":true' if brief else ""
+        told = ',"brief":true' if brief else "".join(f',"event":"{name}"' for name in sorted(events))
         return f'{{"schema":1{asked}{told}}}'.encode()
 
     def health(self) -> tuple[bool, bytes]:
@@ -168,9 +174,9 @@ def test_sketches_are_handed_out_to_those_who_asked_for_them() -> None:
         await one.has(b"AGENT_DECISION")
         other = Caller(exporter, "/v1/stream")
         await other.has(b"schema")
-        assert hub.wishes() == {frozenset(), frozenset({"AGENT_DECISION"})}
-        hub.give(snapshot=b"with buckets", sketches=frozenset({"AGENT_DECISION"}))
-        hub.give(snapshot=b"without", sketches=frozenset())
+        assert hub.wishes() == {Wish(), Wish(frozenset({"AGENT_DECISION"}))}
+        hub.give(snapshot=b"with buckets", wish=Wish(frozenset({"AGENT_DECISION"})))
+        hub.give(snapshot=b"without", wish=Wish())
         await one.has(b"with buckets")
         await other.has(b"without")
         assert b"with buckets" not in other.body
