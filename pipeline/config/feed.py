@@ -48,3 +48,5 @@ class Feed(Section, frozen=True):
     shows all of them together; beats `collector_url`."""
     gateway_url: str = ""
     """The gateway that the page's controls go to; empty: the one of this configuration."""
+    control_source: str = ""
+    """The source that the page's controls are sent as; empty: the first that may send them."""

@@ -29,6 +29,10 @@ feed:
     {{- range $service := list "gateway-pods" "agent" "exec" "audit" }}
     - {{ include "ringline.fullname" $root }}-{{ $service }}{{ $domain }}
     {{- end }}
+  {{- if .Values.feed.controls.enabled }}
+  control_source: {{ .Values.feed.controls.source }}
+  gateway_url: {{ dig "gateway" "tls_cert_file" "" .Values.config | empty | ternary "http" "https" }}://{{ include "ringline.fullname" $root }}-gateway{{ trimSuffix "." $domain }}:{{ .Values.gateway.service.port }}
+  {{- end }}
   {{- end }}
 {{- if .Values.valuation.enabled }}
 valuation:
@@ -56,6 +60,13 @@ links: {key_file: /etc/ringline/links/{{ .Values.linkKeys.key }}}
   {{- with $source }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end }}
+{{- if include "ringline.controlSecret" . }}
+# What holders of the page's secret may do at most: a control a second on average.
+{{ .Values.feed.controls.source }}:
+  accepts: [control]
+  secret_files: [/etc/ringline/page/{{ .Values.feed.controls.key }}]
+  rate_limit: {events: 60, period_s: 60}
 {{- end }}
 {{- end -}}
 
