@@ -22,6 +22,9 @@ class SomePages:
         told = ',"brief":true' if brief else ""
         return f'{{"schema":1{asked}{told}}}'.encode()
 
+    def links(self) -> bytes:
+        return b'{"reports":[]}'
+
     def health(self) -> tuple[bool, bytes]:
         return self.well, b"{}"
 
