@@ -278,6 +278,12 @@ PAGE_IDLE_S = 5
 """How often the page's past goes on while nobody looks."""
 MAX_PAGE_COLLECTORS = 128
 """That the page adds up: a second of snapshots of so many takes about a second of one core."""
+MAX_OPERATOR_ANSWER_BYTES = 256 * KIB
+"""Twenty decisions and seven conditions of a KiB each are a tenth of it."""
+MAX_LINK_REPORTS = 64
+"""Of one pod that its collector tells: a worker each, and the chart allows 16 workers a pod."""
+MAX_LINK_REPORT_BYTES = 256 * KIB
+"""A worker with a link to each of MAX_ORDINAL workers writes less."""
 PAGE_THREADS = 8
 """That ask collectors and name servers: each waits most of the time."""
 PAGE_TRANSFER_BYTES = 100 * KIB

@@ -201,6 +201,7 @@ _event: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 _decision = msgspec.msgpack.Decoder(Decision)
 _fills = msgspec.msgpack.Decoder(Fills)
 _encode = msgspec.msgpack.Encoder().encode
+_KINDS = {b"\xa1c": "candle", b"\xa1s": "signal", b"\xa1k": "control"}
 
 
 def encode(message: Event | Decision | Fills) -> bytes:
@@ -211,6 +212,11 @@ def encode(message: Event | Decision | Fills) -> bytes:
 def decode_event(payload: bytes) -> Event:
     """The event in `payload`. Raises msgspec.DecodeError or UnicodeDecodeError on foreign bytes."""
     return _event.decode(payload)
+
+
+def kind_of(payload: bytes) -> str:
+    """The kind of an encoded event (`candle`, `signal`, `control`), without decoding it."""
+    return _KINDS[payload[1:3]]
 
 
 def is_control(payload: bytes) -> bool:

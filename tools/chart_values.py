@@ -27,6 +27,7 @@ TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 TEXT = {"type": "string"}
 NAME = {"type": "string", "maxLength": 253, "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"}
 KEY = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
+SOURCE_NAME = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}
 FLAG = {"type": "boolean"}
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 MEMORY = {"type": ["string", "integer"], "pattern": "^[0-9]+(Ki|Mi|Gi|k|K|M|G)?$"}
@@ -156,6 +157,9 @@ def values_schema() -> dict[str, Any]:
                     {
                         "enabled": FLAG,
                         "tokens": section({"existingSecret": NAME, "readKey": KEY, "controlKey": KEY}),
+                        "controls": section(
+                            {"enabled": FLAG, "source": SOURCE_NAME, **_existing_secret()["properties"]}
+                        ),
                         "service": SERVICE,
                         "resources": RESOURCES,
                     }

@@ -58,7 +58,7 @@ def control_command(action: Action, text: str) -> click.Command:
     ) -> int:
         body = msgspec.json.encode({"type": "control", "action": action, "reason": reason})
         name = webhook_id or new_id()
-        answer = Sender(config, source, url).post_until_answered(body, name, timeout_s, _say)
+        answer = Sender(config, source, url, body=body).post_until_answered(body, name, timeout_s, _say)
         said = said_in(answer)
         found: dict[str, Any] = {
             "action": action, "status": answer.status, "webhook_id": name, "answer": said,

@@ -104,7 +104,7 @@ def retry(
     old = _dead(config, event_id)
     body = msgspec.json.encode(old.event | {"symbol": old.key})
     webhook_id = f"retry-{old.event_id}"
-    answer = Sender(config, source, url).post_until_answered(
+    answer = Sender(config, source, url, body=body).post_until_answered(
         body, webhook_id, timeout_s, lambda line: click.echo(f"ringline: {line}", err=True)
     )
     said = said_in(answer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -11,11 +10,12 @@ from pipeline.cli.output import print_table
 from pipeline.config import Config
 from pipeline.stages.link_report import LinkReport, read_link_reports
 from pipeline.telemetry.events import NEXT_STAGE, split_worker
+from pipeline.telemetry.link_files import links_folder
 
 
 def links_of(config: Config) -> list[LinkReport]:
     """What the workers have told last."""
-    return read_link_reports(Path(config.data_dir))
+    return read_link_reports(links_folder(config))
 
 
 def show_links(reports: Sequence[LinkReport]) -> None:

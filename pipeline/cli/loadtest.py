@@ -18,6 +18,7 @@ from pipeline.cli.cluster_job import run_job
 from pipeline.cli.session import json_option, with_config
 from pipeline.cli.up import own_words
 from pipeline.config import Config
+from pipeline.config.sources import sender_of
 from pipeline.connection import local_address
 from pipeline.errors import MissingError, UsageError
 from pipeline.stages.gateway.secrets import generated_file
@@ -104,7 +105,7 @@ _OPTIONS = (
         show_default=True,
         help="Locust workers, beside a master when there are more than one.",
     ),
-    click.option("--source", metavar="NAME", help="Who sends: a name under `sources`; else the first."),
+    click.option("--source", metavar="NAME", help="Who sends, of `sources`; else the first that may."),
     click.option("--secret-file", type=click.Path(path_type=Path), help="The source's secret, if not here."),
     click.option(
         "--output",
@@ -196,7 +197,7 @@ def _run(
         raise UsageError("--collector and --audit go with --url")
     if cluster and (gates is not None or secret_file is not None):
         raise UsageError("--gates and --secret-file are files of this machine: not with --cluster")
-    sender = source or next(iter(config.sources))
+    sender = source or sender_of(config.sources, "candle", "signal") or next(iter(config.sources))
     if not cluster and sender not in config.sources and secret_file is None:
         raise UsageError(f"--source {sender!r}: unknown; here are {', '.join(config.sources)}")
     run = secrets.token_hex(4)

@@ -14,6 +14,7 @@ import msgspec
 
 from pipeline.cli.http import Answer, request
 from pipeline.config import Config
+from pipeline.config.sources import KINDS, sender_of
 from pipeline.connection import local_address
 from pipeline.errors import EXIT_MISSING, EXIT_NO, EXIT_OK, MissingError, UsageError
 from pipeline.signing import signed_headers
@@ -26,7 +27,7 @@ AGAIN_S = 0.5
 """Between two attempts where the gateway has no room or does not answer."""
 
 source_option = click.option(
-    "--source", metavar="NAME", help="Who sends it: a name under `sources`; else the first."
+    "--source", metavar="NAME", help="Who sends it: a name under `sources`; else the first that may."
 )
 url_option = click.option("--url", metavar="URL", help="The gateway, if not the configured one.")
 timeout_option = click.option(
@@ -40,10 +41,13 @@ timeout_option = click.option(
 
 
 class Sender:
-    """Signs as source `name` (else the first). Raises UsageError for one that is unknown or not signed so."""
+    """Signs as source `name` (else the first that may send events of the kind of `body`). Raises UsageError
+    for one that is unknown or not signed so."""
 
-    def __init__(self, config: Config, name: str | None = None, url: str | None = None) -> None:
-        name = name or next(iter(config.sources))
+    def __init__(
+        self, config: Config, name: str | None = None, url: str | None = None, *, body: bytes = b""
+    ) -> None:
+        name = name or sender_of(config.sources, *_kinds_in(body)) or next(iter(config.sources))
         if name not in config.sources:
             raise UsageError(f"--source {name!r}: unknown; here are {', '.join(config.sources)}")
         self._secret = source_secrets(name, config.sources[name], Path(config.data_dir), os.environ)[0]
@@ -85,6 +89,15 @@ class Sender:
                 say(f"not accepted yet, trying again: {why}")
                 told = why
             sleep(AGAIN_S)
+
+
+def _kinds_in(body: bytes) -> tuple[str, ...]:
+    """The kind that a body says it is; none where only the gateway can tell what is wrong with it."""
+    try:
+        kind = msgspec.json.decode(body).get("type")
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError):
+        return ()
+    return (kind,) if kind in KINDS else ()
 
 
 def new_id() -> str:

@@ -76,7 +76,7 @@ def command(
       ringline send --symbol AAPL --side sell --print-curl | sh
     """
     body = _body(file, fields)
-    sender = Sender(config, source, url)
+    sender = Sender(config, source, url, body=body)
     headers = sender.signed(body, webhook_id or new_id())
     if print_curl:
         click.echo(curl_line(sender.url, headers, body))

@@ -17,6 +17,7 @@ import click
 from pipeline.cli.output import print_table
 from pipeline.cli.session import Session, with_config
 from pipeline.config import Config
+from pipeline.config.sources import sender_of
 from pipeline.errors import EXIT_OK, UsageError
 from pipeline.process import StopFlag
 from pipeline.supervisor import Supervisor, Vigil, endpoints
@@ -93,7 +94,7 @@ def _announce(config: Config, words: Sequence[str], took_s: float) -> None:
     click.echo(f"Ringline runs in {config.data_dir} (started in {took_s:.1f} s; Ctrl-C stops it).\n")
     print_table(("worker", "listens on"), list(endpoints(config).items()))
     where = endpoints(config)
-    source = next(iter(config.sources))
+    source = sender_of(config.sources, "signal") or next(iter(config.sources))
     click.echo(f"\nWebhooks: POST {where['gateway-0']}/webhook/{source}")
     click.echo(f"Metrics:  GET {where['collector']}/metrics and /v1/snapshot")
     if config.feed.enabled and config.feed.page:

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 
 from pipeline import limits
+from pipeline.config.check_access import ROLES
 from pipeline.config.fault import Fault
 from pipeline.config.schema import Config
-from pipeline.config.sources import Hmac, Source
+from pipeline.config.sources import KINDS, Hmac, Source
 
 
 def check_sources(config: Config) -> Iterator[Fault]:
@@ -23,9 +24,45 @@ def check_sources(config: Config) -> Iterator[Fault]:
                 (f"sources.{name}.secret_files", f"sources.{name}.secret_env"),
             )
         yield from map(Fault, _source(f"sources.{name}", source))
+    yield from _control_source(config)
+
+
+def _control_source(config: Config) -> Iterator[Fault]:
+    """Who the page's controls are sent as must be somebody who may send them."""
+    name, feed = config.feed.control_source, config.feed
+    if not name:
+        return
+    path = f"feed.control_source = {name!r}"
+    source = config.sources.get(name)
+    if source is None:
+        yield Fault(f"{path}: there is no such source; here are {', '.join(config.sources)}")
+        return
+    if source.profile != "standard":
+        yield Fault(
+            f"{path}: its profile is {source.profile}; controls are signed as profile standard is",
+            (f"sources.{name}.profile",),
+        )
+    if "control" not in source.accepts:
+        yield Fault(
+            f"{path}: sources.{name}.accepts has no control, so the gateway would refuse what the page sends",
+            (f"sources.{name}.accepts",),
+        )
+    tokens = {
+        f"feed.{role}_token_{where}": getattr(feed, f"{role}_token_{where}")
+        for role in ROLES
+        for where in ("files", "env")
+    }
+    if any(tokens.values()) and not any(found for key, found in tokens.items() if "control" in key):
+        yield Fault(
+            f"{path}: nobody could use it without a token of the role control, in feed.control_token_files "
+            "or feed.control_token_env",
+            tuple(tokens),
+        )
 
 
 def _source(path: str, source: Source) -> Iterator[str]:
+    if not source.accepts:
+        yield f"{path}.accepts: empty, so that it could send nothing; allowed: {', '.join(KINDS)}"
     if source.profile == "standard" and source.idempotency_key != "ignored":
         yield (
             f"{path}.idempotency_key = {source.idempotency_key!r}: profile standard signs its webhook-id; "

@@ -46,5 +46,9 @@ class Feed(Section, frozen=True):
     collector_names: tuple[str, ...] = ()
     """Names whose addresses each have a collector at `telemetry.port`, such as headless Services: the page
     shows all of them together; beats `collector_url`."""
+    operator_url: str = ""
+    """Where the operator tells of its Pipeline, for the page; empty: the embedded autoscaler's file."""
     gateway_url: str = ""
     """The gateway that the page's controls go to; empty: the one of this configuration."""
+    control_source: str = ""
+    """The source that the page's controls are sent as; empty: the first that may send them."""

@@ -213,10 +213,13 @@ class Telemetry(Section, frozen=True):
     )
     host: Host = "127.0.0.1"
     port: Port = 9464
-    """The collector's HTTP port: /metrics, /v1/snapshot, /v1/stream."""
+    """The collector's HTTP port: /metrics, /v1/snapshot, /v1/stream, /v1/links."""
     sla: dict[EventText, dict[PercentileText, LimitMs]] = msgspec.field(default_factory=dict)
     """By event, by percentile (`p95`, `p99_9`): ms that the collector judges instead of what it judges of
     this event by default; an event without percentiles is not judged."""
+    links_directory: str = ""
+    """Where workers tell of their links, for `status --links` and the page; empty: `run/links` in `data_dir`.
+    A collector offers what is there, so that a page on another machine finds it."""
 
 
 class Supervisor(Section, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -10,6 +11,9 @@ from pipeline import limits
 from pipeline.config.section import Section
 from pipeline.text import NameText
 
+Kind = Literal["candle", "signal", "control"]
+"""The kinds of events, as the `type` of a body names them."""
+KINDS: tuple[Kind, ...] = ("candle", "signal", "control")
 HeaderName = Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}(?!\n)$")]
 
 
@@ -67,6 +71,17 @@ class Source(Section, frozen=True):
     """Addresses and networks that may post. Empty: all; for `tradingview` the four it publishes."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks whose `X-Forwarded-For` is believed."""
+    accepts: tuple[Kind, ...] = KINDS
+    """The kinds of events that it may send; any other gets 403. A source that may send `control` alone can
+    halt and flatten, and never place an order of its own."""
     rate_limit: RateLimit = RateLimit()
     hmac: Hmac = Hmac()
     tradingview: TradingView = TradingView()
+
+
+def sender_of(sources: Mapping[str, Source], *kinds: str) -> str | None:
+    """The first source that our own commands can sign for and that may send events of these kinds."""
+    for name, source in sources.items():
+        if source.profile == "standard" and set(kinds) <= set(source.accepts):
+            return name
+    return None

@@ -17,6 +17,7 @@ from pipeline.stages.link_report import HOTTEST, LinkReporter
 from pipeline.stages.malformed import MalformedFrames
 from pipeline.stages.meter import LinkMeter
 from pipeline.storage.in_hand import InHand
+from pipeline.telemetry.link_files import links_folder
 from pipeline.telemetry.recorder import Recorder, open_recorder, telemetry_directory
 from pipeline.telemetry.self_report import SelfReport
 from pipeline.trading.plugin import watch_calls
@@ -101,7 +102,9 @@ class Context:
             watch_calls(CallWatch(self.data_dir / "run" / "calls", self.name, limits.MAX_CALL_S))
 
     def reporter(self, node: Dispatcher | Worker | Judge, meter: LinkMeter) -> Reporter:
-        return Reporter(node, meter, self.self_report, LinkReporter(self.name, self.data_dir), self.clock)
+        return Reporter(
+            node, meter, self.self_report, LinkReporter(self.name, links_folder(self.config)), self.clock
+        )
 
 
 class Reporter:

@@ -16,8 +16,6 @@ from pipeline.transport.downlinks import DownlinkStatistics
 from pipeline.transport.judge import Judge
 from pipeline.transport.worker import Worker
 
-FOLDER = Path("run") / "links"
-"""In `data_dir`."""
 HOTTEST = 5
 
 
@@ -49,9 +47,9 @@ class LinkReport(Struct, frozen=True, kw_only=True):
 class LinkReporter:
     """Keeps the highest depths and writes the file."""
 
-    def __init__(self, name: str, data_dir: Path) -> None:
+    def __init__(self, name: str, folder: Path) -> None:
         self._name = name
-        self._file = data_dir / FOLDER / f"{name}.json"
+        self._file = folder / f"{name}.json"
         self._most: dict[str, int] = {}
 
     def see(self, node: Dispatcher | Worker | Judge) -> dict[str, int]:
@@ -106,11 +104,11 @@ def depths_of(node: Dispatcher | Worker | Judge) -> dict[str, int]:
     }
 
 
-def read_link_reports(data_dir: Path) -> list[LinkReport]:
+def read_link_reports(folder: Path) -> list[LinkReport]:
     """What the workers have written last, by name; what is no report is left out."""
     found = []
     with suppress(OSError):
-        for file in sorted((data_dir / FOLDER).glob("*.json")):
+        for file in sorted(folder.glob("*.json")):
             with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
                 found.append(msgspec.json.decode(file.read_bytes(), type=LinkReport))
     return found

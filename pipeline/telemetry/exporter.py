@@ -7,6 +7,7 @@ GET /v1/stream    server-sent events: `snapshot` every 500 ms or ?every_ms=100 a
                   ?events=EVENT,…: only the latencies of these, of all workers together, and no verdicts
                   ?brief=1: without latencies, at a fraction of the cost; a stream with `events` as well has
                   theirs once a second
+GET /v1/links     {"reports": [...]}: what the workers of this machine or pod tell of their links
 GET /healthz      whether rings are being drained
 """
 
@@ -28,6 +29,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
+PATHS = ("/metrics", "/v1/snapshot", "/v1/stream", "/v1/links", "/healthz")
 
 
 class Pages(Protocol):
@@ -43,6 +45,8 @@ class Pages(Protocol):
         events: frozenset[str] = frozenset(),
     ) -> bytes: ...
 
+    def links(self) -> bytes: ...
+
     def health(self) -> tuple[bool, bytes]: ...
 
 
@@ -57,8 +61,8 @@ class Exporter:
         if scope["type"] != "http":
             return
         method, path = scope["method"], scope["path"]
-        if path not in ("/metrics", "/v1/snapshot", "/v1/stream", "/healthz"):
-            await _answer(send, 404, TEXT, b"try /metrics, /v1/snapshot, /v1/stream or /healthz\n")
+        if path not in PATHS:
+            await _answer(send, 404, TEXT, b"try /metrics, /v1/snapshot, /v1/stream, /v1/links or /healthz\n")
         elif method not in ("GET", "HEAD"):
             await _answer(send, 405, TEXT, b"only GET\n", (b"allow", b"GET, HEAD"))
         elif path == "/v1/stream":
@@ -77,6 +81,8 @@ class Exporter:
             return 200, CONTENT_TYPE, self._pages.metrics()
         if path == "/v1/snapshot":
             return 200, JSON, self._snapshot(scope)
+        if path == "/v1/links":
+            return 200, JSON, self._pages.links()
         well, body = self._pages.health()
         return 200 if well else 503, JSON, body
 

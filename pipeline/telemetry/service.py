@@ -29,6 +29,7 @@ from pipeline.telemetry.draining import Draining, StopFlag
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.exporter import Exporter
 from pipeline.telemetry.flight import remove_flights
+from pipeline.telemetry.link_files import links_folder, packed_links
 from pipeline.telemetry.prometheus import render
 from pipeline.telemetry.recorder import telemetry_directory
 from pipeline.telemetry.sla import SLAResult, told_thresholds
@@ -49,8 +50,10 @@ LEAVE_S = 2
 class CollectorPages:
     """What the exporter shows of a collector. A snapshot is built once between two drains."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, links: Path) -> None:
+        """`links`: the folder in which workers tell of theirs."""
         self._collector = collector
+        self._links = links
         self.lock: contextlib.AbstractContextManager[object] = threading.RLock()
         """Held by whoever reads or drains the collector."""
         self._clock = SystemClock()
@@ -82,6 +85,9 @@ class CollectorPages:
                 )
             return self._snapshots[asked]
 
+    def links(self) -> bytes:
+        return packed_links(self._links)
+
     def health(self) -> tuple[bool, bytes]:
         silent_ns = self._clock.monotonic_ns() - self._drained_ns
         facts = {"rings": len(self._collector.sources), "drained_ms_ago": silent_ns / NS_PER_MS}
@@ -99,7 +105,7 @@ def run_collector(config: Config, stop: StopFlag, ready: Callable[[], None] = la
         with _listen(config.telemetry.host, config.telemetry.port) as listener:
             collector = _collector(lock.path.parent, config)
             try:
-                asyncio.run(_serve(collector, listener, stop, ready))
+                asyncio.run(_serve(collector, links_folder(config), listener, stop, ready))
             finally:
                 collector.close()
                 remove_flights(lock.path.parent)
@@ -173,9 +179,10 @@ class _Feed:
 
 
 async def _serve(
-    collector: Collector, listener: socket.socket, stop: StopFlag, ready: Callable[[], None]
+    collector: Collector, links: Path, listener: socket.socket, stop: StopFlag, ready: Callable[[], None]
 ) -> None:
-    pages, hub, leave, loop = CollectorPages(collector), Hub(), asyncio.Event(), asyncio.get_running_loop()
+    pages, hub = CollectorPages(collector, links), Hub()
+    leave, loop = asyncio.Event(), asyncio.get_running_loop()
     settings = uvicorn.Config(
         Exporter(pages, hub),
         interface="asgi3",

@@ -193,9 +193,7 @@ def _stages(collector: Collector, workers: Sequence[Worker]) -> list[str]:
     return sorted(found, key=flow_order)
 
 
-def _stage(
-    name: str, workers: Sequence[Worker], counts: _CountView, latencies: _LatencyView | None
-) -> Stage:
+def _stage(name: str, workers: Sequence[Worker], counts: _CountView, latencies: _LatencyView | None) -> Stage:
     own = [worker for worker in workers if worker.stage == name]
     lags = [worker.lag_ns for worker in own if worker.lag_ns is not None]
     return Stage(

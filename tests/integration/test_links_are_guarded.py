@@ -14,6 +14,7 @@ from real_pipeline import Client, Running, candle, make_config, wait_for
 
 from pipeline.stages.link_report import read_link_reports
 from pipeline.storage.audit.engines import open_reader
+from pipeline.telemetry.link_files import links_folder
 from pipeline.transport import wire
 from pipeline.transport.curve import LinkKey, LinkKeys
 from pipeline.transport.members import FixedMembers
@@ -168,8 +169,8 @@ def test_a_whole_pipeline_runs_encrypted(tmp_path: Path) -> None:
         wait_for(lambda: audited() == 20, "20 rows")
 
         def versions() -> set[int]:
-            reports = {report.name: report for report in read_link_reports(Path(config.data_dir))}
+            reports = {report.name: report for report in read_link_reports(links_folder(config))}
             return {link.version for link in reports["exec-0"].links}
 
         wait_for(lambda: versions() == {wire.PROTOCOL_VERSION}, "a report of the link that was opened")
-        assert all(report.strangers == 0 for report in read_link_reports(Path(config.data_dir)))
+        assert all(report.strangers == 0 for report in read_link_reports(links_folder(config)))

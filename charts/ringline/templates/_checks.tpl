@@ -37,6 +37,41 @@
 {{- fail (printf "%s.minReplicas = %d: at most %s.maxReplicas (%d)" $stage (int $values.minReplicas) $stage (int $values.maxReplicas)) -}}
 {{- end -}}
 {{- end -}}
+{{- if eq .Values.feed.tokens.readKey .Values.feed.tokens.controlKey -}}
+{{- fail (printf "feed.tokens.readKey = %s: is feed.tokens.controlKey as well, so that whoever reads could control; each role needs a key of its own" .Values.feed.tokens.readKey) -}}
+{{- end -}}
+{{- if dig "feed" "control_source" "" .Values.config -}}
+{{- fail "config.feed.control_source: the page's pod has the secret of no source but its own, which feed.controls makes; leave it out" -}}
+{{- end -}}
+{{- with .Values.feed.controls -}}
+{{- if .enabled -}}
+{{- if not $.Values.feed.enabled -}}
+{{- fail "feed.controls.enabled: the page is served by the feed; set feed.enabled: true" -}}
+{{- end -}}
+{{- if not (dig "feed" "page" true $.Values.config) -}}
+{{- fail "feed.controls.enabled: they are on the page; leave config.feed.page out, or set it to true" -}}
+{{- end -}}
+{{- if hasKey (default dict $.Values.config.sources) .source -}}
+{{- fail (printf "feed.controls.source = %s: config.sources has it already, with a secret and rights of its own; name a source for the page alone" .source) -}}
+{{- end -}}
+{{- if and (eq .source "demo") (not $.Values.config.sources) -}}
+{{- fail "feed.controls.source = demo: that is the source of webhooks; name a source for the page alone" -}}
+{{- end -}}
+{{- $webhooks := default (print (include "ringline.fullname" $) "-webhooks") $.Values.webhookSecrets.existingSecret -}}
+{{- $tokens := default (print (include "ringline.fullname" $) "-feed") $.Values.feed.tokens.existingSecret -}}
+{{- if eq .existingSecret $webhooks -}}
+{{- fail (printf "feed.controls.existingSecret = %s: holds the secrets of webhooks, which the page's pod must not have; name a secret for the page alone" .existingSecret) -}}
+{{- end -}}
+{{- if eq .existingSecret $tokens -}}
+{{- fail (printf "feed.controls.existingSecret = %s: holds the feed's tokens; name a secret for the page alone" .existingSecret) -}}
+{{- end -}}
+{{- with lookup "v1" "Secret" $.Release.Namespace $tokens -}}
+{{- if not (get (default dict .data) $.Values.feed.tokens.controlKey) -}}
+{{- fail (printf "feed.controls.enabled: secret %s has no key %s, so that nobody could use them; give it a control token" $tokens $.Values.feed.tokens.controlKey) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if .Values.valuation.enabled -}}
 {{- if and (dig "valuation" "feed" true .Values.config) (not .Values.feed.enabled) -}}
 {{- fail "valuation.enabled: it takes marks and fills from the feed; set feed.enabled: true, or config.valuation.feed: false" -}}

@@ -29,6 +29,13 @@ feed:
     {{- range $service := list "gateway-pods" "agent" "exec" "audit" }}
     - {{ include "ringline.fullname" $root }}-{{ $service }}{{ $domain }}
     {{- end }}
+  {{- if .Values.operator.enabled }}
+  operator_url: http://{{ include "ringline.fullname" $root }}-operator{{ trimSuffix "." $domain }}:{{ .Values.operator.port }}/v1/pipelines/{{ .Release.Namespace }}/{{ include "ringline.fullname" $root }}
+  {{- end }}
+  {{- if .Values.feed.controls.enabled }}
+  control_source: {{ .Values.feed.controls.source }}
+  gateway_url: {{ dig "gateway" "tls_cert_file" "" .Values.config | empty | ternary "http" "https" }}://{{ include "ringline.fullname" $root }}-gateway{{ trimSuffix "." $domain }}:{{ .Values.gateway.service.port }}
+  {{- end }}
   {{- end }}
 {{- if .Values.valuation.enabled }}
 valuation:
@@ -39,7 +46,8 @@ valuation:
   control_token_files: [/etc/ringline/valuation/{{ .Values.valuation.tokens.controlKey }}]
   feed_url: http://{{ include "ringline.fullname" $root }}-feed{{ $domain }}:{{ .Values.feed.service.port }}
 {{- end }}
-telemetry: {host: "0.0.0.0", port: 9464, directory: /dev/shm/ringline}
+# Links are told where the collector, which has no /data, finds them.
+telemetry: {host: "0.0.0.0", port: 9464, directory: /dev/shm/ringline, links_directory: /dev/shm/links}
 {{- if .Values.linkKeys.enabled }}
 links: {key_file: /etc/ringline/links/{{ .Values.linkKeys.key }}}
 {{- end }}
@@ -56,6 +64,13 @@ links: {key_file: /etc/ringline/links/{{ .Values.linkKeys.key }}}
   {{- with $source }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end }}
+{{- if include "ringline.controlSecret" . }}
+# What holders of the page's secret may do at most: a control a second on average.
+{{ .Values.feed.controls.source }}:
+  accepts: [control]
+  secret_files: [/etc/ringline/page/{{ .Values.feed.controls.key }}]
+  rate_limit: {events: 60, period_s: 60}
 {{- end }}
 {{- end -}}
 

@@ -163,6 +163,13 @@ its last moments. (dict "root" $ "workers" 1) */ -}}
 {{- end -}}
 {{- end -}}
 
+{{- /* Where the secret is that the page's controls are signed with; empty where they are off. */ -}}
+{{- define "ringline.controlSecret" -}}
+{{- if and .Values.feed.enabled .Values.feed.controls.enabled -}}
+{{- default (print (include "ringline.fullname" .) "-page") .Values.feed.controls.existingSecret -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Replicas of a stage at most: (dict "root" $ "stage" "agent") */ -}}
 {{- define "ringline.maxReplicas" -}}
 {{- $values := get .root.Values .stage -}}

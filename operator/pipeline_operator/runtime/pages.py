@@ -1,13 +1,16 @@
-"""The operator's HTTP: /healthz for the liveness probe, /readyz, /metrics."""
+"""The operator's HTTP: /healthz for the liveness probe, /readyz, /metrics, and /v1/pipelines/NAMESPACE/NAME, what
+was decided on one Pipeline last, for the live page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 from aiohttp import web
 
 from pipeline.errors import MissingError
 from pipeline_operator.runtime.gauge import Gauges
+from pipeline_operator.runtime.told import Told
 
 
 class Pages:
@@ -20,10 +23,12 @@ class Pages:
         gauges: Gauges,
         healthy: Callable[[], tuple[bool, str]],
         ready: Callable[[], tuple[bool, str]],
+        told: Callable[[str, str], Told | None],
     ) -> None:
+        """`told(namespace, name)`: None where no such Pipeline is kept."""
         self._host, self._port = host, port
         self._gauges = gauges
-        self._healthy, self._ready = healthy, ready
+        self._healthy, self._ready, self._told = healthy, ready, told
         self._runner: web.AppRunner | None = None
         self.port = port
         """The one taken, when 0 was asked for."""
@@ -35,6 +40,7 @@ class Pages:
                 web.get("/healthz", self._health),
                 web.get("/readyz", self._readiness),
                 web.get("/metrics", self._metrics),
+                web.get("/v1/pipelines/{namespace}/{name}", self._pipeline),
             ]
         )
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
@@ -65,6 +71,12 @@ class Pages:
             body=self._gauges.page().encode(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
+
+    async def _pipeline(self, request: web.Request) -> web.Response:
+        told = self._told(request.match_info["namespace"], request.match_info["name"])
+        if told is None:
+            return web.Response(status=404, text="no such Pipeline is kept here\n")
+        return web.Response(body=msgspec.json.encode(told), content_type="application/json")
 
 
 def _answer(well: bool, text: str) -> web.Response:

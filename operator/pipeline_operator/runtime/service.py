@@ -26,6 +26,7 @@ from pipeline_operator.runtime.scaler import Scaler
 from pipeline_operator.runtime.seen import Raw, SeenPipeline
 from pipeline_operator.runtime.settings import RunSettings
 from pipeline_operator.runtime.teller import Teller
+from pipeline_operator.runtime.told import Told
 from pipeline_operator.runtime.watch import Watch
 from pipeline_operator.runtime.world import World
 
@@ -66,7 +67,13 @@ class Service:
         self.ended = False
         """It was told to stop, or cannot go on."""
         self._ready = False
-        self.pages = Pages(settings.host, settings.port, self.gauges, self._healthy, self._is_ready)
+        self.pages = Pages(
+            settings.host, settings.port, self.gauges, self._healthy, self._is_ready, self._told
+        )
+
+    def _told(self, namespace: str, name: str) -> Told | None:
+        keeper = self._roster.keepers.get((namespace, name))
+        return None if keeper is None else keeper.teller.told
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises RinglineError when it cannot begin."""

@@ -20,6 +20,7 @@ from pipeline_operator.runtime.gauge import Gauges
 from pipeline_operator.runtime.scaler import Written
 from pipeline_operator.runtime.seen import SeenPipeline
 from pipeline_operator.runtime.status_of import as_patch, cut, read_status, status_of, undecided_status
+from pipeline_operator.runtime.told import Told, told_of
 from pipeline_operator.status import Decision, PipelineStatus, StatusCondition
 
 logger = logging.getLogger(__name__)
@@ -64,11 +65,14 @@ class Teller:
             if one.status == _WARNED_OF.get(ConditionType(one.type))
         }
         """Conditions that were told of, by us or by a former operator, and are no better since."""
+        self.told: Told | None = None
+        """The last decision; None before the first one, and where the spec cannot be followed."""
         self.gone = False
         """The API server says that there is no such Pipeline."""
 
     def refuse(self, pipeline: SeenPipeline, reason: str, message: str, now_us: int) -> None:
         """It cannot be decided on."""
+        self.told = None
         told = cut(message)
         self._status = undecided_status(self._status, pipeline.generation, reason, told, now_us)
         if self._written != _gist(self._status) and not self._writing:
@@ -89,6 +93,7 @@ class Teller:
             memory=kept if len(kept) <= limits.MAX_MEMORY_CHARS else "",
             decision=self._decision(record, before, now_us),
         )
+        self.told = told_of(self._status, record, text_of(record.at_us))
         self._warn(pipeline, self._status, now_ns)
         self._write_when_due(pipeline)
 

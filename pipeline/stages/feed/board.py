@@ -21,11 +21,12 @@ from pipeline.snapshot import Snapshot
 from pipeline.stages.feed.collector_stream import CollectorStream
 from pipeline.stages.feed.collectors import Told
 from pipeline.stages.feed.decisions import Decisions
+from pipeline.stages.feed.elsewhere import Elsewhere
 from pipeline.stages.feed.ledger import Ledger
 from pipeline.stages.feed.readers import Readers
 from pipeline.stages.feed.reports import Reports
-from pipeline.stages.link_report import FOLDER
-from pipeline.web.frame import Rates, frame_of, golden_path_of, point_of
+from pipeline.telemetry.link_files import links_folder
+from pipeline.web.frame import Rates, Report, frame_of, golden_path_of, point_of
 from pipeline.web.viewers import Viewers
 
 log = logging.getLogger(__name__)
@@ -39,11 +40,13 @@ class Board:
 
     def __init__(
         self, config: Config, readers: Readers, viewers: Viewers, clock: Clock,
-        fetch: Callable[[bool], Told], stream: CollectorStream | None = None,
+        fetch: Callable[[bool], Told], stream: CollectorStream | None = None, elsewhere: Elsewhere | None = None,
     ) -> None:  # fmt: skip
-        """`fetch` asks, with whether briefly, on a thread; `stream` tells by itself while somebody looks."""
+        """`fetch` asks, with whether briefly, on a thread; `stream` tells by itself while somebody looks;
+        `elsewhere`: links and decisions come from other pods, and not from files here."""
         self._every_s = config.feed.page_ms / 1000
-        self._reports = Reports(Path(config.data_dir) / FOLDER)
+        self._elsewhere = elsewhere
+        self._reports = Reports(links_folder(config))
         self._decisions = Decisions(Path(config.data_dir))
         self._ledger = Ledger(config)
         self._readers = readers
@@ -97,10 +100,11 @@ class Board:
             if history.due(snapshot.taken_us // 1000):
                 point = point_of(snapshot, history.next_number)
         if self._viewers:
+            reports, decisions = await self._told_besides(whole)
             self._number += 1
             made = frame_of(
-                self._snapshot, self._reports.read(), self._rates, number=self._number,
-                now_us=self._clock.wall_us(), fault=self._fault, decisions=self._decisions.newest(),
+                self._snapshot, reports, self._rates, number=self._number,
+                now_us=self._clock.wall_us(), fault=self._fault, decisions=decisions,
             )  # fmt: skip
             news["frame"] = _encode(made)
         self._viewers.give(point, **news)
@@ -113,6 +117,14 @@ class Board:
         whole = self._viewers.history.due(self._clock.wall_us() // 1000)
         snapshot, fault = await asyncio.to_thread(self._fetch, not whole)
         return snapshot, whole, fault
+
+    async def _told_besides(self, whole: bool) -> tuple[list[Report], tuple[dict[str, str], ...]]:
+        """The links, and what was decided to scale; of other pods as of about a second ago."""
+        if self._elsewhere is None:
+            return self._reports.read(), self._decisions.newest()
+        if whole:
+            await asyncio.to_thread(self._elsewhere.look)
+        return self._elsewhere.reports, self._elsewhere.decisions
 
     async def _books(self) -> None:
         before = b""

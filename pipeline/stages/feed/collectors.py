@@ -14,10 +14,19 @@ from pipeline.connection import FAILURES, connect, local_address, no_answer
 from pipeline.errors import MissingError
 from pipeline.snapshot import Snapshot, decode_snapshot
 from pipeline.stages.feed.collector_stream import ANSWER_S, EVENTS, CollectorStream
+from pipeline.stages.feed.elsewhere import Elsewhere, OperatorClient
 from pipeline.telemetry.merging import merged
+from pipeline.web.frame import Report
 
 _BUCKETS = f"?sketches={EVENTS}"
 _LATENCIES = f"?events={EVENTS}"
+
+
+class _Reports(msgspec.Struct, frozen=True):
+    reports: tuple[Report, ...]
+
+
+_reports = msgspec.json.Decoder(_Reports).decode
 Told = tuple[Snapshot, str]
 """What is known, and what is missing of it, in words."""
 
@@ -28,23 +37,35 @@ class CollectorClient:
     def __init__(self, url: str) -> None:
         self._connection, parts = connect(url, ANSWER_S)
         self._url = url
-        self._path = parts.path.rstrip("/") + "/v1/snapshot"
+        self._path = parts.path.rstrip("/")
 
     def snapshot(self, query: str = "") -> Snapshot:
         """Raises MissingError when there is none to be had."""
         try:
-            self._connection.request("GET", self._path + query)
-            answer = self._connection.getresponse()
-            body = answer.read(limits.MAX_SNAPSHOT_BYTES + 1)
-            if answer.status != 200:
-                raise MissingError(f"collector {self._url}: answered {answer.status}")
-            return decode_snapshot(body)
-        except FAILURES as error:
-            self._connection.close()
-            raise MissingError(no_answer(f"collector {self._url}", error)) from None
+            return decode_snapshot(self._asked("/v1/snapshot" + query))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             self._connection.close()
             raise MissingError(f"collector {self._url}: no snapshot: {error}") from None
+
+    def links(self) -> list[Report]:
+        """What its workers tell of their links; nothing where it knows of none. Raises MissingError."""
+        try:
+            return list(_reports(self._asked("/v1/links")).reports)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise MissingError(f"collector {self._url}: no links: {error}") from None
+
+    def _asked(self, path: str) -> bytes:
+        try:
+            self._connection.request("GET", self._path + path)
+            answer = self._connection.getresponse()
+            body = answer.read(limits.MAX_SNAPSHOT_BYTES + 1)
+        except FAILURES as error:
+            self._connection.close()
+            raise MissingError(no_answer(f"collector {self._url}", error)) from None
+        if answer.status != 200:
+            self._connection.close()
+            raise MissingError(f"collector {self._url}: answered {answer.status}")
+        return body
 
     def told(self, brief: bool) -> Told:
         """Without latencies and verdicts when `brief`. Raises MissingError."""
@@ -93,6 +114,11 @@ class Collectors:
         fault = f"{len(faults)} of {len(found)} collectors: {faults[0]}" if faults else ""
         return merged(known), fault
 
+    def links(self) -> list[Report]:
+        """Of every collector that was there when `told` was asked last; of those that do not answer nothing."""
+        answers = self._threads.map(_links_of, list(self._clients.values()))
+        return sorted((one for some in answers for one in some), key=lambda report: report.name)
+
     def close(self) -> None:
         self._threads.shutdown()
         for client in self._clients.values():
@@ -104,6 +130,21 @@ def _asked(client: CollectorClient, query: str) -> Snapshot | MissingError:
         return client.snapshot(query)
     except MissingError as error:
         return error
+
+
+def _links_of(client: CollectorClient) -> list[Report]:
+    try:
+        return client.links()
+    except MissingError:
+        return []
+
+
+def elsewhere_of(config: Config, collectors: CollectorClient | Collectors) -> Elsewhere | None:
+    """None where links and decisions are in files of this machine."""
+    if isinstance(collectors, CollectorClient):
+        return None
+    url = config.feed.operator_url
+    return Elsewhere(collectors.links, OperatorClient(url) if url else None)
 
 
 def collectors_of(config: Config) -> CollectorClient | Collectors:

@@ -13,6 +13,7 @@ import msgspec
 
 from pipeline.clock import US_PER_S, Clock
 from pipeline.config import Config
+from pipeline.config.sources import sender_of
 from pipeline.connection import FAILURES, connect, local_address, no_answer
 from pipeline.errors import MissingError
 from pipeline.messages import Action
@@ -36,11 +37,19 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Controls:
-    """Sends as the first source of the configuration whose profile is `standard`."""
+    """Sends as `feed.control_source`, else as the first source of profile `standard` that may."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._config = config
         self._clock = clock
+
+    async def why_not(self) -> str:
+        """Why nothing can be sent from here, whoever asks; empty when it can."""
+        try:
+            await asyncio.to_thread(self._sender)
+        except MissingError as error:
+            return str(error)
+        return ""
 
     async def post(self, body: bytes) -> Answer:
         """The gateway's own answer, or the problem. Raises ParameterError."""
@@ -75,11 +84,11 @@ class Controls:
 
     def _sender(self) -> tuple[str, Secret]:
         """Raises MissingError when there is no source that can be signed for here."""
-        for name, source in self._config.sources.items():
-            if source.profile == "standard":
-                folder = Path(self._config.data_dir)
-                return name, source_secrets(name, source, folder, os.environ)[0]
-        raise MissingError("sources: none has profile = standard, which controls are signed as")
+        sources = self._config.sources
+        name = self._config.feed.control_source or sender_of(sources, "control")
+        if name is None:
+            raise MissingError("sources: none has profile = standard and control among what it accepts")
+        return name, source_secrets(name, sources[name], Path(self._config.data_dir), os.environ)[0]
 
 
 def _gateway_url(config: Config) -> str:

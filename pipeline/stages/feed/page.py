@@ -88,8 +88,10 @@ class PageApp:
             watching.cancel()
 
     async def _send_all(self, scope: Scope, viewer: Viewer, send: Send) -> None:
+        role = self._role(scope)
+        why_not = await self._controls.why_not() if role == CONTROL else ""
         hello = msgspec.json.encode(
-            {"role": self._role(scope), "page_ms": self._page_ms, "version": __version__}
+            {"role": role, "why_not": why_not, "page_ms": self._page_ms, "version": __version__}
         )
         await send({"type": "http.response.body", "body": event("hello", hello), "more_body": True})
         while (data := await viewer.next(self._viewers.history)) is not None:

@@ -22,7 +22,7 @@ from pipeline.stages.context import REPORT_EVERY_NS, Context, Stop
 from pipeline.stages.feed.access import Access
 from pipeline.stages.feed.app import FeedApp
 from pipeline.stages.feed.board import Board
-from pipeline.stages.feed.collectors import collectors_of, stream_of
+from pipeline.stages.feed.collectors import collectors_of, elsewhere_of, stream_of
 from pipeline.stages.feed.controls import Controls
 from pipeline.stages.feed.manifest import Manifests, manifest_folder
 from pipeline.stages.feed.page import PageApp
@@ -144,7 +144,8 @@ async def _serve(
         asyncio.create_task(server.serve(sockets=[bound])),
     ]
     if config.feed.page:
-        board = Board(config, readers, viewers, context.clock, collector.told, stream_of(config))
+        away = elsewhere_of(config, collector)
+        board = Board(config, readers, viewers, context.clock, collector.told, stream_of(config), away)
         tasks.insert(0, asyncio.create_task(board.run()))
     try:
         await server.is_started.wait()

@@ -117,7 +117,7 @@ class Batches:
             result = {"status": 202, **_members(receipt(known, key_of(body))), "replayed": True}
             progress.results.append(result)
         else:
-            found = self._intake.first(source.name, identity, fingerprint, body, traceparent)
+            found = self._intake.first(source, identity, fingerprint, body, traceparent)
             if isinstance(found, Answer):
                 progress.refused(found)
             else:

@@ -1,6 +1,6 @@
 """From a request's bytes to a journalled event, in the order that makes each answer true.
 
-    verify raw bytes (401) → rate (429) → known id? (replay or 422) → parse (400, 422)
+    verify raw bytes (401) → rate (429) → known id? (replay or 422) → parse (400, 422) → may it? (403)
     → circuit, journal (503) → sync → 202
 
 All but the sync happens in one go on the event loop, so between "known id?" and "journal" no other
@@ -9,6 +9,7 @@ request can slip in: the journal alone decides what is a duplicate.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 
 import msgspec
@@ -16,6 +17,7 @@ from msgspec import Struct
 
 from pipeline.clock import NS_PER_S, US_PER_S, Clock
 from pipeline.errors import InvalidEventError, RinglineError
+from pipeline.messages import kind_of
 from pipeline.signing import SignatureError
 from pipeline.stages.gateway.answer import JSON, Answer
 from pipeline.stages.gateway.breaker import Circuit
@@ -135,7 +137,7 @@ class Intake:
         if known is not None:  # the first answer again, but never before the first event is on disk
             again = Answer(202, _encode(receipt(known, key_of(event))), (JSON, _REPLAYED))
             return again, None if known.synced else self._committer.barrier()
-        found = self.first(source.name, identity, fingerprint, event, traceparent_of(named))
+        found = self.first(source, identity, fingerprint, event, traceparent_of(named))
         if isinstance(found, Answer):
             return found, None
         accepted, key = found
@@ -143,13 +145,15 @@ class Intake:
         return answer, self._committer.add(accepted.jno, accepted.deliveries)
 
     def first(
-        self, source: str, identity: str, fingerprint: bytes, body: bytes, traceparent: str
+        self, source: Source, identity: str, fingerprint: bytes, body: bytes, traceparent: str
     ) -> tuple[Accepted, str | None] | Answer:
         """Appends an event not known yet: what the journal says, and its key."""
         try:
             key, payload, births, time_us = self._parse(body)
         except InvalidEventError as error:
             return fault(error)
+        if source.accepts is not None and (kind := kind_of(payload)) not in source.accepts:
+            return _forbidden(source.name, kind, source.accepts)
         if time_us and time_us - self._wall_us() > self._ahead_us:
             limit_s = self._ahead_us // US_PER_S
             ahead_s = (time_us - self._wall_us()) // US_PER_S
@@ -159,7 +163,7 @@ class Intake:
         if self._breaker.state is not Circuit.CLOSED and (refusal := self._open_circuit()):
             return refusal
         try:
-            accepted = self._accept(source, identity, fingerprint, key, payload, births, traceparent)
+            accepted = self._accept(source.name, identity, fingerprint, key, payload, births, traceparent)
         except RinglineError as error:
             return self._not_taken(error)
         self._counters.accepted += 1
@@ -205,6 +209,13 @@ def fault(error: InvalidEventError) -> Answer:
     """A body that is no event."""
     kind = Problem.MALFORMED_EVENT if isinstance(error, MalformedEventError) else Problem.UNACCEPTABLE_EVENT
     return problem(kind, str(error), field=error.field)
+
+
+def _forbidden(source: str, kind: str, accepts: Iterable[str]) -> Answer:
+    """An event that its source is not trusted with."""
+    allowed = ", ".join(sorted(accepts))
+    detail = f"type: {kind} is not accepted of source {source}; allowed: {allowed}"
+    return problem(Problem.FORBIDDEN_EVENT, detail, field="type")
 
 
 def traceparent_of(named: Named) -> str:

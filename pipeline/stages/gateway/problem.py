@@ -24,6 +24,7 @@ class Problem(Enum):
     UNAUTHORIZED = ("unauthorized", 401, "The request needs a token that may do this")
     FORBIDDEN_ORIGIN = ("forbidden-origin", 403, "This web page may not read here")
     FORBIDDEN_ADDRESS = ("forbidden-address", 403, "This address may not post here")
+    FORBIDDEN_EVENT = ("forbidden-event", 403, "This source may not send such an event")
     NOT_FOUND = ("not-found", 404, "There is nothing here")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method does not fit here")
     NOT_THE_CHAIN = ("not-the-chain", 409, "The audit does not go on from there")

@@ -10,6 +10,7 @@ from pipeline import limits
 from pipeline.clock import NS_PER_S
 from pipeline.config.schema import Config
 from pipeline.config.schema import Source as Settings
+from pipeline.config.sources import KINDS
 from pipeline.signing import SharedKey
 from pipeline.stages.gateway.addresses import Senders
 from pipeline.stages.gateway.gcra import Gcra
@@ -32,6 +33,8 @@ class Source(Struct, frozen=True):
     path_tokens: tuple[SharedKey, ...] = ()
     answer_ms: int = 0
     """A sender that waits no longer than this is answered by then; 0: it waits."""
+    accepts: frozenset[str] | None = None
+    """The kinds of events that it may send; None: every one."""
 
 
 def open_sources(config: Config, keys: Mapping[str, Keys]) -> dict[str, Source]:
@@ -49,6 +52,7 @@ def _opened(name: str, source: Settings, keys: Keys) -> Source:
         Senders(allowed, source.trusted_proxies) if allowed else None,
         keys.shared if closed_path else (),
         limits.TRADINGVIEW_ANSWER_MS if closed_path else 0,
+        None if set(source.accepts) == set(KINDS) else frozenset(source.accepts),
     )
 
 

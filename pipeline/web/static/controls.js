@@ -10,11 +10,12 @@ const TEXT = {
 };
 let role = "";
 
-export function allow(given) {
-  role = given;
+// `whyNot`: why this server can send no controls, whoever asks.
+export function allow(given, whyNot = "") {
+  role = whyNot ? "" : given;
   for (const button of document.querySelectorAll("[data-action]")) {
     button.disabled = role !== "control";
-    button.title = role === "control" ? "" : "needs a token with the role control";
+    button.title = role === "control" ? "" : whyNot || "needs a token with the role control";
   }
 }
 

@@ -38,7 +38,7 @@ const plots = new Plots(byId("plot-latency"), byId("plot-rate"));
 // ---- what comes
 function take(name, data) {
   if (name === "hello") {
-    allow(data.role);
+    allow(data.role, data.why_not);
     return;
   }
   heardAt = performance.now();

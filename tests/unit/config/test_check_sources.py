@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import resolve
+from pipeline.config.sources import sender_of
 from pipeline.errors import ConfigError
 
 
@@ -46,6 +47,32 @@ def hmac(**settings: Any) -> dict[str, Any]:
             (
                 "sources.x.trusted_proxies[0] = 'proxy': expected an address or a network such as "
                 "10.0.0.0/8: 'proxy' does not appear to be an IPv4 or IPv6 network"
+            ),
+        ),
+        (
+            source(accepts=[]),
+            "sources.x.accepts: empty, so that it could send nothing; allowed: candle, signal, control",
+        ),
+        (
+            {"feed": {"control_source": "desk"}},
+            "feed.control_source = 'desk': there is no such source; here are demo",
+        ),
+        (
+            source(accepts=["candle"]) | {"feed": {"control_source": "x"}},
+            (
+                "feed.control_source = 'x': sources.x.accepts has no control, so the gateway would refuse "
+                "what the page sends"
+            ),
+        ),
+        (
+            source(profile="github") | {"feed": {"control_source": "x"}},
+            "feed.control_source = 'x': its profile is github; controls are signed as profile standard is",
+        ),
+        (
+            source() | {"feed": {"control_source": "x", "read_token_env": ["READ"]}},
+            (
+                "feed.control_source = 'x': nobody could use it without a token of the role control, in "
+                "feed.control_token_files or feed.control_token_env"
             ),
         ),
         (source(allow_from=["::1"] * 257), "sources.x.allow_from: 257 entries; the limit is 256"),
@@ -106,3 +133,31 @@ def test_everything_together_is_fine() -> None:
         }
     )
     assert config.sources["c"].rate_limit.events == 10
+
+
+def test_a_kind_that_there_is_not_is_named() -> None:
+    (fault,) = faults(source(accepts=["control", "order"]))
+    assert fault.startswith("sources.x.accepts[1]")
+    assert "order" in fault
+
+
+def test_who_sends_is_the_first_that_can_be_signed_for_and_may() -> None:
+    config = resolve(
+        {
+            "sources": {
+                "alerts": {"profile": "github"},
+                "bars": {"accepts": ["candle", "signal"]},
+                "desk": {"accepts": ["control"]},
+                "all": {},
+            }
+        }
+    )
+    assert sender_of(config.sources, "signal") == "bars"
+    assert sender_of(config.sources, "control") == "desk"
+    assert sender_of(config.sources, "candle", "control") == "all"
+    assert sender_of({"desk": config.sources["desk"]}, "signal") is None
+
+
+def test_the_page_may_send_as_a_source_that_sends_nothing_else() -> None:
+    config = resolve(source(accepts=["control"]) | {"feed": {"control_source": "x"}})
+    assert config.sources["x"].accepts == ("control",)

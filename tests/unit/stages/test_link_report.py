@@ -29,7 +29,7 @@ def test_every_worker_tells_of_its_queues_and_links(
     assert isinstance(judge, Judge)
     LinkReporter("agent-0", tmp_path).write(agent, 78)
     LinkReporter("audit-0", tmp_path).write(judge, 79)
-    (tmp_path / "run" / "links" / "broken.json").write_bytes(b"{")
+    (tmp_path / "broken.json").write_bytes(b"{")
 
     of_agent, of_audit, of_gateway = read_link_reports(tmp_path)
     assert of_gateway.queues == {"unsettled": Queue(0, 6)}
@@ -48,8 +48,8 @@ def test_every_worker_tells_of_its_queues_and_links(
 
 def test_where_nothing_was_told_there_is_nothing(tmp_path: Path) -> None:
     assert read_link_reports(tmp_path) == []
-    (tmp_path / "run").write_text("no folder")
+    (tmp_path / "file").write_text("no folder")
     worker = World().worker("exec-0")
     assert isinstance(worker, Worker)
-    LinkReporter("exec-0", tmp_path).write(worker, 1)
-    assert read_link_reports(tmp_path) == []
+    LinkReporter("exec-0", tmp_path / "file" / "links").write(worker, 1)
+    assert read_link_reports(tmp_path / "file" / "links") == []

@@ -28,6 +28,9 @@ class SomePages:
         told = ',"brief":true' if brief else "".join(f',"event":"{name}"' for name in sorted(events))
         return f'{{"schema":1{asked}{told}}}'.encode()
 
+    def links(self) -> bytes:
+        return b'{"reports":[]}'
+
     def health(self) -> tuple[bool, bytes]:
         return self.well, b"{}"
 

@@ -8,14 +8,40 @@ import aiohttp
 import pytest
 
 from pipeline.errors import MissingError
+from pipeline.stages.feed.elsewhere import OperatorClient
 from pipeline_operator.kube.meter import ApiMeter
 from pipeline_operator.runtime.gauge import Gauges
 from pipeline_operator.runtime.pages import Pages
+from pipeline_operator.runtime.told import Told
+from pipeline_operator.status import Decision
 
 
 def pages(port: int = 0, late: bool = False) -> Pages:
     health = (not late, "the last tick ended 99 s ago" if late else "fine")
-    return Pages("127.0.0.1", port, Gauges(ApiMeter()), lambda: health, lambda: (True, "ready"))
+    return Pages("127.0.0.1", port, Gauges(ApiMeter()), lambda: health, lambda: (True, "ready"), told)
+
+
+def told(namespace: str, name: str) -> Told | None:
+    if (namespace, name) != ("trading", "rl"):
+        return None
+    decision = Decision(at="2026-01-01T00:00:00Z", sentence="agent 1 → 2: lag")
+    return Told(
+        at="2026-01-01T00:00:01Z", mode="active", sentence="all is met",
+        conditions={"Contested": "by hand"}, decisions=(decision,),
+    )  # fmt: skip
+
+
+def test_what_was_decided_last_is_told_by_name_and_understood_by_the_page() -> None:
+    async def work() -> None:
+        async with pages() as served:
+            assert (await ask(served, "/v1/pipelines/trading/other"))[0] == 404
+            client = OperatorClient(f"http://127.0.0.1:{served.port}/v1/pipelines/trading/rl")
+            newest = await asyncio.to_thread(client.newest)
+            client.close()
+        assert [one["sentence"] for one in newest] == ["all is met", "Contested: by hand", "agent 1 → 2: lag"]
+        assert newest[2]["at"] == "2026-01-01T00:00:00Z"
+
+    asyncio.run(work())
 
 
 async def ask(served: Pages, path: str) -> tuple[int, str]:

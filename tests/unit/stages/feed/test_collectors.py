@@ -13,7 +13,13 @@ from pipeline import limits
 from pipeline.config import resolve
 from pipeline.errors import MissingError
 from pipeline.snapshot import Replica, Snapshot, encode_snapshot
-from pipeline.stages.feed.collectors import CollectorClient, Collectors, addresses, collectors_of
+from pipeline.stages.feed.collectors import (
+    CollectorClient,
+    Collectors,
+    addresses,
+    collectors_of,
+    elsewhere_of,
+)
 
 
 class Pod:
@@ -26,15 +32,17 @@ class Pod:
         self.content = encode_snapshot(
             Snapshot(taken_us=1, uptime_s=1, stages=(), replicas=(own,), latencies=())
         )
+        self.links = b'{"reports":[{"name":"%s","taken_us":1}]}' % worker.encode()
         asked, content = self.asked, self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 asked.append(self.path)
-                self.send_response(200)
-                self.send_header("content-length", str(len(content.content)))
+                body = content.links if self.path == "/v1/links" else content.content
+                self.send_response(200 if body else 404)
+                self.send_header("content-length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(content.content)
+                self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -92,6 +100,39 @@ def test_who_comes_and_who_goes_is_noticed(pods: tuple[Pod, Pod]) -> None:
     now[:] = ["127.0.0.2"]
     assert workers(collectors.told(brief=True)[0]) == ["exec-0"]
     collectors.close()
+
+
+def test_links_are_those_of_all_of_them_and_of_one_that_tells_none_there_are_none(
+    pods: tuple[Pod, Pod],
+) -> None:
+    collectors = Collectors(("all",), pods[0].port, lambda _: ["127.0.0.1", "127.0.0.2"])
+    elsewhere = elsewhere_of(resolve({}), collectors)
+    assert elsewhere is not None
+    elsewhere.look()
+    assert elsewhere.reports == [], "nobody is known yet"
+    collectors.told(brief=True)
+    elsewhere.look()
+    assert [one.name for one in elsewhere.reports] == ["agent-0", "exec-0"]
+    pods[0].links = b""  # of a version that has no such page
+    pods[1].links = b"[]"
+    elsewhere.look()
+    assert (elsewhere.reports, elsewhere.decisions) == ([], ())
+    collectors.close()
+
+
+def test_one_machine_reads_its_own_files() -> None:
+    assert elsewhere_of(resolve({}), collectors_of(resolve({}))) is None
+
+
+def test_an_operator_that_does_not_answer_is_shown_with_nothing(pods: tuple[Pod, Pod]) -> None:
+    for url in (f"http://127.0.0.1:{pods[0].port}/v1/x", "http://127.0.0.3:9/v1/x"):
+        config = resolve({"feed": {"collector_names": ["all"], "operator_url": url}})
+        collectors = Collectors(("all",), pods[0].port, lambda _: ["127.0.0.1"])
+        elsewhere = elsewhere_of(config, collectors)
+        assert elsewhere is not None
+        elsewhere.look()
+        assert elsewhere.decisions == ()
+        collectors.close()
 
 
 def test_nobody_there_is_one_clear_line(pods: tuple[Pod, Pod]) -> None:

@@ -29,6 +29,11 @@ from pipeline.stages.gateway.sources import Source
 from pipeline.trading.instruments import Instruments
 
 SIGNAL = b'{"type":"signal","symbol":"AAPL","side":"buy"}'
+HALT = b'{"type":"control","action":"halt"}'
+CANDLE = (
+    b'{"type":"candle","symbol":"AAPL","time":"1970-01-01T00:00:00Z",'
+    b'"open":"1","high":"2","low":"1","close":"2"}'
+)
 OLD, NEW = Secret(b"o" * 24, "old"), Secret(b"n" * 32, "new")
 SOURCE = Source("demo", StandardProfile((NEW, OLD), 300))
 
@@ -59,7 +64,13 @@ class Desk:
         self.recorded.append(event_id)
 
     def take(
-        self, webhook_id: str, body: bytes = SIGNAL, *, secret: Secret = NEW, signature: bytes | None = None
+        self,
+        webhook_id: str,
+        body: bytes = SIGNAL,
+        *,
+        secret: Secret = NEW,
+        signature: bytes | None = None,
+        source: Source = SOURCE,
     ) -> tuple[Answer, Commit | None]:
         timestamp = b"%d" % (self.clock.wall_us() // 1_000_000)
         identity = webhook_id.encode()
@@ -70,7 +81,7 @@ class Desk:
             b"webhook-timestamp": timestamp,
             b"webhook-signature": signature,
         }
-        return self.intake.take(SOURCE, named, body)
+        return self.intake.take(source, named, body)
 
     async def answer(self, webhook_id: str, body: bytes = SIGNAL, **how: Any) -> Answer:
         answer, on_disk = self.take(webhook_id, body, **how)
@@ -323,5 +334,50 @@ def test_a_candle_far_in_the_future_is_refused(reader: str, monkeypatch: pytest.
         assert told["detail"] == "time: 86401 s in the future; the limit is 86400 s"
         assert (await desk.answer("past", candle(now_us - 86_401_000_000))).status == 202
         await desk.committer.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("accepts", "body", "kind"),
+    [
+        ({"control"}, SIGNAL, "signal"),
+        ({"control"}, CANDLE, "candle"),
+        ({"candle", "signal"}, HALT, "control"),
+    ],
+)
+def test_a_source_sends_what_it_is_trusted_with_and_nothing_else(
+    accepts: set[str], body: bytes, kind: str
+) -> None:
+    async def story() -> None:
+        desk = Desk(instruments=Instruments(Trading()))
+        desk.journal.release()
+        narrow = Source("desk", StandardProfile((NEW,), 300), accepts=frozenset(accepts))
+        refused = await desk.answer("one", body, source=narrow)
+        assert refused.status == 403
+        told = document(refused)
+        assert told["type"].endswith("/forbidden-event")
+        assert told["field"] == "type"
+        assert told["detail"] == (
+            f"type: {kind} is not accepted of source desk; allowed: {', '.join(sorted(accepts))}"
+        )
+        assert desk.dispatched == []
+        # The same request of one that may: nothing of the refused one is remembered.
+        assert (await desk.answer("one", body)).status == 202
+        allowed = HALT if "control" in accepts else SIGNAL
+        assert (await desk.answer("two", allowed, source=narrow)).status == 202
+        assert desk.dispatched[-1].source == "desk"
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_what_is_no_event_is_told_so_before_who_may_send_it() -> None:
+    async def story() -> None:
+        desk = Desk()
+        narrow = Source("desk", StandardProfile((NEW,), 300), accepts=frozenset({"control"}))
+        assert (await desk.answer("one", b"{", source=narrow)).status == 400
+        assert (await desk.answer("two", b'{"type":"order"}', source=narrow)).status == 422
+        await finish(desk)
 
     asyncio.run(story())
