@@ -232,9 +232,8 @@ def _end_to_end_rows(writer: str) -> list[Result]:
             lossless(WRITERS[writer], target),
             "records/s",
             target,
-            f"the highest rate tried at which, in one of {ATTEMPTS} tries of {FLOOD_S:g} s, all records that one "
-            "writer wrote into a ring of 131,072 were counted by a collector process and none was dropped; per "
-            "second in which the writer was not waiting for a processor",
+            "all written to a ring of 131,072 were counted by a collector process, none dropped: the best "
+            f"of {ATTEMPTS} tries of {FLOOD_S:g} s a rate, by the time that the writer had a processor",
             target,
         ),
         at_most(
