@@ -52,7 +52,7 @@ def _tell(path: Path, untaken: int) -> None:
     number = next(_removed)
     if number & (number - 1) == 0:
         logger.warning(
-            "telemetry: %s is removed with %d records that no collector has taken, as ring number %d of those "
+            "telemetry: %s is removed with %d records that no collector has taken, as number %d of those "
             "that wait for one in vain: %d are kept",
             path,
             untaken,
