@@ -240,7 +240,10 @@ class Collector:
             if not (self._scratch[begin:filled, 3] == expected).all():
                 return False, list(self.sources)
             for span in spans:
-                span.source.reader.accept(span.stop - span.start)
+                try:
+                    span.source.reader.accept(span.stop - span.start)
+                except RefusedRingError:
+                    others.append(span.source)
         self._filled = filled
         self._spans += spans
         return bool(spans) and self._is_slow(self._scratch[begin:filled]), others

@@ -519,3 +519,27 @@ def test_what_a_killed_writer_published_is_whole(tmp_path: Path, mode: Mode, kil
 
 def test_events_have_names_also_when_unknown() -> None:
     assert (event_name(15), event_name(999_999)) == ("AGENT_DECISION", "EVENT_999999")
+
+
+@pytest.mark.parametrize("in_c", [True, False])
+def test_a_ring_that_cannot_be_told_what_was_taken_is_refused_in_the_end_and_kills_nobody(
+    tmp_path: Path, clock: FakeClock, collector: Collector, monkeypatch: pytest.MonkeyPatch, in_c: bool
+) -> None:
+    """As on a full file system where somebody punched a hole into its header."""
+    if not in_c:
+        monkeypatch.setattr("pipeline.telemetry.collector.reading", None)
+    recorder = opened(tmp_path, clock)
+    collector.tick(final=True)
+    [source] = collector.sources
+    assert source.reader.path is not None
+    read_only = os.open(source.reader.path, os.O_RDONLY)
+    os.dup2(read_only, source.reader._ring.fd)
+    os.close(read_only)
+    for _ in range(200):
+        recorder.record(15, 1)
+        collector.tick(final=True)
+    assert collector.folder.refused["cannot_write"] == 1
+    assert not collector.sources
+    assert count_of(collector, 15) <= 200
+    recorder.close()
+    collector.close()
