@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -259,8 +260,9 @@ def test_a_ring_that_is_left_keeps_only_the_memory_of_what_nobody_has_taken(
 
 
 def test_who_removes_what_was_left_says_so_and_the_next_collector_tells_the_loss(
-    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipeline.telemetry.left_rings._removed", count(1))  # of this process
     for number in range(limits.MAX_LEFT_RINGS + 3):
         recorder = opened(tmp_path, clock, f"agent-{number}")
         for _ in range(7):
