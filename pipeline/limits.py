@@ -349,6 +349,15 @@ MAX_SLA_PERCENTILES = 8
 """Thresholds of one event: each takes a counter for every series there can be, in every window."""
 MAX_OPEN_STARTS = 1024
 """Open STARTs remembered for one ring: a writer nests a few deep; more means ENDs that never come."""
+MAX_GONE_WORKERS = 64
+"""Workers without a ring whose counters are still told apart, so that a worker that comes back goes on where
+it was: a stage's replicas and more."""
+MAX_GONE_STAGES = 16
+"""Stages without a ring whose latencies are still told apart: 3 KB of /metrics for each event of theirs."""
+MAX_GONE_EVENTS = 64
+"""Counters of all that is gone of one stage, or of all gone stages: one an event, the rest together."""
+MAX_GONE_SERIES = 16
+"""Latencies of all gone stages: one an event, the rest together."""
 MAX_REMEMBERED_DEAD = 64
 """Dead writers a snapshot still names."""
 MAX_FLIGHTS = 8

@@ -98,32 +98,37 @@ def flight(config: Config, subject: str, seconds: float) -> int:
 
 
 def _rings(directory: Path) -> list[dict[str, Any]]:
-    from pipeline.telemetry.layout import Mode, RefusedRingError
+    from pipeline.telemetry.layout import RefusedRingError
     from pipeline.telemetry.left_rings import RING_SUFFIX
-    from pipeline.telemetry.reader import RingReader
 
     found: list[dict[str, Any]] = []
     for path in sorted(directory.glob("*" + RING_SUFFIX)):
         try:
-            reader = RingReader.attach(path)
+            found.append(_ring(path))
         except (RefusedRingError, OSError) as error:
             found.append({"file": path.name, "refused": str(error)})
-            continue
-        identity = reader.identity
-        found.append(
-            {
-                "worker": identity.worker,
-                "pid": identity.pid,
-                "entries": identity.capacity,
-                "mode": Mode(identity.mode).name.lower(),
-                "waiting": reader.waiting,
-                "dropped": reader.dropped,
-                "heartbeat_s": round((time.monotonic_ns() - reader.heartbeat_ns) / 1e9, 3),
-                "alive": not reader.writer_is_gone(),
-            }
-        )
-        reader.close()
     return found
+
+
+def _ring(path: Path) -> dict[str, Any]:
+    from pipeline.telemetry.layout import Mode
+    from pipeline.telemetry.reader import RingReader
+
+    reader = RingReader.attach(path)
+    try:
+        identity = reader.identity
+        return {
+            "worker": identity.worker,
+            "pid": identity.pid,
+            "entries": identity.capacity,
+            "mode": Mode(identity.mode).name.lower(),
+            "waiting": reader.waiting,
+            "dropped": reader.dropped,
+            "heartbeat_s": round((time.monotonic_ns() - reader.heartbeat_ns) / 1e9, 3),
+            "alive": not reader.writer_is_gone(),
+        }
+    finally:
+        reader.close()
 
 
 def _free_bytes(directory: Path) -> int | None:

@@ -7,7 +7,7 @@ writer does not spoil the others' figures.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -105,6 +105,14 @@ class Aggregate:
             _note_starts(entries, np.zeros(len(entries), dtype=np.int64), spans)
         if len(entries):
             self._fold_durations(entries, subjects, spans, weights, now_ns)
+
+    def add_up_groups(self, stages: Collection[str]) -> None:
+        """Add all series of these stages to those of GONE. None of them has a source any more."""
+        self.latencies.add_up(stages)
+        for stage in stages:
+            self._rows.pop(stage, None)
+        for row in self._rows.values():  # there is room again
+            row[row == _TOO_MANY] = _UNKNOWN_SERIES
 
     def _usable(self, batch: _Batch) -> Mask:
         kinds, values = batch.kinds, batch.entries[:, 1]

@@ -7,7 +7,6 @@ function that the collector gives.
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,9 +14,8 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Protocol
 
-from pipeline.telemetry.layout import CORRELATION_MASK, CORRELATION_SHIFT
+from pipeline.telemetry import python_calls
 from pipeline.telemetry.native import extension
-from pipeline.telemetry.recorder import MAX_EVENT_ID, START_BITS, UNWRITABLE
 from pipeline.telemetry.ring import Ring
 from pipeline.telemetry.sampling import Sampler
 from pipeline.telemetry.writer import Put
@@ -81,19 +79,24 @@ class Calls:
     record: RecordDuration
     block: Callable[[int], AbstractContextManager[None]]
     """A `with` block of an event, for one use; nesting, threads and tasks are fine."""
-    set_recording: Callable[[bool], None]
-    """At once, for every thread."""
-    correlate_by: Callable[[ContextVar[int]], None]
-    """From now on entries carry this variable's value."""
 
     def __init__(self, opener: Opener) -> None:
         self._opener = opener
-        self._local = threading.local()
+        self.local = threading.local()
+        """Holds each thread's part."""
+
+    def set_recording(self, on: bool) -> None:
+        """At once, for every thread."""
+        raise NotImplementedError
+
+    def correlate_by(self, variable: ContextVar[int]) -> None:
+        """From now on entries carry this variable's value."""
+        raise NotImplementedError
 
     def part(self) -> ThreadPart:
         """The calling thread's."""
         try:
-            part: ThreadPart = self._local.part
+            part: ThreadPart = self.local.part
         except AttributeError:
             return self.open()
         return part
@@ -103,7 +106,7 @@ class Calls:
 
         A signal handler, gc callback or log handler that records meanwhile makes another; not so a third.
         """
-        local = self._local
+        local = self.local
         nested = getattr(local, "nested", 0)
         if nested >= NESTED_OPENINGS:
             return ThreadPart(None, lambda: 1.0)
@@ -117,114 +120,30 @@ class Calls:
 
     def forget_threads(self, *, starts: bool = False) -> None:  # noqa: ARG002 - some need it
         """Let every thread open again; `starts`: their rings take START entries too."""
-        self._local = threading.local()
+        self.local = threading.local()
 
 
 class PythonCalls(Calls):
-    """As closures, which reach what they need faster than methods do."""
+    """In Python: closures over this state, which reach it faster than methods do (see `python_calls`)."""
 
     def __init__(self, opener: Opener) -> None:
         super().__init__(opener)
-        self._bind()
+        self.recording = True
+        self.writes_starts = False
+        self.current: Callable[[], int] | None = None
+        """Gives the correlation, once somebody uses it."""
+        self.record_start, self.record_end = python_calls.make_start(self), python_calls.make_end(self)
+        self.record, self.block = python_calls.make_record(self), python_calls.make_block(self)
 
-    def _bind(self) -> None:  # noqa: C901 - small functions around one state
-        now = time.monotonic_ns
-        recording, writes_starts = True, False
-        local = self._local
-        current: Callable[[], int] | None = None
+    def set_recording(self, on: bool) -> None:
+        self.recording = on
 
-        def record_start(event_id: int) -> int:
-            if not recording:
-                return 0
-            if not writes_starts:
-                return now()
-            put_start = self.part().put_start  # first: making a ring is no part of what is measured
-            started_ns = now()
-            if put_start is not None:
-                _put(put_start, started_ns, 0, event_id, START_BITS)
-            return started_ns
+    def correlate_by(self, variable: ContextVar[int]) -> None:
+        self.current = variable.get
 
-        def record_end(event_id: int, start_ts: int) -> None:
-            if start_ts and recording:
-                ended_ns = now()
-                try:
-                    put = local.part.put
-                except AttributeError:
-                    put = open_part().put
-                try:
-                    if event_id > MAX_EVENT_ID:
-                        event_id = UNWRITABLE
-                    if current is None:
-                        put(ended_ns, ended_ns - start_ts, event_id)
-                    else:
-                        _put(put, ended_ns, ended_ns - start_ts, event_id)
-                except TypeError:  # not a time, or not an event
-                    put(UNWRITABLE, 0, 0)
-
-        def record(event_id: int, duration_ns: int) -> None:
-            if recording:
-                _put(self.part().put, now(), duration_ns, event_id)
-
-        def _put(put: Put, end_ns: int, value: int, event_id: int, bits: int = 0) -> None:
-            try:
-                if event_id > MAX_EVENT_ID:
-                    event_id = UNWRITABLE
-                which = 0 if current is None else (current() & CORRELATION_MASK) << CORRELATION_SHIFT
-                put(end_ns, value, event_id | which | bits)
-            except TypeError:  # not a duration, or not an event
-                put(UNWRITABLE, 0, 0)
-
-        def set_recording(on: bool) -> None:
-            nonlocal recording
-            recording = on
-
-        def correlate_by(variable: ContextVar[int]) -> None:
-            nonlocal current
-            current = variable.get
-
-        def open_part() -> ThreadPart:
-            nonlocal local
-            local = self._local
-            return self.part()
-
-        def forget_threads(*, starts: bool = False) -> None:
-            nonlocal local, writes_starts
-            local = self._local = threading.local()
-            writes_starts = starts
-
-        class Block:
-            """Does what `record_start` and `record_end` do without calling them: that is a fifth of it."""
-
-            __slots__ = ("_event_id", "_started_ns")
-
-            def __init__(self, event_id: int) -> None:
-                try:
-                    self._event_id = event_id if event_id <= MAX_EVENT_ID else UNWRITABLE
-                except TypeError:  # not an event
-                    self._event_id = UNWRITABLE
-
-            def __enter__(self) -> None:
-                self._started_ns = now() if recording and not writes_starts else record_start(self._event_id)
-
-            def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
-                if current is not None:
-                    record_end(self._event_id, self._started_ns)
-                elif recording and self._started_ns:
-                    ended_ns = now()
-                    try:
-                        put = local.part.put
-                    except AttributeError:
-                        put = open_part().put
-                    event_id = self._event_id
-                    try:
-                        put(ended_ns, ended_ns - self._started_ns, event_id)
-                    except TypeError:  # not an event
-                        put(UNWRITABLE, 0, 0)
-
-        self.record_start, self.record_end, self.record = record_start, record_end, record
-        self.block = Block
-        self.set_recording, self.correlate_by = set_recording, correlate_by
-        self.forget_threads = forget_threads  # type: ignore[method-assign]
+    def forget_threads(self, *, starts: bool = False) -> None:
+        super().forget_threads()
+        self.writes_starts = starts
 
 
 class NativeCalls(Calls):
@@ -235,8 +154,13 @@ class NativeCalls(Calls):
         self._fast = fast
         self.record_start, self.record_end, self.record = fast.record_start, fast.record_end, fast.record
         self.block = fast.measure
-        self.set_recording, self.correlate_by = fast.set_recording, fast.correlate_by
         fast.configure(self.part)
+
+    def set_recording(self, on: bool) -> None:
+        self._fast.set_recording(on)
+
+    def correlate_by(self, variable: ContextVar[int]) -> None:
+        self._fast.correlate_by(variable)
 
     def open(self) -> ThreadPart:
         part = super().open()

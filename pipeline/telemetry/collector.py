@@ -17,6 +17,7 @@ from pipeline.telemetry.aggregate import Aggregate, Span
 from pipeline.telemetry.counters import loss_keys
 from pipeline.telemetry.discovery import RingFolder
 from pipeline.telemetry.flight import keep_flight
+from pipeline.telemetry.gone import Gone
 from pipeline.telemetry.latencies import WINDOWS_S
 from pipeline.telemetry.layout import DURATION, ENTRY_WORDS, RefusedRingError
 from pipeline.telemetry.native import reading
@@ -84,6 +85,7 @@ class Collector:
         self.dead: deque[Death] = deque(maxlen=limits.MAX_REMEMBERED_DEAD)
         self.deaths = 0
         """Writers that died since the start."""
+        self._gone = Gone()
         self.last_signs: dict[str, int] = {}
         """Of workers that have no ring any more: when they last gave a sign of life."""
         self.started_ns = now()
@@ -123,6 +125,7 @@ class Collector:
         if scan:
             for source in [source for source in self.sources if source.reader.writer_is_gone()]:
                 self._bury(source, now_ns)
+            self._gone.add_up(self._aggregate, {source.worker for source in self.sources})
         much = self._filled >= FOLD_ABOVE or now_ns >= self._fold_due_ns
         if slow or much or final or self._slow_within:
             self._catch_up(now_ns)
@@ -237,7 +240,10 @@ class Collector:
             if not (self._scratch[begin:filled, 3] == expected).all():
                 return False, list(self.sources)
             for span in spans:
-                span.source.reader.accept(span.stop - span.start)
+                try:
+                    span.source.reader.accept(span.stop - span.start)
+                except RefusedRingError:
+                    others.append(span.source)
         self._filled = filled
         self._spans += spans
         return bool(spans) and self._is_slow(self._scratch[begin:filled]), others
@@ -309,6 +315,7 @@ class Collector:
     def _forget(self, source: Source) -> None:
         source.reader.close()
         self.sources.remove(source)
+        self._gone.note(source.worker, source.stage)
 
     def _judge(self) -> list[SLAResult]:
         """The rule's first half for every threshold and window: is it violated? And was it before?"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from pipeline import limits
 from pipeline.clock import NS_PER_S
 from pipeline.telemetry.sketch import Ints
-from pipeline.telemetry.windows import Indices, SlidingSum
+from pipeline.telemetry.windows import Indices, SlidingSum, move
 
 
 class CounterKey(NamedTuple):
@@ -50,6 +50,8 @@ class Counters:
         self._index: dict[CounterKey, int] = {}
         self._windows = {window_s: SlidingSum(_SIZE, round(window_s * NS_PER_S)) for window_s in windows_s}
         self._totals: Ints = np.zeros(_SIZE, dtype=np.int64)
+        self._free: list[int] = []
+        """Counters that were added up into others."""
         self._tables: dict[tuple[int, ...], tuple[int, Table]] = {}
 
     def index_of(self, key: CounterKey) -> int | None:
@@ -61,7 +63,7 @@ class Counters:
         if key.subject != OTHERS:
             left -= len(LOSS_REASONS) + (0 if key.event_id == LOST else LOSSES_APART)
         if left > 0:
-            index = self._index[key] = len(self._index)
+            index = self._index[key] = self._free.pop() if self._free else len(self._index)
         elif key.event_id == LOST:
             return self.index_of(key._replace(subject=OTHERS))
         return index
@@ -82,6 +84,22 @@ class Counters:
         index = self.index_of(key)
         if index is not None and amount:
             self.add(at_ns, np.array([index]), np.array([amount]))
+
+    def add_up(self, targets: Mapping[CounterKey, CounterKey]) -> None:
+        """Add each of these counters to another one, in total and in every window; it is no more then."""
+        into: Indices = np.arange(_SIZE)
+        freed = []
+        for key, target in targets.items():
+            index = self._index.pop(key)
+            into[index] = self._index.setdefault(target, index)
+            if into[index] != index:
+                freed.append(index)
+        moved = np.array(freed, dtype=np.intp)
+        move(self._totals, moved, into)
+        for window in self._windows.values():
+            window.move(moved, into)
+        self._free += freed
+        self._tables.clear()
 
     def total(self, key: CounterKey) -> int:
         """Since the beginning."""

@@ -9,11 +9,17 @@ from __future__ import annotations
 import functools
 from enum import IntEnum
 
+from pipeline import limits
+
 STAGES = ("gateway", "agent", "exec", "audit")
 """In flow order."""
 NEXT_STAGE = {"gateway": "agent", "agent": "exec", "exec": "audit"}
 """Who a stage sends to; LAG, CREDIT and FLOW_THROTTLED are written by the sender about the next stage."""
 FIRST_USER_EVENT = 1024
+GONE = "(gone)"
+"""In the place of a stage or worker: all that are gone and not told apart any more (see `gone`)."""
+OTHER_EVENT = limits.MAX_EVENT_ID + limits.MAX_NAMED_EVENTS + 1
+"""In the place of an event: those that are not told apart any more."""
 
 
 class EventID(IntEnum):
@@ -76,7 +82,7 @@ class EventID(IntEnum):
     """COUNT, peers that were turned away in the handshake of a link."""
 
 
-_NAMES = {int(event): event.name for event in EventID}
+_NAMES = {int(event): event.name for event in EventID} | {OTHER_EVENT: "(others)"}
 
 
 def name_event(event_id: int, name: str) -> None:
@@ -89,9 +95,16 @@ def event_name(event_id: int) -> str:
     return _NAMES.get(event_id) or f"EVENT_{event_id}"
 
 
+def gone_of(worker: str) -> str:
+    """Where the counters of a gone worker are added up: `agent-7` → `agent (gone)`."""
+    return f"{split_worker(worker)[0]} {GONE}"
+
+
 @functools.lru_cache(maxsize=8192)
 def split_worker(name: str) -> tuple[str, int]:
     """`agent-0` → ("agent", 0); a name without an ordinal is a stage of its own with ordinal 0."""
+    if name.endswith(f" {GONE}"):
+        return name.removesuffix(f" {GONE}"), 0
     stage, dash, ordinal = name.rpartition("-")
     if dash and stage and ordinal.isascii() and ordinal.isdigit() and len(ordinal) <= 9:
         return stage, int(ordinal)

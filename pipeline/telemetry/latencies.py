@@ -6,7 +6,7 @@ buckets a window, so that folding a batch costs the same however many series are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline import limits
 from pipeline.clock import NS_PER_S
+from pipeline.telemetry.events import GONE, OTHER_EVENT
 from pipeline.telemetry.sketch import BUCKETS, Ints, Sketch, bucket_of, ranked
 from pipeline.telemetry.watch import Watch
 from pipeline.telemetry.windows import (
@@ -21,6 +22,8 @@ from pipeline.telemetry.windows import (
     Indices,
     SlidingExtremes,
     SlidingSum,
+    move,
+    move_extremes,
     no_extremes,
     slots_of,
     summed,
@@ -68,6 +71,7 @@ class Chunk(NamedTuple):
 _CALLS = SERIES * BUCKETS
 _SUMS = _CALLS + SERIES
 _SLOW = _SUMS + SERIES
+"""Then the pairs of `Watch`, and one place for what belongs nowhere any more."""
 
 
 class Window:
@@ -79,7 +83,7 @@ class Window:
         """`extremes` may be shared with other windows of the same slots."""
         self.window_s = window_s
         self._window_ns = round(window_s * NS_PER_S)
-        self.counts = SlidingSum(_SLOW + pairs, self._window_ns)
+        self.counts = SlidingSum(_SLOW + pairs + 1, self._window_ns)
         self._extremes = extremes
         self._running = self.counts.running
         self.calls = self._running[_CALLS:_SUMS]
@@ -100,6 +104,9 @@ class Window:
 
     def sums(self) -> Ints:
         return self._sums
+
+    def move(self, moved: Indices, into: Indices) -> None:
+        self.counts.move(moved, into)
 
     def extremes(self) -> tuple[Ints, Ints]:
         return self._extremes.current(self._window_ns)
@@ -136,13 +143,16 @@ class Totals:
     __slots__ = ("_maxima", "_minima", "_total")
 
     def __init__(self, pairs: int = 0) -> None:
-        self._total: Ints = np.zeros(_SLOW + pairs, dtype=np.int64)
+        self._total: Ints = np.zeros(_SLOW + pairs + 1, dtype=np.int64)
         self._minima, self._maxima = no_extremes(SERIES)
 
     def add(self, chunk: Chunk) -> None:
         np.add.at(self._total, chunk.places, chunk.amounts)
         np.minimum.at(self._minima, chunk.series, chunk.minima)
         np.maximum.at(self._maxima, chunk.series, chunk.maxima)
+
+    def move(self, moved: Indices, into: Indices) -> None:
+        move(self._total, moved, into)
 
     def row(self, series: int) -> Ints:
         """The buckets of one series."""
@@ -175,16 +185,51 @@ class Latencies:
         self.totals = Totals(pairs)
         self.series: dict[tuple[str, int], int] = {}
         """(group, event id) → series."""
+        self._free: list[int] = []
+        """Series that were added up into others."""
 
     def series_of(self, group: str, event_id: int) -> int | None:
         """The series of an event in a group, made when it is new; None when there are too many."""
         key = (group, event_id)
         if key not in self.series:
-            if len(self.series) >= SERIES:
+            most = SERIES if group == GONE else SERIES - limits.MAX_GONE_SERIES - 1
+            if len(self.series) >= most:
                 return None
-            self.series[key] = len(self.series)
+            self.series[key] = self._free.pop() if self._free else len(self.series)
             self._watch.add_series(self.series[key], group, event_id)
         return self.series[key]
+
+    def add_up(self, groups: Collection[str]) -> None:
+        """Add all series of some groups to those of GONE, in total and in every window; they are no more
+        then."""
+        into: Indices = np.arange(_SLOW + self._watch.capacity + 1)
+        nowhere, freed = len(into) - 1, []
+        targets = {key: self._series_of_gone(key[1]) for key in list(self.series) if key[0] in groups}
+        for key, target in targets.items():
+            series = self.series.pop(key)
+            freed.append(series)
+            begin = target * BUCKETS
+            into[series * BUCKETS : (series + 1) * BUCKETS] = np.arange(begin, begin + BUCKETS)
+            into[[_CALLS + series, _SUMS + series]] = _CALLS + target, _SUMS + target
+            for pair, other in self._watch.remove_series(series, target).items():
+                into[_SLOW + pair] = nowhere if other is None else _SLOW + other
+        moved = np.flatnonzero(into != np.arange(len(into)))
+        ended, gone_to = np.array(freed, dtype=np.intp), into[_CALLS:_SUMS] - _CALLS
+        self.totals.move(moved, into)
+        move_extremes(self.totals.extremes(), ended, gone_to)
+        for window in self.windows.values():
+            window.move(moved, into)
+        for extremes in self._extremes.values():
+            extremes.move(ended, gone_to)
+        self._free += freed
+
+    def _series_of_gone(self, event_id: int) -> int:
+        there = [event for group, event in self.series if group == GONE]
+        if event_id not in there and len(there) >= limits.MAX_GONE_SERIES:
+            event_id = OTHER_EVENT
+        found = self.series_of(GONE, event_id)
+        assert found is not None  # there is room for them
+        return found
 
     def advance(self, now_ns: int) -> None:
         """Let time pass."""
@@ -247,8 +292,9 @@ class Latencies:
     def _fold_slot(self, slot: int, series: Indices, values: Ints, weights: Ints | None) -> None:
         cells = bucket_of(values)
         cells += series * BUCKETS
-        by_series = np.zeros((2, len(self.series)), dtype=np.int64)
-        minima, maxima = no_extremes(len(self.series))
+        known = len(self.series) + len(self._free)
+        by_series = np.zeros((2, known), dtype=np.int64)
+        minima, maxima = no_extremes(known)
         np.minimum.at(minima, series, values)
         np.maximum.at(maxima, series, values)
         np.add.at(by_series[0], series, _ones(len(series)) if weights is None else weights)

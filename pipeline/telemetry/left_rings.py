@@ -2,13 +2,14 @@
 bounds.
 
 A writer that leaves while no collector runs leaves its ring, of whose memory it keeps only what holds such
-records. Of more than MAX_LEFT_RINGS the oldest goes; whoever removes it says so, and counts what was in it as
-dropped in its own ring, so that the next collector tells of it.
+records. Of more than MAX_LEFT_RINGS the oldest goes; whoever removes it says so, if often not each time, and
+counts what was in it as dropped in its own ring, so that the next collector tells of it.
 """
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import logging
 import mmap
 import os
@@ -39,15 +40,25 @@ def remove_oldest(directory: Path) -> int:
             untaken = _untaken_in(path)
             path.unlink(missing_ok=True)
             lost += untaken
-            logger.warning(
-                "telemetry: %s is removed with %d records that no collector has taken: "
-                "%d rings wait for one in %s already",
-                path.name,
-                untaken,
-                limits.MAX_LEFT_RINGS,
-                directory,
-            )
+            _tell(path, untaken)
     return lost
+
+
+_removed = itertools.count(1)
+
+
+def _tell(path: Path, untaken: int) -> None:
+    """At the first of this process, the second, the fourth …: threads may leave by the thousand."""
+    number = next(_removed)
+    if number & (number - 1) == 0:
+        logger.warning(
+            "telemetry: %s is removed with %d records that no collector has taken, as number %d of those "
+            "that wait for one in vain: %d are kept",
+            path,
+            untaken,
+            number,
+            limits.MAX_LEFT_RINGS,
+        )
 
 
 def give_back(memory: mmap.mmap, identity: Identity, head: int, tail: int) -> None:

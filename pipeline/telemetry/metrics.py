@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -30,16 +28,14 @@ from pipeline.telemetry.calls import (
     RecordDuration,
     RecordEnd,
     RecordStart,
-    ThreadPart,
-    close_finished,
     make_calls,
 )
 from pipeline.telemetry.correlation import correlation_bits, let_carry
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.layout import KIND_SHIFT, Kind, Mode
 from pipeline.telemetry.recorder import COUNT_BITS, GAUGE_BITS, MAX_EVENT_ID, UNWRITABLE
-from pipeline.telemetry.ring import Ring, create_ring, memory_ring
 from pipeline.telemetry.sampling import adapted, check_rate
+from pipeline.telemetry.thread_rings import ThreadRings
 
 if TYPE_CHECKING:  # numpy is loaded when figures are asked for, not by recording
     from pipeline.telemetry.inprocess import InProcess
@@ -50,10 +46,6 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1
 """The aggregator takes what is new this often."""
-UNASKED_RINGS = 64
-"""Rings in this process above which those of ended threads are looked for although nobody asks."""
-LAST_OF_ALL = -100
-"""Of what multiprocessing does at the end of a child: the others may still record."""
 
 _now = time.monotonic_ns
 
@@ -71,7 +63,7 @@ class MetricsCollector:
         with cls._making:
             if cls._instance is None:
                 instance = super().__new__(cls)
-                calls = instance._calls = make_calls(instance._open_thread)
+                calls = instance._calls = make_calls(lambda: instance._threads.open())
                 instance.record_start, instance.record_end = calls.record_start, calls.record_end
                 instance.record = calls.record
                 instance.block = calls.block
@@ -86,25 +78,18 @@ class MetricsCollector:
         self._sampling_rate = 1.0
         self._adaptive_rate = 1.0
         self._adaptive_above_per_s: float | None = None
-        self._published: tuple[Path, str] | None = None
-        self._entries = limits.DEFAULT_RING_ENTRIES
-        self._mode = Mode.DROP_NEWEST
+        self._threads = ThreadRings(self._rate_now, self._relieve)
         self._forget_process()
 
     def _forget_process(self) -> None:
         """What a forked child must not share with its parent."""
-        self._calls.forget_threads(starts=self._published is not None)
+        self._calls.forget_threads(starts=self._threads.directory is not None)
+        self._threads.forget()
         self._lock = threading.RLock()
         self._in_process: InProcess | None = None
-        self._parts: weakref.WeakSet[ThreadPart] = weakref.WeakSet()
-        self._rings: list[tuple[Ring, weakref.ref[ThreadPart]]] = []
         self._draining = False
-        self._relieve_above = UNASKED_RINGS
         self._thread: threading.Thread | None = None
         self._leave = threading.Event()
-        self._warned = False
-        self._ends_well = False
-        """Whether the rings of this process are closed when it ends."""
 
     # ---- recording ----------------------------------------------------------------------------------
 
@@ -213,10 +198,7 @@ class MetricsCollector:
         if self._thread is not None:
             raise UsageError("MetricsCollector.publish: stop() first; a ring has one reader")
         with self._lock:
-            self._published = (directory, worker)
-            self._warned = False
-            self._entries = entries
-            self._mode = mode
+            self._threads.publish(directory, worker, entries, mode)
             self._calls.forget_threads(starts=True)
 
     # ---- figures ------------------------------------------------------------------------------------
@@ -226,16 +208,13 @@ class MetricsCollector:
         """The figures, up to date. Raises UsageError after `publish`: the collector process has them."""
         with self._lock:
             aggregator = self._aggregator()
-            pairs = list(self._rings)
+            rings = self._threads.in_memory()
             self._draining = True
             try:
-                aggregator.drain(pairs)
-                for pair in pairs:
-                    if close_finished(*pair):
-                        self._rings.remove(pair)
+                aggregator.drain(rings)
+                self._threads.drained(rings)
             finally:
                 self._draining = False
-            self._relieve_above = max(UNASKED_RINGS, 2 * len(self._rings))
             return aggregator.stats
 
     def get_stats(
@@ -280,8 +259,7 @@ class MetricsCollector:
     def clear(self) -> None:
         """Forget every figure and setting; rings of running threads are left behind. For tests."""
         self.stop()
-        for ring, _ in self._rings:
-            ring.close()
+        self._threads.close()
         self._set_up()
 
     # ---- inside -------------------------------------------------------------------------------------
@@ -295,72 +273,23 @@ class MetricsCollector:
             except TypeError:  # not an event
                 ring.put(UNWRITABLE, 0, 0)
 
-    def _open_thread(self) -> ThreadPart:
-        """A ring for this thread; none when it cannot be had."""
-        try:
-            ring = self._make_ring()
-        except (OSError, ValueError) as error:
-            self._warn(error)
-            return ThreadPart(None, self._rate_now)
-        part = ThreadPart(ring, self._rate_now)
-        self._parts.add(part)
-        if ring.path is None:
-            # No lock: this may run in a signal handler or gc callback of a thread that holds it.
-            self._rings.append((ring, weakref.ref(part)))
-            self._relieve()
-        else:
-            weakref.finalize(part, ring.close)
-            self._end_well()
-        if self._rate_now() != 1.0:
-            part.sample()
-        return part
-
     def _relieve(self) -> None:
         """Take what ended threads left, where nobody asks for figures: each of their rings stays mapped."""
-        if len(self._rings) <= self._relieve_above or self._draining:
-            return
-        if self._lock.acquire(blocking=False):  # else somebody is at it
+        if not self._draining and self._lock.acquire(blocking=False):  # else somebody is at it
             try:
                 _ = self.stats
             finally:
                 self._lock.release()
-
-    def _warn(self, error: Exception) -> None:
-        """Once: there may be thousands of threads."""
-        if not self._warned:
-            self._warned = True
-            where = "memory" if self._published is None else str(self._published[0])
-            logger.warning("telemetry is off in threads that get no ring: none in %s: %s", where, error)
-
-    def _end_well(self) -> None:
-        """A child that multiprocessing forked ends without atexit, by a list of its own: on that, so that it
-        is not taken for one that died."""
-        process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
-        if not self._ends_well and process and util and process.parent_process() is not None:
-            util.Finalize(None, self._close_rings, exitpriority=LAST_OF_ALL)
-        self._ends_well = True
-
-    def _close_rings(self) -> None:
-        for part in list(self._parts):
-            if part.ring is not None:
-                part.ring.close()
-
-    def _make_ring(self) -> Ring:
-        if self._published is None:
-            return memory_ring("process", self._entries)
-        directory, worker = self._published
-        return create_ring(directory, worker, self._entries, mode=self._mode)
 
     def _rate_now(self) -> float:
         return min(self._sampling_rate, self._adaptive_rate)
 
     def _resample(self) -> None:
         if self._rate_now() != 1.0:
-            for part in list(self._parts):
-                part.sample()
+            self._threads.sample()
 
     def _aggregator(self) -> InProcess:
-        if self._published is not None:
+        if self._threads.directory is not None:
             raise UsageError("MetricsCollector: records are published; ask the collector process")
         if self._in_process is None:
             from pipeline.telemetry.inprocess import InProcess

@@ -10,7 +10,7 @@ from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.snapshot import Counts, Dead, Latency, Replica, Sla, Snapshot, Stage
 from pipeline.telemetry.aggregate import OUTCOMES
 from pipeline.telemetry.collector import Collector
-from pipeline.telemetry.events import NEXT_STAGE, STAGES, EventID, event_name, split_worker
+from pipeline.telemetry.events import GONE, NEXT_STAGE, STAGES, EventID, event_name, split_worker
 from pipeline.telemetry.latencies import Figures, Totals, Window, figures_of
 from pipeline.telemetry.sketch import Ints
 from pipeline.telemetry.sla import SLAResult
@@ -189,7 +189,7 @@ def _sum(window_s: float, rows: Sequence[Sequence[int]]) -> Counts:
 
 def _stages(collector: Collector, workers: Sequence[Worker]) -> list[str]:
     found = {worker.stage for worker in workers}
-    found |= {group for group, _ in collector.aggregate.latencies.series}
+    found |= {group for group, _ in collector.aggregate.latencies.series} - {GONE}
     return sorted(found, key=flow_order)
 
 

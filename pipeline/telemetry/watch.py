@@ -49,6 +49,8 @@ class Watch:
         """The first cell of each series that is too slow for some threshold."""
         self._firsts: Indices = np.empty(0, dtype=np.intp)
         self._ends: Indices = np.empty(0, dtype=np.intp)
+        self._free: list[int] = []
+        """Pairs whose series is no more."""
         """A pair's slow cells are those from its first up to its end."""
 
     def __len__(self) -> int:
@@ -64,13 +66,35 @@ class Watch:
                 self.subjects[threshold] = subject
             subject.series.append(series)
             subject.groups.append(group)
-            subject.pairs.append(len(self))
+            pair = self._free.pop() if self._free else len(self)
+            subject.pairs.append(pair)
             first = series * BUCKETS + surely_slow_from(threshold.limit_ns)
             if (cut := series * BUCKETS + bucket_of_limit(threshold.limit_ns)) < first:
                 subject.cut.append(cut)
             self._slow_from[series] = min(first, self._slow_from[series])
-            self._firsts = np.append(self._firsts, first)
-            self._ends = np.append(self._ends, (series + 1) * BUCKETS)
+            if pair == len(self):
+                self._firsts, self._ends = np.append(self._firsts, 0), np.append(self._ends, 0)
+            self._firsts[pair], self._ends[pair] = first, (series + 1) * BUCKETS
+
+    def remove_series(self, series: int, target: int) -> dict[int, int | None]:
+        """A series that was added to `target`. Returns its pairs, each with that of `target` for the same
+        threshold, if there is one."""
+        self._slow_from[series] = _NEVER
+        found: dict[int, int | None] = {}
+        for subject in self.subjects.values():
+            if series not in subject.series:
+                continue
+            place = subject.series.index(series)
+            pair = subject.pairs[place]
+            same = subject.series.index(target) if target in subject.series else None
+            found[pair] = None if same is None else subject.pairs[same]
+            for column in (subject.series, subject.groups, subject.pairs):
+                del column[place]
+            subject.cut[:] = [cell for cell in subject.cut if cell // BUCKETS != series]
+            self._firsts[pair] = self._ends[pair] = 0
+            self._free.append(pair)
+        self.subjects = {one: subject for one, subject in self.subjects.items() if subject.series}
+        return found
 
     def slow(self, cells: Indices, amounts: Ints, series: Indices) -> tuple[Indices, Ints] | None:
         """The pairs that some of these calls break, and how many calls each; None when there are none.

@@ -80,6 +80,12 @@ class SlidingSum:
         if len(chunks) > MERGE_ABOVE:
             chunks[:] = [merged(chunks)]
 
+    def move(self, moved: Indices, into: Indices) -> None:
+        """Add the sums at `moved` to those where `into`, by index, says; they are 0 then."""
+        move(self.running, moved, into)
+        for chunks in self._slots.values():
+            chunks[:] = [(into.take(indices), amounts) for indices, amounts in chunks]
+
 
 class SlidingExtremes:
     """The least and the greatest at many indices over the last slots."""
@@ -113,6 +119,11 @@ class SlidingExtremes:
         least[indices] = np.minimum(least[indices], minima)
         greatest[indices] = np.maximum(greatest[indices], maxima)
 
+    def move(self, moved: Indices, into: Indices) -> None:
+        """Join what was seen at `moved` to what was seen where `into`, by index, says."""
+        for slot in self._slots.values():
+            move_extremes(slot, moved, into)
+
     def current(self, window_ns: int | None = None) -> tuple[Ints, Ints]:
         """Least and greatest over the window, or a shorter one; NO_MINIMUM and NO_MAXIMUM where nothing was
         seen."""
@@ -123,6 +134,20 @@ class SlidingExtremes:
                 np.minimum(least, slot_least, out=least)
                 np.maximum(greatest, slot_greatest, out=greatest)
         return least, greatest
+
+
+def move(sums: Ints, moved: Indices, into: Indices) -> None:
+    """Add the sums at `moved` to those where `into`, by index, says; they are 0 then."""
+    np.add.at(sums, into[moved], sums[moved])
+    sums[moved] = 0
+
+
+def move_extremes(extremes: tuple[Ints, Ints], moved: Indices, into: Indices) -> None:
+    """The same of least and greatest values; there are none at `moved` then."""
+    least, greatest = extremes
+    np.minimum.at(least, into[moved], least[moved])
+    np.maximum.at(greatest, into[moved], greatest[moved])
+    least[moved], greatest[moved] = NO_MINIMUM, NO_MAXIMUM
 
 
 def expired_slots(kept: Mapping[int, object], before: int, oldest: int) -> list[int]:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -259,8 +260,9 @@ def test_a_ring_that_is_left_keeps_only_the_memory_of_what_nobody_has_taken(
 
 
 def test_who_removes_what_was_left_says_so_and_the_next_collector_tells_the_loss(
-    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipeline.telemetry.left_rings._removed", count(1))  # of this process
     for number in range(limits.MAX_LEFT_RINGS + 3):
         recorder = opened(tmp_path, clock, f"agent-{number}")
         for _ in range(7):
@@ -519,3 +521,27 @@ def test_what_a_killed_writer_published_is_whole(tmp_path: Path, mode: Mode, kil
 
 def test_events_have_names_also_when_unknown() -> None:
     assert (event_name(15), event_name(999_999)) == ("AGENT_DECISION", "EVENT_999999")
+
+
+@pytest.mark.parametrize("in_c", [True, False])
+def test_a_ring_that_cannot_be_told_what_was_taken_is_refused_in_the_end_and_kills_nobody(
+    tmp_path: Path, clock: FakeClock, collector: Collector, monkeypatch: pytest.MonkeyPatch, in_c: bool
+) -> None:
+    """As on a full file system where somebody punched a hole into its header."""
+    if not in_c:
+        monkeypatch.setattr("pipeline.telemetry.collector.reading", None)
+    recorder = opened(tmp_path, clock)
+    collector.tick(final=True)
+    [source] = collector.sources
+    assert source.reader.path is not None
+    read_only = os.open(source.reader.path, os.O_RDONLY)
+    os.dup2(read_only, source.reader._ring.fd)
+    os.close(read_only)
+    for _ in range(200):
+        recorder.record(15, 1)
+        collector.tick(final=True)
+    assert collector.folder.refused["cannot_write"] == 1
+    assert not collector.sources
+    assert count_of(collector, 15) <= 200
+    recorder.close()
+    collector.close()

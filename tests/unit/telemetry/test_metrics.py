@@ -158,7 +158,7 @@ def test_started_it_aggregates_by_itself_and_stopped_it_keeps_its_figures(metric
     metrics.start()
     metrics.start()
     metrics.record(EVENT, 5)
-    [(ring, _)] = metrics._rings
+    [(ring, _)] = metrics._threads.in_memory()
     until(lambda: ring.waiting == 0)
     metrics.record(EVENT, 5)
     metrics.stop()
@@ -188,9 +188,9 @@ def test_each_thread_has_a_ring_which_ends_with_it(metrics: MetricsCollector) ->
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(metrics._rings) == 5
+    assert len(metrics._threads.in_memory()) == 5
     assert count(metrics) == 500
-    assert not metrics._rings
+    assert not metrics._threads.in_memory()
 
 
 def test_threads_that_come_and_go_leave_no_ring_though_nobody_asks(metrics: MetricsCollector) -> None:
@@ -198,7 +198,7 @@ def test_threads_that_come_and_go_leave_no_ring_though_nobody_asks(metrics: Metr
         thread = threading.Thread(target=lambda: metrics.record(EVENT, 5))
         thread.start()
         thread.join()
-    assert len(metrics._rings) <= 66
+    assert len(metrics._threads.in_memory()) <= 66
     assert count(metrics) == 300
 
 
@@ -206,7 +206,7 @@ def test_sampling_keeps_the_count(metrics: MetricsCollector) -> None:
     metrics.set_sampling_rate(0.1)
     for _ in range(1000):
         metrics.record(EVENT, 5)
-    [(ring, _)] = metrics._rings
+    [(ring, _)] = metrics._threads.in_memory()
     assert ring.waiting < 120
     assert count(metrics) == pytest.approx(1000, abs=10)
     metrics.set_sampling_rate(0)
@@ -352,7 +352,7 @@ def test_without_memory_for_a_ring_the_program_lives(
     def none(*_: Any) -> None:
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr("pipeline.telemetry.metrics.memory_ring", none)
+    monkeypatch.setattr("pipeline.telemetry.thread_rings.memory_ring", none)
     metrics.record(EVENT, 5)
     metrics.record(EVENT, 5)
     assert caplog.text.count("telemetry is off in threads that get no ring") == 1

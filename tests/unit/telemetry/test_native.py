@@ -319,7 +319,7 @@ def test_entries_carry_the_correlation_of_their_task(metrics: MetricsCollector) 
 
     asyncio.run(all_of_them())
     metrics.record(2, 5)
-    [(ring, _)] = metrics._rings
+    [(ring, _)] = metrics._threads.in_memory()
     into = _scratch(32)
     rows = into[: RingReader(ring.memory, ring.identity).drain(into).kept]
     carried = sorted((row[2] >> 32) for row in rows.tolist() if row[2] & 0xFFFFFF == 2)

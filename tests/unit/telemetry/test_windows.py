@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import limits
 from pipeline.clock import NS_PER_S
+from pipeline.telemetry.events import GONE
 from pipeline.telemetry.latencies import Latencies
 from pipeline.telemetry.sketch import BUCKETS, Sketch
 from pipeline.telemetry.windows import (
@@ -123,9 +125,11 @@ def test_weights_multiply_what_an_entry_stands_for() -> None:
 def test_series_are_bounded() -> None:
     latencies = Latencies()
     made = [latencies.series_of("agent", event_id) for event_id in range(300)]
-    assert made[255] == 255
-    assert made[256] is None
-    assert len(latencies.totals.row(255)) == BUCKETS
+    most = limits.MAX_SERIES - limits.MAX_GONE_SERIES - 1  # these are for what is gone
+    assert made[most - 1] == most - 1
+    assert made[most] is None
+    assert latencies.series_of(GONE, 300) == most
+    assert len(latencies.totals.row(limits.MAX_SERIES - 1)) == BUCKETS
 
 
 def test_slots_cover_their_window() -> None:

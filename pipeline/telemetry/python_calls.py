@@ -1,0 +1,115 @@
+"""What `PythonCalls` gives to those who record: each a closure over its state, made once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from pipeline.telemetry.layout import CORRELATION_MASK, CORRELATION_SHIFT
+from pipeline.telemetry.recorder import MAX_EVENT_ID, START_BITS, UNWRITABLE
+from pipeline.telemetry.writer import Put
+
+if TYPE_CHECKING:
+    from pipeline.telemetry.calls import PythonCalls, RecordDuration, RecordEnd, RecordStart
+
+now = time.monotonic_ns
+
+
+def make_start(calls: PythonCalls) -> RecordStart:
+    """`record_start` of these calls."""
+
+    def record_start(event_id: int) -> int:
+        if not calls.recording:
+            return 0
+        if not calls.writes_starts:
+            return now()
+        put_start = calls.part().put_start  # first: making a ring is no part of what is measured
+        started_ns = now()
+        if put_start is not None:
+            _put(calls, put_start, started_ns, 0, event_id, START_BITS)
+        return started_ns
+
+    return record_start
+
+
+def make_end(calls: PythonCalls) -> RecordEnd:
+    """`record_end` of these calls."""
+
+    def record_end(event_id: int, start_ts: int) -> None:
+        if start_ts and calls.recording:
+            ended_ns = now()
+            try:
+                put = calls.local.part.put
+            except AttributeError:
+                put = calls.part().put
+            try:
+                if event_id > MAX_EVENT_ID:
+                    event_id = UNWRITABLE
+                if calls.current is None:
+                    put(ended_ns, ended_ns - start_ts, event_id)
+                else:
+                    _put(calls, put, ended_ns, ended_ns - start_ts, event_id)
+            except TypeError:  # not a time, or not an event
+                put(UNWRITABLE, 0, 0)
+
+    return record_end
+
+
+def make_record(calls: PythonCalls) -> RecordDuration:
+    """`record` of these calls."""
+
+    def record(event_id: int, duration_ns: int) -> None:
+        if calls.recording:
+            _put(calls, calls.part().put, now(), duration_ns, event_id)
+
+    return record
+
+
+def make_block(calls: PythonCalls) -> Callable[[int], AbstractContextManager[None]]:
+    """`block` of these calls."""
+    record_start, record_end = make_start(calls), make_end(calls)
+
+    class Block:
+        """Does what `record_start` and `record_end` do without calling them: that is a fifth of it."""
+
+        __slots__ = ("_event_id", "_started_ns")
+
+        def __init__(self, event_id: int) -> None:
+            try:
+                self._event_id = event_id if event_id <= MAX_EVENT_ID else UNWRITABLE
+            except TypeError:  # not an event
+                self._event_id = UNWRITABLE
+
+        def __enter__(self) -> None:
+            if calls.recording and not calls.writes_starts:
+                self._started_ns = now()
+            else:
+                self._started_ns = record_start(self._event_id)
+
+        def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
+            if calls.current is not None:
+                record_end(self._event_id, self._started_ns)
+            elif calls.recording and self._started_ns:
+                ended_ns = now()
+                try:
+                    put = calls.local.part.put
+                except AttributeError:
+                    put = calls.part().put
+                try:
+                    put(ended_ns, ended_ns - self._started_ns, self._event_id)
+                except TypeError:  # not an event
+                    put(UNWRITABLE, 0, 0)
+
+    return Block
+
+
+def _put(calls: PythonCalls, put: Put, end_ns: int, value: int, event_id: int, bits: int = 0) -> None:
+    try:
+        if event_id > MAX_EVENT_ID:
+            event_id = UNWRITABLE
+        which = 0 if calls.current is None else (calls.current() & CORRELATION_MASK) << CORRELATION_SHIFT
+        put(end_ns, value, event_id | which | bits)
+    except TypeError:  # not a duration, or not an event
+        put(UNWRITABLE, 0, 0)

@@ -1,0 +1,120 @@
+"""The rings of this process's threads: each is made when its thread first records, in memory or, once records
+are published, as a file that a collector finds."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline import limits
+from pipeline.telemetry.calls import ThreadPart, close_finished
+from pipeline.telemetry.layout import Mode
+from pipeline.telemetry.ring import Ring, create_ring, memory_ring
+
+logger = logging.getLogger(__name__)
+
+UNASKED_RINGS = 64
+"""Rings in this process above which those of ended threads are looked for although nobody asks."""
+LAST_OF_ALL = -100
+"""Of what multiprocessing does at the end of a child: the others may still record."""
+InMemory = tuple[Ring, "weakref.ref[ThreadPart]"]
+"""A ring that is read in this process, and whose it is."""
+
+
+class ThreadRings:
+    """Where each thread's records go."""
+
+    def __init__(self, rate_now: Callable[[], float], crowded: Callable[[], None]) -> None:
+        """`rate_now`: the share of calls that is kept; `crowded` is called when there are many rings."""
+        self.directory: Path | None = None
+        """Where records are published; None while they stay in this process."""
+        self._worker = "process"
+        self._entries = limits.DEFAULT_RING_ENTRIES
+        self._mode = Mode.DROP_NEWEST
+        self._rate_now = rate_now
+        self._crowded = crowded
+        self.forget()
+
+    def forget(self) -> None:
+        """What a forked child must not share with its parent."""
+        self._parts: weakref.WeakSet[ThreadPart] = weakref.WeakSet()
+        self._in_memory: list[InMemory] = []
+        self._crowded_above = UNASKED_RINGS
+        self._warned = False
+        self._ends_well = False
+        """Whether the rings of this process are closed when it ends."""
+
+    def publish(self, directory: Path, worker: str, entries: int, mode: Mode) -> None:
+        """Threads that open from now on write files in `directory`."""
+        self.directory, self._worker, self._entries, self._mode = directory, worker, entries, mode
+        self._warned = False
+
+    def open(self) -> ThreadPart:
+        """A ring for this thread; none when it cannot be had."""
+        try:
+            ring = self._make()
+        except (OSError, ValueError) as error:
+            self._warn(error)
+            return ThreadPart(None, self._rate_now)
+        part = ThreadPart(ring, self._rate_now)
+        self._parts.add(part)
+        if ring.path is None:
+            # No lock: this may run in a signal handler or gc callback of a thread that holds it.
+            self._in_memory.append((ring, weakref.ref(part)))
+            if len(self._in_memory) > self._crowded_above:
+                self._crowded()
+        else:
+            weakref.finalize(part, ring.close)
+            self._end_well()
+        if self._rate_now() != 1.0:
+            part.sample()
+        return part
+
+    def in_memory(self) -> list[InMemory]:
+        """Those to be read in this process."""
+        return list(self._in_memory)
+
+    def drained(self, pairs: Sequence[InMemory]) -> None:
+        """These were read: the ones whose threads have ended are closed."""
+        for pair in pairs:
+            if close_finished(*pair):
+                self._in_memory.remove(pair)
+        self._crowded_above = max(UNASKED_RINGS, 2 * len(self._in_memory))
+
+    def sample(self) -> None:
+        """Let every thread's records pass its sampler."""
+        for part in list(self._parts):
+            part.sample()
+
+    def close(self) -> None:
+        """The rings in memory; what threads record into them goes nowhere."""
+        for ring, _ in self._in_memory:
+            ring.close()
+
+    def _make(self) -> Ring:
+        if self.directory is None:
+            return memory_ring(self._worker, self._entries)
+        return create_ring(self.directory, self._worker, self._entries, mode=self._mode)
+
+    def _warn(self, error: Exception) -> None:
+        """Once: there may be thousands of threads."""
+        if not self._warned:
+            self._warned = True
+            where = "memory" if self.directory is None else str(self.directory)
+            logger.warning("telemetry is off in threads that get no ring: none in %s: %s", where, error)
+
+    def _end_well(self) -> None:
+        """A child that multiprocessing forked ends without atexit, by a list of its own: on that, so that it
+        is not taken for one that died."""
+        process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+        if not self._ends_well and process and util and process.parent_process() is not None:
+            util.Finalize(None, self._close_all, exitpriority=LAST_OF_ALL)
+        self._ends_well = True
+
+    def _close_all(self) -> None:
+        for part in list(self._parts):
+            if part.ring is not None:
+                part.ring.close()
