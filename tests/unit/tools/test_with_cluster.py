@@ -1,4 +1,4 @@
-"""Which Kubernetes `make test-cluster` tests on, and what is left of it, with stand-ins for kind and docker."""
+"""Which Kubernetes `make test-cluster` tests on, and what is left of it; stand-ins for kind and docker."""
 
 from __future__ import annotations
 
@@ -72,8 +72,9 @@ def test_else_one_is_made_for_the_command_with_both_images_and_removed(tmp_path:
     machine = Machine(tmp_path, kind="", docker="")
     assert machine.run(COMMAND_CODE="7") == 7, "the command's own answer"
     assert machine.verbs()[:-1] == [
-        "docker info", "docker image", "docker build", "kind create", "kind load", f"command {_used(machine)}",
-    ]  # fmt: skip
+        *("docker info", "docker image", "docker build", "kind create", "kind load"),
+        f"command {_used(machine)}",
+    ]
     (load,) = [line for line in machine.asked if line.startswith("kind load")]
     assert {"ringline:dev", "ringline-servers:dev"} <= set(load.split())
     names = {line.partition("--name ")[2].split()[0] for line in machine.asked if line.startswith("kind")}
