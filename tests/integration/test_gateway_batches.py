@@ -26,12 +26,14 @@ CONFIG = Config(
         "demo": Source(),
         "limited": Source(rate_limit=RateLimit(events=4, period_s=60)),
         "github": Source(profile="github"),
+        "desk": Source(accepts=("control",)),
     },
     gateway=Gateway(max_batch_events=5),
 )
 KEYS = {
     "demo": Keys(secrets=(SECRET,)),
     "limited": Keys(secrets=(SECRET,)),
+    "desk": Keys(secrets=(SECRET,)),
     "github": Keys(shared=(SharedKey(KEY, "key"),)),
 }
 
@@ -90,6 +92,14 @@ def test_the_good_are_taken_beside_the_bad_and_these_may_be_put_right(gateway: R
     assert [result["status"] for result in results(again)] == [202, 202, 422]
     assert results(again)[2]["type"].endswith("/webhook-id-reused")
     assert [delivery.webhook_id for delivery in gateway.dispatched] == ["batch.0", "batch.2", "batch.1"]
+
+
+def test_of_a_source_that_may_not_send_all_the_others_are_taken(gateway: RealGateway) -> None:
+    response = post(gateway, [BUY, HALT, SELL], source="desk")
+    assert response.status == 207
+    assert [result["status"] for result in results(response)] == [403, 202, 403]
+    assert results(response)[0]["type"].endswith("/forbidden-event")
+    assert gateway.dispatched == [], "a halt of no key yet"
 
 
 def test_a_single_event_never_has_the_id_of_one_in_a_batch(gateway: RealGateway) -> None:

@@ -1,5 +1,9 @@
-"""The operator's HTTP: /healthz for the liveness probe, /readyz, /metrics, and /v1/pipelines/NAMESPACE/NAME, what
-was decided on one Pipeline last, for the live page."""
+"""The operator's HTTP: probes, metrics, and what was decided on one Pipeline last, for the live page:
+
+GET /healthz, /readyz
+GET /metrics
+GET /v1/pipelines/NAMESPACE/NAME  runtime.told.Told as JSON
+"""
 
 from __future__ import annotations
 

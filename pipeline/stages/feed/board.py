@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline import limits
-from pipeline.clock import Clock
+from pipeline.clock import NS_PER_MS, Clock
 from pipeline.config import Config
 from pipeline.errors import RinglineError
 from pipeline.snapshot import Snapshot
@@ -46,6 +46,7 @@ class Board:
         `elsewhere`: links and decisions come from other pods, and not from files here."""
         self._every_s = config.feed.page_ms / 1000
         self._elsewhere = elsewhere
+        self._looked_ns: int | None = None
         self._reports = Reports(links_folder(config))
         self._decisions = Decisions(Path(config.data_dir))
         self._ledger = Ledger(config)
@@ -100,7 +101,7 @@ class Board:
             if history.due(snapshot.taken_us // 1000):
                 point = point_of(snapshot, history.next_number)
         if self._viewers:
-            reports, decisions = await self._told_besides(whole)
+            reports, decisions = await self._told_besides()
             self._number += 1
             made = frame_of(
                 self._snapshot, reports, self._rates, number=self._number,
@@ -118,11 +119,13 @@ class Board:
         snapshot, fault = await asyncio.to_thread(self._fetch, not whole)
         return snapshot, whole, fault
 
-    async def _told_besides(self, whole: bool) -> tuple[list[Report], tuple[dict[str, str], ...]]:
+    async def _told_besides(self) -> tuple[list[Report], tuple[dict[str, str], ...]]:
         """The links, and what was decided to scale; of other pods as of about a second ago."""
         if self._elsewhere is None:
             return self._reports.read(), self._decisions.newest()
-        if whole:
+        now_ns = self._clock.monotonic_ns()
+        if self._looked_ns is None or now_ns - self._looked_ns >= limits.PAGE_POINT_MS * NS_PER_MS:
+            self._looked_ns = now_ns
             await asyncio.to_thread(self._elsewhere.look)
         return self._elsewhere.reports, self._elsewhere.decisions
 

@@ -115,7 +115,7 @@ class Collectors:
         return merged(known), fault
 
     def links(self) -> list[Report]:
-        """Of every collector that was there when `told` was asked last; of those that do not answer nothing."""
+        """Of every collector that was there when `told` was asked last; the silent ones tell none."""
         answers = self._threads.map(_links_of, list(self._clients.values()))
         return sorted((one for some in answers for one in some), key=lambda report: report.name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from rendered_chart import SCENARIOS, WHY_NOT, Objects, containers, helm, rendered, workers_of
@@ -100,6 +101,7 @@ def test_a_pods_grace_covers_the_wait_before_the_drain_and_the_drain(scenario: P
 def test_every_stage_is_guarded_and_evicted_one_at_a_time(scenario: Path) -> None:
     objects = rendered(scenario=scenario)
     beside = {"valuation"} if resolve(objects.configuration()).valuation.enabled else set()
+    beside |= {name.rpartition("-")[2] for name in objects.of("Deployment")}
     assert {name.rpartition("-")[2] for name in objects.of("NetworkPolicy")} == set(STAGES) | beside
     assert {name.rpartition("-")[2] for name in objects.of("PodDisruptionBudget")} == set(STAGES)
 
@@ -279,6 +281,32 @@ def test_the_page_asks_the_collectors_of_every_pod() -> None:
         (peers,) = [rule["from"] for rule in rules if rule["ports"][0]["port"] == 9464]
         labels = [one.get("podSelector", {}).get("matchLabels", {}) for one in peers]
         assert {"operator", "audit"} <= {one.get("app.kubernetes.io/component") for one in labels}
+
+
+def test_the_page_asks_the_operator_and_may_reach_it() -> None:
+    objects = rendered({"networkPolicy.metricsFrom": [{"namespaceSelector": {}}], "operator.port": 8181})
+    url = urlsplit(resolve(objects.configuration()).feed.operator_url)
+    service = objects.of("Service")[str(url.hostname)]
+    assert service["spec"]["ports"][0]["port"] == url.port == 8181
+    (pipeline,) = objects.of("Pipeline").values()
+    assert url.path == f"/v1/pipelines/{pipeline['metadata']['namespace']}/{pipeline['metadata']['name']}"
+    pod = objects.of("Deployment")["rl-ringline-operator"]["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    (rule,) = objects.of("NetworkPolicy")["rl-ringline-operator"]["spec"]["ingress"]
+    labels = [one.get("podSelector", {}).get("matchLabels", {}) for one in rule["from"]]
+    assert "audit" in {one.get("app.kubernetes.io/component") for one in labels}
+    without = rendered({"operator.enabled": False})
+    assert resolve(without.configuration()).feed.operator_url == ""
+    assert "rl-ringline-operator" not in {*without.of("Service"), *without.of("NetworkPolicy")}
+
+
+def test_workers_tell_of_their_links_where_their_collector_looks() -> None:
+    objects = rendered()
+    folder = resolve(objects.configuration()).telemetry.links_directory
+    for stage in STAGES:
+        for one in containers(objects.stage(stage)["spec"]["template"]["spec"]):
+            mounted = {mount["mountPath"]: mount["name"] for mount in one["volumeMounts"]}
+            assert mounted[folder.rpartition("/")[0]] == "shm"
 
 
 def test_the_feed_can_be_left_out() -> None:

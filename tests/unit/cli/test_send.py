@@ -106,6 +106,18 @@ def test_every_kind_of_event_can_be_said_in_options(
     assert gateway.taken == [("/webhook/desk", event)]
 
 
+def test_who_sends_is_the_first_source_that_may(gateway: Gateway, words: list[str], tmp_path: Path) -> None:
+    own = {"secret_files": [f"{tmp_path}/secret"]}
+    sources = {"bars": own | {"accepts": ["candle"]}, "desk": own | {"accepts": ["control"]}, "all": own}
+    words = [*words[:2], "--set", f"sources={json.dumps(sources)}"]
+    for options in (CANDLE, ["--control", "halt"], ["--symbol", "A", "--side", "buy"]):
+        assert run(["send", *options, *words]) == 0
+    (tmp_path / "odd.json").write_text("[1]")
+    assert run(["send", str(tmp_path / "odd.json"), *words]) == 0
+    taken = [path.rpartition("/")[2] for path, _ in gateway.taken]
+    assert taken == ["bars", "desk", "all", "bars"]
+
+
 def test_a_file_is_sent_as_it_is(gateway: Gateway, words: list[str], tmp_path: Path) -> None:
     (tmp_path / "event.json").write_text('{"any": "thing"}')
     assert run(["send", str(tmp_path / "event.json"), *words]) == 0
