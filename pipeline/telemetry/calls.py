@@ -36,6 +36,10 @@ class RecordDuration(Protocol):
     def __call__(self, event_id: int, duration_ns: int) -> None: ...
 
 
+class MakeBlock(Protocol):
+    def __call__(self, event_id: int) -> AbstractContextManager[None]: ...
+
+
 class ThreadPart:
     """What one thread holds; when the thread ends this is collected, and its ring with it.
 
@@ -77,7 +81,7 @@ class Calls:
     record_start: RecordStart
     record_end: RecordEnd
     record: RecordDuration
-    block: Callable[[int], AbstractContextManager[None]]
+    block: MakeBlock
     """A `with` block of an event, for one use; nesting, threads and tasks are fine."""
 
     def __init__(self, opener: Opener) -> None:

@@ -16,8 +16,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,6 +25,7 @@ from pipeline import limits
 from pipeline.errors import UsageError
 from pipeline.telemetry.calls import (
     Calls,
+    MakeBlock,
     RecordDuration,
     RecordEnd,
     RecordStart,
@@ -100,7 +101,7 @@ class MetricsCollector:
     record: RecordDuration
     """Record a latency measured elsewhere that ends now. Never raises."""
 
-    block: Callable[[int], AbstractContextManager[None]]
+    block: MakeBlock
     """A `with` block, for one use: what `measure` gives."""
 
     def count(self, event_id: int, n: int = 1) -> None:

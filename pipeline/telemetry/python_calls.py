@@ -67,7 +67,7 @@ def make_record(calls: PythonCalls) -> RecordDuration:
     return record
 
 
-def make_block(calls: PythonCalls) -> Callable[[int], AbstractContextManager[None]]:
+def make_block(calls: PythonCalls) -> Callable[..., AbstractContextManager[None]]:
     """`block` of these calls."""
     record_start, record_end = make_start(calls), make_end(calls)
 

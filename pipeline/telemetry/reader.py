@@ -72,9 +72,8 @@ class RingReader:
         "path",
     )
 
-    def __init__(self, held: mmap.mmap | FileWords, identity: Identity, path: Path | None = None) -> None:
-        """`held`: the memory of this process's own ring, or another's file."""
-        own = isinstance(held, mmap.mmap)
+    def __init__(self, held: mmap.mmap | RingWords, identity: Identity, path: Path | None = None) -> None:
+        """`held`: the memory of this process's own ring, or how else to get at one."""
         self._ring: RingWords = OwnWords(held, identity.capacity) if isinstance(held, mmap.mmap) else held
         self.identity = identity
         self.path = path
@@ -90,7 +89,7 @@ class RingReader:
         self._plain = not weak and not self._flight
         self._quarter = identity.capacity // 4
         self._look: Any = None
-        if reading is not None and self._plain and not own:
+        if reading is not None and self._plain and self._ring.fd != -1:
             self._look = reading.Look(self._ring.fd, identity.capacity)
 
     @classmethod

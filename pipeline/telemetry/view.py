@@ -62,8 +62,8 @@ def build_snapshot(
 ) -> Snapshot:
     """Everything `collector` knows at `now_ns`, with the buckets of the events named in `sketches`.
 
-    A `brief` one has no latencies and no verdicts on them, which are most of the work. With `events` there are
-    only their latencies, of all workers together, and no verdicts.
+    A `brief` one has no latencies and no verdicts on them, which are most of the work. With `events` there
+    are only their latencies, of all workers together, and no verdicts.
     """
     workers = workers_of(collector, now_ns)
     uptime_s = (now_ns - collector.started_ns) / NS_PER_S

@@ -40,7 +40,8 @@ class Board:
 
     def __init__(
         self, config: Config, readers: Readers, viewers: Viewers, clock: Clock,
-        fetch: Callable[[bool], Told], stream: CollectorStream | None = None, elsewhere: Elsewhere | None = None,
+        fetch: Callable[[bool], Told], stream: CollectorStream | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:  # fmt: skip
         """`fetch` asks, with whether briefly, on a thread; `stream` tells by itself while somebody looks;
         `elsewhere`: links and decisions come from other pods, and not from files here."""

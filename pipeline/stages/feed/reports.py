@@ -22,10 +22,10 @@ read may bear the same."""
 
 
 class Reports:
-    """Reads only what has changed: the page asks far more often than workers write, by renaming into place."""
+    """Reads only what has changed: the page asks far more often than workers write, renaming into place."""
 
     def __init__(self, folder: Path, wall_ns: Callable[[], int] = time.time_ns) -> None:
-        self._folder = str(folder)
+        self._folder = folder
         self._wall_ns = wall_ns
         self._changed_ns = self._read_ns = 0
         self._newest: list[Report] = []
@@ -34,7 +34,7 @@ class Reports:
     def read(self) -> list[Report]:
         """By name; without those that cannot be read."""
         try:
-            changed_ns = os.stat(self._folder).st_mtime_ns
+            changed_ns = self._folder.stat().st_mtime_ns
         except OSError:
             changed_ns = 0
         settled = self._changed_ns + SETTLED_NS < self._read_ns

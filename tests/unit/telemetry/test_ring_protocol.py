@@ -22,7 +22,7 @@ from pipeline.telemetry import layout
 from pipeline.telemetry.layout import ENTRY_WORDS, Mode, Proof, RefusedRingError
 from pipeline.telemetry.reader import Drained, RingReader
 from pipeline.telemetry.ring import Ring, memory_ring
-from pipeline.telemetry.ring_words import Entries
+from pipeline.telemetry.ring_words import Entries, OwnWords
 from pipeline.telemetry.writer import drop_newest, overwrite_oldest
 
 CAPACITY = 64
@@ -122,17 +122,16 @@ def reordered(stores: list[tuple[int, int]], dice: random.Random) -> list[tuple[
     return [(index, by_word[index].pop(0)) for index in order]
 
 
-class SteppedReader(RingReader):
+class SteppedWords(OwnWords):
     """Copies word by word and lets the world go on in between."""
 
-    __slots__ = ("between",)
     between: Callable[[], None]
 
-    def _copy(self, tail: int, count: int, into: Entries) -> None:
+    def copy(self, first: int, count: int, into: Entries) -> None:
         for row in range(count):
             for word in range(ENTRY_WORDS):
                 self.between()
-                into[row, word] = self._entries[(tail + row) & (CAPACITY - 1), word]
+                into[row, word] = self._entries[(first + row) & (CAPACITY - 1), word]
         self.between()
 
 
@@ -145,7 +144,8 @@ def test_a_reader_amid_the_stores_of_a_writer_accepts_nothing_torn(
     dice = random.Random(seed)
     ring = memory_ring("w", CAPACITY, mode=mode, proof=proof)
     writer = SteppedWriter(ring, dice if proof is Proof.MIXED else None)
-    reader = SteppedReader(ring.memory, ring.identity)
+    words = SteppedWords(ring.memory, CAPACITY)
+    reader = RingReader(words, ring.identity)
     known: dict[tuple[int, int, int], int] = {}
     published: list[int] = []
 
@@ -160,7 +160,7 @@ def test_a_reader_amid_the_stores_of_a_writer_accepts_nothing_torn(
         if writer.write(number):
             published.append(number)
 
-    reader.between = go_on
+    words.between = go_on
     for _ in range(lead):
         write_one()
         writer.let_through(dice.randrange(4 * speed))
@@ -170,7 +170,7 @@ def test_a_reader_amid_the_stores_of_a_writer_accepts_nothing_torn(
     for turn in range(60):
         if turn == 40:
             writer.let_through(len(writer.pending))
-            reader.between = lambda: None
+            words.between = lambda: None
         drained = reader.drain(into, final=turn > 40)
         read += [number_of(row, known) for row in into[: drained.kept]]
         lost = Drained(

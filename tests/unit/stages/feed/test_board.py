@@ -36,7 +36,7 @@ def test_the_links_of_other_pods_are_in_the_first_frame_and_asked_for_no_more_th
         viewers, clock = Viewers(), FakeClock()
         config = resolve({"data_dir": str(tmp_path)})
         board = Board(
-            config, Readers(no_audit), viewers, clock, lambda _: (SNAPSHOT, ""), Elsewhere(links, None)
+            config, Readers(no_audit), viewers, clock, lambda _: (SNAPSHOT, ""), None, Elsewhere(links, None)
         )
         await board.look()
         assert asked == [], "nobody looks"
