@@ -24,6 +24,8 @@ class Wish(NamedTuple):
     """Only their latencies; all when there are none."""
     brief: bool = False
     """Without latencies. With `events`: but for one a second, with theirs."""
+    counts_s: frozenset[int] = frozenset()
+    """Only counts over these windows; over all when there are none."""
     every_ms: int = limits.STREAM_MS
 
 
