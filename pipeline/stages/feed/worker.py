@@ -140,7 +140,7 @@ async def _serve(
     loop.add_reader(stop.fd, stopping.set)
     tasks = [
         asyncio.create_task(tail.run()),
-        asyncio.create_task(_report(context, app)),
+        asyncio.create_task(_report(context, lambda: max(app.clients, len(viewers)))),
         asyncio.create_task(server.serve(sockets=[bound])),
     ]
     if config.feed.page:
@@ -190,8 +190,8 @@ class _Ear:
         self.nudged.set()
 
 
-async def _report(context: Context, app: FeedApp) -> None:
-    """CPU, memory and clients, as every worker tells them."""
+async def _report(context: Context, clients: Callable[[], int]) -> None:
+    """CPU, memory and clients, as every worker tells them. The page is one of its stream and of its rows."""
     while True:
-        context.self_report.report(app.clients)
+        context.self_report.report(clients())
         await asyncio.sleep(REPORT_S)
