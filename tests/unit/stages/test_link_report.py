@@ -55,19 +55,11 @@ def test_where_nothing_was_told_there_is_nothing(tmp_path: Path) -> None:
     assert read_link_reports(tmp_path) == []
 
 
-def test_what_waits_is_told_on_the_clock_of_the_moment(tmp_path: Path) -> None:
+def test_the_moment_is_told_on_the_clock_of_what_waits(tmp_path: Path) -> None:
     world = World()
     world.network.run(100 * NS_PER_MS)
-    gateway, taken = world.gateway, set()
+    gateway = world.gateway
     assert gateway is not None
-    reporter = LinkReporter("gateway-0", tmp_path)
-    for number in range(40):
-        world.post("K", b"%d" % number)
-        world.network.run(NS_PER_MS)
-        now_ns = world.network.now_ns
-        reporter.write(gateway, 77, now_ns=now_ns)
-        (report,) = read_link_reports(tmp_path)
-        assert report.taken_ns == now_ns
-        taken |= {now_ns - link.oldest_ns for link in report.links if link.oldest_ns is not None}
-    assert taken
-    assert all(0 <= waited_ns < 1000 * NS_PER_MS for waited_ns in taken)
+    LinkReporter("gateway-0", tmp_path).write(gateway, 77, now_ns=world.network.now_ns)
+    (report,) = read_link_reports(tmp_path)
+    assert report.taken_ns == world.network.now_ns
