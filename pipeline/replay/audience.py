@@ -48,6 +48,4 @@ class Audience:
     def _looks(self) -> bool:
         """The feed's depth is how many look."""
         snapshot = self._running.snapshot()
-        return snapshot is not None and any(
-            one.depth > 0 for one in snapshot.replicas if one.stage == "feed"
-        )
+        return snapshot is not None and any(one.depth > 0 for one in snapshot.replicas if one.stage == "feed")

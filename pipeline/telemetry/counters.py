@@ -48,9 +48,7 @@ class Counters:
 
     def __init__(self, windows_s: Sequence[float]) -> None:
         self._index: dict[CounterKey, int] = {}
-        self._windows = {
-            window_s: SlidingSum(_SIZE, round(window_s * NS_PER_S)) for window_s in windows_s
-        }
+        self._windows = {window_s: SlidingSum(_SIZE, round(window_s * NS_PER_S)) for window_s in windows_s}
         self._totals: Ints = np.zeros(_SIZE, dtype=np.int64)
         self._tables: dict[tuple[int, ...], tuple[int, Table]] = {}
 
@@ -103,9 +101,12 @@ class Counters:
         """Of these events, of the kind 0; made anew only when there are new counters."""
         made_of, table = self._tables.get(events, (-1, None))
         if table is None or made_of != len(self._index):
-            rows = {subject: row for row, subject in enumerate(dict.fromkeys(key.subject for key in self._index))}
+            subjects = dict.fromkeys(key.subject for key in self._index)
+            rows = {subject: row for row, subject in enumerate(subjects)}
             found = [
-                self._index.get(CounterKey(subject, event_id), _NOWHERE) for subject in rows for event_id in events
+                self._index.get(CounterKey(subject, event_id), _NOWHERE)
+                for subject in rows
+                for event_id in events
             ]
             table = Table(rows, np.array(found, dtype=np.intp).reshape(len(rows), len(events)))
             self._tables[events] = len(self._index), table

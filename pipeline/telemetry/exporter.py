@@ -96,7 +96,7 @@ class Exporter:
 
 
 def wish_of(scope: Scope) -> Wish:
-    """What a query asks for. An unknown event is in no answer, an interval that cannot be is the usual one."""
+    """What a query asks for. An unknown event is in no answer, an impossible pace is the usual."""
     given = bytes(scope.get("query_string", b""))[: limits.MAX_HEADER_BYTES]
     if not given:
         return _USUAL

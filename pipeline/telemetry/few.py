@@ -84,7 +84,11 @@ def _usable(kind: int, event: int, value: int, refused: Counter[str]) -> bool:
         return True
     refused.update(
         reason
-        for reason, well in (("unknown_kind", known), ("event_out_of_range", in_range), ("absurd_value", sane))
+        for reason, well in (
+            ("unknown_kind", known),
+            ("event_out_of_range", in_range),
+            ("absurd_value", sane),
+        )
         if not well
     )
     return False

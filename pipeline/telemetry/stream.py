@@ -1,4 +1,4 @@
-"""Server-sent events: the newest snapshot about every half second or as often as wished, a new breach at once.
+"""Server-sent events: the newest snapshot every half second or as often as wished, a new breach at once.
 
 A client that reads slowly misses snapshots, never breaches (of which the newest BREACHES_KEPT wait), and
 never holds anybody else up.

@@ -59,8 +59,9 @@ def build_snapshot(
 ) -> Snapshot:
     """Everything `collector` knows at `now_ns`, with the buckets of the events named in `sketches`.
 
-    A `brief` one has no latencies and no verdicts on them, which are most of the work. With `events` there are
-    only their latencies, of all workers together, and no verdicts; with `counts_s` only counts over these windows.
+    A `brief` one has no latencies and no verdicts on them, which are most of the work. With `events` there
+    are only their latencies, of all workers together, and no verdicts; with `counts_s` only counts over these
+    windows.
     """
     workers = workers_of(collector, now_ns)
     uptime_s = (now_ns - collector.started_ns) / NS_PER_S
@@ -181,9 +182,7 @@ class _CountView:
 def _sum(window_s: float, rows: Sequence[Sequence[int]]) -> Counts:
     if not rows:
         return Counts(window_s=window_s)
-    handled, flow, trade, shed, blocked_ns = (
-        rows[0] if len(rows) == 1 else map(sum, zip(*rows, strict=True))
-    )
+    handled, flow, trade, shed, blocked_ns = rows[0] if len(rows) == 1 else map(sum, zip(*rows, strict=True))
     return Counts(
         window_s=window_s, handled=handled, flow_throttled=flow, trade_throttled=trade, shed=shed,
         blocked_ms=blocked_ns / NS_PER_MS,
@@ -196,9 +195,7 @@ def _stages(collector: Collector, workers: Sequence[Worker]) -> list[str]:
     return sorted(found, key=flow_order)
 
 
-def _stage(
-    name: str, workers: Sequence[Worker], counts: _CountView, latencies: _LatencyView | None
-) -> Stage:
+def _stage(name: str, workers: Sequence[Worker], counts: _CountView, latencies: _LatencyView | None) -> Stage:
     own = [worker for worker in workers if worker.stage == name]
     lags = [worker.lag_ns for worker in own if worker.lag_ns is not None]
     return Stage(

@@ -91,7 +91,10 @@ def _unreadable(row: AuditRow, error: Exception) -> dict[str, object]:
 
 
 class _Protocol(WebSocketsSansIOProtocol):
-    """Lets the application cut a connection on which nothing can be sent any more."""
+    """Lets the application cut a connection on which nothing can be sent any more.
+
+    A handshake that was refused by HTTP is complete: uvicorn would log an error after each one.
+    """
 
     def __init__(
         self,
@@ -101,6 +104,11 @@ class _Protocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, {**app_state, "abort": self._abort}, _loop)
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
 
     def _abort(self) -> None:
         self.transport.abort()

@@ -19,7 +19,9 @@ class SomePages:
 
     def snapshot(self, wish: Wish) -> bytes:
         asked = "".join(f',"sketch":"{name}"' for name in sorted(wish.sketches))
-        told = ',"brief":true' if wish.brief else "".join(f',"event":"{name}"' for name in sorted(wish.events))
+        told = (
+            ',"brief":true' if wish.brief else "".join(f',"event":"{name}"' for name in sorted(wish.events))
+        )
         return f'{{"schema":1{asked}{told}}}'.encode()
 
     def health(self) -> tuple[bool, bytes]:

@@ -4,9 +4,9 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import MonkeyPatch
 
 from pipeline import limits
 from pipeline.telemetry import aggregate as large
@@ -62,7 +62,11 @@ def outcome(rows: list[Any], named: bool) -> tuple[object, ...]:
     counters = aggregate.counters
     return (
         list(counters.totals()),
-        {(key, window_s): counters.within(window_s, [key]) for key, _ in counters.totals() for window_s in (1, 5)},
+        {
+            (key, window_s): counters.within(window_s, [key])
+            for key, _ in counters.totals()
+            for window_s in (1, 5)
+        },
         Counter(aggregate.refused),
         [source.gauges for source in ours],
         [list(source.cpu) for source in ours],
@@ -71,7 +75,7 @@ def outcome(rows: list[Any], named: bool) -> tuple[object, ...]:
 
 @given(st.lists(entries, min_size=1, max_size=40), st.booleans())
 def test_one_by_one_is_what_arrays_make_of_it(rows: list[Any], named: bool) -> None:
-    with MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         few = outcome(rows, named)
         patch.setattr(large, "FEW", 0)
         assert few == outcome(rows, named)

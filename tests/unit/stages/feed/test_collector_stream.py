@@ -19,6 +19,7 @@ from pipeline.stages.feed.collectors import stream_of
 
 WHOLE = Snapshot(taken_us=1, uptime_s=1, stages=(), replicas=(), latencies=())
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+Opened = tuple[CollectorStream, list[bytes]]
 Story = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -32,7 +33,7 @@ def chunk(data: bytes) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def collector(story: Story, leave: asyncio.Event | None = None) -> AsyncIterator[tuple[CollectorStream, list[bytes]]]:
+async def collector(story: Story, leave: asyncio.Event | None = None) -> AsyncIterator[Opened]:
     leave = leave or asyncio.Event()
     asked: list[bytes] = []
     serving: list[asyncio.Task[None] | None] = []
@@ -104,8 +105,7 @@ def test_who_reads_slowly_gets_the_newest_and_misses_no_latencies() -> None:
 
     async def run() -> list[int]:
         async with collector(story, leave) as (stream, _):
-            found = [(await stream.next()).taken_us for _ in range(2)]
-            return found
+            return [(await stream.next()).taken_us for _ in range(2)]
 
     leave = asyncio.Event()
     assert asyncio.run(run()) == [3, 5]
