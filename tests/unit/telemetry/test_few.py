@@ -49,7 +49,8 @@ def sources(named: bool) -> list[Source]:
 def outcome(rows: list[Any], named: bool) -> tuple[object, ...]:
     aggregate, ours = Aggregate(), sources(named)
     ordered = sorted(rows, key=lambda row: row[0])
-    spans, words = [], []
+    spans: list[Span] = []
+    words: list[list[int]] = []
     for owner, source in enumerate(ours):
         of_it = [row for row in ordered if row[0] == owner]
         if of_it:
