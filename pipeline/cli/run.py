@@ -32,6 +32,11 @@ SCALABLE = ("agent", "exec", "audit")
     help="Journal and audit of this run: an empty folder; else one beside the report.",
 )
 @click.option("--workers", multiple=True, metavar="STAGE=N", help="Workers of a stage. Repeatable.")
+@click.option(
+    "--page",
+    is_flag=True,
+    help="Serve the live page: the first candle waits for somebody to open it, the end for Ctrl-C.",
+)
 @click.option("--plain", is_flag=True, help="Plain lines instead of the live view.")
 @json_option
 @with_config
@@ -42,6 +47,7 @@ def command(
     output: Path,
     data: Path | None,
     workers: tuple[str, ...],
+    page: bool,
     plain: bool,
     as_json: bool,
 ) -> int:
@@ -54,11 +60,14 @@ def command(
     Example:
       ringline run
       ringline run --limit 2000 --rate 500 --workers agent=2
+      ringline run --page --rate 200
     """
     # Here and not above: a wrong option is reported before the reports' libraries are loaded.
     from pipeline.replay.job import RunOptions, run
 
-    options = RunOptions(limit=limit, rate=rate, data_dir=data, runs_dir=output, plain=plain, json=as_json)
+    options = RunOptions(
+        limit=limit, rate=rate, data_dir=data, runs_dir=output, plain=plain, json=as_json, page=page
+    )
     return run(with_workers(config, workers), options)
 
 

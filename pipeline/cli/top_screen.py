@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.top_fit import fit
 from pipeline.cli.top_stream import View
 from pipeline.web.view import BookView, Frame, LinkView, StepView
 
@@ -96,7 +97,7 @@ def stages_table(frame: Frame, width: int, style: str = "") -> Table:
             sign = f"{one.age_ms / 1000:.0f} s ago" if silent else "now"
             cells += [_number(one.memory_mb), _number(one.credit), sign]
         table.add_row(*cells, style="red" if silent else "yellow" if one.blocked_percent >= 50 else None)
-    return table
+    return fit(table, width, ("CPU %", "depth"), whole=("worker",))
 
 
 def links_table(frame: Frame, width: int, style: str = "") -> Table:
@@ -112,7 +113,7 @@ def links_table(frame: Frame, width: int, style: str = "") -> Table:
     for link in frame.links:
         if not many or link.blocked or link.state != "up":
             _add_link(table, f"{link.sender} → {link.receiver}", [link], width)
-    return table
+    return fit(table, width, ("in flight", "oldest ms", "credit"), whole=("link",))
 
 
 def _pair(link: LinkView) -> str:
@@ -168,7 +169,7 @@ def golden_table(steps: Iterable[StepView], width: int, style: str = "") -> Tabl
         if width >= 60:
             cells += [str(step.lost), _ms(step.p50_ms), _ms(step.p99_ms)]
         table.add_row(*cells, style="red" if step.verdict == "over" else None)
-    return table
+    return fit(table, width, ("p50 ms", "p99 ms", "lost", "verdict"), whole=("step", "verdict"))
 
 
 def positions_table(book: BookView, width: int, most: int = 10) -> Table:
@@ -183,7 +184,7 @@ def positions_table(book: BookView, width: int, most: int = 10) -> Table:
         table.add_row(*cells, style="red" if line["net"].startswith("-") else None)
     if more := len(book.lines) - most + book.lines_left_out:
         table.caption = f"and {more} more" if more > 0 else None
-    return table
+    return fit(table, width, ("fills", "unrealised", "realised", "position"))
 
 
 def throttles_table(book: BookView, width: int, most: int = 6) -> Table:
@@ -203,7 +204,7 @@ def throttles_table(book: BookView, width: int, most: int = 6) -> Table:
         if width >= 60:
             cells.append((one["retry_at"] or NOTHING)[:19].replace("T", " "))
         table.add_row(*cells, style=None if one["state"] == "open" else "yellow")
-    return table
+    return fit(table, width, ("retry at",), whole=("retry at",))
 
 
 def counts_lines(book: BookView) -> Text:
@@ -228,7 +229,7 @@ def events_table(rows: Sequence[dict[str, Any]], width: int) -> Table:
             cells += [row["accepted"][:23].replace("T", " "), row["event_id"][:8]]
         cells.append(what(row))
         table.add_row(*cells, style=_TONES.get(row["outcome"]))
-    return table
+    return fit(table, width, ("event", "accepted (UTC)", "row"), whole=("accepted (UTC)", "event", "outcome"))
 
 
 def what(row: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from rich.console import Console
 
 from pipeline.clock import SystemClock
 from pipeline.config import Config
+from pipeline.connection import local_address
 from pipeline.errors import EXIT_NO, EXIT_OK, MissingError, RinglineError, UsageError
 from pipeline.process import StopFlag
+from pipeline.replay.audience import Audience
 from pipeline.replay.audit_view import AuditView, Verified
 from pipeline.replay.build import Course, build_report
 from pipeline.replay.drive import Drive
@@ -40,7 +43,8 @@ class RunOptions(Struct, frozen=True, kw_only=True):
 
     `data_dir` must be empty or not exist: a run starts from nothing, so that digests compare; None is a
     fresh folder beside the report. `rate` is events per second, None the highest. `json` prints the report
-    as JSON on stdout, everything else on stderr.
+    as JSON on stdout, everything else on stderr. With `page` the live page is served, the first candle waits
+    for somebody to look at it, and the pipeline stays until it is told to end.
     """
 
     limit: int | None = None
@@ -49,6 +53,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     runs_dir: Path = Path("runs")
     plain: bool = False
     json: bool = False
+    page: bool = False
 
 
 def run(config: Config, options: RunOptions) -> int:
@@ -60,8 +65,8 @@ def run(config: Config, options: RunOptions) -> int:
     folder = new_folder(options.runs_dir, datetime.now(UTC))
     data_dir = options.data_dir if options.data_dir is not None else folder / "data"
     check_empty(data_dir)
-    nobody = msgspec.structs.replace(config.feed, enabled=False)
-    config = msgspec.structs.replace(config, data_dir=str(data_dir), feed=nobody)
+    feed = msgspec.structs.replace(config.feed, enabled=options.page, page=options.page)
+    config = msgspec.structs.replace(config, data_dir=str(data_dir), feed=feed)
     check_new_audit(config)
     planned = first(read_history(), options.limit)
     stop = StopFlag()
@@ -105,6 +110,10 @@ class Job:
         self._sampler = Sampler(clock.monotonic_ns())
         self._running = Running(config, self._watch.say)
         self._drive = Drive(self._running, stop, self._look, clock)
+        self._audience: Audience | None = None
+        if options.page:
+            url = f"http://{local_address(config.feed.host)}:{config.feed.port}/"
+            self._audience = Audience(self._running, stop, url, _saying(console))
 
     def run(self) -> Course:
         """Raises RinglineError only when nothing had been posted yet; later faults are in the course."""
@@ -113,7 +122,7 @@ class Job:
             with self._running:
                 if self._running.start(self._stop):
                     course.ready_s = time.monotonic() - course.started_s
-                    self._post()
+                    self._watched_post() if self._audience is not None else self._post()
                 else:
                     course.faults.append("interrupted before the pipeline was ready")
         finally:
@@ -122,6 +131,20 @@ class Job:
         course.memory = self._running.highest_memory
         course.moments = tuple(self._sampler.moments)
         return course
+
+    def _watched_post(self) -> None:
+        """The same before an audience. What goes wrong while it stays is a fault of the run as well."""
+        assert self._audience is not None
+        if not self._audience.wait():
+            self._course.faults.append("interrupted before the first candle")
+            return
+        self._sampler = Sampler(self._now_ns())
+        self._post()
+        if not self._course.faults:
+            try:
+                self._audience.stay()
+            except RinglineError as error:
+                self._course.faults.extend(str(error).splitlines())
 
     def _post(self) -> None:
         """Replays and settles. What goes wrong on the way is noted and does not raise."""
@@ -148,6 +171,13 @@ class Job:
             running = self._running
             view = self._sampler.take(now_ns, phase, progress, running.audited(), running.snapshot())
             self._watch.update(view)
+
+
+def _saying(console: Console) -> Callable[[str], None]:
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    return say
 
 
 def judged(config: Config, planned: History, course: Course) -> Report:

@@ -145,7 +145,8 @@ class Reporter:
 
     def _write_links(self) -> None:
         top = tuple(self.hot_keys.top(HOTTEST))
-        self._links.write(self._node, self._clock.wall_us(), self._meter.strangers, top)
+        wall_us, now_ns = self._clock.wall_us(), self._clock.monotonic_ns()
+        self._links.write(self._node, wall_us, self._meter.strangers, top, now_ns)
         self._tables += 1
         if self._tables % COOL_EVERY == 0:
             self.hot_keys.cool()

@@ -42,6 +42,8 @@ class LinkReport(Struct, frozen=True, kw_only=True):
     hot_keys: tuple[tuple[str, int], ...] = ()
     """With their counts of late; the gateway's only, which sees all."""
     links: tuple[DownlinkStatistics, ...] = ()
+    taken_ns: int = 0
+    """The same moment on the monotonic clock that the links' `oldest_ns` are instants of; 0: not told."""
 
 
 class LinkReporter:
@@ -67,6 +69,7 @@ class LinkReporter:
         now_us: int,
         strangers: int = 0,
         hot_keys: tuple[tuple[str, int], ...] = (),
+        now_ns: int = 0,
     ) -> None:
         """A disk that takes nothing is somebody else's news."""
         queues = {name: Queue(depth, self._most[name]) for name, depth in self.see(node).items()}
@@ -81,6 +84,7 @@ class LinkReporter:
             strangers=strangers,
             hot_keys=hot_keys,
             links=getattr(found, "downlinks", ()),
+            taken_ns=now_ns,
         )
         draft = self._file.with_name(f".{self._file.name}")
         with suppress(OSError):

@@ -17,6 +17,7 @@ from pipeline import limits
 from pipeline.outcome import Outcome
 from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey, Counters
 from pipeline.telemetry.events import NEXT_STAGE, EventID
+from pipeline.telemetry.few import FEW, fold_few
 from pipeline.telemetry.latencies import WINDOWS_S, Latencies
 from pipeline.telemetry.layout import (
     CORRELATION_MASK,
@@ -95,10 +96,7 @@ class Aggregate:
             durations = (kinds == DURATION) & (ids >= 1) & (ids <= limits.MAX_EVENT_ID)
             rows, others = np.flatnonzero(durations), np.flatnonzero(~durations)
             if len(others):
-                batch = _batch(entries[others], kinds[others], _cut(spans, others), now_ns)
-                usable = self._usable(batch)
-                self._fold_counts(batch, np.flatnonzero(usable & (batch.kinds == COUNT)))
-                self._fold_gauges(batch, np.flatnonzero(usable & (batch.kinds == GAUGE)))
+                self._fold_others(entries[others], kinds[others], _cut(spans, others), now_ns)
             subjects, spans, entries = ids[rows], _cut(spans, rows), entries[rows]
             weights = None if weights is None else weights[rows]
         elif not all(span.source.plain for span in spans):
@@ -113,6 +111,15 @@ class Aggregate:
             self._rows.pop(stage, None)
         for row in self._rows.values():  # there is room again
             row[row == _TOO_MANY] = _UNKNOWN_SERIES
+
+    def _fold_others(self, entries: Entries, kinds: Ints, spans: Sequence[Span], now_ns: int) -> None:
+        if len(entries) <= FEW:
+            fold_few(entries, spans, now_ns, self.counters, self.refused, counter_key)
+            return
+        batch = _batch(entries, kinds, spans, now_ns)
+        usable = self._usable(batch)
+        self._fold_counts(batch, np.flatnonzero(usable & (batch.kinds == COUNT)))
+        self._fold_gauges(batch, np.flatnonzero(usable & (batch.kinds == GAUGE)))
 
     def _usable(self, batch: _Batch) -> Mask:
         kinds, values = batch.kinds, batch.entries[:, 1]

@@ -119,9 +119,8 @@ class Counters:
         """Of these events, of the kind 0; made anew only when there are new counters."""
         made_of, table = self._tables.get(events, (-1, None))
         if table is None or made_of != len(self._index):
-            rows = {
-                subject: row for row, subject in enumerate(dict.fromkeys(key.subject for key in self._index))
-            }
+            subjects = dict.fromkeys(key.subject for key in self._index)
+            rows = {subject: row for row, subject in enumerate(subjects)}
             found = [
                 self._index.get(CounterKey(subject, event_id), _NOWHERE)
                 for subject in rows

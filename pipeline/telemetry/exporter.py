@@ -5,6 +5,7 @@ GET /v1/snapshot  pipeline.snapshot.Snapshot as JSON
 GET /v1/stream    server-sent events: `snapshot` every 500 ms or ?every_ms=100 and more, `breach` at once
                   both with ?sketches=EVENT,…: also the buckets of these events, to merge with other pods'
                   ?events=EVENT,…: only the latencies of these, of all workers together, and no verdicts
+                  ?counts=5,…: only counts over these windows, in seconds
                   ?brief=1: without latencies, at a fraction of the cost; a stream with `events` as well has
                   theirs once a second
 GET /v1/links     {"reports": [...]}: what the workers of this machine or pod tell of their links
@@ -37,13 +38,7 @@ class Pages(Protocol):
 
     def metrics(self) -> bytes: ...
 
-    def snapshot(
-        self,
-        sketches: frozenset[str] = frozenset(),
-        *,
-        brief: bool = False,
-        events: frozenset[str] = frozenset(),
-    ) -> bytes: ...
+    def snapshot(self, wish: Wish) -> bytes: ...
 
     def links(self) -> bytes: ...
 
@@ -80,17 +75,11 @@ class Exporter:
                 return 200, OPENMETRICS_TYPE, as_openmetrics(self._pages.metrics())
             return 200, CONTENT_TYPE, self._pages.metrics()
         if path == "/v1/snapshot":
-            return 200, JSON, self._snapshot(scope)
+            return 200, JSON, self._pages.snapshot(wish_of(scope))
         if path == "/v1/links":
             return 200, JSON, self._pages.links()
         well, body = self._pages.health()
         return 200 if well else 503, JSON, body
-
-    def _snapshot(self, scope: Scope) -> bytes:
-        wish = wish_of(scope)
-        if wish.brief:
-            return self._pages.snapshot(brief=True)
-        return self._pages.snapshot(wish.sketches, events=wish.events)
 
     async def _stream(self, method: str, wish: Wish, receive: Receive, send: Send) -> None:
         subscriber = self._hub.join(wish)
@@ -103,8 +92,7 @@ class Exporter:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if method == "GET":
                 brief = wish.brief and not wish.events
-                first = self._pages.snapshot(wish.sketches, brief=brief, events=wish.events)
-                subscriber.give(snapshot=first)
+                subscriber.give(snapshot=self._pages.snapshot(wish._replace(brief=brief)))
                 while (data := await subscriber.next()) is not None:
                     await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
@@ -114,22 +102,27 @@ class Exporter:
 
 
 def wish_of(scope: Scope) -> Wish:
-    """What a query asks for. An unknown event is in no answer, an impossible interval is the usual one."""
+    """What a query asks for. An unknown event is in no answer, an impossible pace is the usual."""
     given = bytes(scope.get("query_string", b""))[: limits.MAX_HEADER_BYTES]
     if not given:
         return _USUAL
     query = parse_qs(given.decode("ascii", "replace"))
     every = query.get("every_ms", [""])[-1]
-    known = every.isdigit() and every.isascii() and len(every) <= 5 and int(every) >= limits.MIN_PAGE_MS
+    known = _is_number(every) and int(every) >= limits.MIN_PAGE_MS
     return Wish(
         sketches=_names(query.get("sketches", ())),
         events=_names(query.get("events", ())),
         brief=query.get("brief", [""])[-1] == "1",
+        counts_s=frozenset(int(one) for one in _names(query.get("counts", ())) if _is_number(one)),
         every_ms=int(every) if known else limits.STREAM_MS,
     )
 
 
 _USUAL = Wish()
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5
 
 
 def _names(texts: Iterable[str]) -> frozenset[str]:

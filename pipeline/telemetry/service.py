@@ -47,6 +47,9 @@ LEAVE_S = 2
 """Open connections get this long when the collector leaves."""
 
 
+_ALL = Wish()
+
+
 class CollectorPages:
     """What the exporter shows of a collector. A snapshot is built once between two drains."""
 
@@ -58,7 +61,7 @@ class CollectorPages:
         """Held by whoever reads or drains the collector."""
         self._clock = SystemClock()
         self._drained_ns = self._clock.monotonic_ns()
-        self._snapshots: dict[tuple[frozenset[str], bool, frozenset[str]], bytes] = {}
+        self._snapshots: dict[Wish, bytes] = {}
 
     def drained(self) -> None:
         """Something may have changed."""
@@ -69,21 +72,17 @@ class CollectorPages:
         with self.lock:
             return render(self._collector, self._clock.monotonic_ns())
 
-    def snapshot(
-        self,
-        sketches: frozenset[str] = frozenset(),
-        *,
-        brief: bool = False,
-        events: frozenset[str] = frozenset(),
-    ) -> bytes:
-        asked = (sketches, brief, events)
+    def snapshot(self, wish: Wish = _ALL) -> bytes:
         with self.lock:
-            if asked not in self._snapshots:
+            if wish not in self._snapshots:
                 now_ns, wall_us = self._clock.monotonic_ns(), self._clock.wall_us()
-                self._snapshots[asked] = encode_snapshot(
-                    build_snapshot(self._collector, now_ns, wall_us, sketches, brief=brief, events=events)
-                )
-            return self._snapshots[asked]
+                self._snapshots[wish] = encode_snapshot(
+                    build_snapshot(
+                        self._collector, now_ns, wall_us, wish.sketches, brief=wish.brief,
+                        events=wish.events, counts_s=wish.counts_s,
+                    )
+                )  # fmt: skip
+            return self._snapshots[wish]
 
     def links(self) -> bytes:
         return packed_links(self._links)
@@ -165,9 +164,9 @@ class _Feed:
         if wish.brief and not (
             wish.events and step - self._told_latencies.get(wish, 0) >= LATENCIES_EVERY_NS // TICK_NS
         ):
-            return self._pages.snapshot(brief=True)
+            return self._pages.snapshot(wish)
         self._told_latencies[wish] = step
-        return self._pages.snapshot(wish.sketches, events=wish.events)
+        return self._pages.snapshot(wish._replace(brief=False))
 
     def _give(
         self, *, snapshot: bytes | None = None, breach: bytes | None = None, wish: Wish | None = None

@@ -1,4 +1,4 @@
-"""Server-sent events: the newest snapshot each half second or as often as wished, a new breach at once.
+"""Server-sent events: the newest snapshot every half second or as often as wished, a new breach at once.
 
 A client that reads slowly misses snapshots, never breaches (of which the newest BREACHES_KEPT wait), and
 never holds anybody else up.
@@ -24,6 +24,8 @@ class Wish(NamedTuple):
     """Only their latencies; all when there are none."""
     brief: bool = False
     """Without latencies. With `events`: but for one a second, with theirs."""
+    counts_s: frozenset[int] = frozenset()
+    """Only counts over these windows; over all when there are none."""
     every_ms: int = limits.STREAM_MS
 
 

@@ -18,13 +18,9 @@ from pipeline.telemetry.source import Source
 
 STALE_GAUGE_NS = 5 * NS_PER_S
 """A sender's word about a worker holds this long; a link that is closed is not written about any more."""
-_COUNTED = {
-    "handled": EventID.HANDLED,
-    "flow_throttled": EventID.FLOW_THROTTLED,
-    "trade_throttled": EventID.TRADE_THROTTLED,
-    "shed": EventID.SHED,
-}
-_COLUMNS = (*_COUNTED.values(), EventID.BLOCKED)
+_COLUMNS = (
+    EventID.HANDLED, EventID.FLOW_THROTTLED, EventID.TRADE_THROTTLED, EventID.SHED, EventID.BLOCKED,
+)  # fmt: skip
 Extremes = tuple[Ints, Ints]
 
 
@@ -59,17 +55,19 @@ def build_snapshot(
     *,
     brief: bool = False,
     events: Collection[str] = (),
+    counts_s: Collection[float] = (),
 ) -> Snapshot:
     """Everything `collector` knows at `now_ns`, with the buckets of the events named in `sketches`.
 
     A `brief` one has no latencies and no verdicts on them, which are most of the work. With `events` there
-    are only their latencies, of all workers together, and no verdicts.
+    are only their latencies, of all workers together, and no verdicts; with `counts_s` only counts over these
+    windows.
     """
     workers = workers_of(collector, now_ns)
     uptime_s = (now_ns - collector.started_ns) / NS_PER_S
     latencies = None if brief else _LatencyView(collector, sketches, events)
     by_stage = None if events else latencies
-    counts = _CountView(collector)
+    counts = _CountView(collector, counts_s)
     return Snapshot(
         taken_us=wall_us,
         uptime_s=uptime_s,
@@ -158,12 +156,15 @@ def _replica(worker: Worker, now_ns: int, counts: _CountView) -> Replica:
 class _CountView:
     """Reads all counters of a snapshot at one time: a table of them a window."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, windows_s: Collection[float] = ()) -> None:
+        """Over `windows_s`, if there are any."""
         counters = collector.aggregate.counters
         table = counters.table(_COLUMNS)
         self._rows = table.rows
         self._windows = [
-            (window_s, counters.read(window_s, table)) for window_s in collector.aggregate.latencies.windows
+            (window_s, counters.read(window_s, table))
+            for window_s in collector.aggregate.latencies.windows
+            if not windows_s or window_s in windows_s
         ]
 
     def of_worker(self, name: str) -> tuple[Counts, ...]:
@@ -181,10 +182,11 @@ class _CountView:
 def _sum(window_s: float, rows: Sequence[Sequence[int]]) -> Counts:
     if not rows:
         return Counts(window_s=window_s)
-    *counted, blocked_ns = rows[0] if len(rows) == 1 else map(sum, zip(*rows, strict=True))
+    handled, flow, trade, shed, blocked_ns = rows[0] if len(rows) == 1 else map(sum, zip(*rows, strict=True))
     return Counts(
-        window_s=window_s, blocked_ms=blocked_ns / NS_PER_MS, **dict(zip(_COUNTED, counted, strict=True))
-    )
+        window_s=window_s, handled=handled, flow_throttled=flow, trade_throttled=trade, shed=shed,
+        blocked_ms=blocked_ns / NS_PER_MS,
+    )  # fmt: skip
 
 
 def _stages(collector: Collector, workers: Sequence[Worker]) -> list[str]:

@@ -41,6 +41,8 @@ class Report(Struct, frozen=True):
     name: str
     taken_us: int
     links: tuple[SentLink, ...] = ()
+    taken_ns: int = 0
+    """The same moment on the monotonic clock of `oldest_ns`; 0: not told."""
 
 
 class Rates:
@@ -149,13 +151,20 @@ def _link(report: Report, link: SentLink, rates: Rates, now_us: int) -> LinkView
         receiver=f"{NEXT.get(report.name.partition('-')[0], 'next')}-{link.ordinal}",
         state="stale" if age_ms > STALE_LINK_MS else state,
         rate_per_s=_rounded(rates.of(report, link), 1),
-        lag_ms=_ms(link.oldest_ns),
+        lag_ms=_link_lag(report, link),
         credit=link.credit,
         free=link.free,
         in_flight=link.in_flight,
         blocked=link.up and link.free == 0 and link.in_flight > 0,
         age_ms=round(age_ms),
     )
+
+
+def _link_lag(report: Report, link: SentLink) -> float | None:
+    """How long the oldest message had waited when the sender told of it."""
+    if link.oldest_ns is None or not report.taken_ns:
+        return None
+    return _ms(max(0, report.taken_ns - link.oldest_ns))
 
 
 def _stage(stage: Stage, replicas: int) -> StageView:

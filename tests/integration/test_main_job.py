@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import re
@@ -134,3 +136,31 @@ def test_a_data_folder_in_use_is_one_clear_line(tmp_path: Path) -> None:
     errors = (tmp_path / "err.txt").read_text()
     assert "data" in errors
     assert "Traceback" not in errors
+
+
+def test_on_its_page_the_run_is_seen_from_the_first_candle_to_the_last(tmp_path: Path) -> None:
+    process = start(tmp_path, "--page")
+    try:
+        port = json.loads((tmp_path / "ringline.json").read_text())["feed"]["port"]
+        out = tmp_path / "out.txt"
+        wait_for(lambda: "the first candle waits" in out.read_text(), "the page to be offered", 60)
+        assert ask(port, "/v1/head")["seq"] == 0
+        stream = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        with contextlib.closing(stream):
+            stream.request("GET", "/v1/live")
+            assert stream.getresponse().status == 200
+            wait_for(lambda: "The last candle is audited" in out.read_text(), "the last candle", 90)
+        assert ask(port, "/v1/head")["seq"] == LIMIT
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert report_of(tmp_path)["faults"] == []
+
+
+def ask(port: int, path: str) -> Any:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())

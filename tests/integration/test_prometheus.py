@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -174,3 +175,51 @@ def test_every_query_of_the_dashboard_returns_data_and_alerts_fire_when_provoked
             finally:
                 os.kill(audit, signal.SIGCONT)
             wait_for(lambda: ("RinglineLag", "warning") not in prometheus.firing(), "lag to be over", 60)
+
+
+def test_alerts_of_a_pipeline_that_is_stuck_fire_and_end(tmp_path: Path) -> None:
+    config = make_config(tmp_path, journal={"max_age_s": 3})
+    with Running(config) as running:
+        targets = [f"127.0.0.1:{config.telemetry.port}", f"127.0.0.1:{config.gateway.port}"]
+        with Prometheus(tmp_path, targets, hurried()).running() as prometheus:
+            day = 0
+
+            def goes_on() -> None:
+                nonlocal day
+                post(config, range(day, day + 10))
+                day += 10
+
+            def fires(*wanted: tuple[str, str]) -> bool:
+                return prometheus.firing().issuperset(wanted)
+
+            def denied() -> bool:
+                goes_on()
+                return fires(("RinglineTradeThrottled", "info"))
+
+            wait_for(denied, "refused trades to be told", 60)
+            audit = running.pid("audit-0")
+            assert audit is not None
+            os.kill(audit, signal.SIGSTOP)
+            try:
+                with contextlib.closing(Client(config)) as client:
+
+                    def refused() -> bool:
+                        client.post("stuck", candle("AAPL", day, "100.00"))
+                        client.post(f"more-{time.monotonic_ns()}", candle("MSFT", day, "100.00"))
+                        return fires(
+                            ("RinglineErrors", "warning"), ("RinglineErrors", "critical"),
+                            ("RinglineLag", "warning"), ("RinglineLag", "critical"),
+                        )  # fmt: skip
+
+                    wait_for(refused, "lag and refusals to be told", 90)
+            finally:
+                os.kill(audit, signal.SIGCONT)
+            late = (("RinglineLatency", "warning"), ("RinglineLatency", "critical"))
+            wait_for(lambda: fires(*late), "late rows to be told", 60)
+
+            def over() -> bool:
+                goes_on()
+                names = {name for name, _ in prometheus.firing()}
+                return not names & {"RinglineErrors", "RinglineLag"}
+
+            wait_for(over, "lag and refusals to be over", 90)

@@ -15,6 +15,7 @@ from pipeline.connection import connect, no_answer
 from pipeline.errors import MissingError
 from pipeline.golden_steps import STEPS
 from pipeline.snapshot import Snapshot, decode_snapshot
+from pipeline.web.frame import WINDOW_S
 
 ANSWER_S = 2.0
 """A collector answers in milliseconds."""
@@ -33,7 +34,9 @@ class CollectorStream:
         self._name = f"collector {url}"
         self._host, self._port = connection.host, connection.port
         self._tls = isinstance(connection, http.client.HTTPSConnection)
-        query = urlencode({"brief": 1, "events": EVENTS, "every_ms": every_ms}, safe=",")
+        query = urlencode(
+            {"brief": 1, "events": EVENTS, "counts": f"{WINDOW_S:g}", "every_ms": every_ms}, safe=","
+        )
         self._request = (
             f"GET {parts.path.rstrip('/')}/v1/stream?{query} HTTP/1.1\r\n"
             f"Host: {parts.netloc.rpartition('@')[2]}\r\nAccept: text/event-stream\r\n\r\n"

@@ -16,30 +16,25 @@ from pipeline.web.frame import Report
 _report = msgspec.json.Decoder(Report)
 Version = tuple[int, int, int]
 """A file's inode, size and time of change: another file has another."""
-SETTLED_NS = 50 * NS_PER_MS
-"""A folder's time of change is that of the kernel's last tick, 10 ms at most: what changed it after it was
-read may bear the same."""
+EVERY_NS = 300 * NS_PER_MS
+"""Between two looks: rates of links are taken over more (`web.frame.LEAST_RATE_MS`), ages are told anyway."""
 
 
 class Reports:
-    """Reads only what has changed: the page asks far more often than workers write, renaming into place."""
+    """Reads now and then, and only what has changed: frames are made far more often."""
 
-    def __init__(self, folder: Path, wall_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, folder: Path, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._folder = folder
-        self._wall_ns = wall_ns
-        self._changed_ns = self._read_ns = 0
+        self._now_ns = now_ns
+        self._due_ns = 0
         self._newest: list[Report] = []
         self._known: dict[str, tuple[Version, Report | None]] = {}
 
     def read(self) -> list[Report]:
         """By name; without those that cannot be read."""
-        try:
-            changed_ns = self._folder.stat().st_mtime_ns
-        except OSError:
-            changed_ns = 0
-        settled = self._changed_ns + SETTLED_NS < self._read_ns
-        if not changed_ns or changed_ns != self._changed_ns or not settled:
-            self._changed_ns, self._read_ns = changed_ns, self._wall_ns()
+        now_ns = self._now_ns()
+        if now_ns >= self._due_ns:
+            self._due_ns = now_ns + EVERY_NS
             self._newest = self._read_all()
         return self._newest
 

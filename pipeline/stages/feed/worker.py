@@ -91,7 +91,10 @@ def _unreadable(row: AuditRow, error: Exception) -> dict[str, object]:
 
 
 class _Protocol(WebSocketsSansIOProtocol):
-    """Lets the application cut a connection on which nothing can be sent any more."""
+    """Lets the application cut a connection on which nothing can be sent any more.
+
+    A handshake that was refused by HTTP is complete: uvicorn would log an error after each one.
+    """
 
     def __init__(
         self,
@@ -101,6 +104,11 @@ class _Protocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, {**app_state, "abort": self._abort}, _loop)
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
 
     def _abort(self) -> None:
         self.transport.abort()
@@ -140,7 +148,7 @@ async def _serve(
     loop.add_reader(stop.fd, stopping.set)
     tasks = [
         asyncio.create_task(tail.run()),
-        asyncio.create_task(_report(context, app)),
+        asyncio.create_task(_report(context, lambda: max(app.clients, len(viewers)))),
         asyncio.create_task(server.serve(sockets=[bound])),
     ]
     if config.feed.page:
@@ -191,8 +199,8 @@ class _Ear:
         self.nudged.set()
 
 
-async def _report(context: Context, app: FeedApp) -> None:
-    """CPU, memory and clients, as every worker tells them."""
+async def _report(context: Context, clients: Callable[[], int]) -> None:
+    """CPU, memory and clients, as every worker tells them. The page is one of its stream and of its rows."""
     while True:
-        context.self_report.report(app.clients)
+        context.self_report.report(clients())
         await asyncio.sleep(REPORT_S)

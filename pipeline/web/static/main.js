@@ -149,7 +149,7 @@ function showRows() {
   byId("events-words").textContent = words.join("; ");
 }
 function rowOf(row) {
-  return el("tr", { "data-seq": row.seq, "data-event": row.event_id }, el("td", { class: "n" }, number(row.seq)), el("td", {}, row.accepted.slice(0, 23).replace("T", " ")), el("td", {}, row.key),
+  return el("tr", { "data-seq": row.seq, "data-event": row.event_id }, el("td", { class: "n" }, number(row.seq)), el("td", {}, el("span", { class: "day" }, `${row.accepted.slice(0, 10)} `), row.accepted.slice(11, 19), el("span", { class: "day" }, row.accepted.slice(19, 23))), el("td", {}, row.key),
     el("td", { class: tables.tone(row.outcome) }, row.outcome), el("td", { class: "wrap" }, row.event ? tables.what(row) : row.unreadable),
     el("td", {}, el("button", { type: "button", class: "link", "aria-label": `Story of row ${row.seq}`, onclick: () => openStory(row.event_id) }, "story")));
 }

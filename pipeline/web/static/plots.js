@@ -6,6 +6,8 @@ const axis = (extra) => ({
   stroke: () => colour("--soft"), grid: { stroke: () => colour("--line"), width: 1 },
   ticks: { stroke: () => colour("--line"), width: 1 }, font: "11px system-ui, sans-serif", ...extra,
 });
+const clock = (at, seconds) => new Date(at * 1000).toISOString().slice(11, seconds ? 19 : 16); // UTC, 24 hours
+const times = () => axis({ values: (_, marks, __, ___, step) => marks.map((at) => clock(at, step < 60)), space: 70 });
 const line = (label, name, extra = {}) => ({
   label, stroke: () => colour(name), width: 1.5, spanGaps: false, points: { show: false },
   value: (_, value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US", { maximumFractionDigits: 2 })), ...extra,
@@ -22,12 +24,12 @@ export class Plots {
     });
     this.latency = new uPlot({
       ...common(latencyPlace), series: [x, line("p50", "--green"), line("p95", "--blue"), line("p99", "--violet"), line("budget p95 45 ms", "--red", { dash: [6, 4], width: 1 })],
-      scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(1, (high ?? 1) * 1.08)] } }, axes: [axis(), axis({ size: 46 })],
+      scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(1, (high ?? 1) * 1.08)] } }, axes: [times(), axis({ size: 46 })],
     }, [[], [], [], [], []], latencyPlace);
     this.rate = new uPlot({
       ...common(ratePlace), series: [x, line("events/s", "--blue", { scale: "y", fill: () => `${colour("--blue")}22` }), line("agent lag ms", "--orange", { scale: "lag" }), line("exec lag ms", "--violet", { scale: "lag" }), line("audit lag ms", "--green", { scale: "lag" })],
       scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(1, (high ?? 1) * 1.08)] }, lag: { range: (_, low, high) => [0, Math.max(1, (high ?? 1) * 1.08)] } },
-      axes: [axis(), axis({ size: 46 }), axis({ scale: "lag", side: 1, size: 46, grid: { show: false } })],
+      axes: [times(), axis({ size: 46 }), axis({ scale: "lag", side: 1, size: 46, grid: { show: false } })],
     }, [[], [], [], [], []], ratePlace);
     new ResizeObserver(() => this.resize()).observe(latencyPlace);
     new ResizeObserver(() => this.resize()).observe(ratePlace);

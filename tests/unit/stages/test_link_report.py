@@ -53,3 +53,13 @@ def test_where_nothing_was_told_there_is_nothing(tmp_path: Path) -> None:
     assert isinstance(worker, Worker)
     LinkReporter("exec-0", tmp_path / "file" / "links").write(worker, 1)
     assert read_link_reports(tmp_path / "file" / "links") == []
+
+
+def test_the_moment_is_told_on_the_clock_of_what_waits(tmp_path: Path) -> None:
+    world = World()
+    world.network.run(100 * NS_PER_MS)
+    gateway = world.gateway
+    assert gateway is not None
+    LinkReporter("gateway-0", tmp_path).write(gateway, 77, now_ns=world.network.now_ns)
+    (report,) = read_link_reports(tmp_path)
+    assert report.taken_ns == world.network.now_ns

@@ -17,15 +17,11 @@ class SomePages:
     def metrics(self) -> bytes:
         return b"some_total 1\n"
 
-    def snapshot(
-        self,
-        sketches: frozenset[str] = frozenset(),
-        *,
-        brief: bool = False,
-        events: frozenset[str] = frozenset(),
-    ) -> bytes:
-        asked = "".join(f',"sketch":"{name}"' for name in sorted(sketches))
-        told = ',"brief":true' if brief else "".join(f',"event":"{name}"' for name in sorted(events))
+    def snapshot(self, wish: Wish) -> bytes:
+        asked = "".join(f',"sketch":"{name}"' for name in sorted(wish.sketches))
+        told = (
+            ',"brief":true' if wish.brief else "".join(f',"event":"{name}"' for name in sorted(wish.events))
+        )
         return f'{{"schema":1{asked}{told}}}'.encode()
 
     def links(self) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from pipeline.golden_steps import STEPS
 from pipeline.snapshot import Counts, Dead, Latency, Replica, Snapshot, Stage
@@ -32,7 +33,8 @@ def snapshot(**changes: object) -> Snapshot:
 
 def report(taken_us: int, sent: int, **changes: object) -> Report:
     given = {"up": True, "leaving": False, "credit": 256, "free": 250, "oldest_ns": 3_000_000, "in_flight": 6}
-    return Report("gateway-0", taken_us, (SentLink(ordinal=1, sent=sent, **(given | changes)),))  # type: ignore[arg-type]
+    link = SentLink(ordinal=1, sent=sent, **(given | changes))  # type: ignore[arg-type]
+    return Report("gateway-0", taken_us, (link,), taken_ns=7_500_000)
 
 
 def test_the_age_is_that_of_the_snapshot_and_the_rates_those_of_five_seconds() -> None:
@@ -106,3 +108,14 @@ def test_what_died_says_inside_of_what() -> None:
     dead = (Dead(name="exec-1", pid=7, silent_ms=5, inside=("FILL_GENERATION",)),)
     frame = frame_of(snapshot(dead=dead), (), Rates(), number=1, now_us=NOW_US)
     assert frame.dead == ("exec-1 (pid 7) died inside FILL_GENERATION",)
+
+
+def test_a_links_lag_is_an_age_and_not_the_instant_since_which_it_counts() -> None:
+    def lag_ms(**changes: object) -> float | None:
+        return links_of([report(NOW_US, 1, **changes)], Rates(), NOW_US)[0].lag_ms
+
+    assert lag_ms(oldest_ns=3_000_000) == 4.5
+    assert lag_ms(oldest_ns=8_000_000) == 0
+    assert lag_ms(oldest_ns=None) is None
+    untold = structs.replace(report(NOW_US, 1, oldest_ns=3_000_000), taken_ns=0)
+    assert links_of([untold], Rates(), NOW_US)[0].lag_ms is None

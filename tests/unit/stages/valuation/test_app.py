@@ -183,6 +183,15 @@ def test_marks_are_shown_with_what_each_model_makes_of_them(served: Served) -> N
         ),
         (
             {"books": [{"domain": "x", "positions": [{"symbol": "AAPL", "quantity": "NaN"}]}]},
+            "unacceptable-body", 422,
+            "books[0].positions[0].quantity: 'NaN' is no decimal number such as -12.5",
+        ),
+        (
+            {"books": [{"domain": "x", "positions": [{"symbol": "a b", "quantity": "1"}]}]},
+            "unacceptable-body", 422, "books[0].positions[0].symbol: 'a b' is no name",
+        ),
+        (
+            {"books": [{"domain": "x", "positions": [{"symbol": "AAPL", "quantity": "-" * 50}]}]},
             "unacceptable-body", 422, "books[0].positions[0].quantity",
         ),
         (
@@ -191,7 +200,7 @@ def test_marks_are_shown_with_what_each_model_makes_of_them(served: Served) -> N
         ),
         (
             {"books": [{"domain": "x", "cash": "Infinity", "positions": []}]},
-            "unacceptable-body", 422, "books[0].cash",
+            "unacceptable-body", 422, "books[0].cash: 'Infinity' is no decimal number",
         ),
     ],
 )  # fmt: skip

@@ -1,0 +1,82 @@
+"""A small batch of counts and gauges, entry by entry, comes to what arrays make of a large one."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import limits
+from pipeline.telemetry import aggregate as large
+from pipeline.telemetry.aggregate import Aggregate, Span
+from pipeline.telemetry.events import EventID
+from pipeline.telemetry.layout import CORRELATION_MASK, CORRELATION_SHIFT, KIND_MASK, KIND_SHIFT
+from pipeline.telemetry.reader import RingReader
+from pipeline.telemetry.ring import memory_ring
+from pipeline.telemetry.source import OwnEvents, Source
+from pipeline.telemetry.windows import SLOT_NS
+
+NOW_NS = 10**12
+NAMES = ("gateway-0", "agent-0", "agent-1", "odd")
+
+entries = st.tuples(
+    st.integers(0, len(NAMES) - 1),
+    st.sampled_from((NOW_NS, NOW_NS - SLOT_NS, NOW_NS - 7 * SLOT_NS, NOW_NS + 5, -3)),
+    st.sampled_from((0, 1, 7, -1, limits.MAX_DURATION_NS, limits.MAX_DURATION_NS + 1)),
+    st.sampled_from(
+        (
+            EventID.HANDLED, EventID.FLOW_THROTTLED, EventID.OUTCOME, EventID.LAG, EventID.CPU, 0,
+            limits.MAX_EVENT_ID, limits.MAX_EVENT_ID + 1, 4000,
+        )
+    ),
+    st.integers(0, KIND_MASK),
+    st.sampled_from((0, 1, 3, limits.MAX_ORDINAL, CORRELATION_MASK)),
+)  # fmt: skip
+
+
+def sources(named: bool) -> list[Source]:
+    rings = [memory_ring(name, 64) for name in NAMES]
+    found = [Source(RingReader(ring.memory, ring.identity)) for ring in rings]
+    if named:
+        own = np.arange(limits.MAX_EVENT_ID + 1, dtype=np.int64)
+        own[int(EventID.HANDLED)] = OwnEvents().id_of("mine")
+        found[1].own_ids = own
+    return found
+
+
+def outcome(rows: list[Any], named: bool) -> tuple[object, ...]:
+    aggregate, ours = Aggregate(), sources(named)
+    ordered = sorted(rows, key=lambda row: row[0])
+    spans: list[Span] = []
+    words: list[list[int]] = []
+    for owner, source in enumerate(ours):
+        of_it = [row for row in ordered if row[0] == owner]
+        if of_it:
+            spans.append(Span(source, len(words), len(words) + len(of_it)))
+        for _, at_ns, value, event, kind, which in of_it:
+            what = event | kind << KIND_SHIFT | which << CORRELATION_SHIFT
+            words.append([at_ns, value, what - (1 << 64) if what >= 1 << 63 else what, 0])
+    aggregate.advance(NOW_NS)
+    aggregate.fold(np.array(words, dtype=np.int64), spans, NOW_NS)
+    counters = aggregate.counters
+    return (
+        list(counters.totals()),
+        {
+            (key, window_s): counters.within(window_s, [key])
+            for key, _ in counters.totals()
+            for window_s in (1, 5)
+        },
+        Counter(aggregate.refused),
+        [source.gauges for source in ours],
+        [list(source.cpu) for source in ours],
+    )
+
+
+@given(st.lists(entries, min_size=1, max_size=40), st.booleans())
+def test_one_by_one_is_what_arrays_make_of_it(rows: list[Any], named: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        few = outcome(rows, named)
+        patch.setattr(large, "FEW", 0)
+        assert few == outcome(rows, named)
