@@ -33,9 +33,6 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Over the last five seconds."""
     enough: bool
     """The last second saw enough messages, handled, waiting or sent here, to prove something."""
-    lag_proven: bool
-    """So many were handled within the last second and wait now that a lag is no chance: those that wait are
-    others than those handled, so both count."""
     waiting: bool
     """Its input waits."""
     blocked: bool
@@ -73,15 +70,6 @@ def facts_of(
     capacity = past.capacity if past.capacity.revision == seen.revision else Capacity()
     workers = max(1, signals.workers or seen.ready)
     slas = now_states(spec, signals, tuning.raise_min_count)
-    enough = (
-        max(
-            second.handled + second.shed,
-            second.flow_throttled,
-            signals.depth,
-            sum(sender.signals.window(1_000).handled for sender in senders),
-        )
-        >= tuning.raise_min_count
-    )
     return Facts(
         spec=spec,
         seen=seen,
@@ -91,8 +79,13 @@ def facts_of(
         counted=counted(seen, past, tuning, now_us),
         handled_milli=second.handled * 1000,
         steady_milli=five.handled * 200,
-        enough=enough,
-        lag_proven=enough or second.handled + second.shed + signals.depth >= tuning.raise_min_count,
+        enough=max(
+            second.handled + second.shed,
+            second.flow_throttled,
+            signals.depth,
+            sum(sender.signals.window(1_000).handled for sender in senders),
+        )
+        >= tuning.raise_min_count,
         waiting=is_waiting(spec, seen),
         blocked=_is_blocked(seen, tuning)
         or (signals.depth < workers and _lacks_credit(spec, seen, senders, tuning)),

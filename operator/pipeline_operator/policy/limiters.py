@@ -58,7 +58,7 @@ def _unlearned(facts: Facts, wanted: int, context: Context) -> tuple[int, str] |
 def _low_count(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
     """Few messages prove little: one step, and only on a lag that lasts."""
     replicas = facts.seen.replicas
-    if facts.lag_proven or wanted <= replicas:
+    if facts.enough or wanted <= replicas:
         return None
     limit = facts.spec.slas.lag_ms
     now_s = context.now_us // 1_000_000
