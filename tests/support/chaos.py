@@ -37,11 +37,13 @@ from pipeline.config import Config
 from pipeline.config.schema import Journal as JournalSettings
 from pipeline.delivery import Delivery
 from pipeline.errors import RinglineError
-from pipeline.limits import MIB
+from pipeline.limits import MAX_QUERY_ROWS, MIB
 from pipeline.messages import Fate
 from pipeline.stages.inprocess import InProcessPipeline
 from pipeline.storage.audit.digest import run_digest
 from pipeline.storage.audit.engines import open_reader
+from pipeline.storage.audit.reader import AuditReader
+from pipeline.storage.audit.rows import AuditRow
 from pipeline.storage.journal import Journal
 
 SYMBOLS = tuple(f"S{number}" for number in range(6))
@@ -204,7 +206,7 @@ class Chaos:
 def check(config: Config, answers: dict[str, str]) -> list[str]:
     """What is wrong with the audit; empty when all is well."""
     with contextlib.closing(open_reader(config)) as audit:
-        rows = [row.delivery for row in audit.rows(limit=10_000_000)]
+        rows = [row.delivery for row in every_row(audit)]
         report = audit.verify()
         digest = audit.run_digest()
     faults = [] if report.ok else [f"the chain does not verify: {report.detail}"]
@@ -225,6 +227,14 @@ def check(config: Config, answers: dict[str, str]) -> list[str]:
     elif digest != undisturbed(config, {key: len(of_key) for key, of_key in by_key.items()}):
         faults.append("the digest is not that of the undisturbed run")
     return faults
+
+
+def every_row(audit: AuditReader) -> Iterator[AuditRow]:
+    """All rows, in the order of the chain."""
+    after = 0
+    while page := audit.rows(after=after, limit=MAX_QUERY_ROWS):
+        yield from page
+        after = page[-1].seq
 
 
 def undisturbed(config: Config, days: dict[str, int]) -> str:
