@@ -25,9 +25,10 @@ LAG_LIMIT_MS = 1000
 MOST = 5
 ROUNDS = int(os.environ.get("RINGLINE_STORY_ROUNDS", "2"))
 AGENT, AUDIT = f"{NAME}-ringline-agent", f"{NAME}-ringline-audit"
-HIGH, LOW = Phase(30, 40), Phase(2, 90)
-"""One exec has room for 10 orders a second. The low phase is longer than the minute that lowering sees."""
-FASTER = 5
+HIGH, LOW = Phase(80, 40), Phase(2, 90)
+"""One exec has room for 33 orders a second: of fewer than 20, a lag would have to last before it counts. The low
+phase is longer than the minute that lowering sees."""
+FASTER = 2
 """How much the undisturbed run is."""
 DECIDES = (
     "config.links.credit=16",
@@ -38,7 +39,7 @@ DECIDES = (
 """What both runs share. Keys move once nothing of theirs is in flight: little may be at a time. Pods ask
 for little, so that a node of two cores has room for all of them."""
 SLOW_VENUE = (
-    "config.exec.venue_latency_ms=100",
+    "config.exec.venue_latency_ms=30",
     "config.exec.venue_concurrency=1",
     f"exec.maxReplicas={MOST}",
     f"exec.slas.lagMs={LAG_LIMIT_MS}",
