@@ -39,7 +39,8 @@ def entries(trading: schema.Trading, *wishes: tuple[str, str, int]) -> list[list
         event = Signal(symbol, strategy, BUY, 10_000, 10_000)
         states[symbol], decision = agent.step(state, event, key_seq=seq, at_us=at_us)
         (leg,) = decision.legs
-        assert len(decision.inputs) == 1, "every answer from outside is recorded"
+        outside = trading.throttles[0].over_symbols
+        assert len(decision.inputs) == outside, "every answer from outside is recorded"
         assert (leg.verdict == Verdict.ORDERED) == (not leg.reasons)
         found.append([code_of(reason) for reason in leg.reasons])
     return found
@@ -242,7 +243,6 @@ def bought(agent: AgentLogic, wishes: list[tuple[str, str, int]]) -> dict[str, A
 @pytest.mark.parametrize(
     ("per", "scope", "used"),
     [
-        ("symbol", {"strategy_id": None, "symbol": "K"}, 2),
         ("strategy", {"strategy_id": "b", "symbol": None}, 2),
         ("global", {"strategy_id": None, "symbol": None}, 4),
     ],
@@ -303,7 +303,7 @@ def test_a_wide_scope_shows_the_limits_of_the_rule_that_judged_it() -> None:
 
 
 def test_a_wide_scope_that_an_override_halts_has_nothing_left() -> None:
-    shown = shown_after(wide("symbol", max_trades=5, overrides=of_a(multiplier="0")), "A")
+    shown = shown_after(wide("global", max_trades=5, overrides=of_a(multiplier="0")), "A")
     assert (shown["state"], shown["max_trades"], shown["remaining_trades"]) == ("halted", 0, 0)
 
 
