@@ -138,8 +138,12 @@ def judge(rules: Sequence[Rule], scope: ScopeState, now_us: int, notional: int) 
     for rule in rules:
         retry_at_us, budget = _judge(rule, scope, now_us, notional, reasons)
         budgets.append(budget)
-        never = never or retry_at_us < 0
-        latest_us = max(latest_us, retry_at_us)
+        if retry_at_us < 0:
+            never = True
+        elif retry_at_us > latest_us:
+            latest_us = retry_at_us
+    if not reasons:
+        return Answer((), 0, tuple(budgets))
     return Answer(tuple(reasons), 0 if never else latest_us, tuple(budgets))
 
 
@@ -152,9 +156,11 @@ def judge_both(
     notional: int,
 ) -> Answer:
     """As `judge`, under the rules of two scopes that the entry counts in."""
-    one = judge(rules, scope, now_us, notional)
     if not key_rules:
-        return one
+        return judge(rules, scope, now_us, notional)
+    if not rules:
+        return judge(key_rules, key_scope, now_us, notional)
+    one = judge(rules, scope, now_us, notional)
     other = judge(key_rules, key_scope, now_us, notional)
     never = any(answer.reasons and not answer.retry_at_us for answer in (one, other))
     latest_us = 0 if never else max(one.retry_at_us, other.retry_at_us)

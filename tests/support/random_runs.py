@@ -62,7 +62,9 @@ def random_throttle(random: Random, name: str) -> schema.Throttle:
         max_notional=random.choice(["0", "0", "500", "10"]),
         multiplier=random.choice(["1", "1", "0.5", "0"]),
         scope=scope,
-        per=random.choice(["symbol", "symbol", "strategy_and_symbol", "strategy_and_symbol", "strategy_and_symbol"]),
+        per=random.choice(
+            ["symbol", "symbol", "strategy_and_symbol", "strategy_and_symbol", "strategy_and_symbol"]
+        ),
         overrides=random.choice([(), (), (schema.Override(scope=schema.Scope(symbol="K"), max_trades=3),)]),
     )
 
