@@ -138,9 +138,9 @@ class AgentLogic:
         return found
 
     def _key_scopes(self, plan: Plan, state: State) -> Iterator[dict[str, Any]]:
-        """Of throttles that count all strategies together; also as it is for those with an override."""
+        """Of throttles that count all strategies together, and as they are for those with an override."""
         of_all = plan.key_rules_of(None)
-        for name in (None, *(slot.name for slot in state.slots)):
+        for name in (None, *plan.key_exceptions):
             for rule in plan.key_rules_of(name):
                 if name is None or rule not in of_all:
                     shown = throttle_snapshot(

@@ -126,6 +126,11 @@ class Plan:
         return self._key_rules.of(strategy)
 
     @property
+    def key_exceptions(self) -> list[str]:
+        """The strategies for which those throttles hold otherwise than for others."""
+        return self._key_rules.exceptions
+
+    @property
     def wide(self) -> bool:
         """Whether any throttle counts over symbols, so that more than this key's state is asked."""
         return bool(self._wide)
@@ -282,6 +287,10 @@ class _Rules:
 
     def of(self, strategy: str | None) -> tuple[Rule, ...]:
         return self._named.get(strategy, self._others) if strategy is not None else self._others
+
+    @property
+    def exceptions(self) -> list[str]:
+        return sorted(name for name, rules in self._named.items() if rules != self._others)
 
 
 def _lots(text: str, instrument: Instrument) -> int:

@@ -21,6 +21,11 @@ FLATTEN = 9
 """In place of a side."""
 
 
+Count = tuple[str, ...]
+"""A throttle, and what it counts together."""
+Counts = list[tuple[Throttle, Count]]
+
+
 class Entry(NamedTuple):
     at_us: int
     notional: int
@@ -53,9 +58,9 @@ class ThrottleOracle:
 
     def __init__(self, throttles: tuple[Throttle, ...]) -> None:
         self._throttles = throttles
-        self._entries: defaultdict[tuple[str, ...], list[Entry]] = defaultdict(list)
-        self._exits: dict[tuple[str, ...], int] = {}
-        self._asked: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        self._entries: defaultdict[Count, list[Entry]] = defaultdict(list)
+        self._exits: dict[Count, int] = {}
+        self._asked: defaultdict[Count, int] = defaultdict(int)
         self._clocks: defaultdict[str, int] = defaultdict(int)
         self.positions: defaultdict[tuple[str, str], int] = defaultdict(int)
 
@@ -101,7 +106,7 @@ class ThrottleOracle:
         retry_us = self._earliest(counts, now_us, notional) if refusals else 0
         return Answer("entry", _side(change), abs(change), refusals, retry_us)
 
-    def _counts(self, strategy: str, symbol: str) -> Iterator[tuple[Throttle, tuple[str, ...]]]:
+    def _counts(self, strategy: str, symbol: str) -> Iterator[tuple[Throttle, Count]]:
         """The throttles that an entry meets, with its limits, and what each of them counts it in."""
         for throttle in self._throttles:
             if not _meets(throttle.scope, strategy, symbol):
@@ -114,12 +119,12 @@ class ThrottleOracle:
                     effective = Throttle(**(_fields(throttle) | {"max_trades": override.max_trades}))
             yield effective, (throttle.name, *parts.get(throttle.per, (strategy, symbol)))
 
-    def _refusals(self, counts: Any, now_us: int, notional: int) -> Iterator[tuple[str, str]]:
+    def _refusals(self, counts: Counts, now_us: int, notional: int) -> Iterator[tuple[str, str]]:
         for throttle, count in counts:
             for code in self._codes(throttle, count, max(now_us, self._asked[count]), notional):
                 yield throttle.name, f"THROTTLE_{code}"
 
-    def _codes(self, throttle: Throttle, count: Any, now_us: int, notional: int) -> Iterator[str]:
+    def _codes(self, throttle: Throttle, count: Count, now_us: int, notional: int) -> Iterator[str]:
         share = Fraction(throttle.multiplier)
         window_us = throttle.window_seconds * US_PER_S
         inside = [entry for entry in self._entries[count] if now_us < entry.at_us + window_us]
@@ -137,7 +142,7 @@ class ThrottleOracle:
         if count in self._exits and now_us < self._exits[count] + throttle.cooldown_seconds * US_PER_S:
             yield "COOLDOWN"
 
-    def _earliest(self, counts: Any, now_us: int, notional: int) -> int:
+    def _earliest(self, counts: Counts, now_us: int, notional: int) -> int:
         """The first instant at which something ends and nothing refuses any more; 0: there is none."""
         ends = set()
         for throttle, count in counts:

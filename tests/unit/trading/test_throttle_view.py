@@ -96,9 +96,8 @@ def test_where_nobody_limits_the_trades_what_is_remembered_of_them_is_shown() ->
     assert (shown["memory_max_trades"], shown["state"]) == (limits.MAX_WINDOW_TRADES, "open")
     full = view(throttle, entries=limits.MAX_WINDOW_TRADES)
     assert (full["state"], full["max_trades"]) == ("rate_limited", None)
-    assert (
-        full["message"] == "Throttled: 1000 trades per 1 day are remembered to count their notional, no more"
-    )
+    said = "Throttled: 1000 trades per 1 day are remembered to count their notional, no more"
+    assert full["message"] == said
     limited = view(msgspec.structs.replace(throttle, max_trades=5))
     assert (limited["memory_used_trades"], limited["memory_max_trades"]) == (None, None)
 
