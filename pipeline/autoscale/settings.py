@@ -98,7 +98,7 @@ def _default(config: Config) -> PipelineSpec:
 
 
 def _is_wide(config: Config) -> bool:
-    return any(throttle.per in ("strategy", "global") for throttle in config.trading.throttles)
+    return any(throttle.over_symbols for throttle in config.trading.throttles)
 
 
 def _read(file: Path) -> PipelineSpec:

@@ -43,8 +43,7 @@ class Engine:
         self.execs = execs
         self.agent = self._fresh_agent()
         self.floor = ExecLogic(trading, execs)
-        self._wide = any(throttle.per in ("strategy", "global") for throttle in trading.throttles)
-        self._counted = any(throttle.per != "strategy_and_symbol" for throttle in trading.throttles)
+        self._wide = any(throttle.over_symbols for throttle in trading.throttles)
 
     def _fresh_agent(self) -> AgentLogic:
         return agent_logic(self.trading, self.execs)
@@ -56,10 +55,9 @@ class Engine:
         progress: Callable[[int], None] | None = None,
     ) -> Outcome:
         """Runs every symbol, by its name; `progress` is told how many candles more are done."""
-        if self._counted:
-            self.agent = self._fresh_agent()  # wide throttles remember
         digest = RunDigest()
         if self._wide:
+            self.agent = self._fresh_agent()  # wide throttles remember
             together = live_path.run_together(self.agent, self.floor, series, digest, progress)
             return Outcome(digest.hexdigest(), together, dict.fromkeys(together, WIDE))
         records: dict[str, Record] = {}

@@ -25,7 +25,7 @@ from pipeline.trading.book import booked
 from pipeline.trading.exec import NEXT_OPEN, SIGNAL_PRICE, ExecLogic
 from pipeline.trading.plan import Plan, Seat
 from pipeline.trading.reasons import code_of
-from pipeline.trading.throttle import enter, judge, leave, origin
+from pipeline.trading.throttle import enter, judge_both, leave, origin
 from pipeline.trading.turn import ENTRY, EXIT, closing_quantity
 
 NAME = "fast"
@@ -46,7 +46,7 @@ def why_not(agent: AgentLogic, series: Series) -> str:
     if plan.risk.active:
         return "risk limits are set"
     if plan.wide:
-        return "a throttle counts more than a strategy in a symbol"
+        return "a throttle counts over all symbols"
     if agent.partial_fills:
         return "orders fill by volume"
     if not len(series):
@@ -100,6 +100,7 @@ class _Desk:
         self._record = Record(series.symbol, len(series), NAME)
         self._intended = [0] * len(plan.seats)
         self._scopes = [origin()] * len(plan.seats)
+        self._key_scope = origin()
         self._books = [(0, 0)] * len(plan.seats)
         self._held = encode(plan.held)
         self._names = [seat.name for seat in plan.seats]
@@ -174,6 +175,8 @@ class _Desk:
                 position += side * closing
                 if seat.rules:
                     self._scopes[index] = leave(self._scopes[index], now_us)
+                if seat.key_rules:
+                    self._key_scope = leave(self._key_scope, now_us)
             if position != target:
                 opening = target - position if side > 0 else position - target
                 leg = self._entry(seat, index, side, opening, price, now_us)
@@ -186,15 +189,19 @@ class _Desk:
         return legs, placed
 
     def _entry(self, seat: Seat, index: int, side: int, quantity: int, price: int, now_us: int) -> Leg:
-        if seat.rules:
-            answer = judge(seat.rules, self._scopes[index], now_us, quantity * price)
+        if seat.rules or seat.key_rules:
+            notional = quantity * price
+            scope, key_scope = self._scopes[index], self._key_scope
+            answer = judge_both(seat.rules, scope, seat.key_rules, key_scope, now_us, notional)
             if answer.reasons:
                 self._record.denied += 1
                 self._record.denials.update(map(code_of, answer.reasons))
                 return Leg(
                     seat.name, _DENIED, side, quantity, price, answer.reasons, answer.retry_at_us, ENTRY
                 )
-            self._scopes[index] = enter(self._scopes[index], now_us, quantity * price)
+            self._scopes[index] = enter(scope, now_us, notional)
+            if seat.key_rules:
+                self._key_scope = enter(key_scope, now_us, notional)
         return Leg(seat.name, _ORDERED, side, quantity, price, (), 0, ENTRY)
 
     def _filled(self, row: int, orders: list[Order], buy_at: int, sell_at: int) -> tuple[Fill, ...]:

@@ -27,7 +27,10 @@ _WAITS = encode(Fills((), 1))
 
 def turns(plan: Plan, wanted: list[Wishes]) -> Column | None:
     """The rows of entries and exits in turn, an entry first; None where the case is not so plain."""
-    if len(plan.seats) != 1 or plan.seats[0].rules or plan.seats[0].quantity <= 0:
+    if len(plan.seats) != 1:
+        return None
+    (seat,) = plan.seats
+    if seat.rules or seat.key_rules or seat.quantity <= 0:
         return None
     rows, intents = wanted[0].rows, wanted[0].intents
     long = intents == FULL

@@ -62,7 +62,7 @@ def _journal(config: Config) -> Iterator[Fault]:
 
 def _stages(config: Config) -> Iterator[Fault]:
     throttles = enumerate(config.trading.throttles)
-    wide = [(index, one.name) for index, one in throttles if one.per in ("strategy", "global")]
+    wide = [(index, one.name) for index, one in throttles if one.over_symbols]
     if wide and config.agent.workers > 1 and config.agent.scopes == "memory":
         index, name = wide[0]
         yield Fault(
@@ -75,11 +75,10 @@ def _stages(config: Config) -> Iterator[Fault]:
                 f"trading.throttles[{index}].name",
             ),
         )
-    counted = [one.name for one in config.trading.throttles if one.per != "strategy_and_symbol"]
-    if len(counted) > limits.MAX_CLAIMS:
+    if len(wide) > limits.MAX_CLAIMS:
         yield Fault(
-            f"trading.throttles: {len(counted)} count more than a strategy in a symbol; the limit is "
-            f"{limits.MAX_CLAIMS}, the scopes that one entry may claim"
+            f"trading.throttles: {len(wide)} count over all symbols; the limit is {limits.MAX_CLAIMS}, "
+            "the scopes that one entry may claim"
         )
     several = config.agent.members != "local" and config.agent.max_replicas > 1
     if wide and several and config.agent.scopes == "memory":

@@ -311,6 +311,16 @@ class Throttle(Section, frozen=True):
     of all symbols add up as they are written, so they should be in one currency."""
     overrides: tuple[Override, ...] = ()
 
+    @property
+    def over_symbols(self) -> bool:
+        """Whether one count may have entries of several symbols, so that it is no key's own."""
+        return self.per in ("strategy", "global") and self.scope.symbol is None
+
+    @property
+    def over_strategies(self) -> bool:
+        """Whether one count may have entries of several strategies."""
+        return self.per in ("symbol", "global") and self.scope.strategy_id is None
+
 
 class Risk(Section, frozen=True):
     """Limits on what is entered, for each strategy and symbol; 0 switches one off. Exits always pass."""

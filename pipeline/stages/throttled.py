@@ -48,6 +48,9 @@ def sentence(reason: str) -> str:
         plural = "" if facts["limit"] == "1" else "s"
         limit = f"{facts['limit']} trade{plural} per {span_text(seconds)}"
         return f"Throttled: too many trades in short time (limit {limit})"
+    if code == Reason.THROTTLE_MEMORY:
+        remembered = f"{facts['remembered']} trades per {span_text(seconds)}"
+        return f"Throttled: {remembered} are remembered to count their notional, no more"
     if code == Reason.THROTTLE_NOTIONAL:
         limit = f"{facts['limit']} per {span_text(seconds)}"
         return f"Throttled: too much notional in short time (limit {limit})"

@@ -7,14 +7,14 @@ control takes the clock as it stands, so halting a replay of old candles does no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from pipeline import limits
 from pipeline.config import schema
-from pipeline.messages import BUY, SELL, Action, Candle, Control, Decision, Event, Leg, Signal, Verdict
+from pipeline.messages import Action, Candle, Control, Decision, Event, Signal, Verdict
 from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan, Plans
 from pipeline.trading.reasons import Reason, describe
@@ -24,15 +24,14 @@ from pipeline.trading.state_bytes import decode_state, encode_state
 from pipeline.trading.strategies import KINDS, Factory
 from pipeline.trading.strategies.protocol import advance
 from pipeline.trading.throttle_view import throttle_snapshot, wide_snapshot
-from pipeline.trading.turn import EXIT, Turn, quiet_bar
+from pipeline.trading.turn import Turn, quiet_bar
 
-LOGIC_VERSION = 4
+LOGIC_VERSION = 5
 """Rises whenever the same events could be decided otherwise or a state's bytes change."""
 
 _ORDERED = int(Verdict.ORDERED)
 _FAILED = int(Verdict.FAILED)
 _EXPOSURE = limits.MAX_EXPOSURE
-_NOTHING = Decision()
 _RESUME, _FLATTEN = Action.RESUME.value, Action.FLATTEN.value
 _ACTIONS = frozenset(action.value for action in Action)
 
@@ -42,8 +41,8 @@ class AgentLogic:
 
     `fill_policy` must be the exec's: under all but `signal_price` orders rest until the next candle, and
     how many of a key may is limited; `partial_fills` says whether it fills by volume. `kinds` are the
-    strategies that a configuration can ask for. `scopes` answers for throttles wider than a strategy in a
-    symbol (default: in this process). `code` names the version of the logic and of its configuration. Raises
+    strategies that a configuration can ask for. `scopes` answers for throttles that count over symbols
+    (default: in this process). `code` names the version of the logic and of its configuration. Raises
     ConfigError with every fault.
     """
 
@@ -91,7 +90,7 @@ class AgentLogic:
         if type(event) is Signal:
             return self._signal(state, event, key_seq, at_us)
         assert type(event) is Control
-        return self._control(state, event)
+        return self._control(state, event, key_seq)
 
     def apply(
         self,
@@ -124,18 +123,30 @@ class AgentLogic:
         return self._plans.of(state.symbol).adopt(state)
 
     def throttle_scopes(self, state: State) -> list[dict[str, Any]]:
-        """The payload of every throttle's scope of this key, as of its last event; of those that count more
-        than this key as of when they were last asked."""
+        """The payload of every throttle's scope of this key, as of its last event; of those that count over
+        symbols as of when they were last asked."""
         plan = self._plans.of(state.symbol)
         found = [
             throttle_snapshot(rule, slot.scope, state.clock_us, strategy_id=slot.name, symbol=state.symbol)
             for slot in state.slots
             for rule in plan.rules_of(slot.name)
         ]
+        found += self._key_scopes(plan, state)
         for seen in state.wide:
             of = plan.wide_rule(seen, state.symbol)
             found += [wide_snapshot(seen, *of)] if of is not None else []
         return found
+
+    def _key_scopes(self, plan: Plan, state: State) -> Iterator[dict[str, Any]]:
+        """Of throttles that count all strategies together, and as they are for those with an override."""
+        of_all = plan.key_rules_of(None)
+        for name in (None, *plan.key_exceptions):
+            for rule in plan.key_rules_of(name):
+                if name is None or rule not in of_all:
+                    shown = throttle_snapshot(
+                        rule, state.scope, state.clock_us, strategy_id=None, symbol=state.symbol
+                    )
+                    yield shown | ({"asked_by": name} if name is not None else {})
 
     # ---- candles
 
@@ -228,21 +239,18 @@ class AgentLogic:
 
     # ---- controls
 
-    def _control(self, state: State, control: Control) -> tuple[State, Decision]:
+    def _control(self, state: State, control: Control, key_seq: int) -> tuple[State, Decision]:
         if control.action not in _ACTIONS:
             return state, Decision(rejected=describe(Reason.CONTROL_UNKNOWN, action=control.action))
-        decision = _NOTHING
+        turn = self._turn(self._plans.of(state.symbol), state, state.clock_us, key_seq)
         if control.action == _FLATTEN:
-            price = state.close or state.mark
-            decision = Decision(tuple([_flat(slot, price) for slot in state.slots if slot.position]))
-        plan = self._plans.of(state.symbol)
-        return self._apply_control(plan, state, control, decision), decision
+            turn.flatten()
+        return turn.state(state.candle_us, state.close, _halted(control)), Decision(tuple(turn.legs))
 
     def _apply_control(self, plan: Plan, state: State, control: Control, decision: Decision) -> State:
         turn = self._turn(plan, state, state.clock_us)
         _take_all(plan, turn, decision)
-        halted = "" if control.action == _RESUME else control.action
-        return turn.state(state.candle_us, state.close, halted)
+        return turn.state(state.candle_us, state.close, _halted(control))
 
 
 def _take_all(plan: Plan, turn: Turn, decision: Decision) -> None:
@@ -254,10 +262,9 @@ def _take_all(plan: Plan, turn: Turn, decision: Decision) -> None:
             turn.take(index, slot, leg)
 
 
-def _flat(slot: Slot, price: int) -> Leg:
-    """The exit of all that `slot` intends to hold; never denied."""
-    side = SELL if slot.position > 0 else BUY
-    return Leg(slot.name, _ORDERED, side, abs(slot.position), price, (), 0, EXIT)
+def _halted(control: Control) -> str:
+    """What halts a key after it, "" for nothing."""
+    return "" if control.action == _RESUME else control.action
 
 
 def _closed(position: int, quantity: int) -> int:

@@ -23,21 +23,27 @@ from pipeline.trading.state import Slot, State
 from pipeline.trading.strategies import ENSEMBLE, FULL, Ensemble, Factory, Strategy
 from pipeline.trading.throttle import Rule, compile_rule, origin
 
-_NARROW = "strategy_and_symbol"
-
 
 class Seat:
-    """A configured strategy in one plan. `quantity` (scaled) is what an intent of `FULL` means."""
+    """A configured strategy in one plan. `quantity` (scaled) is what an intent of `FULL` means; `rules` are
+    of throttles that count it alone, `key_rules` of those that count it with all others of the symbol."""
 
-    __slots__ = ("_lot", "held", "name", "quantity", "rules", "strategy")
+    __slots__ = ("_lot", "held", "key_rules", "name", "quantity", "rules", "strategy")
 
     def __init__(
-        self, name: str, strategy: Strategy, quantity: int, instrument: Instrument, rules: tuple[Rule, ...]
+        self,
+        name: str,
+        strategy: Strategy,
+        quantity: int,
+        instrument: Instrument,
+        rules: tuple[Rule, ...],
+        key_rules: tuple[Rule, ...] = (),
     ) -> None:
         self.name = name
         self.strategy = strategy
         self.quantity = quantity
         self.rules = rules
+        self.key_rules = key_rules
         self.held = Leg(name, int(Verdict.HELD))
         self._lot = instrument.lot
 
@@ -57,8 +63,8 @@ class Plan:
     """What applies to one symbol. `seats` are sorted by name, so that no order of a file decides."""
 
     __slots__ = (
+        "_key_rules",
         "_rules",
-        "_rules_default",
         "_symbol",
         "_wide",
         "_wide_scale",
@@ -88,28 +94,45 @@ class Plan:
         self.risk = compile_limits(trading.risk, instrument.session, instrument)
         self.order_quantity = _lots(trading.signal_quantity, instrument)
         matching = [throttle for throttle in trading.throttles if throttle.scope.symbol in (None, symbol)]
-        throttles = [throttle for throttle in matching if throttle.per == _NARROW]
-        self._wide = [throttle for throttle in matching if throttle.per != _NARROW]
+        self._wide = [throttle for throttle in matching if throttle.over_symbols]
+        own = [throttle for throttle in matching if not throttle.over_symbols]
         self._symbol = symbol
-        named = {*strategies, *(t.scope.strategy_id for t in throttles if t.scope.strategy_id)}
-        named |= {o.scope.strategy_id for t in throttles for o in t.overrides if o.scope.strategy_id}
-        self._rules = {name: _rules(throttles, name, instrument, symbol) for name in named}
-        self._rules_default = _rules(throttles, None, instrument, symbol)
+        narrow = [throttle for throttle in own if not throttle.over_strategies]
+        self._rules = _Rules(narrow, strategies, instrument, symbol)
+        shared = [throttle for throttle in own if throttle.over_strategies]
+        self._key_rules = _Rules(shared, strategies, instrument, symbol)
         members = {member for section in trading.strategies.values() for member in section.members}
         self.seats = tuple(
-            Seat(name, strategies[name], _lots(section.quantity, instrument), instrument, self._rules[name])
+            Seat(
+                name,
+                strategies[name],
+                _lots(section.quantity, instrument),
+                instrument,
+                self._rules.of(name),
+                self._key_rules.of(name),
+            )
             for name, section in sorted(trading.strategies.items())
             if name not in members and (not section.symbols or symbol in section.symbols)
         )
         self.held = Decision(tuple(seat.held for seat in self.seats))
 
     def rules_of(self, strategy: str) -> tuple[Rule, ...]:
-        """The throttles that count `strategy` in this symbol."""
-        return self._rules.get(strategy, self._rules_default)
+        """The throttles that count `strategy` in this symbol, by itself."""
+        return self._rules.of(strategy)
+
+    def key_rules_of(self, strategy: str | None) -> tuple[Rule, ...]:
+        """The throttles that count all strategies of this symbol together, as they hold for `strategy` (None:
+        for one that no override names)."""
+        return self._key_rules.of(strategy)
+
+    @property
+    def key_exceptions(self) -> list[str]:
+        """The strategies for which those throttles hold otherwise than for others."""
+        return self._key_rules.exceptions
 
     @property
     def wide(self) -> bool:
-        """Whether any throttle counts more than a strategy in a symbol."""
+        """Whether any throttle counts over symbols, so that more than this key's state is asked."""
         return bool(self._wide)
 
     def wide_of(self, strategy: str, symbol: str) -> tuple[tuple[Scope, ...], tuple[Rule, ...]]:
@@ -118,21 +141,19 @@ class Plan:
         for throttle in self._wide:
             if throttle.scope.strategy_id not in (None, strategy):
                 continue
-            counted = {"symbol": symbol, "strategy": strategy}.get(throttle.per, "")
-            scopes.append((throttle.name, counted))
+            scopes.append((throttle.name, strategy if throttle.per == "strategy" else ""))
             effective = overridden(throttle, strategy, symbol)
             rules.append(compile_rule(effective, self._wide_scale))
         return tuple(scopes), tuple(rules)
 
-    def wide_rule(self, seen: LastSeen, symbol: str) -> tuple[Rule, str | None, str | None] | None:
-        """The rule under which `symbol` asked a wide scope, with the strategy and symbol that the scope is
-        of; None where no such throttle is configured."""
+    def wide_rule(self, seen: LastSeen, symbol: str) -> tuple[Rule, str | None] | None:
+        """The rule under which `symbol` asked a wide scope, with the strategy that the scope is of; None
+        where no such throttle is configured."""
         for throttle in self._wide:
             if throttle.name == seen.throttle:
                 strategy = seen.counted if throttle.per == "strategy" else None
-                counted_symbol = seen.counted if throttle.per == "symbol" else None
                 effective = overridden(throttle, seen.strategy or strategy, symbol)
-                return compile_rule(effective, self._wide_scale), strategy, counted_symbol
+                return compile_rule(effective, self._wide_scale), strategy
         return None
 
     def quantity_of(self, strategy: str) -> int:
@@ -240,17 +261,36 @@ def overridden(throttle: schema.Throttle, strategy: str | None, symbol: str | No
     return msgspec.structs.replace(throttle, **{name: getattr(best, name) for name in names})
 
 
-def _rules(
-    throttles: Iterable[schema.Throttle],
-    strategy: str | None,
-    instrument: Instrument,
-    symbol: str | None,
-) -> tuple[Rule, ...]:
-    return tuple(
-        compile_rule(overridden(throttle, strategy, symbol), instrument.money_scale)
-        for throttle in throttles
-        if throttle.scope.strategy_id in (None, strategy)
-    )
+class _Rules:
+    """The rules of some throttles in one symbol, for each strategy that anything names and for all others."""
+
+    __slots__ = ("_named", "_others")
+
+    def __init__(
+        self,
+        throttles: Iterable[schema.Throttle],
+        strategies: Iterable[str],
+        instrument: Instrument,
+        symbol: str | None,
+    ) -> None:
+        def compiled(strategy: str | None) -> tuple[Rule, ...]:
+            return tuple(
+                compile_rule(overridden(throttle, strategy, symbol), instrument.money_scale)
+                for throttle in throttles
+                if throttle.scope.strategy_id in (None, strategy)
+            )
+
+        named = {*strategies, *(t.scope.strategy_id for t in throttles)}
+        named |= {override.scope.strategy_id for t in throttles for override in t.overrides}
+        self._named = {name: compiled(name) for name in named if name}
+        self._others = compiled(None)
+
+    def of(self, strategy: str | None) -> tuple[Rule, ...]:
+        return self._named.get(strategy, self._others) if strategy is not None else self._others
+
+    @property
+    def exceptions(self) -> list[str]:
+        return sorted(name for name, rules in self._named.items() if rules != self._others)
 
 
 def _lots(text: str, instrument: Instrument) -> int:

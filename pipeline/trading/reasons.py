@@ -28,6 +28,7 @@ class Reason(StrEnum):
     RISK_MAX_STRATEGIES = "RISK_MAX_STRATEGIES"
     THROTTLE_HALTED = "THROTTLE_HALTED"
     THROTTLE_WINDOW = "THROTTLE_WINDOW"
+    THROTTLE_MEMORY = "THROTTLE_MEMORY"
     THROTTLE_NOTIONAL = "THROTTLE_NOTIONAL"
     THROTTLE_SPACING = "THROTTLE_SPACING"
     THROTTLE_COOLDOWN = "THROTTLE_COOLDOWN"
@@ -55,6 +56,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.RISK_MAX_STRATEGIES: "too many strategies have a position or a throttle's memory in this symbol",
     Reason.THROTTLE_HALTED: "the throttle's multiplier is 0",
     Reason.THROTTLE_WINDOW: "the window holds as many entries as it may",
+    Reason.THROTTLE_MEMORY: "the window holds as many entries as are remembered for max_notional",
     Reason.THROTTLE_NOTIONAL: "the window's entries and this one would exceed max_notional",
     Reason.THROTTLE_SPACING: "the last entry is less than min_spacing_seconds ago",
     Reason.THROTTLE_COOLDOWN: "the last exit is less than cooldown_seconds ago",

@@ -1,6 +1,6 @@
-"""Throttles wider than a strategy in a symbol: one count for a symbol, a strategy or everything.
+"""Throttles wider than a symbol: one count of a strategy in all symbols, or of everything.
 
-Such a count is nobody's state alone, so it is asked of a store under (key, key_seq, leg), where the first
+Such a count is no key's state alone, so it is asked of a store under (key, key_seq, leg), where the first
 answer stands, and the answer is recorded in the decision's inputs: a replay is given the same ones.
 `MemoryScopes` serves one agent process; it knows what happened since that process began. Several agents share
 a store: `pipeline.stages.shared_scopes`.
@@ -22,7 +22,7 @@ from pipeline.trading.throttle_memory import ScopeState
 LEAST_NOTIONAL = 1
 """The smallest entry there is: what does not let it pass lets nothing pass."""
 Scope = tuple[str, str]
-"""(throttle, what it counts: a symbol, a strategy or "" for everything)."""
+"""(throttle, what it counts: a strategy or "" for everything)."""
 
 
 class Ask(Struct, frozen=True):

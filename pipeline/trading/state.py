@@ -1,7 +1,8 @@
 """What the agent knows of one key between two events; `state_bytes` has its byte form.
 
 Immutable, integers and short text only, equal states give equal bytes. Under the default configuration it
-takes about 800 bytes; every entry within a year is remembered, of each strategy the last thousand.
+takes about 800 bytes; every entry within a year is remembered, of each strategy the last thousand and of
+all together the last thousand.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from pipeline.trading.scopes import LastSeen
-from pipeline.trading.throttle_memory import ScopeState
+from pipeline.trading.throttle_memory import ORIGIN, ScopeState
 
 NO_CANDLE_YET = -1
 
@@ -39,8 +40,8 @@ class State(Struct, frozen=True, array_like=True, gc=False):
     `reach` are the highest price and the largest quantity since all was last flat, so that every amount's
     size is bounded by their product (`limits.MAX_EXPOSURE`). `orders` counts those made since the last
     candle, where orders rest. `day_profit` is that of `day` (days since the epoch, UTC), kept only where a
-    daily loss is limited; see `risk`. `wide` is what throttles that count more than this key held when
-    they were last asked, for display.
+    daily loss is limited; see `risk`. `wide` is what throttles that count over symbols held when they
+    were last asked, for display. `scope` is what throttles remember of all strategies together.
     """
 
     symbol: str
@@ -56,3 +57,4 @@ class State(Struct, frozen=True, array_like=True, gc=False):
     day: int = 0
     day_profit: int = 0
     wide: tuple[LastSeen, ...] = ()
+    scope: ScopeState = ORIGIN

@@ -4,6 +4,10 @@ What throttles remember of a slot stands in it as one list under no throttle's n
 throttle instead, only as much as its own rule needed; both are written, so that such a worker can go on from
 these bytes, and read. What version 3 did not keep is lost: under rules that need more than its own, such a
 state is not the one that all rows give.
+
+What throttles remember of all slots together is theirs taken together, and is written only where it is more:
+where a slot had to go, or two strategies entered at one instant. Version 4 never wrote it; what a slot that
+went before the upgrade had entered is lost to it.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from pipeline import limits
 from pipeline.trading.scopes import LastSeen
 from pipeline.trading.state import Slot, State
 from pipeline.trading.throttle import OFF, Rule
-from pipeline.trading.throttle_memory import NEVER_YET, ScopeState, remembered
+from pipeline.trading.throttle_memory import NEVER_YET, ScopeState, remembered, together
 
 _EVERY = ""
 """In place of a throttle's name: all that is remembered."""
@@ -58,6 +62,7 @@ class _State(Struct, frozen=True, array_like=True, gc=False):
     day: int = 0
     day_profit: int = 0
     wide: tuple[LastSeen, ...] = ()
+    scope: tuple[_Scope, ...] = ()
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -71,7 +76,8 @@ def encode_state(state: State, rules_of: Callable[[str], Sequence[Rule]]) -> byt
         for slot in state.slots
     ]
     fields = {name: getattr(state, name) for name in _State.__struct_fields__}
-    return _encode(_State(**(fields | {"slots": tuple(slots)})))
+    more = () if state.scope == together(slot.scope for slot in state.slots) else (_whole(state.scope),)
+    return _encode(_State(**(fields | {"slots": tuple(slots), "scope": more})))
 
 
 def decode_state(data: bytes) -> State:
@@ -84,24 +90,26 @@ def decode_state(data: bytes) -> State:
         Slot(slot.name, slot.tag, slot.memory, slot.position, _read(slot.scopes)) for slot in plain.slots
     ]
     fields = {name: getattr(plain, name) for name in _State.__struct_fields__}
-    return State(**(fields | {"slots": tuple(slots)}))
+    scope = _read(plain.scope) if plain.scope else together(slot.scope for slot in slots)
+    return State(**(fields | {"slots": tuple(slots), "scope": scope}))
 
 
 def _written(scope: ScopeState, rules: Iterable[Rule]) -> tuple[_Scope, ...]:
     if scope.entry_us == scope.exit_us == NEVER_YET:
         return tuple(_Scope(rule.name) for rule in rules)
     entries = scope.entries()
-    found = [_of_rule(rule, entries, scope) for rule in rules]
-    found.append(
-        _Scope(
-            _EVERY,
-            tuple([time_us for time_us, _ in entries]),
-            tuple([notional for _, notional in entries]),
-            scope.entry_us,
-            scope.exit_us,
-        )
+    return (*[_of_rule(rule, entries, scope) for rule in rules], _whole(scope))
+
+
+def _whole(scope: ScopeState) -> _Scope:
+    entries = scope.entries()
+    return _Scope(
+        _EVERY,
+        tuple([time_us for time_us, _ in entries]),
+        tuple([notional for _, notional in entries]),
+        scope.entry_us,
+        scope.exit_us,
     )
-    return tuple(found)
 
 
 def _of_rule(rule: Rule, entries: Sequence[tuple[int, int]], scope: ScopeState) -> _Scope:

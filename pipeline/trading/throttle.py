@@ -35,7 +35,8 @@ class Rule(Struct, frozen=True):
     spacing_us: int
     halted: bool
     room: int
-    """Entries the window may hold; OFF when it keeps none. Above `max_trades` only where that is off."""
+    """Entries the window may hold; OFF when it keeps none. Other than `max_trades` only where that is off and
+    notional is limited: then as many as are remembered."""
     money_scale: int
     window_text: str
     spacing_text: str
@@ -91,10 +92,15 @@ def compile_rule(throttle: schema.Throttle, money_scale: int) -> Rule:
     if fraction(throttle.max_notional):
         unscaled = configured(throttle.max_notional, money_scale)
         max_notional = unscaled * multiplier.numerator // multiplier.denominator
-    room = max_trades
-    if max_trades == OFF and max_notional != OFF:
-        room = limits.MAX_WINDOW_TRADES
     name, window_s = throttle.name, throttle.window_seconds
+    room = max_trades
+    window_text = describe(Reason.THROTTLE_WINDOW, limit=room, window_seconds=window_s, throttle=name)
+    if max_trades == OFF and max_notional != OFF:
+        # Nobody limits their number, but of more the notionals are not remembered.
+        room = limits.MAX_WINDOW_TRADES
+        window_text = describe(
+            Reason.THROTTLE_MEMORY, remembered=room, window_seconds=window_s, throttle=name
+        )
     return Rule(
         name=name,
         window_us=window_s * US_PER_S,
@@ -105,7 +111,7 @@ def compile_rule(throttle: schema.Throttle, money_scale: int) -> Rule:
         halted=not multiplier,
         room=room,
         money_scale=money_scale,
-        window_text=describe(Reason.THROTTLE_WINDOW, limit=room, window_seconds=window_s, throttle=name),
+        window_text=window_text,
         spacing_text=describe(
             Reason.THROTTLE_SPACING, min_spacing_seconds=throttle.min_spacing_seconds, throttle=name
         ),
@@ -132,9 +138,33 @@ def judge(rules: Sequence[Rule], scope: ScopeState, now_us: int, notional: int) 
     for rule in rules:
         retry_at_us, budget = _judge(rule, scope, now_us, notional, reasons)
         budgets.append(budget)
-        never = never or retry_at_us < 0
-        latest_us = max(latest_us, retry_at_us)
+        if retry_at_us < 0:
+            never = True
+        elif retry_at_us > latest_us:
+            latest_us = retry_at_us
+    if not reasons:
+        return Answer((), 0, tuple(budgets))
     return Answer(tuple(reasons), 0 if never else latest_us, tuple(budgets))
+
+
+def judge_both(
+    rules: Sequence[Rule],
+    scope: ScopeState,
+    key_rules: Sequence[Rule],
+    key_scope: ScopeState,
+    now_us: int,
+    notional: int,
+) -> Answer:
+    """As `judge`, under the rules of two scopes that the entry counts in."""
+    if not key_rules:
+        return judge(rules, scope, now_us, notional)
+    if not rules:
+        return judge(key_rules, key_scope, now_us, notional)
+    one = judge(rules, scope, now_us, notional)
+    other = judge(key_rules, key_scope, now_us, notional)
+    never = any(answer.reasons and not answer.retry_at_us for answer in (one, other))
+    latest_us = 0 if never else max(one.retry_at_us, other.retry_at_us)
+    return Answer(one.reasons + other.reasons, latest_us, one.budgets + other.budgets)
 
 
 def enter(scope: ScopeState, now_us: int, notional: int) -> ScopeState:

@@ -147,5 +147,18 @@ def remembered(entries: Iterable[tuple[int, int]], exit_us: int) -> ScopeState:
     return state
 
 
+def together(scopes: Iterable[ScopeState]) -> ScopeState:
+    """The memory of all of `scopes` as one."""
+    known = [scope for scope in scopes if scope.entry_us != NEVER_YET or scope.exit_us != NEVER_YET]
+    if len(known) < 2:
+        return known[0] if known else ORIGIN
+    entries = sorted((entry for scope in known for entry in scope.entries()), key=_time)
+    return remembered(entries, max(scope.exit_us for scope in known))
+
+
+def _time(entry: tuple[int, int]) -> int:
+    return entry[0]
+
+
 def _last_sum(block: Block) -> int:
     return block[1][-1]

@@ -20,27 +20,29 @@ _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 def throttle_snapshot(
-    rule: Rule, scope: ScopeState, now_us: int, *, strategy_id: str, symbol: str
+    rule: Rule, scope: ScopeState, now_us: int, *, strategy_id: str | None, symbol: str
 ) -> dict[str, Any]:
-    """The payload of one throttle in one scope as of `now_us`; None stands for "not limited"."""
+    """The payload of one throttle in one scope as of `now_us`; None stands for "not limited", and for all
+    strategies."""
     answer = judge((rule,), scope, now_us, LEAST_NOTIONAL)
     (budget,) = answer.budgets
     return _payload(rule, answer, budget, strategy_id, symbol)
 
 
-def wide_snapshot(seen: LastSeen, rule: Rule, strategy_id: str | None, symbol: str | None) -> dict[str, Any]:
+def wide_snapshot(seen: LastSeen, rule: Rule, strategy_id: str | None) -> dict[str, Any]:
     """The payload of a scope wider than a key, as it was when it was last asked (`as_of`) by the strategy
-    `asked_by`, whose `rule` it is; its strategy and symbol are None where it counts all."""
+    `asked_by`, whose `rule` it is; its strategy is None where it counts all."""
     answer = Answer(seen.reasons, seen.at_us + seen.wait_us if seen.wait_us else 0, ())
     budget = Budget(seen.used_trades, rule.max_trades, seen.used_notional, rule.max_notional)
     asked = {"as_of": iso_time(seen.at_us), "asked_by": seen.strategy or None}
-    return _payload(rule, answer, budget, strategy_id, symbol) | asked
+    return _payload(rule, answer, budget, strategy_id, None) | asked
 
 
 def _payload(
     rule: Rule, answer: Answer, budget: Budget, strategy_id: str | None, symbol: str | None
 ) -> dict[str, Any]:
     trades, notional = budget.max_trades != OFF, budget.max_notional != OFF
+    remembered = notional and not trades
     return {
         "name": rule.name,
         "scope": {"strategy_id": strategy_id, "symbol": symbol},
@@ -57,6 +59,9 @@ def _payload(
         "throttle_notional_utilisation": (
             _ratio(budget.used_notional, budget.max_notional) if notional else None
         ),
+        # Where nobody limits the trades, what is remembered of them does.
+        "memory_used_trades": budget.used_trades if remembered else None,
+        "memory_max_trades": rule.room if remembered else None,
     }
 
 
@@ -94,6 +99,8 @@ def _sentence(rule: Rule, code: str) -> str:
     if code == Reason.THROTTLE_WINDOW:
         plural = "" if rule.room == 1 else "s"
         return f"Throttled: too many trades in short time (limit {rule.room} trade{plural} per {window})"
+    if code == Reason.THROTTLE_MEMORY:
+        return f"Throttled: {rule.room} trades per {window} are remembered to count their notional, no more"
     if code == Reason.THROTTLE_NOTIONAL:
         most = _money(rule, rule.max_notional)
         return f"Throttled: too much notional in short time (limit {most} per {window})"

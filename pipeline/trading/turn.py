@@ -16,7 +16,8 @@ from pipeline.trading.reasons import Reason, describe
 from pipeline.trading.risk import DAY_US
 from pipeline.trading.scopes import Ask, Grant, LastSeen, RecordedScopes, Scopes, grant_of, grant_text
 from pipeline.trading.state import Slot, State
-from pipeline.trading.throttle import enter, idle, judge, leave
+from pipeline.trading.throttle import enter, idle, judge_both, leave
+from pipeline.trading.throttle_memory import ScopeState
 
 ENTRY = "entry"
 EXIT = "exit"
@@ -43,6 +44,7 @@ class Turn:
         "_plan",
         "_reach",
         "_rests",
+        "_scope",
         "_scopes",
         "_seen",
         "_state",
@@ -79,6 +81,7 @@ class Turn:
         self._scopes = scopes
         self.inputs: list[str] = []
         self._seen = state.wide
+        self._scope = state.scope
         self._state = state
         self._rests = rests
         self.now_us = now_us
@@ -139,7 +142,14 @@ class Turn:
         if not opening:
             return
         reasons = self._entry_reasons(index, target, opening, price, wanted)
-        answer = judge(self._plan.rules_of(slot.name), slot.scope, self.now_us, opening * price)
+        answer = judge_both(
+            self._plan.rules_of(slot.name),
+            slot.scope,
+            self._plan.key_rules_of(slot.name),
+            self._scope,
+            self.now_us,
+            opening * price,
+        )
         retry_at_us = 0 if reasons else answer.retry_at_us
         reasons.extend(answer.reasons)
         if self._plan.wide:
@@ -148,14 +158,23 @@ class Turn:
         if not reasons:
             self.take(index, slot, self.legs[-1])
 
+    def flatten(self) -> None:
+        """An exit of all that each slot intends to hold, at the last price; never denied."""
+        price = self._state.close or self._state.mark
+        for index, slot in enumerate(self._state.slots):
+            if slot.position:
+                side = SELL if slot.position > 0 else BUY
+                self._answer(slot.name, side, abs(slot.position), price, EXIT, [])
+                self._leave(slot.name)
+                self.take(index, slot, self.legs[-1])
+
     def take(self, index: int, slot: Slot, leg: Leg) -> Slot:
         """Book an ordered leg of the strategy in `slot`, which is not in the state yet when `index` < 0."""
         position = slot.position + leg.side * leg.quantity
         plan_loss = self._plan.risk.max_daily_loss
-        if leg.intent == ENTRY:
-            scope = enter(slot.scope, self.now_us, leg.quantity * leg.price)
-        else:
-            scope = leave(slot.scope, self.now_us)
+        scope = self._remembered(slot.scope, leg)
+        # While one strategy alone has spoken, both remember the same.
+        self._scope = scope if self._scope is slot.scope else self._remembered(self._scope, leg)
         slot = Slot(slot.name, slot.tag, slot.memory, position, scope)
         if index < 0:
             self.slots = [*self._with_room(), slot]
@@ -186,6 +205,7 @@ class Turn:
             self._day,
             self._day_profit,
             self._seen,
+            self._scope,
         )
 
     def recall(self, decision: Decision) -> None:
@@ -208,7 +228,7 @@ class Turn:
         self.legs.append(Leg(name, verdict, side, quantity, price, tuple(reasons), retry_at_us, intent))
 
     def _ask(self, strategy: str, notional: int, reasons: list[str], retry_at_us: int) -> int:
-        """Asks what counts more than this key; adds to `reasons`, returns the later `retry_at_us`. An entry
+        """Asks what counts over symbols; adds to `reasons`, returns the later `retry_at_us`. An entry
         that is refused already is only judged, so that its answer has every rule."""
         scopes, rules = self._plan.wide_of(strategy, self._state.symbol)
         if not scopes:
@@ -242,8 +262,13 @@ class Turn:
         ]  # fmt: skip
         self._seen = (*now, *older)[: limits.MAX_SEEN_SCOPES]
 
+    def _remembered(self, scope: ScopeState, leg: Leg) -> ScopeState:
+        if leg.intent == ENTRY:
+            return enter(scope, self.now_us, leg.quantity * leg.price)
+        return leave(scope, self.now_us)
+
     def _leave(self, strategy: str) -> None:
-        """Tells what counts more than this key of the exit that is the last leg."""
+        """Tells what counts over symbols of the exit that is the last leg."""
         scopes, rules = self._plan.wide_of(strategy, self._state.symbol) if self._plan.wide else ((), ())
         if scopes:
             leg = len(self.legs) - 1
@@ -343,6 +368,7 @@ def quiet_bar(state: State, candle: Candle, slots: list[Slot]) -> State:
         0,
         0,
         state.wide,
+        state.scope,
     )
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -50,6 +51,12 @@ def test_the_live_pipeline_and_the_backtest_leave_one_digest(tmp_path: Path, pol
     compare(tmp_path, policy, 600)
 
 
+def test_they_leave_one_digest_where_all_strategies_of_a_symbol_share_a_throttle(tmp_path: Path) -> None:
+    shared: dict[str, Any] = {"name": "key", "per": "symbol", "max_trades": 2, "window_seconds": MONTH_S}
+    shared |= {"cooldown_seconds": 3 * 86_400, "max_notional": "1000000"}
+    compare(tmp_path, "next_open", 600, trading={"throttles": [shared]})
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("policy", ["next_open", "signal_price"])
@@ -57,9 +64,9 @@ def test_they_leave_one_digest_of_the_whole_history(tmp_path: Path, policy: str)
     compare(tmp_path, policy, sum(map(len, read_history().values())))
 
 
-def compare(tmp_path: Path, policy: str, count: int) -> None:
+def compare(tmp_path: Path, policy: str, count: int, **changes: Any) -> None:
     posted = first(read_history(), count)
-    config = make_config(tmp_path, exec={"fill_policy": policy})
+    config = make_config(tmp_path, exec={"fill_policy": policy}, **changes)
     with Running(config) as running:
         client = Client(running.config, SECRET)
         for symbol, candles in posted.items():

@@ -62,7 +62,7 @@ def random_throttle(random: Random, name: str) -> schema.Throttle:
         max_notional=random.choice(["0", "0", "500", "10"]),
         multiplier=random.choice(["1", "1", "0.5", "0"]),
         scope=scope,
-        per="symbol" if random.random() < 0.1 else "strategy_and_symbol",
+        per="symbol" if random.random() < 0.4 else "strategy_and_symbol",
         overrides=random.choice([(), (), (schema.Override(scope=schema.Scope(symbol="K"), max_trades=3),)]),
     )
 

@@ -151,7 +151,7 @@ its last moments. (dict "root" $ "workers" 1) */ -}}
 {{- define "ringline.wideThrottle" -}}
 {{- if ne "redis" (dig "agent" "scopes" "memory" .Values.config) -}}
 {{- range dig "trading" "throttles" list .Values.config -}}
-{{- if has (default "" .per) (list "strategy" "global") -}}{{ .name }} {{ end -}}
+{{- if and (has (default "" .per) (list "strategy" "global")) (not (dig "scope" "symbol" "" .)) -}}{{ .name }} {{ end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

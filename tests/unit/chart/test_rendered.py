@@ -227,6 +227,15 @@ def test_every_worker_has_the_keys_of_the_links_where_the_configuration_says() -
             assert {"name": "links", "mountPath": folder, "readOnly": True} in worker["volumeMounts"]
 
 
+def test_a_throttle_of_one_symbol_is_counted_by_any_number_of_agents() -> None:
+    own: list[dict[str, object]] = [
+        {"name": "each", "max_trades": 5, "per": "symbol"},
+        {"name": "one", "max_trades": 5, "per": "global", "scope": {"symbol": "K"}},
+    ]
+    objects = rendered({"config.trading.throttles": own, "agent.workers": 2})
+    assert resolve(objects.configuration()).agent.max_replicas == 10
+
+
 def test_wide_throttles_of_several_agents_are_counted_in_redis() -> None:
     wide = [{"name": "desk", "max_trades": 5, "per": "global"}]
     objects = rendered(

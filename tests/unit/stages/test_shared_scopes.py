@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forgetful_desk import ForgetfulDesk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import Redis, running_redis
+from throttle_oracle import HISTORIES, Wish, throttles
 
 from pipeline import limits
 from pipeline.clock import NS_PER_MS
 from pipeline.config import resolve, schema
 from pipeline.errors import MissingError
-from pipeline.messages import BUY, Signal, Verdict
+from pipeline.messages import BUY, Control, Signal, Verdict
 from pipeline.stages.shared_scopes import SharedScopes
 from pipeline.storage.scopes import MemoryScopeStore, ScopeStore
 from pipeline.storage.scopes.engines import find_url, open_scopes
@@ -132,6 +135,29 @@ def test_redis_too_answers_every_question_as_one_agents_memory_does(
     store.close()
 
 
+@settings(max_examples=100, deadline=None)
+@given(throttles(), HISTORIES, st.integers(0, 2**30))
+def test_over_a_store_forgetful_agents_answer_what_counting_all_entries_says(
+    configured: tuple[schema.Throttle, ...], history: list[Wish], seed: int
+) -> None:
+    store = MemoryScopeStore()
+    agents = cycle([shared(store) for _ in range(3)])
+    ForgetfulDesk(configured, lambda: next(agents), seed).run(history)
+
+
+@settings(max_examples=40, deadline=None)
+@given(throttles(), HISTORIES, st.integers(0, 2**30))
+def test_over_redis_forgetful_agents_answer_what_counting_all_entries_says(
+    redis_url: str, configured: tuple[schema.Throttle, ...], history: list[Wish], seed: int
+) -> None:
+    prefix = uuid.uuid4().hex
+    stores = [RedisScopeStore.open(redis_url, prefix) for _ in range(2)]
+    agents = cycle([shared(store) for store in stores])
+    ForgetfulDesk(configured, lambda: next(agents), seed).run(history)
+    for store in stores:
+        store.close()
+
+
 @pytest.fixture(params=["agent", "memory", "redis"])
 def scopes(request: pytest.FixtureRequest) -> Iterator[Scopes]:
     """What counts wide throttles: an agent by itself, and stores of several."""
@@ -192,6 +218,65 @@ def test_the_later_of_two_exits_counts_whichever_came_first(scopes: Scopes) -> N
     scopes.left(ask(1, 50, cool, key="K"))
     scopes.left(ask(1, 20, cool, key="L"))
     assert scopes.ask(ask(2, 60, cool)).retry_at_us == 150 * S_US
+
+
+@pytest.mark.parametrize("per", ["strategy", "global"])
+@pytest.mark.parametrize("how", ["close", "flatten"])
+def test_every_exit_starts_the_cooldown_of_what_counts_over_symbols(
+    scopes: Scopes, per: Any, how: str
+) -> None:
+    cool = schema.Throttle(name="wide", per=per, cooldown_seconds=100)
+    agent = AgentLogic(schema.Trading(strategies={}, throttles=(cool,)), "signal_price", scopes=scopes)
+    key, other = agent.origin("K"), agent.origin("L")
+    buy = Signal("K", "s", BUY, 10_000, 10_000)
+    key, _ = agent.step(key, buy, key_seq=1, at_us=10 * S_US)
+    event = Signal("K", "s", 0, 0, 10_000) if how == "close" else Control("flatten", "")
+    key, left = agent.step(key, event, key_seq=2, at_us=10 * S_US)
+    assert [leg.intent for leg in left.legs] == ["exit"]
+    elsewhere = Signal("L", "s", BUY, 10_000, 10_000)
+    other, decision = agent.step(other, elsewhere, key_seq=1, at_us=109 * S_US)
+    assert [code_of(reason) for reason in decision.legs[0].reasons] == ["THROTTLE_COOLDOWN"]
+    assert decision.legs[0].retry_at_us == 110 * S_US
+    assert agent.step(other, elsewhere, key_seq=2, at_us=110 * S_US)[1].legs[0].verdict == Verdict.ORDERED
+
+
+def test_a_flatten_that_is_decided_again_is_one_exit_of_each_strategy(scopes: Scopes) -> None:
+    cool = schema.Throttle(name="wide", per="strategy", cooldown_seconds=100)
+    trading = schema.Trading(strategies={}, throttles=(cool,))
+    agents = [AgentLogic(trading, "signal_price", scopes=scopes) for _ in range(2)]
+    key, other = agents[0].origin("K"), agents[0].origin("L")
+    for seq, name in enumerate("st", 1):
+        key, _ = agents[0].step(key, Signal("K", name, BUY, 10_000, 10_000), key_seq=seq, at_us=10 * S_US)
+    flat = Control("flatten", "")
+    first = agents[0].step(key, flat, key_seq=3, at_us=10 * S_US)
+    assert [leg.strategy for leg in first[1].legs] == ["s", "t"]
+    # What asks in between moves the time of the strategy's count, and so would a second exit.
+    other, _ = agents[0].step(other, Signal("L", "s", BUY, 10_000, 10_000), key_seq=1, at_us=60 * S_US)
+    assert agents[1].step(key, flat, key_seq=3, at_us=10 * S_US) == first
+    for seq, name in enumerate("st", 2):
+        event = Signal("L", name, BUY, 10_000, 10_000)
+        other, decision = agents[1].step(other, event, key_seq=seq, at_us=61 * S_US)
+        assert decision.legs[0].retry_at_us == 110 * S_US
+
+
+def test_a_flatten_that_the_store_could_not_be_told_of_is_told_before_the_next_question() -> None:
+    store, now = MemoryScopeStore(), Time()
+    cool = schema.Throttle(name="wide", per="strategy", cooldown_seconds=100)
+    agent = AgentLogic(
+        schema.Trading(strategies={}, throttles=(cool,)), "signal_price", scopes=shared(store, now)
+    )
+    key = agent.origin("K")
+    for seq, name in enumerate("st", 1):
+        key, _ = agent.step(key, Signal("K", name, BUY, 10_000, 10_000), key_seq=seq, at_us=10 * S_US)
+    store.down = True
+    agent.step(key, Control("flatten", ""), key_seq=3, at_us=10 * S_US)
+    store.down = False
+    now.ns += limits.SCOPES_PAUSE_MS * NS_PER_MS
+    other = agent.origin("L")
+    for seq, name in enumerate("st", 1):
+        event = Signal("L", name, BUY, 10_000, 10_000)
+        other, decision = agent.step(other, event, key_seq=seq, at_us=20 * S_US)
+        assert decision.legs[0].retry_at_us == 110 * S_US
 
 
 def test_of_two_exits_that_could_not_be_told_the_later_one_is() -> None:

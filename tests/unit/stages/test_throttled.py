@@ -11,6 +11,7 @@ WINDOW = describe(Reason.THROTTLE_WINDOW, limit=3, window_seconds=90, throttle="
 NOTIONAL = describe(
     Reason.THROTTLE_NOTIONAL, limit="10.5", used="9", wanted="2", window_seconds=3600, throttle="t"
 )
+MEMORY = describe(Reason.THROTTLE_MEMORY, remembered=1000, window_seconds=86_400, throttle="t")
 SPACING = describe(Reason.THROTTLE_SPACING, min_spacing_seconds=5, throttle="t")
 COOLDOWN = describe(Reason.THROTTLE_COOLDOWN, cooldown_seconds=86_400, throttle="t")
 
@@ -21,6 +22,7 @@ COOLDOWN = describe(Reason.THROTTLE_COOLDOWN, cooldown_seconds=86_400, throttle=
         (HALTED, "Halted: the throttle's multiplier is 0"),
         (WINDOW, "Throttled: too many trades in short time (limit 3 trades per 90 seconds)"),
         (NOTIONAL, "Throttled: too much notional in short time (limit 10.5 per 1 hour)"),
+        (MEMORY, "Throttled: 1000 trades per 1 day are remembered to count their notional, no more"),
         (SPACING, "Throttled: entries need 5 seconds between them"),
         (COOLDOWN, "Cooling down: 1 day after an exit"),
         ("THROTTLE_NEW: limit=1", "THROTTLE_NEW: limit=1"),
@@ -36,6 +38,7 @@ def test_a_reason_in_words(reason: str, said: str) -> None:
         ((COOLDOWN,), "cooling_down"),
         ((COOLDOWN, WINDOW), "rate_limited"),
         ((WINDOW, HALTED), "halted"),
+        ((MEMORY,), "rate_limited"),
         ((describe(Reason.RISK_HALTED, by="halt"),), "open"),
     ],
 )

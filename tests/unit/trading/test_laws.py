@@ -74,6 +74,9 @@ TRADING = schema.Trading(
             multiplier="0.9",
             scope=schema.Scope(strategy_id="moody"),
         ),
+        schema.Throttle(
+            name="key", per="symbol", max_trades=4, window_seconds=5 * 86_400, max_notional="900000"
+        ),
     ),
     max_signal_quantity="100000000000000",
 )

@@ -84,6 +84,15 @@ def test_a_daily_loss_refuses_entries_until_midnight_utc() -> None:
     assert day.state.day_profit == 0
 
 
+def test_a_loss_of_exactly_the_limit_is_one() -> None:
+    day = Day(desk(max_daily_loss="30"))
+    day.tell(bar(10 * DAY_US, 100))
+    assert day.tell(Signal("K", "s", BUY, 3, 100)) == ORDERED
+    day.tell(bar(10 * DAY_US + HOUR_US, 90))
+    assert day.state.day_profit == -30
+    assert day.tell(Signal("K", "t", BUY, 1, 90)) == denied("RISK_DAILY_LOSS")
+
+
 def test_a_signal_is_marked_at_the_last_close() -> None:
     day = Day(desk(max_daily_loss="30"))
     day.tell(bar(10 * DAY_US, 100))

@@ -39,7 +39,8 @@ def entries(trading: schema.Trading, *wishes: tuple[str, str, int]) -> list[list
         event = Signal(symbol, strategy, BUY, 10_000, 10_000)
         states[symbol], decision = agent.step(state, event, key_seq=seq, at_us=at_us)
         (leg,) = decision.legs
-        assert len(decision.inputs) == 1, "every answer from outside is recorded"
+        outside = trading.throttles[0].over_symbols
+        assert len(decision.inputs) == outside, "every answer from outside is recorded"
         assert (leg.verdict == Verdict.ORDERED) == (not leg.reasons)
         found.append([code_of(reason) for reason in leg.reasons])
     return found
@@ -162,6 +163,28 @@ def test_a_replay_with_the_recorded_answers_decides_the_same() -> None:
         assert again.step(again.origin(symbol), event, key_seq=seq, at_us=seq)[1] == decision
 
 
+def test_a_run_knows_nothing_of_what_the_run_before_it_entered() -> None:
+    throttle = schema.Throttle(name="g", per="global", max_trades=1, window_seconds=30 * 86_400)
+    trading = schema.Trading(throttles=(throttle,))
+    engine = Engine(trading, schema.Exec())
+    # Other symbols, so that no answer of the first run is an answer to the second.
+    first = engine.run({"A": synthetic("A", 3_000, 1)})
+    second = engine.run({"B": synthetic("B", 3_000, 1)})
+    assert first.records["A"].orders
+    assert [(row, fill.price) for row, fill in second.records["B"].fills] == [
+        (row, fill.price) for row, fill in first.records["A"].fills
+    ]
+
+
+def test_of_candles_at_one_time_those_of_the_first_symbol_come_first() -> None:
+    throttle = schema.Throttle(name="g", per="global", max_trades=1, window_seconds=300 * 86_400)
+    engine = Engine(schema.Trading(throttles=(throttle,)), schema.Exec())
+    series = {symbol: synthetic(symbol, 3_000, 1) for symbol in ("BA", "AZ")}
+    records = engine.run(series).records
+    assert records["AZ"].orders
+    assert not records["BA"].orders
+
+
 def test_a_backtest_with_a_count_over_all_symbols_takes_candles_in_the_order_of_time() -> None:
     throttle = schema.Throttle(name="g", per="global", max_trades=1, window_seconds=86_400)
     trading = schema.Trading(throttles=(throttle,))
@@ -242,7 +265,6 @@ def bought(agent: AgentLogic, wishes: list[tuple[str, str, int]]) -> dict[str, A
 @pytest.mark.parametrize(
     ("per", "scope", "used"),
     [
-        ("symbol", {"strategy_id": None, "symbol": "K"}, 2),
         ("strategy", {"strategy_id": "b", "symbol": None}, 2),
         ("global", {"strategy_id": None, "symbol": None}, 4),
     ],
@@ -303,7 +325,7 @@ def test_a_wide_scope_shows_the_limits_of_the_rule_that_judged_it() -> None:
 
 
 def test_a_wide_scope_that_an_override_halts_has_nothing_left() -> None:
-    shown = shown_after(wide("symbol", max_trades=5, overrides=of_a(multiplier="0")), "A")
+    shown = shown_after(wide("global", max_trades=5, overrides=of_a(multiplier="0")), "A")
     assert (shown["state"], shown["max_trades"], shown["remaining_trades"]) == ("halted", 0, 0)
 
 
@@ -321,7 +343,8 @@ def test_of_what_an_older_worker_kept_of_a_wide_scope_the_strategy_is_unknown() 
     (shown,) = agent.throttle_scopes(kept)
     assert (shown["max_trades"], shown["asked_by"]) == (1, None), "a count per strategy has its override"
     plain = msgspec.msgpack.decode(agent.encode(kept))
-    plain[-1][0].pop()
+    assert agent.decode(msgspec.msgpack.encode(plain)) == kept
+    plain[12][0].pop()
     assert agent.decode(msgspec.msgpack.encode(plain)) == kept
 
 
@@ -340,6 +363,16 @@ def test_an_answer_that_an_older_worker_recorded_is_read() -> None:
     recorded.add("K", 1, ['[0,["THROTTLE_WINDOW: limit=1 window_seconds=60 throttle=all"],60000000]'])
     grant = recorded.ask(ask(1, 0))
     assert (grant.retry_at_us, grant.seen) == (MINUTE_US, ())
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_override_of_a_strategy_is_more_specific_than_one_of_a_symbol(turned: bool) -> None:
+    overrides = (
+        schema.Override(scope=schema.Scope(strategy_id="s"), max_trades=7),
+        schema.Override(scope=schema.Scope(symbol="K"), max_trades=8),
+    )
+    throttle = schema.Throttle(name="t", overrides=overrides[::-1] if turned else overrides)
+    assert overridden(throttle, "s", "K").max_trades == 7
 
 
 def test_of_equally_specific_overrides_the_last_applies() -> None:
@@ -419,3 +452,13 @@ def test_a_wide_scope_never_goes_back_in_time_and_remembers_of_several_rules_the
     assert not other.ask(Ask("L", 1, 0, 25_000_000, 0, (("l", ""),), (later,))).reasons, (
         "its clock is at 40 s"
     )
+
+
+def test_a_leg_that_risk_refuses_promises_no_time_although_a_throttle_refuses_it_too() -> None:
+    throttle = schema.Throttle(name="t", max_trades=1, window_seconds=60)
+    agent = AgentLogic(
+        schema.Trading(strategies={}, throttles=(throttle,), risk=schema.Risk(max_order="3")), "signal_price"
+    )
+    found = legs(agent, ("a", "K", 0, 1), ("a", "K", 1, 4), ("a", "K", 2, 3))
+    assert found[1] == (["RISK_MAX_ORDER", "THROTTLE_WINDOW"], 0), "in a minute risk would still refuse it"
+    assert found[2] == (["THROTTLE_WINDOW"], 60)

@@ -29,8 +29,8 @@ V3_COUNTED = bytes.fromhex(HEAD + "9195a174" + TIMES + "90ffff0000")
 NOTIONALS = "93cf00000002540be400cf00000004a817c800cf00000006fc23ac00"
 V3_ALL = bytes.fromhex(HEAD + "9195a174" + TIMES + NOTIONALS + "ce02aea540ce01d905c00000")
 V3_SPACED = bytes.fromhex(HEAD + "9195a1749090ce02aea540ff0000")
-V4_COUNTED = bytes.fromhex(
-    "9d"
+V5_COUNTED = bytes.fromhex(
+    "9e"
     + HEAD[2:]
     + "9295a174"
     + TIMES
@@ -38,7 +38,7 @@ V4_COUNTED = bytes.fromhex(
     + "95a0"
     + TIMES
     + NOTIONALS
-    + "ce02aea540ce01d905c0000090"
+    + "ce02aea540ce01d905c000009090"
 )
 
 
@@ -72,9 +72,9 @@ def entered(agent: AgentLogic) -> State:
 def test_the_bytes_are_these() -> None:
     agent = logic(rule(max_trades=10))
     state = entered(agent)
-    assert agent.encode(state) == V4_COUNTED
-    assert agent.decode(V4_COUNTED) == state
-    assert agent.encode(agent.decode(V4_COUNTED)) == V4_COUNTED
+    assert agent.encode(state) == V5_COUNTED
+    assert agent.decode(V5_COUNTED) == state
+    assert agent.encode(agent.decode(V5_COUNTED)) == V5_COUNTED
 
 
 def test_a_worker_of_version_3_finds_in_them_what_it_wrote_itself() -> None:

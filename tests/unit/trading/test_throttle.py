@@ -260,7 +260,7 @@ def test_a_window_limited_by_notional_alone_remembers_a_bounded_number() -> None
         scope = enter(scope, time_us, 1)
     answer = judge(rules, scope, limits.MAX_WINDOW_TRADES, 1)
     assert answer.reasons == (
-        f"THROTTLE_WINDOW: limit={limits.MAX_WINDOW_TRADES} window_seconds=60 throttle=n",
+        f"THROTTLE_MEMORY: remembered={limits.MAX_WINDOW_TRADES} window_seconds=60 throttle=n",
     )
     assert answer.retry_at_us == 60 * US_PER_S
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from pipeline import limits
 from pipeline.clock import US_PER_S
 from pipeline.config.schema import Throttle
 from pipeline.trading.throttle import compile_rule, enter, leave, origin
@@ -85,6 +87,19 @@ def test_every_state_has_its_sentence(
 ) -> None:
     shown = view(throttle, entries=entries, left=left)
     assert (shown["state"], shown["message"]) == (state, message)
+
+
+def test_where_nobody_limits_the_trades_what_is_remembered_of_them_is_shown() -> None:
+    throttle = Throttle(name="t", max_notional="1000000000", window_seconds=86400)
+    shown = view(throttle, entries=3)
+    assert (shown["max_trades"], shown["memory_used_trades"]) == (None, 3)
+    assert (shown["memory_max_trades"], shown["state"]) == (limits.MAX_WINDOW_TRADES, "open")
+    full = view(throttle, entries=limits.MAX_WINDOW_TRADES)
+    assert (full["state"], full["max_trades"]) == ("rate_limited", None)
+    said = "Throttled: 1000 trades per 1 day are remembered to count their notional, no more"
+    assert full["message"] == said
+    limited = view(msgspec.structs.replace(throttle, max_trades=5))
+    assert (limited["memory_used_trades"], limited["memory_max_trades"]) == (None, None)
 
 
 def test_times_carry_their_offset_and_spans_their_largest_unit() -> None:
