@@ -26,8 +26,8 @@ MOST = 5
 ROUNDS = int(os.environ.get("RINGLINE_STORY_ROUNDS", "2"))
 AGENT, AUDIT = f"{NAME}-ringline-agent", f"{NAME}-ringline-audit"
 HIGH, LOW = Phase(80, 40), Phase(2, 90)
-"""One exec has room for 33 orders a second: of fewer than 20, a lag would have to last before it counts. The low
-phase is longer than the minute that lowering sees."""
+"""One exec has room for 33 orders a second: of fewer than 20, a lag would have to last before it counts. The
+low phase is longer than the minute that lowering sees."""
 FASTER = 2
 """How much the undisturbed run is."""
 DECIDES = (
