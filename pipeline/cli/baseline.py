@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from pipeline.cli.session import json_option, with_config
 from pipeline.errors import EXIT_NO, EXIT_OK, ConfigError, UsageError
 
 if TYPE_CHECKING:  # loading them takes 50 ms, which `--help` should not
+    from pipeline.cli.watched import Begin, Output
     from pipeline.config import Config
     from pipeline.performance.manager import Trade
     from pipeline.performance.options import OptionsError
@@ -97,18 +99,27 @@ def command(
     throttle = {name.removeprefix(THROTTLE): given.pop(name) for name in list(given) if THROTTLE in name}
     throttle = {name: value for name, value in throttle.items() if value is not None}
     trade = Trade(symbol=symbol, strategy_id=strategy, quantity=quantity, price=price)
-    baseline = _collect(config, urls, trade, throttle, given)
-    if output is not None:
-        write_baseline(output, baseline)
-    if as_json:
-        from pipeline.cli.output import print_json
 
-        print_json(document(baseline))
-    else:
-        click.echo(whole(baseline), nl=False)
+    def work(_begin: Begin = int, report: Output = nullcontext) -> int:
+        baseline = _collect(config, urls, trade, throttle, given)
         if output is not None:
-            click.echo(f"\nBaseline: {output}")
-    return EXIT_OK if baseline["performance"]["healthy"] else EXIT_NO
+            write_baseline(output, baseline)
+        with report():
+            if as_json:
+                from pipeline.cli.output import print_json
+
+                print_json(document(baseline))
+            else:
+                click.echo(whole(baseline), nl=False)
+                if output is not None:
+                    click.echo(f"\nBaseline: {output}")
+        return EXIT_OK if baseline["performance"]["healthy"] else EXIT_NO
+
+    if not urls and any(one.kind == "custom" for one in config.trading.strategies.values()):
+        from pipeline.cli.watched import watched
+
+        return watched(work)
+    return work()
 
 
 @command.command("diff")
