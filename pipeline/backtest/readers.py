@@ -96,6 +96,8 @@ class _Reader:
         for line, row in rows:
             if not row:
                 continue
+            if self._order is None and is_slashed(row[places.time] if places.time < len(row) else ""):
+                self._order = self._find_order()
             try:
                 if len(row) < len(names) or any(row[len(names) :]):
                     raise UsageError(f"{len(row)} columns; the heading has {len(names)}")
@@ -120,8 +122,8 @@ class _Reader:
         text = row[places.time]
         if places.clock >= 0:
             text = f"{text} {row[places.clock]}"
-        if is_slashed(text):
-            text = as_iso(text, self._ordered())
+        if self._order is not None and is_slashed(text):
+            text = as_iso(text, self._order[0])
         time_us, written = time_of(text)
         if not row[places.close].strip() or row[places.close].strip().lower() in ("null", "nan"):
             raise InvalidEventError("close", f"{row[places.close]!r} is not a decimal number such as 101.25")
@@ -141,11 +143,6 @@ class _Reader:
             if volume < 0:
                 raise InvalidEventError("volume", f"{row[places.volume]!r} is negative; the least is 0")
         return written, (time_us, opened, high, low, close, volume)
-
-    def _ordered(self) -> DateOrder:
-        if self._order is None:
-            self._order = self._find_order()
-        return self._order[0]
 
     def _price(self, field: str, text: str, instrument: Instrument) -> int:
         price = self._scaled(field, _plain(text), instrument.price_scale, instrument.tick, cut=self._rounded)

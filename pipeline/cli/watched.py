@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager
 from functools import partial
+from io import FileIO, TextIOWrapper
 from pathlib import Path
 
 import click
@@ -106,6 +107,9 @@ def _aside() -> Output:
     except OSError:  # one of them is closed
         return contextlib.nullcontext
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    sys.stdout = TextIOWrapper(
+        FileIO(1, "w", closefd=False), encoding=encoding, errors=errors, write_through=True
+    )
 
     @contextlib.contextmanager
     def output() -> Iterator[None]:

@@ -104,7 +104,7 @@ def test_what_hung_while_it_was_imported_is_refused_in_words(tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", [Custom, CustomModel])
 def test_a_construction_that_does_not_end_is_counted(tmp_path: Path, kind: type) -> None:
     source = strategy(tmp_path, "while True: pass")
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="custom: ") as caught:
         kind(source, {})
     assert str(caught.value) == (
         f"custom: {source}: it cannot be made of its parameters: takes more than "
@@ -122,7 +122,7 @@ def test_whatever_a_construction_raises_is_a_line(tmp_path: Path, kind: type, er
 @pytest.mark.usefixtures("package")
 def test_an_entry_point_that_is_no_class_is_told(tmp_path: Path) -> None:
     assert callable(find_plugin("good", GROUP)[0])
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="custom: ") as caught:
         find_plugin("number", GROUP)
     assert str(caught.value) == "custom: number: the entry point ringline_foo:NUMBER is int, not a class"
 
@@ -156,17 +156,17 @@ def test_a_source_that_cannot_be_is_told_without_running_it(
 ) -> None:
     strategy(tmp_path)
     (tmp_path / "bad.py").write_text("class Mine\n")
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="custom: ") as caught:
         look_for(source.format(folder=tmp_path), GROUP)
     assert str(caught.value).startswith(f"custom: {problem.format(folder=tmp_path)}")
 
 
 def test_an_error_that_cannot_say_itself_is_named_all_the_same() -> None:
-    class Mute(Exception):
+    class MuteError(Exception):
         def __str__(self) -> str:
             raise RuntimeError
 
-    assert said(Mute()) == "Mute: "
+    assert said(MuteError()) == "MuteError: "
 
 
 def test_a_copy_that_a_user_s_code_forks_does_not_go_on() -> None:
