@@ -67,7 +67,8 @@ def command(
     """Run strategies over a file of candles, by the code that runs live.
 
     DATA is CSV (also .gz) or Parquet with open, high, low, close and a time; volume and symbol where there
-    are any. The run digest is the one the live pipeline leaves for the same candles and configuration.
+    are any. Which number of dates such as 01/02/2024 is the month, any line of the file may tell. The run
+    digest is the one the live pipeline leaves for the same candles and configuration.
 
     \b
     Example:

@@ -137,6 +137,11 @@ def diff(
     Exit code 1 when B's p95 is worse by more than 20 % beyond noise: the rank-based lower bound of the
     ratio, over rounds each divided by the reference loop's time in that round, exceeds 1.2 at 99.9 %.
 
+    How often that is a false alarm --self-test measures on this machine, by fresh baselines of unchanged
+    code. With --runs 120, 2 virtual CPUs and a load of 3 to 10: 3 of 14,280 pairs (0.02 %), none of 60
+    disjoint ones (below 4.9 % with 95 % confidence); made slower, 68 % (×1.3), 97 % (×1.5) and 100 % (×2)
+    of the pairs are caught.
+
     \b
     Example:
       ringline baseline diff before.json after.json

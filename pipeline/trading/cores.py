@@ -1,4 +1,4 @@
-"""The agent's logic as a whole configuration asks for it, with what it has to know of the exec."""
+"""The agent's logic as a whole configuration asks for it, to decide or only to read decisions."""
 
 from __future__ import annotations
 
