@@ -42,7 +42,7 @@ def test_the_state_of_rows_is_read_without_loading_the_strategy(tmp_path: Path, 
     state = deciding.origin("AAPL")
     read = reading.origin("AAPL")
     for number in range(1, 12):
-        candle = Candle("AAPL", number * 60_000_000, *[1_000_000] * 4, 1)
+        candle = Candle("AAPL", number * 60_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 1)
         state, decision = deciding.step(state, candle, key_seq=number, at_us=candle.time_us)
         read = reading.apply(read, candle, decision, key_seq=number, at_us=candle.time_us)
         for known in (read, reading.decode(deciding.encode(state))):
