@@ -104,14 +104,25 @@ them, a hundred times what a slow one takes."""
 MAX_CALL_S = 5
 """One call of a user's strategy or model that does not come back: a hundred times what the most instructions
 take, so that a busy machine is not taken for it."""
+MAX_IMPORT_S = 20
+"""The import of a user's file or package: libraries from a cold disk take seconds. Below START_S, so that a
+worker says itself what hung."""
 MAX_HANGS = 2
 """Then the code is not called again: once may be a machine that stood still itself."""
 CALL_PAGE_BYTES = 1024
-"""The name of what is being called."""
+"""The name of what is being called, and for how long it may take."""
+CALL_FOLDER_GRACE_S = 60
+"""A run's folder that nobody has locked is another's that died, unless it is younger than this."""
 MAX_MEMORY_BYTES = 64 * KIB
 """What one strategy may remember of one symbol: 1,000 closes take 9 KB."""
 MAX_SWEEP_RUNS = 100_000
 """Combinations of one parameter sweep: a day's work of one core on a year of minutes."""
+MAX_BENCH_CANDLES = 10_000_000
+"""Candles that a bench makes, 19 years of minutes: more would take gigabytes, and speed does not change."""
+MAX_BENCH_REQUESTS = 1_000_000
+"""Requests of a bench, signed beforehand and kept: about a kilobyte each. Rows of the audit's the same."""
+MAX_BENCH_DECISIONS = 10_000_000
+"""Throttle decisions of a bench: half a minute a row and repeat."""
 
 # ---- links ----------------------------------------------------------------------------------------------
 MAX_FRAME_BYTES = 8 * MIB

@@ -101,14 +101,18 @@ def die_with_parent() -> None:
     Does nothing for a process that no supervisor started.
     """
     parent = os.environ.pop(PARENT_PID, "")
-    if not parent:
-        return
+    if parent:
+        end_with(int(parent), signal.SIGTERM)
+
+
+def end_with(parent: int, number: signal.Signals) -> None:
+    """Has the kernel send this process `number` when its parent, the process `parent`, dies."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl(PR_SET_PDEATHSIG): {os.strerror(number)}")
-    if os.getppid() != int(parent):  # it died before the line above: nobody will send the signal
-        os.kill(os.getpid(), signal.SIGTERM)
+    if libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0:
+        failed = ctypes.get_errno()
+        raise OSError(failed, f"prctl(PR_SET_PDEATHSIG): {os.strerror(failed)}")
+    if os.getppid() != parent:  # it died before the line above: nobody will send the signal
+        os.kill(os.getpid(), number)
 
 
 def announce_ready() -> None:

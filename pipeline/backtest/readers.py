@@ -1,4 +1,4 @@
-"""Candle files: CSV by the standard library, Parquet where pyarrow is installed.
+"""Candle files: rows of text → series of exact integers.
 
 Every row is checked exactly as the gateway checks a posted candle; the first bad one ends the reading with
 its line. Prices become integers without rounding, unless `rounded` asks for the nearest tick.
@@ -6,26 +6,27 @@ its line. Prices become integers without rounding, unless `rounded` asks for the
 
 from __future__ import annotations
 
-import csv
-import gzip
+import re
 from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
-from typing import IO, Any
 
 import msgspec
 
 from pipeline import limits
 from pipeline.backtest.assemble import Assembly, Findings
+from pipeline.backtest.candle_files import Row, opened
+from pipeline.backtest.date_order import WORDS, DateOrder, as_iso, is_slashed, order_of
 from pipeline.backtest.headings import Headings, headings
 from pipeline.backtest.series import Series
 from pipeline.backtest.times import time_of
-from pipeline.errors import InvalidEventError, MissingError, UsageError
+from pipeline.errors import InvalidEventError, UsageError
 from pipeline.text import SymbolText
 from pipeline.trading.decimals import decimal_text, scaled
 from pipeline.trading.instruments import Instrument, Instruments
 
 _TELL_EVERY = 4_096
+_DOLLARS = re.compile(r"^\$[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$")
 
 Numbers = tuple[int, int, int, int, int, int]
 
@@ -36,41 +37,55 @@ def read_candles(
     symbol: str = "",
     *,
     rounded: bool = False,
+    date_order: DateOrder | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[dict[str, Series], Findings]:
     """The candles in `file`, one series a symbol; `symbol` names them where no column does.
 
-    `progress` is told how many rows more are read. Raises MissingError when the file or pyarrow is missing
-    and UsageError with the line for everything wrong in it.
+    `date_order` is that of dates such as 01/02/2024; None: the column has to tell. `progress` is told how
+    many rows more are read. Raises MissingError when the file or pyarrow is missing and UsageError with the
+    line for everything wrong in it.
     """
+
+    def order() -> tuple[DateOrder, str]:
+        if date_order is not None:
+            return date_order, "asked for"
+        with opened(file) as (names, rows):
+            return order_of(names, _times(headings(names).time, rows))
+
     try:
-        reader = _Reader(instruments, _symbol(symbol or _stem(file)), rounded=rounded)
-        if file.suffix.lower() in (".parquet", ".pq"):
-            return reader.read(*_parquet(file), progress)
-        with _opened(file) as text:
-            rows = _numbered(csv.reader(text, _dialect(text), strict=True))
-            _, names = next(rows, (0, []))
+        reader = _Reader(instruments, _symbol(symbol or _stem(file)), order, rounded=rounded)
+        with opened(file) as (names, rows):
             return reader.read(names, rows, progress)
     except (UsageError, InvalidEventError) as error:
         raise UsageError(f"{file}: {error}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{file}: is no text in UTF-8") from None
-    except csv.Error as error:
-        raise UsageError(f"{file}: {error}") from None
-    except OSError as error:
-        raise MissingError(f"{file}: {error.strerror or error}") from None
+
+
+def _times(place: int, rows: Iterable[Row]) -> Iterator[tuple[int, str]]:
+    for line, row in rows:
+        if place < len(row):
+            yield line, row[place]
 
 
 class _Reader:
-    def __init__(self, instruments: Instruments, symbol: str, *, rounded: bool) -> None:
+    def __init__(
+        self,
+        instruments: Instruments,
+        symbol: str,
+        find_order: Callable[[], tuple[DateOrder, str]],
+        *,
+        rounded: bool,
+    ) -> None:
         self._of = instruments.of
         self._symbol = symbol
+        self._find_order = find_order
+        self._order: tuple[DateOrder, str] | None = None
         self._rounded = rounded
 
     def read(
         self,
         names: list[str],
-        rows: Iterable[tuple[int, list[str]]],
+        rows: Iterable[Row],
         progress: Callable[[int], None] | None,
     ) -> tuple[dict[str, Series], Findings]:
         if not names:
@@ -81,6 +96,8 @@ class _Reader:
         for line, row in rows:
             if not row:
                 continue
+            if self._order is None and is_slashed(row[places.time] if places.time < len(row) else ""):
+                self._order = self._find_order()
             try:
                 if len(row) < len(names) or any(row[len(names) :]):
                     raise UsageError(f"{len(row)} columns; the heading has {len(names)}")
@@ -96,12 +113,17 @@ class _Reader:
             raise UsageError("has a heading and no candles")
         if places.volume < 0:
             assembly.notes.append("there is no volume column; every volume is 0")
+        if self._order is not None:
+            order, why = self._order
+            assembly.notes.append(f"dates are {WORDS[order]}: {why}")
         return assembly.finish()
 
     def _numbers(self, row: list[str], places: Headings, instrument: Instrument) -> tuple[str, Numbers]:
         text = row[places.time]
         if places.clock >= 0:
             text = f"{text} {row[places.clock]}"
+        if self._order is not None and is_slashed(text):
+            text = as_iso(text, self._order[0])
         time_us, written = time_of(text)
         if not row[places.close].strip() or row[places.close].strip().lower() in ("null", "nan"):
             raise InvalidEventError("close", f"{row[places.close]!r} is not a decimal number such as 101.25")
@@ -123,7 +145,7 @@ class _Reader:
         return written, (time_us, opened, high, low, close, volume)
 
     def _price(self, field: str, text: str, instrument: Instrument) -> int:
-        price = self._scaled(field, text, instrument.price_scale, instrument.tick, cut=self._rounded)
+        price = self._scaled(field, _plain(text), instrument.price_scale, instrument.tick, cut=self._rounded)
         if price <= 0:
             raise InvalidEventError(field, f"{text!r} must be positive")
         if price % instrument.tick:
@@ -168,6 +190,14 @@ def _symbol(text: str) -> str:
         ) from None
 
 
+def _plain(text: str) -> str:
+    """`$1,184.40` → `1184.40`: behind a dollar sign a comma is no decimal one."""
+    text = text.strip()
+    if not text.startswith("$"):
+        return text
+    return text[1:].replace(",", "") if _DOLLARS.match(text) else text[1:]
+
+
 def _on_tick(price: int, tick: int) -> int:
     return round(Decimal(price) / tick) * tick if tick > 1 else price
 
@@ -178,65 +208,3 @@ def _stem(file: Path) -> str:
     for mark in "-_ ":
         name = name.partition(mark)[0]
     return name[:32] or "DATA"
-
-
-def _opened(file: Path) -> IO[str]:
-    if file.suffix.lower() == ".gz":
-        return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
-    return open(file, encoding="utf-8-sig", newline="")
-
-
-def _dialect(text: IO[str]) -> type[csv.Dialect]:
-    """Comma, semicolon or tab, whichever the heading has most of."""
-    heading = text.readline()
-    text.seek(0)
-    best = max(",;\t", key=heading.count)
-
-    class Found(csv.excel):
-        delimiter = best
-
-    return Found
-
-
-def _numbered(rows: Any) -> Iterator[tuple[int, list[str]]]:
-    """Each row of a CSV reader with the line on which it begins: a quote that nobody closes takes the rest
-    of the file with it, and its end is far from where the mistake is."""
-    begun = 1
-    try:
-        for row in rows:
-            yield begun, row
-            begun = rows.line_num + 1
-    except csv.Error as error:
-        told = str(error)
-        if "unexpected end of data" in told or "field larger than field limit" in told:
-            told = "a quote is opened and never closed"
-        raise UsageError(f"line {begun}: {told}") from None
-
-
-def _parquet(file: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise MissingError(
-            f"{file}: Parquet needs pyarrow, which is not installed: pip install 'ringline[parquet]'"
-        ) from None
-    if not file.exists():
-        raise MissingError(f"{file}: No such file or directory")
-    try:
-        source = parquet.ParquetFile(file)
-    except (ArrowException, OSError) as error:
-        raise UsageError(f"is no Parquet file: {str(error).splitlines()[0][:120]}") from None
-    return list(source.schema_arrow.names), _parquet_rows(source)
-
-
-def _parquet_rows(source: Any) -> Iterator[tuple[int, list[str]]]:
-    """Rows as text, numbered from 1; floats in their shortest form, which is what was meant."""
-    line = 0
-    for batch in source.iter_batches(batch_size=8_192):
-        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            line += 1
-            yield line, ["" if value is None else _text(value) for value in values]
-
-
-def _text(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)

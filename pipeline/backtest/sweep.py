@@ -9,6 +9,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
+from math import prod
 from typing import Any
 
 import msgspec
@@ -71,9 +72,10 @@ def sweep(
     names = [name for name, _ in axes]
     if len(set(names)) != len(names):
         raise UsageError("--sweep: a key is given twice; list its values with commas")
+    count = prod(len(axis[1]) for axis in axes)
+    if count > limits.MAX_SWEEP_RUNS:
+        raise UsageError(f"--sweep: {count} combinations; the limit is {limits.MAX_SWEEP_RUNS}")
     combinations = [dict(zip(names, values, strict=True)) for values in product(*(axis[1] for axis in axes))]
-    if len(combinations) > limits.MAX_SWEEP_RUNS:
-        raise UsageError(f"--sweep: {len(combinations)} combinations; the limit is {limits.MAX_SWEEP_RUNS}")
     tree = msgspec.to_builtins(config)
     if jobs <= 1:
         _prepare(tree, dict(series), capital)

@@ -24,6 +24,8 @@ _FORMS = (
     "%Y.%m.%d %H:%M:%S",
     "%Y.%m.%d %H:%M",
     "%Y.%m.%d",
+    "%Y-%m-%d %I:%M:%S %p",
+    "%Y-%m-%d %I:%M %p",
     "%Y/%m/%d %H:%M:%S",
     "%Y/%m/%d %H:%M",
     "%Y/%m/%d",
@@ -38,8 +40,8 @@ def time_of(text: str) -> tuple[int, str]:
     """(microseconds, how it was written: EPOCH, its offset from UTC, or NAIVE where it has none).
 
     ISO 8601 (also with ` UTC` after it), dates, `20240131`, epoch seconds to nanoseconds,
-    `31.01.2024 16:00`, `2024.01.31 16:00` and `2024/01/31 16:00`. Without an offset it is taken for UTC.
-    Raises InvalidEventError.
+    `31.01.2024 16:00`, `2024.01.31 16:00`, `2024/01/31 16:00` and `2024-01-31 04:00 PM`. Without an offset it
+    is taken for UTC. Raises InvalidEventError.
     """
     text = text.strip()
     if _COMPACT.match(text):

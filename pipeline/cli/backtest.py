@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from contextlib import nullcontext
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
@@ -19,7 +19,11 @@ from pipeline.errors import EXIT_OK, UsageError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from pipeline.backtest.date_order import DateOrder
     from pipeline.backtest.job import Data
+    from pipeline.backtest.report import Report
+    from pipeline.backtest.sweep import Run
+    from pipeline.cli.watched import Begin, Output
 
 PIPE_WIDTH = 140
 """A pipe has no width of its own; 80 columns would cut the names."""
@@ -30,6 +34,11 @@ PIPE_WIDTH = 140
 @click.option("--history", is_flag=True, help="The five stocks of `ringline run` instead of a file.")
 @click.option("--symbol", default="", help="Name of the candles; else a column or the file's name says it.")
 @click.option("--round", "rounded", is_flag=True, help="Take the nearest tick of prices that are on none.")
+@click.option(
+    "--date-order",
+    type=click.Choice(["mdy", "dmy"]),
+    help="Of dates such as 01/02/2024: month or day first; else the file has to tell.",
+)
 @click.option("--capital", type=click.FloatRange(0, min_open=True), help="What returns are of.")
 @click.option("--live-path", is_flag=True, help="Every candle one by one: slower, the same.")
 @click.option(
@@ -47,6 +56,7 @@ def command(
     history: bool,
     symbol: str,
     rounded: bool,
+    date_order: DateOrder | None,
     capital: float | None,
     live_path: bool,
     html: Path | None,
@@ -57,7 +67,8 @@ def command(
     """Run strategies over a file of candles, by the code that runs live.
 
     DATA is CSV (also .gz) or Parquet with open, high, low, close and a time; volume and symbol where there
-    are any. The run digest is the one the live pipeline leaves for the same candles and configuration.
+    are any. Which number of dates such as 01/02/2024 is the month, any line of the file may tell. The run
+    digest is the one the live pipeline leaves for the same candles and configuration.
 
     \b
     Example:
@@ -70,18 +81,20 @@ def command(
         raise UsageError("DATA: give a file of candles, or --history, and not both")
     if history and symbol:
         raise UsageError("--symbol: the history has its own symbols")
+    if history and date_order is not None:
+        raise UsageError("--date-order: the history has its own dates")
     if capital is not None and not isfinite(capital):
         raise UsageError(f"--capital {capital!r}: must be a finite number")
     if sweep and html is not None:
         raise UsageError("--html: a sweep has no page; run the combination you want with --set")
     axes = [axis(text) for text in sweep]
 
-    def work(begin: Callable[[], object] = int) -> int:
+    def work(begin: Begin = int, output: Output = nullcontext) -> int:
         with _bar() as bar:
-            found = _read(config, data, symbol, rounded, bar)
+            found = _read(config, data, symbol, rounded, date_order, bar)
             if axes:
-                return _sweep(config, axes, found, jobs, capital, as_json, bar, begin)
-            return _run(config, found, capital, live_path, html, as_json, bar)
+                return _sweep(config, axes, found, jobs, capital, as_json, bar, begin, output)
+            return _run(config, found, capital, live_path, html, as_json, bar, output)
 
     kinds = [strategy.kind for strategy in config.trading.strategies.values()]
     if "custom" in kinds or any("custom" in values for _, values in axes):
@@ -91,7 +104,14 @@ def command(
     return work()
 
 
-def _read(config: Config, file: Path | None, symbol: str, rounded: bool, bar: Progress) -> Data:
+def _read(
+    config: Config,
+    file: Path | None,
+    symbol: str,
+    rounded: bool,
+    date_order: DateOrder | None,
+    bar: Progress,
+) -> Data:
     from pipeline.backtest.job import Data
     from pipeline.trading.instruments import Instruments
 
@@ -102,7 +122,12 @@ def _read(config: Config, file: Path | None, symbol: str, rounded: bool, bar: Pr
 
     task = bar.add_task("reading", total=None)
     series, findings = read_candles(
-        file, instruments, symbol, rounded=rounded, progress=lambda rows: bar.advance(task, rows)
+        file,
+        instruments,
+        symbol,
+        rounded=rounded,
+        date_order=date_order,
+        progress=lambda rows: bar.advance(task, rows),
     )
     bar.update(task, total=findings.candles, completed=findings.candles)
     return Data(series, findings, str(file))
@@ -131,10 +156,9 @@ def _run(
     html: Path | None,
     as_json: bool,
     bar: Progress,
+    output: Output,
 ) -> int:
     from pipeline.backtest.job import backtest, runs_of, write_html
-    from pipeline.backtest.render import headline, tables
-    from pipeline.backtest.report import encode_report
 
     task = bar.add_task("running", total=data.findings.candles * runs_of(config))
     report = backtest(
@@ -147,9 +171,18 @@ def _run(
     bar.stop()
     if html is not None:
         write_html(report, html)
+    with output():
+        _print(report, html, as_json)
+    return EXIT_OK
+
+
+def _print(report: Report, html: Path | None, as_json: bool) -> None:
+    from pipeline.backtest.render import headline, tables
+    from pipeline.backtest.report import encode_report
+
     if as_json:
         sys.stdout.write(encode_report(report).decode())
-        return EXIT_OK
+        return
     from rich.console import Console
     from rich.text import Text
 
@@ -164,7 +197,6 @@ def _run(
     console.print(Text(headline(report), style="bold"), soft_wrap=True)
     if html is not None:
         console.print(f"Report: {html}", markup=False, soft_wrap=True)
-    return EXIT_OK
 
 
 def _sweep(
@@ -175,11 +207,10 @@ def _sweep(
     capital: float | None,
     as_json: bool,
     bar: Progress,
-    begin: Callable[[], object],
+    begin: Begin,
+    output: Output,
 ) -> int:
-    from pipeline.backtest.report import SCHEMA
     from pipeline.backtest.sweep import sweep
-    from pipeline.cli.output import print_json, print_table
 
     total = 1
     for _, values in axes:
@@ -199,9 +230,18 @@ def _sweep(
     bar.stop()
     if all(run.fault for run in runs):
         raise UsageError(f"--sweep: no combination is possible: {runs[0].fault}")
+    with output():
+        _print_sweep(axes, data, runs, as_json)
+    return EXIT_OK
+
+
+def _print_sweep(axes: list[tuple[str, tuple[str, ...]]], data: Data, runs: list[Run], as_json: bool) -> None:
+    from pipeline.backtest.report import SCHEMA
+    from pipeline.cli.output import print_json, print_table
+
     if as_json:
         print_json({"schema": SCHEMA, "source": data.source, "candles": data.findings.candles, "runs": runs})
-        return EXIT_OK
+        return
     rows = [
         [
             *run.values.values(),
@@ -215,7 +255,6 @@ def _sweep(
     ]  # fmt: skip
     names = [name.removeprefix("trading.") for name, _ in axes]
     print_table([*names, "net", "trades", "drawdown", "Sharpe", "denied", "digest"], rows)
-    return EXIT_OK
 
 
 def _bar() -> Progress:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline import limits
 from pipeline.cli.session import json_option, with_config
 from pipeline.config import Config
 from pipeline.errors import EXIT_NO, EXIT_OK
@@ -94,7 +95,9 @@ def _print(bench: Bench, as_json: bool) -> int:
 
 
 @command.command("backtest")
-@click.option("--candles", type=click.IntRange(min=1), default=200_000, show_default=True)
+@click.option(
+    "--candles", type=click.IntRange(1, limits.MAX_BENCH_CANDLES), default=200_000, show_default=True
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1337, show_default=True)
 @click.option(
     "--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="After a warm-up."
@@ -138,7 +141,13 @@ def backtest(
 
 
 @command.command("throttle")
-@click.option("--decisions", type=click.IntRange(min=1000), default=200_000, show_default=True)
+@click.option(
+    "--decisions",
+    type=click.IntRange(1000, limits.MAX_BENCH_DECISIONS),
+    default=200_000,
+    show_default=True,
+    help="Of each row.",
+)
 @click.option("--repeats", type=click.IntRange(1, 1000), default=3, show_default=True)
 @json_option
 def throttle(decisions: int, repeats: int, as_json: bool) -> int:
@@ -202,7 +211,9 @@ def links(
 
 
 @command.command("gateway")
-@click.option("--requests", type=click.IntRange(100, 10_000_000), default=20_000, show_default=True)
+@click.option(
+    "--requests", type=click.IntRange(100, limits.MAX_BENCH_REQUESTS), default=20_000, show_default=True
+)
 @click.option("--connections", type=click.IntRange(1, 1000), default=128, show_default=True)
 @click.option(
     "--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="The best one counts."
@@ -257,7 +268,9 @@ def page(config: Config, seconds: float, rounds: int, viewers: int, rate: float,
 
 
 @command.command("audit")
-@click.option("--rows", type=click.IntRange(1000, 10_000_000), default=50_000, show_default=True)
+@click.option(
+    "--rows", type=click.IntRange(1000, limits.MAX_BENCH_REQUESTS), default=50_000, show_default=True
+)
 @click.option(
     "--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="The best one counts."
 )

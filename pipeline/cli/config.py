@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def command() -> None:
 def check(session: Session, config_file: Path | None, assignments: tuple[str, ...], as_json: bool) -> int:
     """Check the configuration; report every fault at once.
 
-    Exit code 2 when there is one.
+    Exit code 2 when there is one. Nothing of a custom strategy or model is run: that its file or entry point
+    is there, can be compiled and names its class is checked, what it does when it is made is not.
 
     \b
     Example:
@@ -43,6 +45,8 @@ def check(session: Session, config_file: Path | None, assignments: tuple[str, ..
     """
     try:
         config = session.load(config_file, assignments)
+        if faults := list(_missing_plugins(config)):
+            raise ConfigError(faults)
     except ConfigError as error:
         if not as_json:
             raise
@@ -53,6 +57,25 @@ def check(session: Session, config_file: Path | None, assignments: tuple[str, ..
     else:
         click.echo(f"The configuration is fine; its data folder is {config.data_dir}.")
     return EXIT_OK
+
+
+def _missing_plugins(config: Config) -> Iterator[str]:
+    from pipeline.trading.plugin import look_for
+    from pipeline.trading.strategies.custom import GROUP as STRATEGIES
+    from pipeline.valuation.custom import GROUP as MODELS
+
+    sources: list[tuple[str, str, str]] = []
+    for name, strategy in config.trading.strategies.items():
+        if strategy.kind == "custom":
+            sources.append((f"trading.strategies.{name}", strategy.source, STRATEGIES))
+    for name, model in config.valuation.models.items():
+        if model.kind == "custom":
+            sources.append((f"valuation.models.{name}", model.source, MODELS))
+    for path, source, group in sources:
+        try:
+            look_for(source, group)
+        except ValueError as error:
+            yield f"{path}: {error}"
 
 
 @command.command()

@@ -1,99 +1,152 @@
 """Runs a user's own code in a child process, which is ended when a call of it does not come back.
 
-A strategy that hangs, crashes the interpreter or ignores Ctrl-C is a line for its author, and not a terminal
-that stands still.
+A strategy that hangs, crashes the interpreter, leaves it or ignores Ctrl-C is a line for its author, and not
+a terminal that stands still. What it prints goes to stderr: stdout is the report's. The child and the
+processes of a sweep end with this one, however that ends.
 """
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
-import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import AbstractContextManager
 from functools import partial
+from io import FileIO, TextIOWrapper
 from pathlib import Path
 
 import click
 
 from pipeline import limits
+from pipeline.cli.call_folder import CallFolder
 from pipeline.cli.failure import explain_failure
+from pipeline.cli.waiting import ENDING, Mask, wait_for
 from pipeline.errors import EXIT_NO
-from pipeline.stages.call_watch import CallWatch, take_hang
+from pipeline.process import end_with
+from pipeline.stages.call_watch import CallWatch
 from pipeline.trading.plugin import heed_interrupts, watch_calls
 
 Begin = Callable[[], object]
+Output = Callable[[], AbstractContextManager[object]]
+
+EXIT_CLOSED = 128 + signal.SIGPIPE
 
 
-def watched(work: Callable[[Begin], int]) -> int:
-    """The exit code of `work` in a child. `work` gets what each process that it starts must call first."""
-    folder = Path(tempfile.mkdtemp(prefix="ringline-calls-"))
-    begin = partial(watch_this_process, folder)
+def watched(work: Callable[[Begin, Output], int]) -> int:
+    """The exit code of `work` in a child. `work` gets what each process that it starts must call first, and
+    within what it may write to stdout."""
     session = click.get_current_context().obj
     sys.stdout.flush()
     sys.stderr.flush()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, *ENDING))
     try:
-        child = os.fork()
-        if not child:
-            os._exit(_in_child(work, begin, folder, lambda error: explain_failure(error, session)))
-        return _judged(_awaited(child), folder)
+        with CallFolder() as folder:
+            child = os.fork()
+            if not child:
+                os._exit(_in_child(work, folder.path, lambda error: explain_failure(error, session), before))
+            ended = wait_for(child, before)
+            if ended.by is not None:
+                _say(f"ended by {ended.by.name}")
+                return 128 + ended.by
+            return _judged(ended.status, folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def watch_this_process(folder: Path) -> None:
-    """From now on."""
+def watch_this_process(folder: Path, parent: int) -> None:
+    """From now on; it ends with its parent, which is `parent` or the one that spawned it."""
+    spawned_by = multiprocessing.parent_process()
+    end_with(parent if spawned_by is None else spawned_by.pid or parent, signal.SIGKILL)
     watch_calls(CallWatch(folder, str(os.getpid()), limits.MAX_CALL_S))
 
 
 def _in_child(
-    work: Callable[[Begin], int], begin: Begin, folder: Path, explained: Callable[[BaseException], int]
+    work: Callable[[Begin, Output], int],
+    folder: Path,
+    explained: Callable[[BaseException], int],
+    mask: Mask,
 ) -> int:
+    """Its exit code, which is also left in `folder`: whoever leaves in another way has not left one."""
     code = EXIT_NO
+    begin = partial(watch_this_process, folder, os.getppid())
+    calls = CallFolder.of(folder)
     try:
         heed_interrupts()
+        for number in ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         begin()
-        code = work(begin)
+        code = work(begin, _aside())
     except BaseException as error:
-        if not _hung(folder):  # else a process of a sweep is gone, and the parent says why
-            interrupted = isinstance(error, KeyboardInterrupt)
-            code = 128 + signal.SIGINT if interrupted else explained(error)
+        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+            code = EXIT_CLOSED
+        elif isinstance(error, KeyboardInterrupt):
+            code = 128 + signal.SIGINT
+        elif isinstance(error, BrokenExecutor) and not calls.hangs():
+            _say(f"a process of the sweep ended{calls.inside()}")
+        elif not calls.hangs():  # else a process of a sweep is gone, and the parent says why
+            code = explained(error)
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # a user's code may have closed or replaced them
+                stream.flush()
+        calls.leave_code(code)
     return code
 
 
-def _awaited(child: int) -> int:
-    """Its wait status. Ctrl-C is the child's to follow; it has as long as a call may take."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _aside() -> Output:
+    """From now on what is written to stdout goes to stderr, except within what this returns."""
     try:
-        return os.waitpid(child, 0)[1]
-    finally:
-        signal.signal(signal.SIGINT, before)
+        real = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # one of them is closed
+        return contextlib.nullcontext
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    sys.stdout = TextIOWrapper(
+        FileIO(1, "w", closefd=False), encoding=encoding, errors=errors, write_through=True
+    )
+
+    @contextlib.contextmanager
+    def output() -> Iterator[None]:
+        aside = sys.stdout
+        with open(real, "w", encoding=encoding, errors=errors, closefd=False) as stream:
+            sys.stdout = stream
+            try:
+                yield
+            finally:
+                sys.stdout = aside
+
+    return output
 
 
-def _hung(folder: Path) -> list[str]:
-    """A line for each process of the run that was ended in a call."""
-    found = [take_hang(folder, file.stem) for file in sorted(folder.glob("*.hung"))]
-    return [
-        f"{hang.tag}: did not come back within {limits.MAX_CALL_S} s and was ended:\n{hang.traceback.strip()}"
-        for hang in found
-        if hang is not None
-    ]
-
-
-def _judged(status: int, folder: Path) -> int:
+def _judged(status: int, folder: CallFolder) -> int:
     code = os.waitstatus_to_exitcode(status)
-    if lines := _hung(folder):
-        click.echo("ringline: " + lines[0], err=True)
+    if hangs := folder.hangs():
+        _say(hangs[0])
         return EXIT_NO
     if code == 128 + signal.SIGINT:
         raise KeyboardInterrupt
     if code < 0:
-        where = [text for file in folder.glob("*.call") if (text := file.read_bytes().partition(b"\0")[0])]
-        inside = f" inside {where[0].decode('utf-8', 'replace')}" if where else ""
-        click.echo(f"ringline: the run was ended by {signal.Signals(-code).name}{inside}", err=True)
+        _say(f"the run was ended by {_name(-code)}{folder.inside()}")
+        return EXIT_NO
+    if folder.code() != code:
+        _say(f"the run left with exit code {code} before its end{folder.inside()}")
         return EXIT_NO
     return code
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be what is gone
+        click.echo(f"ringline: {text}", err=True)

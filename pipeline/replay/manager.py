@@ -33,7 +33,7 @@ from pipeline.stages.agent_state import StateReader
 from pipeline.stages.inprocess import trade_signal
 from pipeline.stages.throttled import Denial, denial_of, throttle_settings
 from pipeline.storage.audit import AuditReader
-from pipeline.trading.cores import agent_logic
+from pipeline.trading.cores import reading_logic
 
 ANSWER_S = 30.0
 """As long as Standard Webhooks lets a sender wait."""
@@ -76,7 +76,7 @@ class Audit:
 
     def __init__(self, config: Config) -> None:
         self._reader = AuditReader.open(Path(config.data_dir) / "audit.sqlite")
-        self._logic = agent_logic(config.trading, config.exec)
+        self._logic = reading_logic(config.trading, config.exec)
         self._states = StateReader(self._logic, config.audit.state_every)
 
     def await_row(self, event_id: bytes, sleep: Callable[[float], object] = time.sleep) -> Delivery:

@@ -2,7 +2,7 @@
 
 In `folder`, by the process's name:
 
-    NAME.call    the tag of what is being called, mapped into memory; zeros when nothing is
+    NAME.call    the tag of what is being called and its seconds, mapped into memory; zeros when nothing is
     NAME.hung    empty, or the traceback of a call that did not come back; then the process is ended
     NAME.hangs   a tag a line, for each time that one hung
 
@@ -29,6 +29,7 @@ from pipeline.trading.plugin import HungError
 log = logging.getLogger(__name__)
 
 _SIZE = limits.CALL_PAGE_BYTES
+_TAG_SIZE = _SIZE - 32
 
 
 class Hang(NamedTuple):
@@ -36,12 +37,13 @@ class Hang(NamedTuple):
 
     tag: str
     traceback: str
+    limit_s: float
 
 
 class Alarm(Protocol):
     """Ends the process, with a traceback in `hung`, unless it is stopped in time."""
 
-    def start(self) -> None: ...
+    def start(self, limit_s: float) -> None: ...
 
     def stop(self) -> None: ...
 
@@ -49,17 +51,16 @@ class Alarm(Protocol):
 class KernelAlarm:
     """SIGALRM, whose handler is C's: 1 µs a call. One alarm that was set before goes on afterwards."""
 
-    def __init__(self, hung: BinaryIO, limit_s: float) -> None:
-        self._limit_s = limit_s
+    def __init__(self, hung: BinaryIO) -> None:
         self._left_s = self._at_s = 0.0
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         faulthandler.register(signal.SIGALRM, file=hung, all_threads=False, chain=True)
 
-    def start(self) -> None:
-        self._left_s, _ = signal.setitimer(signal.ITIMER_REAL, self._limit_s)
+    def start(self, limit_s: float) -> None:
+        self._left_s, _ = signal.setitimer(signal.ITIMER_REAL, limit_s)
         if self._left_s:  # the process was asked to leave
             self._at_s = time.monotonic()
-            signal.setitimer(signal.ITIMER_REAL, min(self._left_s, self._limit_s))
+            signal.setitimer(signal.ITIMER_REAL, min(self._left_s, limit_s))
 
     def stop(self) -> None:
         if self._left_s:
@@ -73,36 +74,36 @@ class ThreadAlarm:
     """A thread of C's, some 30 µs a call: for the first process of a container, which the kernel's alarm does
     not end."""
 
-    def __init__(self, hung: BinaryIO, limit_s: float) -> None:
+    def __init__(self, hung: BinaryIO) -> None:
         self._hung = hung
-        self._limit_s = limit_s
 
-    def start(self) -> None:
-        faulthandler.dump_traceback_later(self._limit_s, exit=True, file=self._hung)
+    def start(self, limit_s: float) -> None:
+        faulthandler.dump_traceback_later(limit_s, exit=True, file=self._hung)
 
     def stop(self) -> None:
         faulthandler.cancel_dump_traceback_later()
 
 
-def alarm_of_this_process(hung: BinaryIO, limit_s: float) -> Alarm:
-    return ThreadAlarm(hung, limit_s) if os.getpid() == 1 else KernelAlarm(hung, limit_s)
+def alarm_of_this_process(hung: BinaryIO) -> Alarm:
+    return ThreadAlarm(hung) if os.getpid() == 1 else KernelAlarm(hung)
 
 
 class CallWatch:
-    """`trading.plugin.Watch` of a process, called by one thread of it. Raises MissingError when `folder`
-    cannot be written."""
+    """`trading.plugin.Watch` of a process, called by one thread of it; `limit_s` is what any call may take.
+    Raises MissingError when `folder` cannot be written."""
 
     def __init__(
         self,
         folder: Path,
         name: str,
         limit_s: float,
-        make_alarm: Callable[[BinaryIO, float], Alarm] = alarm_of_this_process,
+        make_alarm: Callable[[BinaryIO], Alarm] = alarm_of_this_process,
     ) -> None:
         hangs = folder / f"{name}.hangs"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.died_in = take_hang(folder, name)
+            inside = called(folder, name)
             if self.died_in is not None:
                 with hangs.open("a", encoding="utf-8") as file:
                     file.write(f"{self.died_in.tag}\n")
@@ -112,22 +113,27 @@ class CallWatch:
         except OSError as error:
             raise MissingError(f"{folder}: {error.strerror}") from None
         self.refused = frozenset(tag for tag in counted if counted.count(tag) >= limits.MAX_HANGS)
-        self._alarm = make_alarm(self._hung, limit_s)
+        self._alarm = make_alarm(self._hung)
+        self._limit_s = limit_s
         if self.died_in is not None:
-            tag, traceback = self.died_in
-            log.error("%s: %s did not come back within %g s:\n%s", name, tag, limit_s, traceback.strip())
+            tag, traceback, took_s = self.died_in
+            log.error("%s: %s did not come back within %g s:\n%s", name, tag, took_s, traceback.strip())
+        elif inside:
+            log.warning("%s ended inside %s the last time", name, inside)
         for tag in sorted(self.refused):
             log.error(
                 "%s hung %d times and is refused until its code changes (or %s goes)",
                 tag, limits.MAX_HANGS, hangs,
             )  # fmt: skip
 
-    def enter(self, tag: str) -> None:
+    def enter(self, tag: str, limit_s: float | None = None) -> None:
         """Raises HungError for one that has hung `limits.MAX_HANGS` times."""
         if tag in self.refused:
             raise HungError(tag)
-        self._page[:_SIZE] = tag.encode()[: _SIZE - 1].ljust(_SIZE, b"\0")
-        self._alarm.start()
+        if limit_s is None:
+            limit_s = self._limit_s
+        self._page[:_SIZE] = (tag.encode()[:_TAG_SIZE] + b"\0%g" % limit_s).ljust(_SIZE, b"\0")
+        self._alarm.start(limit_s)
 
     def leave(self) -> None:
         self._alarm.stop()
@@ -143,13 +149,21 @@ def take_hang(folder: Path, name: str) -> Hang | None:
     """What the last process of this name was ended in; None when it was not. Forgotten when it was read."""
     try:
         traceback = (folder / f"{name}.hung").read_bytes()[:4096].decode("utf-8", "replace")
-        tag = (folder / f"{name}.call").read_bytes().partition(b"\0")[0].decode("utf-8", "replace")
+        tag, _, rest = (folder / f"{name}.call").read_bytes().partition(b"\0")
     except FileNotFoundError:
         return None
     if not traceback or not tag:  # an alarm between two calls was to make it leave
         return None
     (folder / f"{name}.hung").write_bytes(b"")
-    return Hang(tag, traceback)
+    return Hang(tag.decode("utf-8", "replace"), traceback, float(rest.partition(b"\0")[0] or 0))
+
+
+def called(folder: Path, name: str) -> str:
+    """The tag of what the process of this name is calling, or was when it ended; "" for nothing."""
+    try:
+        return (folder / f"{name}.call").read_bytes().partition(b"\0")[0].decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _mapped(path: Path) -> mmap.mmap:

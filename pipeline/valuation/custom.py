@@ -9,11 +9,11 @@ It must be a pure function of what it is given. Loading happens once, when the c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.messages import Candle
-from pipeline.trading.plugin import Parameters, find_plugin, guarded, said
+from pipeline.trading.plugin import Parameters, find_plugin, guarded, is_interrupt, said
 
 GROUP = "ringline.models"
 """The entry points' group."""
@@ -26,17 +26,24 @@ class CustomModel:
 
     def __init__(self, source: str, parameters: Parameters) -> None:
         factory, self.version = find_plugin(source, GROUP)
+        self._tag = f"custom({source},{self.version})"
         try:
-            inner = factory(**parameters)
-        except (Exception, SystemExit) as error:
-            raise ValueError(f"custom: {source}: its parameters do not fit: {said(error)}") from None
-        price = getattr(inner, "price", None)
+            price = guarded(f"{self._tag}: its construction", _price_of, factory, parameters)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            raise ValueError(
+                f"custom: {source}: it cannot be made of its parameters: {said(error)}"
+            ) from None
         if not callable(price):
             raise ValueError(f"custom: {source}: has no method price")
         self._price = price
-        self._tag = f"custom({source},{self.version})"
 
     def price(self, mark: int, bars: Sequence[Candle]) -> Any:
         """Raises OverlongError when it does not come to an end, HungError for one that has hung before, and
         whatever the user's code raises."""
         return guarded(self._tag, self._price, mark, bars)
+
+
+def _price_of(factory: Callable[..., Any], parameters: Parameters) -> Any:
+    return getattr(factory(**parameters), "price", None)

@@ -21,7 +21,7 @@ from pipeline.stages.agent_state import StateReader
 from pipeline.stages.story import utc
 from pipeline.storage.audit.query import Filter, Query
 from pipeline.storage.audit.reader import AuditReader
-from pipeline.trading.cores import agent_logic
+from pipeline.trading.cores import reading_logic
 from pipeline.trading.instruments import Instruments
 from pipeline.trading.pnl import ProfitAndLoss
 from pipeline.trading.reasons import code_of
@@ -44,7 +44,7 @@ class Ledger:
     """`turn` reads on; belongs to one caller at a time."""
 
     def __init__(self, config: Config) -> None:
-        self._logic = agent_logic(config.trading, config.exec)
+        self._logic = reading_logic(config.trading, config.exec)
         self._profit = ProfitAndLoss(Instruments(config.trading))
         self._states = StateReader(self._logic, config.audit.state_every)
         self._seq = self._counted = 0

@@ -6,7 +6,8 @@
         def origin(self): ...               # → memory before the first candle
         def step(self, memory, candle): ... # → (memory, intent or None)
 
-It must be a pure function of what it is given. Loading happens once, when the configuration is compiled.
+It must be a pure function of what it is given. Loading happens once, when the configuration is compiled, and
+is guarded as its steps are.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.messages import Candle
-from pipeline.trading.counting import counted
 from pipeline.trading.plugin import Parameters, find_plugin, guarded, is_interrupt, said
 
 GROUP = "ringline.strategies"
@@ -39,21 +39,22 @@ class Custom:
         factory, version = find_plugin(source, GROUP)
         words = json.dumps(dict(parameters), sort_keys=True)
         self.tag = f"custom({version},{hashlib.sha256(words.encode()).hexdigest()[:8]})"
-        inner = _tried(f"{source}: its parameters do not fit", partial(factory, **parameters))
+        # Not under the tag of its steps: one that hangs there is refused there, and a worker starts anyway.
+        tried = partial(_tried, f"{self.tag}: its construction", source)
+        inner = tried("it cannot be made of its parameters", partial(factory, **parameters))
         for name in ("origin", "step"):
-            if not callable(_tried(f"{source}: {name}", partial(getattr, inner, name, None))):
+            if not callable(tried(name, partial(getattr, inner, name, None))):
                 raise ValueError(f"custom: {source}: has no method {name}")
-        kind = _tried(f"{source}: memory", partial(getattr, inner, "memory", None))
+        kind = tried("memory", partial(getattr, inner, "memory", None))
         if not isinstance(kind, type) or not issubclass(kind, Struct):
             raise ValueError(f"custom: {source}: memory must name the type of its memory, a msgspec Struct")
         self.memory: type[Any] = kind
-        # Not under watch: what hung before is refused at its steps, and does not keep a worker from starting.
-        first = _tried(f"{source}: origin() failed", partial(counted, inner.origin))
+        first = tried("origin() failed", inner.origin)
         if type(first) is not kind:
             raise ValueError(f"custom: {source}: origin() gave {type(first).__name__}, not {kind.__name__}")
-        self._first: bytes = _tried(f"{source}: its memory", partial(msgspec.msgpack.encode, first))
-        _tried(f"{source}: its memory", partial(counted, self.origin))
-        self._step = inner.step
+        self._first: bytes = tried("its memory", partial(msgspec.msgpack.encode, first))
+        tried("its memory", self.origin)
+        self._step = tried("step", partial(getattr, inner, "step"))
 
     def guard(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """What `call`, in which the user's code runs, answers. Raises OverlongError, HungError, and whatever
@@ -69,11 +70,11 @@ class Custom:
         return self._step(memory, candle)
 
 
-def _tried(what: str, call: Callable[[], Any]) -> Any:
-    """Raises ValueError for whatever the user's code raises."""
+def _tried(tag: str, source: str, what: str, call: Callable[[], Any]) -> Any:
+    """Counted and watched. Raises ValueError for whatever the user's code raises."""
     try:
-        return call()
+        return guarded(tag, call)
     except BaseException as error:
         if is_interrupt(error):
             raise
-        raise ValueError(f"custom: {what}: {said(error)}") from None
+        raise ValueError(f"custom: {source}: {what}: {said(error)}") from None

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import astuple
 
 from pipeline import limits
 from pipeline.messages import Candle
@@ -15,6 +16,9 @@ from pipeline.trading.reasons import Reason, describe
 
 FULL = 10_000
 """An intent of the strategy's whole configured quantity; smaller ones are parts of it."""
+
+
+_CANDLE_TYPES = (str, *[int] * 6)
 
 
 class Strategy(Protocol):
@@ -54,7 +58,8 @@ def advance(strategy: Strategy, memory: Any, candle: Candle) -> tuple[Any, int |
     """One guarded step: (new memory, intent, ""), or (old memory, None, why it failed).
 
     A foreign strategy that changes its memory in place fails, and the memory is as it was: it may be another
-    event's, or this one's once more.
+    event's, or this one's once more. Its candle is a copy, as others get the same one; changing that fails,
+    too.
     """
     if strategy.vetted:
         try:
@@ -63,14 +68,16 @@ def advance(strategy: Strategy, memory: Any, candle: Candle) -> tuple[Any, int |
             return memory, None, _raised(error)
         return after, intent, ""
     guard = getattr(strategy, "guard", _plainly)
-    before, problem = _bytes(memory), ""
+    before, problem, given = _bytes(memory), "", Candle(*astuple(candle))
     try:
-        answer, problem = guard(_tried, strategy, memory, candle)
+        answer, problem = guard(_tried, strategy, memory, given)
         fault = describe(Reason.STRATEGY_NONSENSE, problem=problem) if problem else ""
     except BaseException as error:
         if is_interrupt(error):
             raise
         answer, fault = None, _raised(error)
+    if not _equal(given, candle) and (problem or not fault):
+        fault = describe(Reason.STRATEGY_NONSENSE, problem="candle_changed_in_place")
     if _bytes(memory) != before:
         memory = msgspec.msgpack.decode(before, type=strategy.memory)
         if problem or not fault:
@@ -90,6 +97,17 @@ def _tried(strategy: Strategy, memory: Any, candle: Candle) -> tuple[Any, str]:
 def _plainly(call: Callable[..., Any], *arguments: Any) -> Any:
     """For those that are no user's, and not yet vetted."""
     return call(*arguments)
+
+
+def _equal(given: Any, candle: Candle) -> bool:
+    """Without a word of foreign code: only what is exactly of our types is compared."""
+    if type(given) is not Candle:
+        return False
+    try:
+        found = astuple(given)
+    except AttributeError:  # a field is gone
+        return False
+    return (*map(type, found),) == _CANDLE_TYPES and found == astuple(candle)
 
 
 def _bytes(memory: Any) -> bytes:

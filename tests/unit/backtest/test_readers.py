@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import gzip
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy
 import pyarrow
 import pytest
 from pyarrow import parquet
 
+from pipeline.backtest.date_order import DateOrder
 from pipeline.backtest.readers import read_candles
 from pipeline.config.schema import Instrument, Trading
 from pipeline.errors import MissingError, RinglineError, UsageError
@@ -188,7 +191,7 @@ def test_a_missing_file_and_bytes_that_are_no_text_are_told(tmp_path: Path) -> N
     with pytest.raises(MissingError, match="No such file"):
         read_candles(tmp_path / "none.csv", INSTRUMENTS)
     (tmp_path / "b.csv").write_bytes(b"time,\xff\xfe\n")
-    with pytest.raises(UsageError, match="no text in UTF-8"):
+    with pytest.raises(UsageError, match=r"b.csv: line 1: is no text in UTF-8"):
         read_candles(tmp_path / "b.csv", INSTRUMENTS)
 
 
@@ -215,3 +218,145 @@ def test_parquet_gives_the_same_candles_as_csv(tmp_path: Path) -> None:
     (tmp_path / "no.parquet").write_bytes(b"PAR?")
     with pytest.raises(RinglineError, match="is no Parquet file"):
         read_candles(tmp_path / "no.parquet", INSTRUMENTS)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_the_line_that_is_no_utf_8_is_named_however_lines_end(tmp_path: Path, end: str, suffix: str) -> None:
+    lines = [HEAD.strip(), *(row(minute).strip() for minute in range(1, 50)), "x"]
+    data = end.join(lines).encode() + b"\xe9," + end.encode() * 3
+    file = tmp_path / f"b{suffix}"
+    file.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    with pytest.raises(UsageError, match=r"line 51: is no text in UTF-8"):
+        read_candles(file, INSTRUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda data: data[:-500], r"after line [0-9]+: the compressed file is cut off"),
+        (lambda data: data[:12], "the compressed file is cut off"),
+        (lambda data: data[:12] + b"\xff" * 50 + data[62:], "the compressed file is damaged"),
+        (lambda data: data[:-8] + b"\0" * 8, r"after line [0-9]+: the compressed file is damaged: CRC"),
+        (lambda _: b"no gzip at all", "the compressed file is damaged: Not a gzipped file"),
+    ],
+)
+def test_a_compressed_file_that_is_damaged_is_told(
+    tmp_path: Path, spoil: Callable[[bytes], bytes], problem: str
+) -> None:
+    file = tmp_path / "x.csv.gz"
+    rows = [row(minute, volume=str(minute * 7919 % 1009)) for minute in range(60)]
+    times = [f"2024-01-{day:02d}T00" for day in range(1, 29)]
+    text = HEAD + "".join(one.replace("2024-01-01T00", time) for time in times for one in rows)
+    file.write_bytes(spoil(gzip.compress(text.encode())))
+    with pytest.raises(UsageError, match=problem):
+        read_candles(file, INSTRUMENTS)
+
+
+def test_parquet_that_is_damaged_within_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    times = [datetime(2024, 1, 1, 0, minute, tzinfo=UTC) for minute in range(50)]
+    parquet.write_table(
+        pyarrow.table({"time": times} | dict.fromkeys(("o", "h", "l", "c"), [1.0] * 50)), file
+    )
+    data = file.read_bytes()
+    file.write_bytes(data[:60] + bytes(byte ^ 255 for byte in data[60:63]) + data[63:])
+    with pytest.raises(UsageError, match="after line 0: the file is damaged"):
+        read_candles(file, INSTRUMENTS)
+
+
+@pytest.mark.parametrize("kind", [pyarrow.float32(), pyarrow.float16()])
+def test_short_floats_are_what_was_meant(tmp_path: Path, kind: pyarrow.DataType) -> None:
+    file = tmp_path / "x.parquet"
+    prices = pyarrow.array(numpy.array([1.1, 1.25], numpy.float16 if kind.bit_width == 16 else "f4"))
+    times = [datetime(2024, 1, 1, 0, minute, tzinfo=UTC) for minute in (1, 2)]
+    parquet.write_table(pyarrow.table({"time": times} | dict.fromkeys("ohlc", prices.cast(kind))), file)
+    closes = [candle.close for candle in read_candles(file, INSTRUMENTS)[0]["x"].candles()]
+    assert closes == [11_000, 12_500]
+
+
+NASDAQ = """Date,Close/Last,Volume,Open,High,Low
+{},$184.40,55467800,$187.04,$187.095,$184.35
+{},"$1,188.04",55859370,$190.94,"$1,191.80",$187.47
+"""
+
+
+@pytest.mark.parametrize("days", [("01/31/2024", "01/30/2024"), ("02/03/2024", "02/02/2024")])
+def test_nasdaq_s_own_export_is_read(tmp_path: Path, days: tuple[str, str]) -> None:
+    series, findings = read_candles(write(tmp_path, NASDAQ.format(*days), "AAPL-nasdaq.csv"), INSTRUMENTS)
+    first, second = series["AAPL"].candles()
+    month, day = (int(part) for part in days[1].split("/")[:2])
+    assert first.time_us == int(datetime(2024, month, day, tzinfo=UTC).timestamp()) * 1_000_000
+    assert (first.close, first.high, second.close) == (11_880_400, 11_918_000, 1_844_000)
+    assert second.time_us - first.time_us == 86_400_000_000
+    why = "line 2 has 01/31/2024" if day > 12 else "its headings are Nasdaq's"
+    assert f"dates are month first: {why}" in findings.notes
+
+
+def dated(*days: str) -> str:
+    return HEAD + "".join(f"{day},10,11,9,10.5,3\n" for day in days)
+
+
+@pytest.mark.parametrize(
+    ("days", "order", "expected"),
+    [
+        (("02/01/2024", "03/01/2024", "13/01/2024"), None, (1, 2)),
+        (("01/02/2024", "01/03/2024", "01/13/2024"), None, (1, 2)),
+        (("1/2/2024", "1/13/2024"), None, (1, 2)),
+        (("02/01/2024", "03/01/2024"), "dmy", (1, 2)),
+        (("02/01/2024", "03/01/2024"), "mdy", (2, 1)),
+        (("01/02/2024 04:00 PM", "01/13/2024 09:30:00 AM"), None, (1, 2)),
+        (("02/01/2024 16:00", "13/01/2024 16:00"), None, (1, 2)),
+    ],
+)
+def test_one_column_has_one_order_of_dates(
+    tmp_path: Path, days: tuple[str, ...], order: DateOrder | None, expected: tuple[int, int]
+) -> None:
+    series, findings = read_candles(write(tmp_path, dated(*days)), INSTRUMENTS, date_order=order)
+    first = datetime.fromtimestamp(next(series["BTCUSDT"].candles()).time_us / 1e6, UTC)
+    assert (first.month, first.day) == expected
+    assert first.hour == (16 if ":" in days[0] else 0)
+    assert any(note.startswith("dates are ") for note in findings.notes)
+
+
+def test_the_same_order_is_found_in_parquet(tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    days = ["02/01/2024", "13/01/2024"]
+    parquet.write_table(pyarrow.table({"time": days} | {key: [1.0, 1.0] for key in "ohlc"}), file)
+    first = next(read_candles(file, INSTRUMENTS)[0]["x"].candles())
+    assert first.time_us == int(datetime(2024, 1, 2, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("days", "order", "problem"),
+    [
+        (
+            ("01/02/2024", "01/03/2024"),
+            None,
+            "time: '01/02/2024' may be month or day first, and no line of the file tells; say --date-order",
+        ),
+        (
+            ("01/13/2024", "14/01/2024"),
+            None,
+            "line 3: time: '14/01/2024' is day first, '01/13/2024' on line 2 month first",
+        ),
+        (("01/02/2024", "13/01/2024"), "mdy", "line 3: time: '13/01/2024': 13 is no month; dates are month"),
+        (("13/13/2024", "01/13/2024"), None, "line 2: time: '13/13/2024': 13 is no month; dates are month"),
+        (("02/30/2024",), None, "line 2: time: '2024-02-30' is no time such as"),
+        (("01/31/24",), None, "line 2: time: '01/31/24' is no time such as"),
+    ],
+)
+def test_dates_of_which_nobody_can_tell_are_refused(
+    tmp_path: Path, days: tuple[str, ...], order: DateOrder | None, problem: str
+) -> None:
+    file = write(tmp_path, dated(*days))
+    with pytest.raises(UsageError) as caught:
+        read_candles(file, INSTRUMENTS, date_order=order)
+    assert str(caught.value).startswith(f"{file}: {problem}")
+
+
+@pytest.mark.parametrize("price", ["$1,00", "$", "$$1", "1,000.5", "$-1"])
+def test_a_dollar_sign_makes_no_price_of_what_is_none(tmp_path: Path, price: str) -> None:
+    text = HEAD + f'2024-01-01,"{price}","{price}","{price}","{price}",1\n'
+    with pytest.raises(UsageError, match=r"line 2: (open|close)"):
+        read_candles(write(tmp_path, text), INSTRUMENTS)

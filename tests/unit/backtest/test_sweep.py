@@ -56,6 +56,12 @@ def test_twice_is_refused() -> None:
         list(sweep(Config(), [AXES[0], AXES[0]], SERIES, jobs=1))
 
 
+def test_an_absurd_number_of_combinations_is_refused_before_they_are_made() -> None:
+    axes = [axis(f"strategies.sma.k{number}=" + ",".join(map(str, range(100)))) for number in range(12)]
+    with pytest.raises(UsageError, match=f"{100**12} combinations; the limit is 100000"):
+        next(sweep(Config(), axes, {}, jobs=1))
+
+
 def test_too_many_combinations_are_refused() -> None:
     wide = tuple(map(str, range(400)))
     with pytest.raises(UsageError, match="160000 combinations; the limit is 100000"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,26 @@ def test_the_json_has_the_names_that_were_asked_for() -> None:
     assert {"backtest.first_result", "backtest.peak_rss"} <= judged
     of_processor_time = {"backtest.fast_cpu", "backtest.with_preparation_cpu", "backtest.live_path_cpu"}
     assert of_processor_time <= set(names)
+
+
+def test_both_paths_are_the_median_of_their_repeats_and_say_of_how_many_candles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spans = iter([4.0, 1.0, 2.0] * 3)
+
+    def timed(action: Callable[[], object]) -> tuple[float, float]:
+        action()
+        return next(spans), 1.0
+
+    monkeypatch.setattr("pipeline.bench.backtest._timed", timed)
+    monkeypatch.setattr("pipeline.bench.backtest._MOST_LIVE", 100)
+    bench = run(Options(candles=400, repeats=3, peers=False), lambda _: None)
+    rows = {result.name: result for result in bench.results}
+    assert rows["backtest.fast"].value == 400 / 2
+    assert rows["backtest.with_preparation"].value == 400 / 2
+    assert rows["backtest.live_path"].value == 100 / 2
+    assert rows["backtest.live_path"].against == "reference backtester (100 candles)"
+    assert rows["backtest.live_path_cpu"].against == "target (100 candles)"
 
 
 def test_the_same_seed_gives_the_same_candles_and_digest() -> None:

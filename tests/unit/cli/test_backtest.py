@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import limits
 from pipeline.cli.app import run
 
 HEAD = "time,open,high,low,close,volume\n"
@@ -68,6 +69,8 @@ def test_a_sweep_prints_a_line_for_each_combination(
         (["none.csv", "--capital", "nan"], 2, "--capital nan: must be a finite number"),
         (["none.csv", "--symbol", "a b"], 2, "symbol: 'a b' is none: 1 to 32 letters"),
         (["--history", "--symbol", "X"], 2, "--symbol: the history has its own symbols"),
+        (["--history", "--date-order", "mdy"], 2, "--date-order: the history has its own dates"),
+        (["x.csv", "--date-order", "ymd"], 2, "'ymd' is not one of 'mdy', 'dmy'"),
         (
             ["--history", "--sweep", "strategies.sma.fazt=1", "--jobs", "1"],
             2,
@@ -82,3 +85,31 @@ def test_wrong_words_are_told_in_a_line(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_dates_of_which_the_file_does_not_tell_take_an_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("date,open,high,low,close\n01/02/2024,1,1,1,1\n01/03/2024,1,1,1,1\n")
+    assert run(["backtest", str(file), "--json"]) == 2
+    assert "--date-order mdy or --date-order dmy" in capsys.readouterr().err
+    assert run(["backtest", str(file), "--json", "--date-order", "dmy"]) == 0
+    assert "dates are day first: asked for" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [
+        (["backtest", "--candles"], limits.MAX_BENCH_CANDLES),
+        (["throttle", "--decisions"], limits.MAX_BENCH_DECISIONS),
+        (["gateway", "--requests"], limits.MAX_BENCH_REQUESTS),
+        (["audit", "--rows"], limits.MAX_BENCH_REQUESTS),
+    ],
+)
+def test_an_absurd_count_of_a_bench_is_refused_with_the_limit(
+    words: list[str], limit: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["bench", *words, str(limit + 1)]) == 2
+    assert f"{limit + 1} is not in the range" in (said := capsys.readouterr().err)
+    assert f"<={limit} (see `ringline bench {words[0]} --help`)" in said

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.app import run
+from pipeline.performance import rule
 
 ROOT = Path(__file__).parents[3]
 WANTED = [
@@ -148,3 +149,17 @@ def test_the_tool_is_the_command_by_another_name(tmp_path: Path) -> None:
         check=True,
     )
     assert json.loads(done.stdout)["kind"] == "baseline"
+
+
+def test_the_help_has_the_false_alarm_rate_that_the_rule_was_found_to_have(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["baseline", "diff", "--help"]) == 0
+    help_text = " ".join(capfd.readouterr().out.split())
+    found = " ".join((rule.__doc__ or "").split())
+    for figure in ("--runs 120", "3 of 14,280 pairs", "0.02 %", "none of 60 disjoint ones", "below 4.9 %"):
+        assert figure in help_text
+        assert figure in found
+    for figure in ("68 % (×1.3)", "97 % (×1.5)", "100 % (×2)"):
+        assert figure in help_text
+        assert figure in found

@@ -97,3 +97,21 @@ def test_the_file_can_be_named_in_the_environment(
 def test_the_schema_is_the_configuration_s(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "schema"]) == 0
     assert json.loads(capfd.readouterr().out) == json.loads(msgspec.json.encode(json_schema()))
+
+
+def test_a_custom_source_that_is_not_there_is_a_fault_and_nothing_of_one_is_run(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("import os\nos._exit(9)\nclass Mine: pass\n")
+    one = f'{{"kind": "custom", "source": "{tmp_path}/mine.py:Mine"}}'
+    there = ["--set", f'trading.strategies={{"s": {one}}}', "--set", "valuation.model=mark"]
+    there += ["--set", f'valuation.models={{"mark": {{"kind": "last"}}, "m": {one}}}']
+    assert run(["config", "check", *there]) == 0
+    capfd.readouterr()
+    gone = [word.replace("mine.py:Mine", "none.py:Mine") for word in there]
+    assert run(["config", "check", "--json", *gone]) == 2
+    none = f"custom: {tmp_path}/none.py:Mine: No such file or directory"
+    assert json.loads(capfd.readouterr().out)["faults"] == [
+        f"trading.strategies.s: {none}",
+        f"valuation.models.m: {none}",
+    ]

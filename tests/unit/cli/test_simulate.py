@@ -1,11 +1,20 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 
+import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.simulate import command
 from pipeline.simulation.rules import RULES
+
+
+@pytest.fixture(autouse=True)
+def _heard_afterwards() -> Iterator[None]:
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def test_clean_seeds_exit_0_and_say_what_happened() -> None:

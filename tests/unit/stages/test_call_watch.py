@@ -56,10 +56,10 @@ def ended(folder: Path, call: str, kind: str = "") -> int:
 class Silent:
     """An alarm that nobody hears: the test's own process has to live."""
 
-    def __init__(self, hung: BinaryIO, limit_s: float) -> None:
+    def __init__(self, hung: BinaryIO) -> None:
         self.started = 0
 
-    def start(self) -> None:
+    def start(self, limit_s: float) -> None:
         self.started += 1
 
     def stop(self) -> None:
@@ -101,6 +101,28 @@ def test_what_somebody_else_ended_is_not_counted(tmp_path: Path, call: str) -> N
     assert ended(tmp_path, call) < 0
     with contextlib.closing(next_one(tmp_path)) as watch:
         assert (watch.died_in, watch.refused) == (None, frozenset())
+
+
+def test_where_somebody_else_ended_it_is_told_to_the_next_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ended(tmp_path, "killed") < 0
+    with contextlib.closing(next_one(tmp_path)):
+        assert "agent-0 ended inside custom(x) the last time" in caplog.text
+    caplog.clear()
+    with contextlib.closing(next_one(tmp_path)):
+        assert not caplog.text
+
+
+def test_a_call_may_have_a_limit_of_its_own_and_it_is_told(tmp_path: Path) -> None:
+    program = PROGRAM.replace(
+        'guarded("custom(x)", globals()[sys.argv[2]])', 'watch.enter("long", 1.25); sleeping()'
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path), "", ""], timeout=60, check=False)
+    assert done.returncode == -signal.SIGALRM
+    found = take_hang(tmp_path, "agent-0")
+    assert found is not None
+    assert (found.tag, found.limit_s) == ("long", 1.25)
 
 
 def test_an_alarm_that_was_set_before_goes_on(tmp_path: Path) -> None:

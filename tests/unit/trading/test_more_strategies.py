@@ -328,7 +328,11 @@ def test_a_member_that_misbehaves_fails_its_ensemble_with_its_own_reason(tmp_pat
         ("1 / 0", "{folder}/mine.py:Mine", "cannot be loaded: ZeroDivisionError"),
         ("import sys; sys.exit(2)", "{folder}/mine.py:Mine", "cannot be loaded: SystemExit: 2"),
         ("class Mine: pass", "{folder}/mine.py:Mine", "has no method origin"),
-        ("class Mine:\n def __init__(self, a): pass", "{folder}/mine.py:Mine", "its parameters do not fit"),
+        (
+            "class Mine:\n def __init__(self, a): pass",
+            "{folder}/mine.py:Mine",
+            "it cannot be made of its parameters",
+        ),
         (
             "class Mine:\n def origin(self): return 1\n def step(self): pass",
             "{folder}/mine.py:Mine",
@@ -361,12 +365,12 @@ def test_a_member_that_misbehaves_fails_its_ensemble_with_its_own_reason(tmp_pat
                 " def origin(self):\n  while True: pass\n def step(self): pass"
             ),
             "{folder}/mine.py:Mine",
-            "origin() failed: OverlongError",
+            "origin() failed: takes more than",
         ),
         (
             "class Mine:\n def __init__(self): raise GeneratorExit\n",
             "{folder}/mine.py:Mine",
-            "its parameters do not fit: GeneratorExit",
+            "it cannot be made of its parameters: GeneratorExit",
         ),
         ("", "momentum", "neither FILE.py:CLASS nor an installed entry point of ringline.strategies"),
     ],

@@ -124,3 +124,13 @@ def test_rows_decided_under_another_configuration_are_said_to_be(tmp_path: Path)
     assert view.throttles == ()
     assert view.lines, "fills stand in the rows, whoever decided them"
     reader.close()
+
+
+def test_a_strategy_of_a_user_s_is_neither_loaded_nor_run(tmp_path: Path) -> None:
+    config = load(
+        assignments=[
+            f"data_dir={tmp_path}/data",
+            f'trading.strategies={{"mine": {{"kind": "custom", "source": "{tmp_path}/none.py:Mine"}}}}',
+        ]
+    )
+    Ledger(config)
