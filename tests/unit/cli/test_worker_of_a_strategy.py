@@ -36,8 +36,9 @@ class Mine:
 def agent(folder: Path, *, imported: str = "pass", made: str = "pass") -> tuple[int, str]:
     (folder / "mine.py").write_text(STRATEGY.format(imported=imported, made=made))
     source = f'trading.strategies={{"mine": {{"kind": "custom", "source": "{folder}/mine.py:Mine"}}}}'
+    folders = ("--set", f"data_dir={folder}/data", "--set", f"telemetry.directory={folder}/rings")
     done = subprocess.run(
-        [sys.executable, "-c", SOON, "worker", "agent", "--set", source, "--set", f"data_dir={folder}/data"],
+        [sys.executable, "-c", SOON, "worker", "agent", "--set", source, *folders],
         stderr=subprocess.PIPE, text=True, timeout=60, check=False,
     )  # fmt: skip
     return done.returncode, done.stderr
