@@ -22,7 +22,9 @@ def test_the_schema_and_the_table_of_values_are_those_of_now() -> None:
 
 
 def test_helm_s_validator_knows_all_that_the_schema_s_patterns_use() -> None:
-    assert re.findall(r'"pattern": ".*\(\?.*"', (CHART / "values.schema.json").read_text()) == [], "RE2 has none"
+    assert (
+        re.findall(r'"pattern": ".*\(\?.*"', (CHART / "values.schema.json").read_text()) == []
+    )  # RE2 has none
 
 
 def test_every_value_is_in_the_table() -> None:
