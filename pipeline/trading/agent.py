@@ -1,7 +1,8 @@
 """The agent's logic: a pure function of a key's event sequence, `step(state, event) → (state, decision)`.
 
 The event's own time is the clock: a candle's close, a signal's accept time, never falling within a key. A
-control takes the clock as it stands, so halting a replay of old candles does not carry them to today.
+control takes the clock as it stands, a flatten what has passed since (`state.flatten_us`): neither carries
+a replay of old candles to today.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pipeline.trading.decimals import decimal_text
 from pipeline.trading.plan import Plan, Plans
 from pipeline.trading.reasons import Reason, describe
 from pipeline.trading.scopes import MemoryScopes, Scopes
-from pipeline.trading.state import Slot, State
+from pipeline.trading.state import Slot, State, flatten_us, lag_after
 from pipeline.trading.state_bytes import decode_state, encode_state
 from pipeline.trading.strategies import KINDS, Factory
 from pipeline.trading.strategies.protocol import advance
@@ -86,11 +87,11 @@ class AgentLogic:
     ) -> tuple[State, Decision]:
         """Decide `event`, accepted at `at_us`; a rejected one leaves the state as it was."""
         if type(event) is Candle:
-            return self._candle(state, event, key_seq)
+            return self._candle(state, event, key_seq, at_us)
         if type(event) is Signal:
             return self._signal(state, event, key_seq, at_us)
         assert type(event) is Control
-        return self._control(state, event, key_seq)
+        return self._control(state, event, key_seq, at_us)
 
     def apply(
         self,
@@ -106,9 +107,9 @@ class AgentLogic:
             return state
         plan = self._plans.of(state.symbol)
         if type(event) is Candle:
-            return self._apply_candle(plan, state, event, decision)
+            return self._apply_candle(plan, state, event, decision, at_us)
         if type(event) is Control:
-            return self._apply_control(plan, state, event, decision)
+            return self._apply_control(plan, state, event, decision, at_us)
         turn = self._turn(plan, state, at_us)
         _take_all(plan, turn, decision)
         return turn.state(state.candle_us, state.close, state.halted)
@@ -150,7 +151,7 @@ class AgentLogic:
 
     # ---- candles
 
-    def _candle(self, state: State, candle: Candle, key_seq: int) -> tuple[State, Decision]:
+    def _candle(self, state: State, candle: Candle, key_seq: int, at_us: int) -> tuple[State, Decision]:
         suspect = candle.time_us <= state.candle_us or max(state.peak, candle.high) * state.reach > _EXPOSURE
         if suspect and (rejected := self._unusable(state, candle)):
             return state, Decision(rejected=rejected)
@@ -165,8 +166,8 @@ class AgentLogic:
             if intent is not None or fault:
                 quiet = False
         if quiet and not self._partial and not plan.risk.max_daily_loss:
-            return quiet_bar(state, candle, slots), plan.held
-        turn = self._bar(plan, state, candle, key_seq)
+            return quiet_bar(state, candle, slots, at_us), plan.held
+        turn = self._bar(plan, state, candle, at_us, key_seq)
         turn.slots = slots
         if quiet:
             return turn.state(candle.time_us, candle.close, state.halted), plan.held
@@ -174,8 +175,10 @@ class AgentLogic:
         after = turn.state(candle.time_us, candle.close, state.halted)
         return after, Decision(tuple(turn.legs), "", tuple(turn.inputs))
 
-    def _apply_candle(self, plan: Plan, state: State, candle: Candle, decision: Decision) -> State:
-        turn = self._bar(plan, state, candle)
+    def _apply_candle(
+        self, plan: Plan, state: State, candle: Candle, decision: Decision, at_us: int
+    ) -> State:
+        turn = self._bar(plan, state, candle, at_us)
         failed = [leg.strategy for leg in decision.legs if leg.verdict == _FAILED]
         for index, seat in enumerate(plan.seats):
             if seat.name not in failed:
@@ -185,16 +188,18 @@ class AgentLogic:
         _take_all(plan, turn, decision)
         return turn.state(candle.time_us, candle.close, state.halted)
 
-    def _bar(self, plan: Plan, state: State, candle: Candle, key_seq: int = 0) -> Turn:
+    def _bar(self, plan: Plan, state: State, candle: Candle, at_us: int, key_seq: int = 0) -> Turn:
+        now_us = max(state.clock_us, candle.time_us)
         return Turn(
             plan,
             state,
-            max(state.clock_us, candle.time_us),
+            now_us,
             rests=self._rests,
             partial=self._partial,
             candle=candle,
             key_seq=key_seq,
             scopes=self._scopes,
+            lag_us=lag_after(now_us, at_us),
         )
 
     def _unusable(self, state: State, candle: Candle) -> str:
@@ -235,22 +240,34 @@ class AgentLogic:
 
     def _turn(self, plan: Plan, state: State, at_us: int, key_seq: int = 0) -> Turn:
         now_us = max(state.clock_us, at_us)
-        return Turn(plan, state, now_us, rests=self._rests, key_seq=key_seq, scopes=self._scopes)
+        return self._turn_at(plan, state, now_us, key_seq, lag_after(now_us, at_us))
+
+    def _turn_at(self, plan: Plan, state: State, now_us: int, key_seq: int, lag_us: int | None) -> Turn:
+        return Turn(
+            plan, state, now_us, rests=self._rests, key_seq=key_seq, scopes=self._scopes, lag_us=lag_us
+        )
 
     # ---- controls
 
-    def _control(self, state: State, control: Control, key_seq: int) -> tuple[State, Decision]:
+    def _control(self, state: State, control: Control, key_seq: int, at_us: int) -> tuple[State, Decision]:
         if control.action not in _ACTIONS:
             return state, Decision(rejected=describe(Reason.CONTROL_UNKNOWN, action=control.action))
-        turn = self._turn(self._plans.of(state.symbol), state, state.clock_us, key_seq)
+        turn = self._control_turn(self._plans.of(state.symbol), state, control, at_us, key_seq)
         if control.action == _FLATTEN:
             turn.flatten()
         return turn.state(state.candle_us, state.close, _halted(control)), Decision(tuple(turn.legs))
 
-    def _apply_control(self, plan: Plan, state: State, control: Control, decision: Decision) -> State:
-        turn = self._turn(plan, state, state.clock_us)
+    def _apply_control(
+        self, plan: Plan, state: State, control: Control, decision: Decision, at_us: int
+    ) -> State:
+        turn = self._control_turn(plan, state, control, at_us)
         _take_all(plan, turn, decision)
         return turn.state(state.candle_us, state.close, _halted(control))
+
+    def _control_turn(self, plan: Plan, state: State, control: Control, at_us: int, key_seq: int = 0) -> Turn:
+        """Only a flatten lets time pass: its exits have an instant, and cooldowns run from it."""
+        now_us = flatten_us(state, at_us) if control.action == _FLATTEN else state.clock_us
+        return self._turn_at(plan, state, now_us, key_seq, None)
 
 
 def _take_all(plan: Plan, turn: Turn, decision: Decision) -> None:

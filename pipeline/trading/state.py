@@ -15,6 +15,7 @@ from pipeline.trading.scopes import LastSeen
 from pipeline.trading.throttle_memory import ORIGIN, ScopeState
 
 NO_CANDLE_YET = -1
+NO_LAG_YET = -1
 
 
 class Slot(Struct, frozen=True, array_like=True, gc=False):
@@ -41,7 +42,9 @@ class State(Struct, frozen=True, array_like=True, gc=False):
     size is bounded by their product (`limits.MAX_EXPOSURE`). `orders` counts those made since the last
     candle, where orders rest. `day_profit` is that of `day` (days since the epoch, UTC), kept only where a
     daily loss is limited; see `risk`. `wide` is what throttles that count over symbols held when they
-    were last asked, for display. `scope` is what throttles remember of all strategies together.
+    were last asked, for display. `scope` is what throttles remember of all strategies together. `lag_us` is
+    how long after `clock_us` its event was accepted, NO_LAG_YET where no version wrote it: the hour for a
+    signal or a live candle, years for one of a history; see `flatten_us`.
     """
 
     symbol: str
@@ -58,3 +61,16 @@ class State(Struct, frozen=True, array_like=True, gc=False):
     day_profit: int = 0
     wide: tuple[LastSeen, ...] = ()
     scope: ScopeState = ORIGIN
+    lag_us: int = NO_LAG_YET
+
+
+def lag_after(clock_us: int, at_us: int) -> int:
+    """`lag_us` of the state after an event that was accepted at `at_us`."""
+    return max(0, at_us - clock_us)
+
+
+def flatten_us(state: State, at_us: int) -> int:
+    """When, on the key's own clock, it is flattened by a control accepted at `at_us`: as long after the last
+    event as the control came after it. So a cooldown runs from the flatten, and a replay of old candles is
+    not carried to today by it."""
+    return state.clock_us if state.lag_us == NO_LAG_YET else max(state.clock_us, at_us - state.lag_us)

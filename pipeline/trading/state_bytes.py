@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from pipeline import limits
 from pipeline.trading.scopes import LastSeen
-from pipeline.trading.state import Slot, State
+from pipeline.trading.state import NO_LAG_YET, Slot, State
 from pipeline.trading.throttle import OFF, Rule
 from pipeline.trading.throttle_memory import NEVER_YET, ScopeState, remembered, together
 
@@ -63,6 +63,7 @@ class _State(Struct, frozen=True, array_like=True, gc=False):
     day_profit: int = 0
     wide: tuple[LastSeen, ...] = ()
     scope: tuple[_Scope, ...] = ()
+    lag_us: int = NO_LAG_YET
 
 
 _encode = msgspec.msgpack.Encoder().encode

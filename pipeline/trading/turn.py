@@ -38,6 +38,7 @@ class Turn:
         "_day",
         "_day_profit",
         "_key_seq",
+        "_lag_us",
         "_mark",
         "_orders",
         "_peak",
@@ -65,9 +66,10 @@ class Turn:
         candle: Candle | None = None,
         key_seq: int = 0,
         scopes: Scopes = _NO_SCOPES,
+        lag_us: int | None = None,
     ) -> None:
         """`candle` is the one whose turn it is: what rested before it has filled then, unless fills may be
-        `partial`."""
+        `partial`. `lag_us` is the state's after it, None where it stays."""
         high = candle.high if candle is not None else 0
         self._close = candle.close if candle is not None else state.close
         self._day = self._day_profit = 0
@@ -78,6 +80,7 @@ class Turn:
                 self._earn(sum(slot.position for slot in state.slots) * (candle.close - state.close))
         self._plan = plan
         self._key_seq = key_seq
+        self._lag_us = state.lag_us if lag_us is None else lag_us
         self._scopes = scopes
         self.inputs: list[str] = []
         self._seen = state.wide
@@ -206,6 +209,7 @@ class Turn:
             self._day_profit,
             self._seen,
             self._scope,
+            self._lag_us,
         )
 
     def recall(self, decision: Decision) -> None:
@@ -347,16 +351,17 @@ class Turn:
         return [slot for index, slot in enumerate(self.slots) if index not in gone]
 
 
-def quiet_bar(state: State, candle: Candle, slots: list[Slot]) -> State:
+def quiet_bar(state: State, candle: Candle, slots: list[Slot], at_us: int) -> State:
     """The state after a candle on which nobody wants anything: what `Turn` would leave, for less."""
     time_us, high, reach = candle.time_us, candle.high, 0
+    clock_us = max(state.clock_us, time_us)
     for slot in slots:
         position = slot.position
         if position:
             reach = max(reach, position if position > 0 else -position)
     return State(
         state.symbol,
-        max(state.clock_us, time_us),
+        clock_us,
         time_us,
         candle.close,
         state.mark,
@@ -369,6 +374,7 @@ def quiet_bar(state: State, candle: Candle, slots: list[Slot]) -> State:
         0,
         state.wide,
         state.scope,
+        at_us - clock_us if at_us > clock_us else 0,
     )
 
 

@@ -42,7 +42,7 @@ class ForgetfulDesk:
             at_us = max(self._now_us - wish.late_s * US_PER_S, 0)
             if wish.side == FLATTEN:
                 legs = self._decided(wish.symbol, Control("flatten", ""), at_us).legs
-                assert set(map(told, legs)) == self.oracle.flatten(wish.symbol)
+                assert set(map(told, legs)) == self.oracle.flatten(wish.symbol, at_us)
                 self._decided(wish.symbol, Control("resume", ""), at_us)
                 continue
             quantity = wish.quantity if wish.side else 0

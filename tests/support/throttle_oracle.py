@@ -64,8 +64,10 @@ class ThrottleOracle:
         self._clocks: defaultdict[str, int] = defaultdict(int)
         self.positions: defaultdict[tuple[str, str], int] = defaultdict(int)
 
-    def flatten(self, symbol: str) -> set[Answer]:
-        """At the key's own time."""
+    def flatten(self, symbol: str, at_us: int) -> set[Answer]:
+        """At its own time, as any exit."""
+        if symbol in self._clocks:
+            self._clocks[symbol] = max(self._clocks[symbol], at_us)
         found = set()
         for (strategy, key), position in list(self.positions.items()):
             if key == symbol and position:

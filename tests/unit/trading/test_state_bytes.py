@@ -15,7 +15,7 @@ from pipeline.config import schema
 from pipeline.messages import BUY, Decision, Signal
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.reasons import code_of
-from pipeline.trading.state import State
+from pipeline.trading.state import NO_LAG_YET, State
 
 ONE = 10_000
 """A quantity of one, and a hundredth of a price of 100."""
@@ -30,7 +30,7 @@ NOTIONALS = "93cf00000002540be400cf00000004a817c800cf00000006fc23ac00"
 V3_ALL = bytes.fromhex(HEAD + "9195a174" + TIMES + NOTIONALS + "ce02aea540ce01d905c00000")
 V3_SPACED = bytes.fromhex(HEAD + "9195a1749090ce02aea540ff0000")
 V5_COUNTED = bytes.fromhex(
-    "9e"
+    "9f"
     + HEAD[2:]
     + "9295a174"
     + TIMES
@@ -38,7 +38,7 @@ V5_COUNTED = bytes.fromhex(
     + "95a0"
     + TIMES
     + NOTIONALS
-    + "ce02aea540ce01d905c000009090"
+    + "ce02aea540ce01d905c00000909000"
 )
 
 
@@ -101,7 +101,7 @@ def test_bytes_of_version_3_are_read_and_the_same_throttle_goes_on() -> None:
     assert codes(decision) == ["THROTTLE_WINDOW"]
     assert decision.legs[0].retry_at_us == 61 * US_PER_S
     everything = logic(rule(max_trades=10, max_notional="1000", cooldown_seconds=5, min_spacing_seconds=1))
-    assert everything.decode(V3_ALL) == entered(everything)
+    assert everything.decode(V3_ALL) == msgspec.structs.replace(entered(everything), lag_us=NO_LAG_YET)
     spaced = logic(rule(min_spacing_seconds=7))
     _, decision = asked(spaced, spaced.decode(V3_SPACED), 46, ONE)
     assert decision.legs[0].retry_at_us == 52 * US_PER_S
