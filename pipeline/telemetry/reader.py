@@ -27,6 +27,8 @@ from pipeline.telemetry.ring_words import Entries, FileWords, OwnWords, RingWord
 _MIXED = int(Proof.MIXED)
 PROOF_ATTEMPTS = 3
 """Drains that an unproven entry of a living writer may take to become visible before it is given up."""
+ABSURD_HEAD = 1 << 62
+"""No writer gets here, at 10 ns an entry, within a thousand years."""
 ABSURD_STEP = 1 << 40
 """Entries between two looks: at 10 ns each this is three hours; no writer does it between two drains."""
 
@@ -102,7 +104,10 @@ class RingReader:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             identity = _identity_in(fd)
-            return cls(FileWords(fd, identity.capacity), identity, path)
+            found = cls(FileWords(fd, identity.capacity), identity, path)
+            if found.tail >= ABSURD_HEAD:
+                raise RefusedRingError("absurd_head", f"tail {found.tail}")
+            return found
         except BaseException:
             os.close(fd)
             raise
@@ -178,7 +183,7 @@ class RingReader:
         Raises RefusedRingError when the header's numbers cannot be true.
         """
         head, capacity = self._ring.look()[layout.HEAD], self.identity.capacity
-        if head >= 1 << 62:
+        if head >= ABSURD_HEAD:
             raise RefusedRingError("absurd_head", str(head))
         first = max(0, head - capacity)
         rows: Entries = np.empty((head - first, layout.ENTRY_WORDS), dtype=np.int64)
@@ -207,6 +212,8 @@ class RingReader:
         dropped = self._take_dropped(words[layout.DROPPED])
         head = words[layout.HEAD]
         behind = head - self._tail
+        if head >= ABSURD_HEAD:
+            raise RefusedRingError("absurd_head", str(head))
         if behind == 0:
             if not dropped:
                 return NOTHING
