@@ -18,7 +18,7 @@ Service = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?[.]?(?!\n
 Replicas = Annotated[int, Meta(ge=1, le=limits.MAX_REPLICAS)]
 EventText = Annotated[str, Meta(min_length=1, max_length=limits.MAX_NAME_CHARS)]
 PercentileText = Annotated[str, Meta(pattern=r"^p(?!0+(_0+)?$)[0-9]{1,2}(_[0-9]{1,2})?(?!\n)$")]
-LimitMs = Annotated[float, Meta(gt=0, le=limits.MAX_SLA_LIMIT_MS)]
+LimitMs = Annotated[float, Meta(ge=limits.MIN_SLA_LIMIT_MS, le=limits.MAX_SLA_LIMIT_MS)]
 HealthPort = Annotated[int, Meta(ge=0, le=65535)]
 
 

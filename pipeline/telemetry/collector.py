@@ -78,7 +78,7 @@ class Collector:
         self._aggregate = Aggregate(windows_s, self._watch)
         self._least_limit_ns = min((one.limit_ns for one in thresholds), default=limits.MAX_DURATION_NS)
         self._to_judge = False
-        """Some window held calls that break a threshold when it was last judged, or a slow one was taken since."""
+        """A window held calls that break a threshold when last judged, or a slow one was taken since."""
         self.folder = RingFolder(directory)
         self._folder_name = os.fsencode(directory)
         self.sources: list[Source] = []
