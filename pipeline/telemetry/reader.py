@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,10 @@ ABSURD_HEAD = 1 << 62
 """No writer gets here, at 10 ns an entry, within a thousand years."""
 ABSURD_STEP = 1 << 40
 """Entries between two looks: at 10 ns each this is three hours; no writer does it between two drains."""
+LEAST_RECORD_NS = 4
+"""No call takes less, written, dropped or left out by sampling: reading the clock alone takes longer."""
+DROPPED_AT_ONCE = 1 << 24
+"""May be added to a counter of dropped entries in no time: weights, and what other rings have lost."""
 
 
 class Drained(NamedTuple):
@@ -60,11 +65,13 @@ class RingReader:
 
     __slots__ = (
         "_attempts",
+        "_dropped_before",
         "_dropped_seen",
         "_fence",
         "_flight",
         "_look",
         "_names_used",
+        "_now",
         "_plain",
         "_quarter",
         "_ring",
@@ -74,14 +81,27 @@ class RingReader:
         "path",
     )
 
-    def __init__(self, held: mmap.mmap | RingWords, identity: Identity, path: Path | None = None) -> None:
-        """`held`: the memory of this process's own ring, or how else to get at one."""
+    def __init__(
+        self,
+        held: mmap.mmap | RingWords,
+        identity: Identity,
+        path: Path | None = None,
+        *,
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """`held`: the memory of this process's own ring, or how else to get at one.
+
+        `now` bounds by the time that has passed what a writer can have dropped.
+        """
         self._ring: RingWords = OwnWords(held, identity.capacity) if isinstance(held, mmap.mmap) else held
         self.identity = identity
         self.path = path
         self._words = self._ring.look()
         self._tail = self._words[layout.TAIL]
         self._dropped_seen = self._words[layout.DROPPED_SEEN]
+        self._now = now
+        self._dropped_before = (self._words[layout.DROPPED], now())
+        """What its writer had dropped at some time before, ns."""
         self._flight = identity.mode == Mode.FLIGHT_RECORDER
         self._attempts = 0
         self._names_used = 0
@@ -291,8 +311,12 @@ class RingReader:
         new = dropped - self._dropped_seen
         if new == 0:
             return 0
-        if not 0 < new < ABSURD_STEP:
+        before, then_ns = self._dropped_before
+        now_ns = self._now()
+        possible = DROPPED_AT_ONCE + (now_ns - then_ns) // LEAST_RECORD_NS
+        if not 0 < new < ABSURD_STEP or dropped - before > possible:
             raise RefusedRingError("absurd_dropped", f"{dropped}, was {self._dropped_seen}")
+        self._dropped_before = (dropped, now_ns)
         self._dropped_seen = dropped
         return new
 
