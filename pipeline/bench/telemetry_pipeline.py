@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.clock import NS_PER_S
 from pipeline.errors import RinglineError
@@ -35,6 +35,18 @@ CPU_S = 3.0
 STRETCHES = 3
 SCRAPES = 15
 START_S = 20.0
+
+
+class Rate(NamedTuple):
+    """Records/s of a writer; the greater is the one with more a second of `running`."""
+
+    running: float
+    """By the time that it had a processor, or slept."""
+    wall: float
+    """By the time that passed."""
+
+
+NONE = Rate(0.0, 0.0)
 
 
 class Served:
@@ -110,34 +122,34 @@ def writers(served: Served, kind: str, *figures: float, writer: str = "") -> Ite
         process.stdin.close()
 
 
-def lossless(writer: str, target: float) -> float:
-    """The highest rate, records/s as measured, at which one writer lost nothing to a collector and every
+def lossless(writer: str, target: float) -> Rate:
+    """The highest rate, as measured, at which one writer lost nothing to a collector and every
     record arrived; 0 when even the lowest rate tried lost some. `writer`: RINGLINE_TELEMETRY of the writer.
 
     Rates rise from a little above the target until one is not reached, or fall until one is.
     """
-    best = 0.0
+    best = NONE
     rate = target * ABOVE_TARGET
     patience = time.monotonic() + SEARCH_S
-    while (reached := _best_flood(writer, rate)) and time.monotonic() < patience:
+    while (reached := _best_flood(writer, rate)).running and time.monotonic() < patience:
         best = max(best, reached)
-        if reached < WRITERS_LIMIT * rate:  # the writer itself cannot go faster here
+        if reached.running < WRITERS_LIMIT * rate:  # the writer itself cannot go faster here
             return best
         rate *= STEP_UP
     best = max(best, reached)
-    while not best and rate > target * LOWEST_SHARE:
+    while not best.running and rate > target * LOWEST_SHARE:
         rate *= STEP_DOWN if time.monotonic() < patience else STEP_DOWN**3
         best = _best_flood(writer, rate)
     return best
 
 
-def _best_flood(writer: str, rate: float) -> float:
+def _best_flood(writer: str, rate: float) -> Rate:
     """Of several attempts the best, the first that reached the rate: what else the machine does can only
     take from what is reached."""
-    best = 0.0
+    best = NONE
     for _ in range(ATTEMPTS):
         best = max(best, _flood(writer, rate))
-        if best >= WRITERS_LIMIT * rate:
+        if best.running >= WRITERS_LIMIT * rate:
             break
     return best
 
@@ -171,8 +183,8 @@ def _get_ms(served: Served, path: str) -> float:
     return (time.perf_counter() - begun) * 1000
 
 
-def _flood(writer: str, rate: float) -> float:
-    """Records/s; 0 when any was lost."""
+def _flood(writer: str, rate: float) -> Rate:
+    """NONE when any was lost."""
     with collector() as served, writers(served, "flood", rate, FLOOD_S, writer=writer) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -187,8 +199,8 @@ def _flood(writer: str, rate: float) -> float:
         process.stdin.write("\n")
         process.stdin.flush()
     if said["dropped"] or arrived != said["written"]:
-        return 0.0
-    return float(said["written"] / said["seconds"])
+        return NONE
+    return Rate(said["written"] / said["seconds"], said["written"] / said["wall_seconds"])
 
 
 def _arrived(served: Served) -> int:

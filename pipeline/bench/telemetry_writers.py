@@ -4,7 +4,7 @@
     python -m pipeline.bench.telemetry_writers steady DIRECTORY RINGS RATE
 
 `flood`: one writer, RATE records a second; says how many it wrote and dropped, and in how many seconds, not
-counting those in which others had the processor.
+counting those in which others had the processor, and with them.
 `steady`: RINGS writers of a pipeline, RATE records a second together, until standard input ends.
 """
 
@@ -50,7 +50,8 @@ def flood(directory: Path, rate: float, seconds: float) -> None:
     sys.stdin.readline()
     written = skipped = 0
     most = int(rate * LONGEST_BURST_S)
-    begun = time.perf_counter() - waited_s()
+    begun_on_wall = time.perf_counter()
+    begun = begun_on_wall - waited_s()
     while (elapsed := time.perf_counter() - waited_s() - begun) < seconds:
         due = int(elapsed * rate) - written - skipped
         if due > most:  # held up: what was not written then is not written all at once now
@@ -61,9 +62,10 @@ def flood(directory: Path, rate: float, seconds: float) -> None:
         written += due
         if due < rate * TURN_S:
             time.sleep(TURN_S)
-    elapsed = time.perf_counter() - waited_s() - begun
-    dropped = recorder.ring.dropped
-    print(json.dumps({"written": written, "dropped": dropped, "seconds": elapsed}), flush=True)  # noqa: T201
+    ended = time.perf_counter()
+    said: dict[str, float] = {"written": written, "dropped": recorder.ring.dropped}
+    said |= {"seconds": ended - waited_s() - begun, "wall_seconds": ended - begun_on_wall}
+    print(json.dumps(said), flush=True)  # noqa: T201
     sys.stdin.readline()
     recorder.close()
 

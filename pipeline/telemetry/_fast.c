@@ -380,14 +380,22 @@ static PyObject *Writer_divert(Writer *self, PyObject *through) {
 static PyObject *Writer_span(Writer *self, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
 
 #define FAST(function) (PyCFunction)(void (*)(void))(function)
+/* A docstring whose first line inspect.signature reads. */
+#define SIGNED(signature, text) signature "\n--\n\n" text
 static PyMethodDef Writer_methods[] = {
     {"put", FAST(Writer_put), METH_FASTCALL, "put(end_ns, value, what) -> whether it was written"},
-    {"record", FAST(Writer_record), METH_FASTCALL | METH_KEYWORDS, "record(event_id, duration_ns, correlation=0)"},
-    {"start", FAST(Writer_start), METH_FASTCALL | METH_KEYWORDS, "start(event_id, correlation=0) -> time, ns"},
-    {"end", FAST(Writer_end), METH_FASTCALL | METH_KEYWORDS, "end(event_id, start_ts, correlation=0)"},
-    {"count", FAST(Writer_count), METH_FASTCALL | METH_KEYWORDS, "count(event_id, n=1, correlation=0)"},
-    {"gauge", FAST(Writer_gauge), METH_FASTCALL | METH_KEYWORDS, "gauge(event_id, value, correlation=0)"},
-    {"span", FAST(Writer_span), METH_FASTCALL | METH_KEYWORDS, "span(event_id, correlation=0) -> a reusable block"},
+    {"record", FAST(Writer_record), METH_FASTCALL | METH_KEYWORDS,
+     SIGNED("record($self, event_id, duration_ns, correlation=0)", "Record a duration.")},
+    {"start", FAST(Writer_start), METH_FASTCALL | METH_KEYWORDS,
+     SIGNED("start($self, event_id, correlation=0)", "The time of a start, ns; pass it to `end`.")},
+    {"end", FAST(Writer_end), METH_FASTCALL | METH_KEYWORDS,
+     SIGNED("end($self, event_id, start_ts, correlation=0)", "Record what began at `start_ts`.")},
+    {"count", FAST(Writer_count), METH_FASTCALL | METH_KEYWORDS,
+     SIGNED("count($self, event_id, n=1, correlation=0)", "Add to a counter.")},
+    {"gauge", FAST(Writer_gauge), METH_FASTCALL | METH_KEYWORDS,
+     SIGNED("gauge($self, event_id, value, correlation=0)", "The newest value stands.")},
+    {"span", FAST(Writer_span), METH_FASTCALL | METH_KEYWORDS,
+     SIGNED("span($self, event_id, correlation=0)", "A reusable block.")},
     {"heartbeat", FAST(Writer_heartbeat), METH_NOARGS, "store the time in the header"},
     {"close", FAST(Writer_close), METH_NOARGS, "let go of the memory; later calls do nothing"},
     {"divert", FAST(Writer_divert), METH_O, "let MetricsCollector's DURATIONs pass a Python put"},
@@ -804,7 +812,8 @@ static PyTypeObject MeasureType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "pipeline.telemetry._fast.measure",
     .tp_basicsize = sizeof(Measure),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .tp_doc = "`with measure(EventID.ORDER_PLACEMENT): …`. One object a use; nesting and threads are fine.",
+    .tp_doc = SIGNED("measure(event_id)",
+                     "`with measure(EventID.ORDER_PLACEMENT): …`. One object a use; nesting and threads are fine."),
     .tp_vectorcall_offset = offsetof(Measure, vectorcall),
     .tp_vectorcall = Measure_make,
     .tp_call = PyVectorcall_Call,
@@ -958,9 +967,11 @@ static PyObject *fast_fence(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(non
 /* ---- the module --------------------------------------------------------------------------------------- */
 static PyMethodDef fast_functions[] = {
     {"record_start", FAST(fast_record_start), METH_FASTCALL | METH_KEYWORDS,
-     "record_start(event_id) -> time, ns; 0 while off"},
-    {"record_end", FAST(fast_record_end), METH_FASTCALL | METH_KEYWORDS, "record_end(event_id, start_ts)"},
-    {"record", FAST(fast_record), METH_FASTCALL | METH_KEYWORDS, "record(event_id, duration_ns)"},
+     SIGNED("record_start($module, event_id)", "The time of a start, ns; 0 while off.")},
+    {"record_end", FAST(fast_record_end), METH_FASTCALL | METH_KEYWORDS,
+     SIGNED("record_end($module, event_id, start_ts)", "Record what began at `start_ts`.")},
+    {"record", FAST(fast_record), METH_FASTCALL | METH_KEYWORDS,
+     SIGNED("record($module, event_id, duration_ns)", "Record a duration.")},
     {"adopt", FAST(fast_adopt), METH_O, "adopt(writer) -> what keeps it as this thread's"},
     {"forget_threads", FAST(fast_forget_threads), METH_NOARGS, "let every thread open again"},
     {"configure", FAST(fast_configure), METH_O, "configure(open_thread): what opens a thread's Writer"},

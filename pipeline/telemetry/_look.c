@@ -23,6 +23,8 @@ enum { ENTRIES = 4096 / WORD, ENTRY_WORDS = 4, ENTRY_BYTES = ENTRY_WORDS * WORD 
 #define KIND_BITS (UINT64_C(15) << 24)
 #define KIND_DURATION UINT64_C(0)
 
+#define ABSURD_HEAD (UINT64_C(1) << 62) /* the reader's, who refuses it by name */
+
 #define NS_PER_S UINT64_C(1000000000)
 
 typedef struct {
@@ -89,7 +91,11 @@ static int64_t take(Look *self, uint64_t *into, uint64_t room, uint64_t tail, ui
     if (words[DROPPED - HEAD] != dropped || words[NAMES_USED - HEAD] != names) {
         return -1;
     }
-    uint64_t count = words[0] - tail;
+    uint64_t head = words[0];
+    if (head < tail || head >= ABSURD_HEAD) {
+        return -1; /* before the difference: it would wrap, and an empty slot prove itself entry number 2^64 */
+    }
+    uint64_t count = head - tail;
     if (count == 0) {
         return 0;
     }
@@ -239,7 +245,7 @@ static int look_exec(PyObject *module) {
     if (PyType_Ready(&LookType) < 0) {
         return -1;
     }
-    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, NAMES_USED, ENTRIES, ENTRY_WORDS, 2);
+    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, NAMES_USED, ENTRIES, ENTRY_WORDS, 3);
     if (layout == NULL) {
         return -1;
     }

@@ -77,8 +77,8 @@ class Collector:
         self._watch = Watch(thresholds)
         self._aggregate = Aggregate(windows_s, self._watch)
         self._least_limit_ns = min((one.limit_ns for one in thresholds), default=limits.MAX_DURATION_NS)
-        self._slow_within = False
-        """Some window held calls that break a threshold when it was last judged."""
+        self._to_judge = False
+        """A window held calls that break a threshold when last judged, or a slow one was taken since."""
         self.folder = RingFolder(directory)
         self._folder_name = os.fsencode(directory)
         self.sources: list[Source] = []
@@ -121,15 +121,15 @@ class Collector:
         if scan:
             self._scan_due_ns = now_ns + SCAN_EVERY_NS
             self.sources.extend(self.folder.scan(now_ns))
-        slow = self._take(now_ns)
+        self._take(now_ns)
         if scan:
             for source in [source for source in self.sources if source.reader.writer_is_gone()]:
                 self._bury(source, now_ns)
             self._gone.add_up(self._aggregate, {source.worker for source in self.sources})
         much = self._filled >= FOLD_ABOVE or now_ns >= self._fold_due_ns
-        if slow or much or final or self._slow_within:
+        if self._to_judge or much or final:
             self._catch_up(now_ns)
-        if (slow or self._slow_within) and (now_ns // SLOT_NS != self._judged_step or final):
+        if self._to_judge and (now_ns // SLOT_NS != self._judged_step or final):
             self._judged_step = now_ns // SLOT_NS
             return self._judge()
         return []
@@ -187,14 +187,14 @@ class Collector:
             source.reader.close()
         self.sources.clear()
 
-    def _take(self, now_ns: int) -> bool:
-        """Drain every ring; True when a call took as long as some threshold allows, or may have."""
+    def _take(self, now_ns: int) -> None:
+        """Drain every ring, and note whether a call took as long as some threshold allows, or may have."""
         if len(self._scratch) - self._filled < FOLD_ABOVE:
             self._catch_up(now_ns)
         slow, others = self._take_at_once() if reading is None else self._take_each()
+        self._to_judge |= slow
         for source in others:
             self._drain(source, now_ns)
-        return slow or bool(others)
 
     def _is_slow(self, entries: Entries) -> bool:
         slow = entries[:, 1] >= self._least_limit_ns
@@ -263,6 +263,7 @@ class Collector:
                 if drained.lost:
                     self._aggregate.lose(source, drained, now_ns)
                 if drained.kept:
+                    self._to_judge = True  # seldom enough to judge without a look at each
                     self._spans.append(Span(source, self._filled, self._filled + drained.kept))
                     self._filled += drained.kept
                 left -= drained.kept + 1
@@ -320,11 +321,11 @@ class Collector:
     def _judge(self) -> list[SLAResult]:
         """The rule's first half for every threshold and window: is it violated? And was it before?"""
         violated: dict[SlaKey, Subject] = {}
-        self._slow_within = False
+        self._to_judge = False
         for window_s, window in self._aggregate.latencies.windows.items():
             if not window.slow[: len(self._watch)].any():
                 continue
-            self._slow_within = True
+            self._to_judge = True
             for subject in self._watch.subjects.values():
                 slow = int(window.slow[subject.pairs].sum())
                 if slow and self._is_violated(subject, window_s, slow):

@@ -32,7 +32,7 @@ READING_LAYOUT = (
     layout.NAMES_USED,
     layout.ENTRIES,
     layout.ENTRY_WORDS,
-    2,
+    3,
 )
 """What the reading side's extension must say; its last figure is to it what INTERFACE is to the writer."""
 

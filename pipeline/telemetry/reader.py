@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,8 +28,14 @@ from pipeline.telemetry.ring_words import Entries, FileWords, OwnWords, RingWord
 _MIXED = int(Proof.MIXED)
 PROOF_ATTEMPTS = 3
 """Drains that an unproven entry of a living writer may take to become visible before it is given up."""
+ABSURD_HEAD = 1 << 62
+"""No writer gets here, at 10 ns an entry, within a thousand years."""
 ABSURD_STEP = 1 << 40
 """Entries between two looks: at 10 ns each this is three hours; no writer does it between two drains."""
+LEAST_RECORD_NS = 4
+"""No call takes less, written, dropped or left out by sampling: reading the clock alone takes longer."""
+DROPPED_AT_ONCE = 1 << 24
+"""May be added to a counter of dropped entries in no time: weights, and what other rings have lost."""
 
 
 class Drained(NamedTuple):
@@ -58,11 +65,13 @@ class RingReader:
 
     __slots__ = (
         "_attempts",
+        "_dropped_before",
         "_dropped_seen",
         "_fence",
         "_flight",
         "_look",
         "_names_used",
+        "_now",
         "_plain",
         "_quarter",
         "_ring",
@@ -72,14 +81,27 @@ class RingReader:
         "path",
     )
 
-    def __init__(self, held: mmap.mmap | RingWords, identity: Identity, path: Path | None = None) -> None:
-        """`held`: the memory of this process's own ring, or how else to get at one."""
+    def __init__(
+        self,
+        held: mmap.mmap | RingWords,
+        identity: Identity,
+        path: Path | None = None,
+        *,
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """`held`: the memory of this process's own ring, or how else to get at one.
+
+        `now` bounds by the time that has passed what a writer can have dropped.
+        """
         self._ring: RingWords = OwnWords(held, identity.capacity) if isinstance(held, mmap.mmap) else held
         self.identity = identity
         self.path = path
         self._words = self._ring.look()
         self._tail = self._words[layout.TAIL]
         self._dropped_seen = self._words[layout.DROPPED_SEEN]
+        self._now = now
+        self._dropped_before = (self._words[layout.DROPPED], now())
+        """What its writer had dropped at some time before, ns."""
         self._flight = identity.mode == Mode.FLIGHT_RECORDER
         self._attempts = 0
         self._names_used = 0
@@ -102,7 +124,10 @@ class RingReader:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             identity = _identity_in(fd)
-            return cls(FileWords(fd, identity.capacity), identity, path)
+            found = cls(FileWords(fd, identity.capacity), identity, path)
+            if found.tail >= ABSURD_HEAD:
+                raise RefusedRingError("absurd_head", f"tail {found.tail}")
+            return found
         except BaseException:
             os.close(fd)
             raise
@@ -178,7 +203,7 @@ class RingReader:
         Raises RefusedRingError when the header's numbers cannot be true.
         """
         head, capacity = self._ring.look()[layout.HEAD], self.identity.capacity
-        if head >= 1 << 62:
+        if head >= ABSURD_HEAD:
             raise RefusedRingError("absurd_head", str(head))
         first = max(0, head - capacity)
         rows: Entries = np.empty((head - first, layout.ENTRY_WORDS), dtype=np.int64)
@@ -207,6 +232,8 @@ class RingReader:
         dropped = self._take_dropped(words[layout.DROPPED])
         head = words[layout.HEAD]
         behind = head - self._tail
+        if head >= ABSURD_HEAD:
+            raise RefusedRingError("absurd_head", str(head))
         if behind == 0:
             if not dropped:
                 return NOTHING
@@ -284,8 +311,12 @@ class RingReader:
         new = dropped - self._dropped_seen
         if new == 0:
             return 0
-        if not 0 < new < ABSURD_STEP:
+        before, then_ns = self._dropped_before
+        now_ns = self._now()
+        possible = DROPPED_AT_ONCE + (now_ns - then_ns) // LEAST_RECORD_NS
+        if not 0 < new < ABSURD_STEP or dropped - before > possible:
             raise RefusedRingError("absurd_dropped", f"{dropped}, was {self._dropped_seen}")
+        self._dropped_before = (dropped, now_ns)
         self._dropped_seen = dropped
         return new
 

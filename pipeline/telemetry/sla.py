@@ -16,6 +16,7 @@ Calls in the bucket that the limit cuts through count as slow for `met` and as f
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,7 +38,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SLAThreshold:
-    """`percentile` (such as 95 or 99.9) of an event must stay below `limit_ns`."""
+    """`percentile` (such as 95 or 99.9) of an event must stay below `limit_ns`.
+
+    Raises ValueError when the percentile is none of 0.01, 0.02, … 99.99, or the limit not positive.
+    """
 
     event_id: int
     percentile: float
@@ -46,6 +50,8 @@ class SLAThreshold:
     def __post_init__(self) -> None:
         if not 0 < self.percentile < 100:
             raise ValueError(f"percentile {self.percentile}: must lie between 0 and 100")
+        if not math.isclose(self.percentile * 100, self.hundredths, abs_tol=1e-6):
+            raise ValueError(f"percentile {self.percentile}: two decimals at most, such as 99.99")
         if self.limit_ns <= 0:
             raise ValueError(f"limit {self.limit_ns} ns: must be positive")
 

@@ -304,6 +304,8 @@ def test_the_schema_describes_every_section_with_its_ranges() -> None:
     ("assignment", "said"),
     [
         ("telemetry.sla.AGENT_DECISION.p95=-1", "telemetry.sla.AGENT_DECISION.p95 = -1"),
+        ("telemetry.sla.AGENT_DECISION.p95=0", "telemetry.sla.AGENT_DECISION.p95 = 0"),
+        ("telemetry.sla.EVENT_BUS_PUBLISH.p95=1e-9", "telemetry.sla.EVENT_BUS_PUBLISH.p95 = 1e-09"),
         ("telemetry.sla.AGENT_DECISION.p95=soon", "telemetry.sla.AGENT_DECISION.p95 = 'soon'"),
         ("telemetry.sla.AGENT_DECISION.p0=5", "telemetry.sla.AGENT_DECISION.p0"),
         ("telemetry.sla.AGENT_DECISION.p100=5", "telemetry.sla.AGENT_DECISION.p100"),

@@ -5,18 +5,21 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.clock import FakeClock
-from pipeline.telemetry import EventID, layout, open_recorder
+from pipeline.telemetry import EventID, layout, open_recorder, reader
+from pipeline.telemetry import collector as collecting
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.native import VARIABLE
 from pipeline.telemetry.prometheus import as_openmetrics, render
-from pipeline.telemetry.ring import create_ring
+from pipeline.telemetry.reader import PROOF_ATTEMPTS
+from pipeline.telemetry.ring import Ring, create_ring
 from pipeline.telemetry.view import build_snapshot
 
 FIELDS = {
@@ -44,6 +47,11 @@ words = st.one_of(
         lambda number: number.to_bytes(8, "little")
     ),
 )
+near = st.integers(0, 140).map(lambda number: number.to_bytes(8, "little"))
+"""Numbers that a head or a tail may well have."""
+Life = list[tuple[int, str, bytes]]
+"""Of a writer: how many it records, and what is then written over which field of its ring's header."""
+LEAST = 1000
 
 
 def look(collector: Collector, clock: FakeClock) -> None:
@@ -80,6 +88,75 @@ def test_any_bytes_in_any_field_of_a_header(
     assert set(collector.folder.refused) <= known | {"absurd_head", "absurd_dropped"}
     collector.close()
     good.close()
+    shutil.rmtree(directory)
+
+
+LIVES = st.lists(
+    st.tuples(st.integers(0, 70), st.sampled_from(sorted(FIELDS)), st.one_of(words, near)),
+    min_size=1,
+    max_size=5,
+)
+
+
+def record_and_harm(ring: Ring, life: Life, takes: int, take: Callable[[], None]) -> int:
+    """Records numbers from LEAST on, and changes a word of the header before each take. Returns how many."""
+    assert ring.path is not None
+    fd, recorded = os.open(ring.path, os.O_RDWR), 0
+    for records, field, word in life:
+        for _ in range(records):
+            recorded += ring.put(1, LEAST + recorded, 15)
+        os.pwrite(fd, word, FIELDS[field])
+        for _ in range(takes):
+            take()
+    os.close(fd)
+    return recorded
+
+
+@pytest.mark.parametrize("made_in", ["C", "Python"])
+@settings(max_examples=80)
+@given(life=LIVES, attached_first=st.booleans())
+@example(life=[(2, "tail", b"\xff" * 8), (1, "pid", bytes(8))], attached_first=False)
+@example(life=[(2, "tail", b"\xff" * 8), (63, "head", b"\xff" * 8)], attached_first=False)
+@example(
+    life=[(0, "tail", b"\xff" * 8), (0, "head", b"\xff" * 8), (1, "pid", bytes(8))], attached_first=False
+)
+def test_any_word_in_any_field_of_the_header_of_a_ring_that_a_living_writer_holds(
+    tmp_path_factory: pytest.TempPathFactory, made_in: str, life: Life, attached_first: bool
+) -> None:
+    """At any time, over several takes: the collector lives, the others are read, and no entry is invented."""
+    directory = tmp_path_factory.mktemp("rings")
+    clock = FakeClock(monotonic_ns=10**12)
+    with pytest.MonkeyPatch.context() as patch:
+        if made_in == "Python":
+            for module in (reader, collecting):
+                patch.setattr(module, "reading", None)
+        good = open_recorder(directory, "agent-0", 64, now=clock.monotonic_ns)
+        ring = create_ring(directory, "harmed-0", 64)
+        collector = Collector(directory, now=clock.monotonic_ns)
+
+        def take() -> None:
+            good.record(EventID.AGENT_DECISION, 5)
+            clock.advance(ms=100)
+            collector.tick()
+            build_snapshot(collector, clock.monotonic_ns(), clock.wall_us())
+
+        if attached_first:
+            take()
+        recorded = record_and_harm(ring, life, PROOF_ATTEMPTS + 1, take)
+        look(collector, clock)
+    known = {"bad_magic", "other_version", "bad_capacity", "bad_size", "bad_mode", "bad_name", "bad_names"}
+    assert set(collector.folder.refused) <= known | {"absurd_head", "absurd_dropped"}
+    latencies = collector.aggregate.latencies
+    read = latencies.figures([latencies.series["agent", EventID.AGENT_DECISION]], 60)
+    assert read.count == (PROOF_ATTEMPTS + 1) * len(life) + attached_first
+    others = [series for (group, _), series in latencies.series.items() if group != "agent"]
+    found = latencies.figures(others, 60)
+    assert found.count <= recorded
+    assert found.minimum is None or LEAST <= found.minimum <= (found.maximum or 0) < LEAST + recorded
+    assert not collector.aggregate.refused
+    collector.close()
+    good.close()
+    ring.close()
     shutil.rmtree(directory)
 
 

@@ -441,6 +441,51 @@ def test_a_breach_is_told_once_when_it_begins(tmp_path: Path, clock: FakeClock) 
     collector.close()
 
 
+@pytest.mark.parametrize("read_in", ["C", "Python"])
+def test_a_breach_drained_after_its_step_was_judged_is_told_in_the_next_and_only_once(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, read_in: str
+) -> None:
+    if read_in == "Python":
+        for module in ("reader", "collector"):
+            monkeypatch.setattr(f"pipeline.telemetry.{module}.reading", None)
+    collector = Collector(tmp_path, now=clock.monotonic_ns)
+    recorder = opened(tmp_path, clock, "web-0", 1024)
+    clock.advance(ns=SLOT_NS)
+    recorder.record(EventID.CANDLE_PROCESSING, 6_000_000)  # slow for another event, not for this one
+    assert collector.tick() == []
+    clock.advance(ms=40)
+    for _ in range(300):
+        recorder.record(EventID.CANDLE_PROCESSING, 900_000_000)
+    assert collector.urgent
+    assert collector.tick() == []
+    told = []
+    for _ in range(5):
+        clock.advance(ns=SLOT_NS)
+        told.append({breach.threshold.percentile for breach in collector.tick()})
+    assert told == [{95, 99}, set(), set(), set(), set()]
+    recorder.close()
+    collector.close()
+
+
+def test_a_breach_that_a_writer_left_behind_at_the_last_moment_is_told(
+    tmp_path: Path, clock: FakeClock, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It records and dies after its ring was drained and before it is found to be gone."""
+    recorder, is_gone = opened(tmp_path, clock, "web-0", 1024), RingReader.writer_is_gone
+    collector.tick()
+
+    def die_first(reader: RingReader) -> bool:
+        for _ in range(300):
+            recorder.record(EventID.CANDLE_PROCESSING, 900_000_000)
+        die(recorder)
+        return is_gone(reader)
+
+    monkeypatch.setattr(RingReader, "writer_is_gone", die_first)
+    clock.advance(s=1)
+    assert {breach.threshold.percentile for breach in collector.tick()} == {95, 99}
+    collector.close()
+
+
 def test_a_second_collector_is_refused_in_one_line(tmp_path: Path) -> None:
     lock = CollectorLock(tmp_path)
     with pytest.raises(MissingError, match="another collector drains it") as refused:

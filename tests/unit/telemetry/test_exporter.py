@@ -209,3 +209,16 @@ def test_absurd_wishes_for_sketches_are_cut_short() -> None:
         return caller.body
 
     assert asyncio.run(ask()).count(b"EVENT_") == limits.MAX_SKETCHES
+
+
+def test_a_breach_is_sent_once() -> None:
+    async def ask() -> list[bytes | None]:
+        subscriber = Subscriber()
+        subscriber.give(breach=b"1")
+        sent = [await subscriber.next()]
+        subscriber.give(snapshot=b"2")
+        sent.append(await subscriber.next())
+        subscriber.give(breach=b"3")
+        return [*sent, await subscriber.next()]
+
+    assert asyncio.run(ask()) == [frame("breach", b"1"), frame("snapshot", b"2"), frame("breach", b"3")]

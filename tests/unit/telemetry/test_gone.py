@@ -11,6 +11,7 @@ from pipeline import limits
 from pipeline.clock import FakeClock
 from pipeline.telemetry import EventID, open_recorder
 from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.counters import CounterKey, Counters
 from pipeline.telemetry.events import event_name, split_worker
 from pipeline.telemetry.prometheus import render
 from pipeline.telemetry.sla import thresholds_ms
@@ -134,8 +135,9 @@ def test_a_worker_that_comes_back_goes_on_where_it_was(
 def test_a_living_workers_counters_never_go_backwards_however_many_others_come_and_go(
     directory: Path, clock: FakeClock, collector: Collector
 ) -> None:
+    come_and_go(directory, clock, collector, "web-0")  # it has come back: it is the longest known as gone
     living = open_recorder(directory, "web-0", 64, now=clock.monotonic_ns)
-    for number in range(1, 3 * limits.MAX_GONE_WORKERS):
+    for number in range(4, 3 * limits.MAX_GONE_WORKERS):
         living.count(EventID.HANDLED, 1)
         come_and_go(directory, clock, collector, f"web-{number}")
         page = render(collector, clock.monotonic_ns()).decode()
@@ -165,3 +167,16 @@ def test_events_of_all_kinds_are_added_up_without_end(
     gone = [key for key, _ in aggregate.counters.totals() if key.subject == "(gone)"]
     assert len(gone) <= limits.MAX_GONE_EVENTS + 1
     assert b'stage="(gone)",event="(others)"' in render(collector, clock.monotonic_ns())
+
+
+def test_a_table_shows_what_was_added_up_and_not_what_is_gone() -> None:
+    """Also when there are as many counters as before."""
+    counters = Counters((1,))
+    for amount, worker in enumerate(("web-0", "web-1"), 3):
+        counters.add_one(10**12, CounterKey(worker, EventID.HANDLED), amount)
+    events = (int(EventID.HANDLED),)
+    assert counters.read(1, counters.table(events)) == [[3], [4]]
+    counters.add_up({CounterKey("web-0", EventID.HANDLED): CounterKey("web (gone)", EventID.HANDLED)})
+    table = counters.table(events)
+    sums = dict(zip(table.rows, counters.read(1, table), strict=True))
+    assert sums == {"web-1": [4], "web (gone)": [3]}

@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.telemetry import MetricsCollector, correlate, measure, measure_sync, native
+from pipeline.telemetry.calls import PythonCalls, ThreadPart
 from pipeline.telemetry.layout import (
     ENTRIES,
     ENTRIES_BYTE,
@@ -48,6 +49,25 @@ in_use = pytest.mark.skipif(native.extension is None, reason=native.why_python o
 def fast() -> ModuleType:
     assert found is not None
     return found
+
+
+def parameters(function: Callable[..., Any]) -> list[tuple[str, Any]]:
+    return [(one.name, one.default) for one in inspect.signature(function).parameters.values()]
+
+
+@needs_extension
+def test_calls_in_c_say_the_same_parameters_as_those_in_python(fast: ModuleType) -> None:
+    assert parameters(fast.measure) == [("event_id", inspect.Parameter.empty)]
+    assert fast.measure.__doc__.startswith("`with measure(")
+    in_python = PythonCalls(lambda: ThreadPart(None, lambda: 1.0))
+    for name in ("record", "record_start", "record_end"):
+        assert parameters(getattr(fast, name)) == parameters(getattr(in_python, name))
+    recorder, ring = Recorder(), memory_ring("w", CAPACITY)
+    _bind(recorder, ring.put, time.monotonic_ns)
+    writer = fast.Writer(ring.memory, CAPACITY, False, False)
+    for name in ("record", "start", "end", "count", "gauge"):
+        assert parameters(getattr(writer, name)) == parameters(getattr(recorder, name))
+    assert [name for name, _ in parameters(writer.span)] == ["event_id", "correlation"]
 
 
 @pytest.fixture

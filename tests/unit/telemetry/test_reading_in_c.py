@@ -134,6 +134,20 @@ def test_what_is_out_of_the_ordinary_is_left_to_python_and_nothing_moves(space: 
     reader.close()
 
 
+@pytest.mark.parametrize(("head", "tail"), [(3, (1 << 64) - 1), (3, 4), ((1 << 62) + 1, 1 << 62)])
+def test_a_head_that_no_writer_reaches_or_below_the_tail_takes_nothing(
+    space: Space, head: int, tail: int
+) -> None:
+    """An empty slot would prove itself entry number 2^64, whose sequence is 0."""
+    assert found is not None
+    space.poke(HEAD_BYTE, head)
+    for number in range(tail, min(head, tail + 2)):
+        space.poke(ENTRIES_BYTE + number % CAPACITY * 32 + 24, number + 1)
+    look = found.Look(space.fd, CAPACITY)
+    assert look.take(rows().data.cast("B"), 0, tail, 0, 0, LIMIT) == -1
+    assert space.words[TAIL] == 0
+
+
 def test_room_for_less_than_all_is_room_for_nothing(space: Space) -> None:
     for number in range(5):
         space.put(number, number, 15)

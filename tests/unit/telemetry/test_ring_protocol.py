@@ -18,9 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.clock import FakeClock
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import ENTRY_WORDS, Mode, Proof, RefusedRingError
-from pipeline.telemetry.reader import Drained, RingReader
+from pipeline.telemetry.reader import DROPPED_AT_ONCE, Drained, RingReader
 from pipeline.telemetry.ring import Ring, memory_ring
 from pipeline.telemetry.ring_words import Entries, OwnWords
 from pipeline.telemetry.writer import drop_newest, overwrite_oldest
@@ -274,6 +275,24 @@ def test_counters_that_cannot_be_true_are_refused(word: int, value: int, reason:
     with pytest.raises(RefusedRingError) as refused:
         reader.drain(scratch())
     assert refused.value.reason == reason
+
+
+def test_a_writer_cannot_have_dropped_more_than_time_allows() -> None:
+    """Since the ring was attached, or dropped some before: what it had dropped by then is believed."""
+    ring, clock = memory_ring("w", CAPACITY), FakeClock(monotonic_ns=10**12)
+    ring.words[layout.DROPPED] = 1 << 39
+    reader = RingReader(ring.memory, ring.identity, now=clock.monotonic_ns)
+    assert reader.drain(scratch()).dropped == 1 << 39
+    for _ in range(3):
+        clock.advance(s=10)
+        ring.words[layout.DROPPED] += 10**9
+        assert reader.drain(scratch()).dropped == 10**9
+    ring.words[layout.DROPPED] += DROPPED_AT_ONCE
+    assert reader.drain(scratch()).dropped == DROPPED_AT_ONCE
+    clock.advance(ms=100)
+    ring.words[layout.DROPPED] += 10**9
+    with pytest.raises(RefusedRingError, match="absurd_dropped"):
+        reader.drain(scratch())
 
 
 @settings(max_examples=300)

@@ -1,5 +1,6 @@
 """The collector as it runs: real rings, a real port, until it is told to stop."""
 
+import asyncio
 import http.client
 import json
 import socket
@@ -14,7 +15,11 @@ from pipeline.config import Config, resolve
 from pipeline.errors import MissingError
 from pipeline.snapshot import Snapshot, decode_snapshot
 from pipeline.telemetry import EventID, open_recorder, register_event, run_collector
+from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.ring import COLLECTOR_LOCK
+from pipeline.telemetry.service import CollectorPages, _Feed
+from pipeline.telemetry.sla import SLAResult, SLAThreshold, Verdict
+from pipeline.telemetry.stream import Hub, Wish
 
 
 class Running:
@@ -175,3 +180,24 @@ def test_it_judges_the_limits_that_its_configuration_gives(tmp_path: Path) -> No
     }
     recorder.close()
     running.stop()
+
+
+def test_with_a_breach_goes_a_snapshot_however_seldom_its_client_wants_one(tmp_path: Path) -> None:
+    """What is shown then agrees with what is told."""
+    breach = SLAResult(SLAThreshold(EventID.AGENT_DECISION, 95, 1), 1, Verdict.VIOLATED, 20, 0, 2)
+    collector = Collector(tmp_path)
+
+    async def ask() -> list[list[str]]:
+        hub, told = Hub(), []
+        feed = _Feed(CollectorPages(collector, tmp_path), hub, asyncio.get_running_loop())
+        subscriber = hub.join(Wish(every_ms=60_000))
+        assert subscriber is not None
+        for breaches in ([], [breach]):
+            feed.drained(breaches)
+            await asyncio.sleep(0)  # what the feed gave arrives with the loop's next turn
+            frames = await asyncio.wait_for(subscriber.next(), 10) or b""
+            told.append([line[7:].decode() for line in frames.splitlines() if line.startswith(b"event: ")])
+        return told
+
+    assert asyncio.run(ask()) == [["snapshot"], ["breach", "snapshot"]]
+    collector.close()

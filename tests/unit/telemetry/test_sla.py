@@ -42,6 +42,19 @@ def test_a_percentile_needs_so_many_calls(hundredths: int, count: int) -> None:
     assert least_count(hundredths) == count
 
 
+@pytest.mark.parametrize("percentile", [0, 0.004, 0.001, 99.995, 99.999, 95.123, 100, float("nan"), -1])
+def test_a_percentile_that_cannot_be_judged_is_refused_by_its_value(percentile: float) -> None:
+    with pytest.raises(ValueError, match=f"percentile {percentile}: "):
+        SLAThreshold(1, percentile, LIMIT)
+
+
+def test_every_hundredth_of_a_percent_can_be_judged() -> None:
+    for hundredths in range(1, 10_000):
+        one = SLAThreshold(1, hundredths / 100, LIMIT)
+        assert one.hundredths == hundredths
+        assert verdict([1] * 3, threshold=one) in (Verdict.MET, Verdict.UNKNOWN)
+
+
 def test_too_few_calls_are_unknown_however_bad() -> None:
     assert verdict([LIMIT * 2] * 19) is Verdict.UNKNOWN
     assert verdict([LIMIT * 2] * 20) is Verdict.VIOLATED
