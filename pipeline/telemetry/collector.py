@@ -149,7 +149,7 @@ class Collector:
         return urgent
 
     def lost(self) -> int:
-        """Records lost since the start, for whatever reason."""
+        """Calls whose records were lost since the start, for whatever reason."""
         return self.lost_of({key.subject for key, _ in self.aggregate.counters.totals()})
 
     def lost_of(self, stages: set[str]) -> int:

@@ -22,7 +22,7 @@ from pipeline.telemetry.layout import Identity, Mode
 
 RING_SUFFIX = ".ring"
 _ABSURD = 1 << 40
-_WORDS_BYTES = layout.DROPPED_BYTE + layout.WORD_BYTES
+_WORDS_BYTES = layout.LARGEST_WEIGHT_BYTE + layout.WORD_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def _changed_ns(path: Path) -> int:
 
 
 def _untaken_in(path: Path) -> int:
-    """Records, and losses that nobody was told of."""
+    """Calls, as many as its records may stand for, and losses that nobody was told of."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         header = os.pread(fd, _WORDS_BYTES, 0)
@@ -114,4 +114,5 @@ def _untaken_in(path: Path) -> int:
     words = memoryview(header).cast("Q")
     waiting = words[layout.HEAD] - words[layout.TAIL]
     dropped = words[layout.DROPPED] - words[layout.DROPPED_SEEN]
-    return waiting + dropped if 0 <= waiting < _ABSURD and 0 <= dropped < _ABSURD else 0
+    most = min(words[layout.LARGEST_WEIGHT], layout.WEIGHT_MASK) + 1
+    return waiting * most + dropped if 0 <= waiting < _ABSURD and 0 <= dropped < _ABSURD else 0

@@ -37,9 +37,9 @@ class Drained(NamedTuple):
     kept: int
     """Proven entries, in order, at the beginning of the caller's array."""
     dropped: int = 0
-    """By the writer, for lack of room."""
+    """By the writer, for lack of room: calls, each entry by its weight."""
     overwritten: int = 0
-    """By the writer, before they were read (flight recorder)."""
+    """Entries that the writer wrote over before they were read (flight recorder)."""
     unproven: int = 0
     """Entries that never proved themselves."""
     more: bool = False
@@ -164,8 +164,17 @@ class RingReader:
         return found
 
     @property
+    def most_calls(self) -> int:
+        """How many calls an entry of this ring may stand for."""
+        try:
+            largest = self._ring.look()[layout.LARGEST_WEIGHT]
+        except RefusedRingError:  # whatever stood there
+            return layout.WEIGHT_MASK + 1
+        return min(largest, layout.WEIGHT_MASK) + 1
+
+    @property
     def dropped(self) -> int:
-        """By the writer, since the ring was made."""
+        """Calls whose entries the writer dropped, since the ring was made."""
         return self._ring.look()[layout.DROPPED]
 
     def raw_header(self) -> bytes:

@@ -70,7 +70,7 @@ class Ring:
 
     @property
     def dropped(self) -> int:
-        """Entries dropped by the writer since the ring was made; 0 once closed."""
+        """Calls whose entries the writer dropped since the ring was made; 0 once closed."""
         with suppress(ValueError):
             return self.words[layout.DROPPED]
         return 0
@@ -81,6 +81,11 @@ class Ring:
         with suppress(ValueError):
             return self.words[layout.HEAD] - self.words[layout.TAIL]
         return 0
+
+    def announce(self, calls: int) -> None:
+        """An entry may stand for so many calls from now on: told before there is one, for who misses it."""
+        with suppress(ValueError):  # closed, or left behind by a fork
+            self.words[layout.LARGEST_WEIGHT] = max(calls - 1, self.words[layout.LARGEST_WEIGHT])
 
     def _add_names(self) -> None:
         """Say all that is registered. Other threads and signal handlers may be at it, too: all write the
