@@ -202,6 +202,25 @@ class RingReader:
         """Look at the ring. Raises RefusedRingError when the file is not as long as it was."""
         self._ring.look()
 
+    def take_removed(self) -> int:
+        """Calls in rings of others that the writer removed, less those told before.
+
+        Raises RefusedRingError when the file was cut short or the number cannot be true.
+        """
+        words = self._ring.look()
+        removed = words[layout.REMOVED]
+        new = removed - words[layout.REMOVED_SEEN]
+        if new:
+            if not 0 < new < ABSURD_STEP:
+                raise RefusedRingError("absurd_removed", str(removed))
+            self._ring.note(layout.REMOVED_SEEN, removed)
+        return new
+
+    @property
+    def given_up(self) -> bool:
+        """True while somebody is removing this ring, who counts what is in it."""
+        return not self.writer_is_gone() and self._word(layout.GIVEN_UP) != 0
+
     def writer_is_gone(self) -> bool:
         """True when nobody holds the writer's lock; from then on this reader holds it."""
         return self._ring.fd != -1 and lock_is_free(self._ring.fd)

@@ -113,13 +113,23 @@ class Ring:
     def _has_untaken(self) -> bool:
         """Records, or losses that nobody has been told of."""
         with suppress(ValueError):
-            return self.waiting > 0 or self.words[layout.DROPPED] != self.words[layout.DROPPED_SEEN]
+            words = self.words
+            told = words[layout.DROPPED_SEEN], words[layout.REMOVED_SEEN]
+            return self.waiting > 0 or (words[layout.DROPPED], words[layout.REMOVED]) != told
         return False
 
     def _leave(self, directory: Path) -> None:
         with suppress(ValueError):
             give_back(self.memory, self.identity, self.words[layout.HEAD], self.words[layout.TAIL])
-            self.words[layout.DROPPED] += remove_oldest(directory)
+        self.bound_left(directory, opening=False)
+
+    def bound_left(self, directory: Path, *, opening: bool) -> None:
+        """Remove the oldest of too many rings without a writer, on this one's account (see `left_rings`)."""
+        remove_oldest(directory, self._charge, lambda: _collected(directory), opening=opening)
+
+    def _charge(self, calls: int) -> None:
+        with suppress(ValueError):
+            self.words[layout.REMOVED] += calls
 
     def abandon(self) -> None:
         """Let go without a word: what a forked child does with its parent's rings."""
@@ -188,7 +198,9 @@ def create_ring(
         draft.unlink(missing_ok=True)
         os.close(lock_fd)
         raise
-    return Ring(memory, identity, path, lock_fd)
+    ring = Ring(memory, identity, path, lock_fd)
+    ring.bound_left(directory, opening=True)
+    return ring
 
 
 def memory_ring(

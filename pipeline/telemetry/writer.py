@@ -33,7 +33,7 @@ from pipeline.telemetry.layout import (
 
 Words: TypeAlias = "list[int] | memoryview[int]"
 Put = Callable[[int, int, int], bool]
-"""(end_ns, value, what) → whether it was written; else it is counted as the calls that it stands for. Never raises."""
+"""(end_ns, value, what) → whether it was written, else counted as the calls it stands for. Never raises."""
 PACK_ENTRY = struct.Struct("<qqQQ").pack_into
 PACK_PAYLOAD = struct.Struct("<qqQ").pack_into
 
