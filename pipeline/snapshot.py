@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 class Latency(Struct, frozen=True, kw_only=True):
     """Percentiles of one event over one window, nanoseconds; None where nothing was recorded.
 
-    `lost` counts records that were dropped in the window: with any, the percentiles understate the tail.
+    `lost` counts calls whose records were lost in the window: with any, the percentiles understate the tail.
     """
 
     event: str

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from importlib import metadata
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from pipeline import limits
 from pipeline.bench.telemetry_figures import (
@@ -28,6 +28,7 @@ from pipeline.bench.telemetry_figures import (
     import_ms,
     percentile_speed,
 )
+from pipeline.bench.telemetry_operation import KINDS, Added, Median, operation_cost
 from pipeline.bench.telemetry_pipeline import (
     ATTEMPTS,
     FLOOD_S,
@@ -67,7 +68,7 @@ TARGETS = {
 }
 LOSSLESS_TARGET = {"C": 2.5e6, "Python": 1e6}
 DRAINED = "read out of a ring's file and proven, on one core; the best of several"
-OPERATION_NS = 10e6
+OPERATION_TARGET_PERCENT = 0.01
 CPU_RINGS, CPU_RATE = 8, 10_000
 SCRAPE_RINGS = 64
 
@@ -97,6 +98,10 @@ def run(options: Options, say: Callable[[str], None]) -> Bench:
             results.append(shown("C extension", None, "", "not built: there was no compiler"))
             continue
         results += _writer_rows(writer, costs)
+        say(f"{writer}: operations of 10 ms, decorated and plain")
+        for kind in KINDS:
+            name = f"{writer}: added to a 10 ms operation that {kind}"
+            results.append(operation_row(name, operation_cost(WRITERS[writer], kind)))
         say(f"{writer}: end to end, and allocations")
         results += _end_to_end_rows(writer)
     say("draining, percentiles, import")
@@ -218,9 +223,30 @@ def _writer_rows(writer: str, costs: dict[str, Cost]) -> list[Result]:
             if name in targets
             else shown(label, ratio, "×", against, 1.0)
         )
-    added = costs[f"{writer} sync"].ns / OPERATION_NS * 100
-    rows.append(at_most(f"{writer}: added to a 10 ms operation", added, "%", 0.01, "the operation", 100.0))
     return rows
+
+
+def operation_row(name: str, added: Added) -> Result:
+    """What a decorated operation takes more than a plain one. The target is met when all of the median's
+    interval is within it: what cannot be told from more is not less."""
+
+    def told(found: Median) -> str:
+        low, high = (ns / added.operation_ns * 100 for ns in (found.low_ns, found.high_ns))
+        return f"95 % interval {low:.4f} to {high:.4f} %"
+
+    whole = f"{added.whole.ns / added.operation_ns * 100:.3g} %, {told(added.whole)}"
+    row = at_most(
+        name,
+        added.around.ns / added.operation_ns * 100,
+        "%",
+        OPERATION_TARGET_PERCENT,
+        f"a plain one of {added.operation_ns / 1e6:.3g} ms; outside of its body {added.around.ns:.4g} ns, "
+        f"{told(added.around)}; altogether {whole}",
+        100.0,
+    )
+    return structs.replace(
+        row, met=added.around.high_ns / added.operation_ns * 100 <= OPERATION_TARGET_PERCENT
+    )
 
 
 def _end_to_end_rows(writer: str) -> list[Result]:

@@ -24,7 +24,8 @@
 
 /* ---- the bytes of a ring: `layout.py` draws them, and `native.py` refuses us when it differs ---------- */
 enum { WORD = 8, HEAD = 128 / WORD, TAIL = 256 / WORD, DROPPED = 384 / WORD, HEARTBEAT = 512 / WORD };
-enum { ENTRIES = 4096 / WORD, ENTRY_WORDS = 4, CORRELATION_SHIFT = 32 };
+enum { ENTRIES = 4096 / WORD, ENTRY_WORDS = 4, WEIGHT_SHIFT = 12, CORRELATION_SHIFT = 32 };
+#define WEIGHT_MASK UINT64_C(4095)
 /* The bits above belong to how many calls an entry stands for. */
 #define MAX_EVENT_ID UINT64_C(4095)
 #define KIND_START (UINT64_C(1) << 24)
@@ -164,8 +165,10 @@ typedef struct {
     char starts; /* MetricsCollector writes START entries too */
 } Writer;
 
-static int drop_locked(Writer *self) {
-    PUBLISH(self->words + DROPPED, ++self->dropped);
+/* Counts as many calls as the entry stands for. */
+static int drop_locked(Writer *self, uint64_t what) {
+    self->dropped += 1 + (what == UNWRITABLE ? 0 : what >> WEIGHT_SHIFT & WEIGHT_MASK);
+    PUBLISH(self->words + DROPPED, self->dropped);
     return 0;
 }
 
@@ -175,7 +178,7 @@ static inline int put_locked(Writer *self, uint64_t end, uint64_t value, uint64_
         return 0;
     }
     if (what == UNWRITABLE) {
-        return drop_locked(self);
+        return drop_locked(self, what);
     }
     uint64_t position = self->head;
     if (position >= self->limit && !self->flight) {
@@ -183,7 +186,7 @@ static inline int put_locked(Writer *self, uint64_t end, uint64_t value, uint64_
         uint64_t tail = __atomic_load_n(words + TAIL, __ATOMIC_ACQUIRE);
         self->limit = (tail < position ? tail : position) + self->capacity;
         if (position >= self->limit) {
-            return drop_locked(self);
+            return drop_locked(self, what);
         }
     }
     uint64_t after = position + 1;
@@ -995,7 +998,7 @@ static int fast_exec(PyObject *module) {
     if (PyModule_AddObject(module, "measure", (PyObject *)&MeasureType) < 0) {
         return -1;
     }
-    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, HEARTBEAT, ENTRIES, ENTRY_WORDS, 5);
+    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, HEARTBEAT, ENTRIES, ENTRY_WORDS, 6);
     if (layout == NULL || PyModule_AddObject(module, "LAYOUT", layout) < 0) {
         return -1;
     }

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline import limits
 from pipeline.outcome import Outcome
-from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey, Counters
+from pipeline.telemetry.counters import LOST, OTHERS, CounterKey, Counters
 from pipeline.telemetry.events import NEXT_STAGE, EventID
 from pipeline.telemetry.few import FEW, fold_few
 from pipeline.telemetry.latencies import WINDOWS_S, Latencies
@@ -79,9 +79,16 @@ class Aggregate:
         self.counters.advance(now_ns)
 
     def lose(self, source: Source, drained: Drained, now_ns: int) -> None:
-        """Count what a drain did not get."""
-        for which, reason in enumerate(LOSS_REASONS):
-            self.counters.add_one(now_ns, CounterKey(source.stage, LOST, which), getattr(drained, reason))
+        """Count the calls that a drain did not get. What an entry stood for that cannot be read any more, is
+        not known: it counts as the most that it may have been."""
+        most = source.reader.most_calls
+        calls = (drained.dropped, drained.overwritten * most, drained.unproven * most)
+        for which, lost in enumerate(calls):
+            self.counters.add_one(now_ns, CounterKey(source.stage, LOST, which), lost)
+
+    def lose_others(self, calls: int, now_ns: int) -> None:
+        """Count lost calls that may be any stage's."""
+        self.counters.add_one(now_ns, CounterKey(OTHERS, LOST), calls)
 
     def fold(self, entries: Entries, spans: Sequence[Span], now_ns: int) -> None:
         """Add a batch. `spans` cover it without gaps."""

@@ -53,7 +53,7 @@ class ThreadPart:
         self.put: Put = _refuse if ring is None else ring.put
         """For DURATIONs: straight into the ring until sampling is first asked for."""
         self.put_start = ring.put if ring is not None and ring.path is not None else None
-        self._sampler = None if ring is None else Sampler(ring.put, rate_now)
+        self._sampler = None if ring is None else Sampler(ring.put, rate_now, announce=ring.announce)
         self.hold: object = None
 
     def sample(self) -> None:

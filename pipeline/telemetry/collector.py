@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,8 @@ class Collector:
         if scan:
             self._scan_due_ns = now_ns + SCAN_EVERY_NS
             self.sources.extend(self.folder.scan(now_ns))
+            for source in list(self.sources):
+                self._hear_of_removed(source, now_ns)
         self._take(now_ns)
         if scan:
             for source in [source for source in self.sources if source.reader.writer_is_gone()]:
@@ -149,7 +152,7 @@ class Collector:
         return urgent
 
     def lost(self) -> int:
-        """Records lost since the start, for whatever reason."""
+        """Calls whose records were lost since the start, for whatever reason."""
         return self.lost_of({key.subject for key, _ in self.aggregate.counters.totals()})
 
     def lost_of(self, stages: set[str]) -> int:
@@ -273,6 +276,13 @@ class Collector:
             self.folder.refuse(source, error)
             self._forget(source)
 
+    def _hear_of_removed(self, source: Source, now_ns: int) -> None:
+        """Count what was in rings that this writer removed while nobody collected."""
+        with suppress(RefusedRingError):  # dealt with by those who drain it
+            if calls := source.reader.take_removed():
+                self._aggregate.advance(now_ns)
+                self._aggregate.lose_others(calls, now_ns)
+
     def _catch_up(self, now_ns: int) -> None:
         if not self._filled and now_ns < self._step_ends_ns:
             return
@@ -291,6 +301,7 @@ class Collector:
         """Fold what a gone writer left, say how it went, and remove its ring."""
         self._drain(source, now_ns, final=True)
         self._fold(now_ns)
+        self._hear_of_removed(source, now_ns)
         if source not in self.sources:  # refused meanwhile
             return
         if not source.reader.closed:

@@ -136,12 +136,15 @@ class RingFolder:
             self._refuse(name, stamp, RefusedRingError("cannot_open", str(error)), again=True)
         return None
 
-    def _attach(self, path: Path) -> Source:
+    def _attach(self, path: Path) -> Source | None:
         if not path.name.endswith(RING_SUFFIX):
             raise RefusedRingError("foreign_name")
         if len(self._attached) >= limits.MAX_RINGS:
             raise RefusedRingError("too_many_rings", f"the limit is {limits.MAX_RINGS}")
         source = Source(RingReader.attach(path))
+        if source.reader.given_up:
+            source.reader.close()
+            return None
         try:
             source.remember()
         except RefusedRingError:

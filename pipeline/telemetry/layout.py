@@ -8,8 +8,8 @@ fetched together).
        0  magic (8 bytes) │ version │ capacity │ mode │ proof │ pid │ process start │ generation
       64  worker name, UTF-8, padded with zeros (64 bytes)      line 0: written once, before the file appears
      128  head                                                  line 1: the writer's
-     256  tail │ dropped seen │                                 line 2: the reader's
-     384  dropped                                               line 3: the writer's
+     256  tail │ dropped seen │ removed seen │ given up │       line 2: the reader's
+     384  dropped │ largest weight │ removed │                  line 3: the writer's
      512  heartbeat │ closed                                    line 4: the writer's
      640  bytes of names used │ names of own events (see `names`)  line 5 and on: the writer's
     4096  entries: capacity × 32 bytes
@@ -18,7 +18,10 @@ fetched together).
     what:   event : 12 │ weight : 12 │ kind : 4 │ none : 4 │ correlation : 32        (lowest bits first)
 
 `weight` is how many calls a DURATION stands for, less one: 0 where nothing is sampled. It stands in every
-entry that it concerns, so that no entry needs another one to be understood.
+entry that it concerns, so that no entry needs another one to be understood. `largest weight` is the largest
+that any entry of the ring may have: what an entry that is gone stood for at most. `dropped` counts calls,
+each dropped entry by its own weight. `removed` counts calls in rings of others that this writer removed, and
+`given up` is not 0 while somebody is removing this one (see `left_rings`).
 
 `head` counts entries ever published and `tail` entries ever taken; both only rise, and entry number n
 (from 0) lives in slot n mod capacity. Its sequence is n + 1, so that memory full of zeros proves nothing.
@@ -36,7 +39,7 @@ from typing import NamedTuple
 from pipeline import limits
 
 MAGIC = b"RINGLINE"
-VERSION = 2
+VERSION = 3
 
 WORD_BYTES = 8
 LINE_BYTES = 128
@@ -52,7 +55,11 @@ IDENTITY_BYTE = 0
 HEAD_BYTE = IDENTITY_BYTE + LINE_BYTES
 TAIL_BYTE = HEAD_BYTE + LINE_BYTES
 DROPPED_SEEN_BYTE = TAIL_BYTE + WORD_BYTES
+REMOVED_SEEN_BYTE = DROPPED_SEEN_BYTE + WORD_BYTES
+GIVEN_UP_BYTE = REMOVED_SEEN_BYTE + WORD_BYTES
 DROPPED_BYTE = TAIL_BYTE + LINE_BYTES
+LARGEST_WEIGHT_BYTE = DROPPED_BYTE + WORD_BYTES
+REMOVED_BYTE = LARGEST_WEIGHT_BYTE + WORD_BYTES
 HEARTBEAT_BYTE = DROPPED_BYTE + LINE_BYTES
 CLOSED_BYTE = HEARTBEAT_BYTE + WORD_BYTES
 NAMES_USED_BYTE = HEARTBEAT_BYTE + LINE_BYTES
@@ -65,7 +72,11 @@ NAMES_BYTES = ENTRIES_BYTE - NAMES_BYTE
 HEAD = HEAD_BYTE // WORD_BYTES
 TAIL = TAIL_BYTE // WORD_BYTES
 DROPPED_SEEN = DROPPED_SEEN_BYTE // WORD_BYTES
+REMOVED_SEEN = REMOVED_SEEN_BYTE // WORD_BYTES
+GIVEN_UP = GIVEN_UP_BYTE // WORD_BYTES
 DROPPED = DROPPED_BYTE // WORD_BYTES
+LARGEST_WEIGHT = LARGEST_WEIGHT_BYTE // WORD_BYTES
+REMOVED = REMOVED_BYTE // WORD_BYTES
 HEARTBEAT = HEARTBEAT_BYTE // WORD_BYTES
 CLOSED = CLOSED_BYTE // WORD_BYTES
 NAMES_USED = NAMES_USED_BYTE // WORD_BYTES

@@ -2,8 +2,14 @@
 bounds.
 
 A writer that leaves while no collector runs leaves its ring, of whose memory it keeps only what holds such
-records. Of more than MAX_LEFT_RINGS the oldest goes; whoever removes it says so, if often not each time, and
-counts what was in it as dropped in its own ring, so that the next collector tells of it.
+records; the ring of one that is killed stays whole. Who opens a ring or leaves one looks whether there are
+more than MAX_LEFT_RINGS without a writer, and removes the oldest: says so, if often not each time, and counts
+what was in it in its own ring, so that the next collector tells of it, as a loss that may be any stage's.
+
+Who removes a ring holds its lock, so that only one counts what is in it. A collector that is just beginning
+drains without that lock: the remover says in the ring that it gives it up and only then looks for a
+collector, while a collector takes its own lock first and only then looks at rings, and one sees the other.
+What is removed is counted before it is gone: whoever is killed in between has told too much, not too little.
 """
 
 from __future__ import annotations
@@ -13,35 +19,68 @@ import itertools
 import logging
 import mmap
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline import limits
 from pipeline.telemetry import layout
-from pipeline.telemetry.layout import Identity, Mode
+from pipeline.telemetry.layout import Identity, Mode, RefusedRingError
 
 RING_SUFFIX = ".ring"
 _ABSURD = 1 << 40
-_WORDS_BYTES = layout.DROPPED_BYTE + layout.WORD_BYTES
+_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 logger = logging.getLogger(__name__)
 
+Charge = Callable[[int], None]
+"""Takes the calls that were in a ring that is about to be removed."""
 
-def remove_oldest(directory: Path) -> int:
-    """Of more rings than MAX_LEFT_RINGS that no writer holds any more. Returns how many untaken records went
-    with them. Never raises."""
-    lost = 0
+
+class _Held:
+    """How many rings of a directory had writers when this process last looked."""
+
+    directory: Path | None = None
+    rings = 0
+
+
+def remove_oldest(directory: Path, charge: Charge, collected: Callable[[], bool], *, opening: bool) -> None:
+    """Of more rings than MAX_LEFT_RINGS that no writer holds any more. Never raises.
+
+    `collected` tells whether a collector is at work in the directory. Who is `opening` a ring looks at each
+    file only when there are more than those that had writers at the last look and MAX_LEFT_RINGS.
+    """
     with suppress(OSError):
-        paths = list(directory.glob("*" + RING_SUFFIX))
-        if len(paths) <= limits.MAX_LEFT_RINGS:
-            return 0
-        left = sorted((path for path in paths if is_left(path)), key=_changed_ns)
+        names = [name for name in os.listdir(directory) if name.endswith(RING_SUFFIX)]  # noqa: PTH208 - names do
+        held = _Held.rings if opening and _Held.directory == directory else 0
+        if len(names) <= limits.MAX_LEFT_RINGS + held or collected():
+            return
+        left = sorted((path for name in names if is_left(path := directory / name)), key=_changed_ns)
+        _Held.directory, _Held.rings = directory, len(names) - len(left)
         for path in left[: max(0, len(left) - limits.MAX_LEFT_RINGS)]:
-            untaken = _untaken_in(path)
-            path.unlink(missing_ok=True)
-            lost += untaken
-            _tell(path, untaken)
-    return lost
+            with suppress(OSError):
+                _remove(path, charge, collected)
+
+
+def _remove(path: Path, charge: Charge, collected: Callable[[], bool]) -> None:
+    fd = os.open(path, _OPEN)
+    try:
+        if not (_is_ring(fd) and lock_is_free(fd) and os.path.samestat(os.fstat(fd), path.lstat())):
+            return  # somebody else is at it, or was
+        _give_up(fd, 1)
+        if collected():
+            _give_up(fd, 0)
+            return
+        untaken = _untaken_in(fd)
+        charge(untaken)
+        path.unlink()
+    finally:
+        os.close(fd)
+    _tell(path, untaken)
+
+
+def _give_up(fd: int, word: int) -> None:
+    os.pwrite(fd, word.to_bytes(layout.WORD_BYTES, "little"), layout.GIVEN_UP_BYTE)
 
 
 _removed = itertools.count(1)
@@ -52,7 +91,7 @@ def _tell(path: Path, untaken: int) -> None:
     number = next(_removed)
     if number & (number - 1) == 0:
         logger.warning(
-            "telemetry: %s is removed with %d records that no collector has taken, as number %d of those "
+            "telemetry: %s is removed with %d calls that no collector has taken, as number %d of those "
             "that wait for one in vain: %d are kept",
             path,
             untaken,
@@ -77,14 +116,22 @@ def give_back(memory: mmap.mmap, identity: Identity, head: int, tail: int) -> No
 
 
 def is_left(path: Path) -> bool:
-    """Whether no writer holds this ring."""
+    """Whether this is a ring and no writer holds it."""
     with suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(path, _OPEN)
         try:
-            return lock_is_free(fd)
+            return _is_ring(fd) and lock_is_free(fd)
         finally:
             os.close(fd)
     return False
+
+
+def _is_ring(fd: int) -> bool:
+    try:
+        layout.unpack_identity(os.pread(fd, layout.LINE_BYTES, 0), os.fstat(fd).st_size)
+    except RefusedRingError:
+        return False
+    return True
 
 
 def lock_is_free(fd: int) -> bool:
@@ -102,16 +149,15 @@ def _changed_ns(path: Path) -> int:
     return 0
 
 
-def _untaken_in(path: Path) -> int:
-    """Records, and losses that nobody was told of."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        header = os.pread(fd, _WORDS_BYTES, 0)
-    finally:
-        os.close(fd)
-    if len(header) < _WORDS_BYTES or not header.startswith(layout.MAGIC):
+def _untaken_in(fd: int) -> int:
+    """Calls, as many as its records may stand for, and losses that nobody was told of."""
+    header = os.pread(fd, layout.NAMES_BYTE, 0)
+    if len(header) < layout.NAMES_BYTE:
         return 0
     words = memoryview(header).cast("Q")
+    most = min(words[layout.LARGEST_WEIGHT], layout.WEIGHT_MASK) + 1
     waiting = words[layout.HEAD] - words[layout.TAIL]
     dropped = words[layout.DROPPED] - words[layout.DROPPED_SEEN]
-    return waiting + dropped if 0 <= waiting < _ABSURD and 0 <= dropped < _ABSURD else 0
+    removed = words[layout.REMOVED] - words[layout.REMOVED_SEEN]
+    told = (waiting, dropped, removed)
+    return waiting * most + dropped + removed if all(0 <= one < _ABSURD for one in told) else 0

@@ -14,7 +14,7 @@ from types import ModuleType
 from pipeline.telemetry import layout
 
 VARIABLE = "RINGLINE_TELEMETRY"
-INTERFACE = 5
+INTERFACE = 6
 """Raised with every change of what C and Python expect of each other; a stale build is then not used."""
 LAYOUT = (
     layout.HEAD,

@@ -44,9 +44,9 @@ class Drained(NamedTuple):
     kept: int
     """Proven entries, in order, at the beginning of the caller's array."""
     dropped: int = 0
-    """By the writer, for lack of room."""
+    """By the writer, for lack of room: calls, each entry by its weight."""
     overwritten: int = 0
-    """By the writer, before they were read (flight recorder)."""
+    """Entries that the writer wrote over before they were read (flight recorder)."""
     unproven: int = 0
     """Entries that never proved themselves."""
     more: bool = False
@@ -189,8 +189,17 @@ class RingReader:
         return found
 
     @property
+    def most_calls(self) -> int:
+        """How many calls an entry of this ring may stand for."""
+        try:
+            largest = self._ring.look()[layout.LARGEST_WEIGHT]
+        except RefusedRingError:  # whatever stood there
+            return layout.WEIGHT_MASK + 1
+        return min(largest, layout.WEIGHT_MASK) + 1
+
+    @property
     def dropped(self) -> int:
-        """By the writer, since the ring was made."""
+        """Calls whose entries the writer dropped, since the ring was made."""
         return self._ring.look()[layout.DROPPED]
 
     def raw_header(self) -> bytes:
@@ -217,6 +226,25 @@ class RingReader:
     def check(self) -> None:
         """Look at the ring. Raises RefusedRingError when the file is not as long as it was."""
         self._ring.look()
+
+    def take_removed(self) -> int:
+        """Calls in rings of others that the writer removed, less those told before.
+
+        Raises RefusedRingError when the file was cut short or the number cannot be true.
+        """
+        words = self._ring.look()
+        removed = words[layout.REMOVED]
+        new = removed - words[layout.REMOVED_SEEN]
+        if new:
+            if not 0 < new < ABSURD_STEP:
+                raise RefusedRingError("absurd_removed", str(removed))
+            self._ring.note(layout.REMOVED_SEEN, removed)
+        return new
+
+    @property
+    def given_up(self) -> bool:
+        """True while somebody is removing this ring, who counts what is in it."""
+        return not self.writer_is_gone() and self._word(layout.GIVEN_UP) != 0
 
     def writer_is_gone(self) -> bool:
         """True when nobody holds the writer's lock; from then on this reader holds it."""

@@ -70,7 +70,7 @@ class Ring:
 
     @property
     def dropped(self) -> int:
-        """Entries dropped by the writer since the ring was made; 0 once closed."""
+        """Calls whose entries the writer dropped since the ring was made; 0 once closed."""
         with suppress(ValueError):
             return self.words[layout.DROPPED]
         return 0
@@ -81,6 +81,11 @@ class Ring:
         with suppress(ValueError):
             return self.words[layout.HEAD] - self.words[layout.TAIL]
         return 0
+
+    def announce(self, calls: int) -> None:
+        """An entry may stand for so many calls from now on: told before there is one, for who misses it."""
+        with suppress(ValueError):  # closed, or left behind by a fork
+            self.words[layout.LARGEST_WEIGHT] = max(calls - 1, self.words[layout.LARGEST_WEIGHT])
 
     def _add_names(self) -> None:
         """Say all that is registered. Other threads and signal handlers may be at it, too: all write the
@@ -108,13 +113,23 @@ class Ring:
     def _has_untaken(self) -> bool:
         """Records, or losses that nobody has been told of."""
         with suppress(ValueError):
-            return self.waiting > 0 or self.words[layout.DROPPED] != self.words[layout.DROPPED_SEEN]
+            words = self.words
+            told = words[layout.DROPPED_SEEN], words[layout.REMOVED_SEEN]
+            return self.waiting > 0 or (words[layout.DROPPED], words[layout.REMOVED]) != told
         return False
 
     def _leave(self, directory: Path) -> None:
         with suppress(ValueError):
             give_back(self.memory, self.identity, self.words[layout.HEAD], self.words[layout.TAIL])
-            self.words[layout.DROPPED] += remove_oldest(directory)
+        self.bound_left(directory, opening=False)
+
+    def bound_left(self, directory: Path, *, opening: bool) -> None:
+        """Remove the oldest of too many rings without a writer, on this one's account (see `left_rings`)."""
+        remove_oldest(directory, self._charge, lambda: _collected(directory), opening=opening)
+
+    def _charge(self, calls: int) -> None:
+        with suppress(ValueError):
+            self.words[layout.REMOVED] += calls
 
     def abandon(self) -> None:
         """Let go without a word: what a forked child does with its parent's rings."""
@@ -183,7 +198,9 @@ def create_ring(
         draft.unlink(missing_ok=True)
         os.close(lock_fd)
         raise
-    return Ring(memory, identity, path, lock_fd)
+    ring = Ring(memory, identity, path, lock_fd)
+    ring.bound_left(directory, opening=True)
+    return ring
 
 
 def memory_ring(

@@ -47,6 +47,10 @@ class RingWords(Protocol):
         """The reader's own words. Raises as `look` does."""
         ...
 
+    def note(self, word: int, value: int) -> None:
+        """Another of the reader's own words, by its index. Raises as `look` does."""
+        ...
+
     def header(self) -> bytes:
         """All bytes before the entries. Raises as `look` does."""
         ...
@@ -78,6 +82,9 @@ class OwnWords:
     def store(self, tail: int, dropped_seen: int) -> None:
         self._words[layout.TAIL] = tail
         self._words[layout.DROPPED_SEEN] = dropped_seen
+
+    def note(self, word: int, value: int) -> None:
+        self._words[word] = value
 
     def header(self) -> bytes:
         return self._memory[: layout.ENTRIES_BYTE]
@@ -114,8 +121,14 @@ class FileWords:
             _whole(self._read([into[at : at + length]], byte), length * layout.ENTRY_BYTES)
 
     def store(self, tail: int, dropped_seen: int) -> None:
+        self._write(_READERS(tail, dropped_seen), layout.TAIL_BYTE)
+
+    def note(self, word: int, value: int) -> None:
+        self._write(value.to_bytes(layout.WORD_BYTES, "little"), word * layout.WORD_BYTES)
+
+    def _write(self, what: bytes, byte: int) -> None:
         try:
-            os.pwrite(self.fd, _READERS(tail, dropped_seen), layout.TAIL_BYTE)
+            os.pwrite(self.fd, what, byte)
         except OSError as error:  # somebody punched a hole into it, and there is no space left
             raise RefusedRingError("cannot_write", str(error)) from None
 

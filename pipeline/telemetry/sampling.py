@@ -20,6 +20,8 @@ ADAPTIVE_FLOOR = 0.1
 """Adaptive sampling never keeps less than this share."""
 ADAPTIVE_STEP = 1.25
 """The rate changes when it should differ by this factor, so that it does not tremble."""
+_MOST = (1 << 63) - 1
+"""Times and durations are signed words."""
 
 
 def adapted(rate: float, above_per_s: float, calls_per_s: float) -> float:
@@ -46,6 +48,7 @@ class Sampler:
     """A put of DURATIONs that keeps as many as `rate_now()` says; one thread, as the put below it."""
 
     __slots__ = (
+        "_announce",
         "_base",
         "_debt",
         "_longer_share",
@@ -61,7 +64,10 @@ class Sampler:
         put: Put,
         rate_now: Callable[[], float],
         randrange: Callable[[int], int] | None = None,
+        announce: Callable[[int], None] | None = None,
     ) -> None:
+        """`announce` is told how many calls an entry may stand for, before there is one."""
+        self._announce = announce
         self._put = put
         self._rate_now = rate_now
         self._randrange = randrange or _randrange
@@ -81,7 +87,8 @@ class Sampler:
         if rate >= 1:
             return self._put(end_ns, value, what)
         try:
-            if end_ns > WORD_MASK or what > WORD_MASK:  # stands for what cannot be written: counted, each
+            if not (end_ns <= _MOST and -_MOST <= value <= _MOST and what <= WORD_MASK):
+                # cannot be written: counted, each
                 return self._put(end_ns, value, what)
             return self._sample(end_ns, value, what)
         except TypeError:  # not an event
@@ -102,6 +109,8 @@ class Sampler:
         if rate > 0:
             self._base = int(1 / rate)
             self._longer_share = 1 / rate - self._base
+            if self._announce is not None:
+                self._announce(self._base + (self._longer_share > 0))
 
     def _stratum(self) -> tuple[int, int, int]:
         size = self._base

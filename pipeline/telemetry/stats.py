@@ -29,8 +29,9 @@ from pipeline.telemetry.windows import SLOT_NS
 class PercentileStats:
     """One event over one window, nanoseconds; None where nothing was recorded.
 
-    Percentiles are nearest-rank, within 0.39 %. `lost` records were dropped in the window, by any event:
-    with some, the percentiles understate the tail.
+    Percentiles are nearest-rank, within 0.39 %. `lost` calls have no record, in the window and by any event:
+    with some, the percentiles understate the tail. Of calls that were sampled it may be too large (see
+    `Aggregate.lose`).
     """
 
     event_id: int

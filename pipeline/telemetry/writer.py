@@ -24,6 +24,8 @@ from pipeline.telemetry.layout import (
     HEAD,
     PROOF_WORD,
     TAIL,
+    WEIGHT_MASK,
+    WEIGHT_SHIFT,
     WORD_MASK,
     Mode,
     Proof,
@@ -31,7 +33,7 @@ from pipeline.telemetry.layout import (
 
 Words: TypeAlias = "list[int] | memoryview[int]"
 Put = Callable[[int, int, int], bool]
-"""(end_ns, value, what) → whether it was written. Never raises."""
+"""(end_ns, value, what) → whether it was written, else counted as the calls it stands for. Never raises."""
 PACK_ENTRY = struct.Struct("<qqQQ").pack_into
 PACK_PAYLOAD = struct.Struct("<qqQ").pack_into
 
@@ -69,7 +71,7 @@ def drop_newest(words: Words, body: Any, capacity: int, proof: int, pack: Pack =
                     tail = words[TAIL]  # a call here, such as min(), could let another put in
                     limit = (tail if tail < position else position) + capacity
                     if position >= limit:
-                        dropped += 1
+                        dropped += _calls(what)
                         words[DROPPED] = dropped
                         return False
                 after = position + 1
@@ -127,3 +129,8 @@ def overwrite_oldest(words: Words, body: Any, capacity: int, proof: int, pack: P
             return False
 
     return put
+
+
+def _calls(what: int) -> int:
+    """How many calls are lost with an entry that finds no room: as many as it stands for."""
+    return 1 + (what >> WEIGHT_SHIFT & WEIGHT_MASK)

@@ -268,7 +268,7 @@ def test_who_removes_what_was_left_says_so_and_the_next_collector_tells_the_loss
         for _ in range(7):
             recorder.record(15, 1)
         recorder.close()
-    assert "removed with 7 records that no collector has taken" in caplog.text
+    assert "removed with 7 calls that no collector has taken" in caplog.text
     kept = len(list(tmp_path.glob("*.ring")))
     assert kept <= limits.MAX_LEFT_RINGS + 1
     collector = Collector(tmp_path, now=clock.monotonic_ns)

@@ -2,12 +2,16 @@
 
 import random
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import limits
+from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.layout import (
     CORRELATION_SHIFT,
     EVENT_MASK,
@@ -16,10 +20,13 @@ from pipeline.telemetry.layout import (
     WEIGHT_MASK,
     WEIGHT_SHIFT,
     Kind,
+    Mode,
 )
+from pipeline.telemetry.metrics import MetricsCollector
 from pipeline.telemetry.reader import RingReader
-from pipeline.telemetry.ring import memory_ring
+from pipeline.telemetry.ring import create_ring, memory_ring
 from pipeline.telemetry.sampling import Sampler, check_rate
+from pipeline.telemetry.sla import SLAThreshold, Verdict
 from pipeline.telemetry.source import Source
 from pipeline.telemetry.stats import MetricsStats
 
@@ -125,3 +132,94 @@ def test_what_found_no_room_changes_no_weight() -> None:
 def test_a_rate_beyond_its_range_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="sampling rate"):
         check_rate(rate)
+
+
+@pytest.fixture
+def metrics() -> Iterator[MetricsCollector]:
+    one = MetricsCollector()
+    one.clear()
+    yield one
+    one.clear()
+
+
+def counted(collector: Collector) -> int:
+    latencies = collector.aggregate.latencies
+    return sum(int(latencies.totals.row(one).sum()) for one in latencies.series.values())
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 1.0])
+def test_what_found_no_room_is_told_as_calls(tmp_path: Path, metrics: MetricsCollector, rate: float) -> None:
+    metrics.publish(tmp_path, "web-0", 64)
+    metrics.set_sampling_rate(rate)
+    collector = Collector(tmp_path)
+    for _ in range(10_000):
+        metrics.record(3, 5)
+    collector.tick(final=True)
+    assert collector.lost() > 9000
+    assert counted(collector) + collector.lost() == pytest.approx(10_000, abs=1 / rate + 1)
+    collector.close()
+
+
+def test_slow_calls_that_found_no_room_leave_no_verdict_of_met(
+    tmp_path: Path, metrics: MetricsCollector
+) -> None:
+    limit = SLAThreshold(3, 99, 50_000_000)
+    collector = Collector(tmp_path, thresholds=[limit])
+    metrics.publish(tmp_path, "web-0", 1024)
+    metrics.set_sampling_rate(0.05)
+    for _ in range(20 * 1024):
+        metrics.record(3, 1000)
+    for _ in range(1000):  # true p99: 80 ms; as entries they would be 50 of 21,000
+        metrics.record(3, 80_000_000)
+    collector.tick(final=True)
+    assert collector.lost() == pytest.approx(1000, abs=21)
+    assert {one.verdict for one in collector.results()} == {Verdict.UNKNOWN}
+    collector.close()
+
+
+def test_what_was_written_over_counts_as_the_most_that_it_may_have_stood_for(
+    tmp_path: Path, metrics: MetricsCollector
+) -> None:
+    metrics.publish(tmp_path, "web-0", 64, mode=Mode.FLIGHT_RECORDER)
+    metrics.record(3, 5)
+    metrics.set_sampling_rate(0.3)
+    collector = Collector(tmp_path)
+    for _ in range(3000):
+        metrics.record(3, 5)
+    collector.tick(final=True)
+    assert 3001 <= counted(collector) + collector.lost() <= 3001 / 0.3 * 4 / 3
+    assert collector.lost() % 4 == 0
+    collector.close()
+
+
+def test_a_ring_that_is_removed_is_told_as_the_calls_that_it_may_stand_for(tmp_path: Path) -> None:
+    for number in range(limits.MAX_LEFT_RINGS + 2):
+        ring = create_ring(tmp_path, f"web-{number}", 64)
+        sampler = Sampler(ring.put, lambda: 0.1, announce=ring.announce)
+        for _ in range(200):
+            sampler(time.monotonic_ns(), 5, 3)
+        ring.close()
+    collector = Collector(tmp_path)
+    collector.tick(final=True)
+    assert counted(collector) + collector.lost() == 200 * (limits.MAX_LEFT_RINGS + 2)
+    assert collector.lost() > 0
+    collector.close()
+
+
+def test_a_ring_that_tells_an_absurd_weight_is_believed_no_more_than_an_entry_could_say() -> None:
+    ring = memory_ring("w", 64, mode=Mode.FLIGHT_RECORDER)
+    reader = RingReader(ring.memory, ring.identity)
+    assert reader.most_calls == 1
+    ring.announce(1 << 50)
+    assert reader.most_calls == limits.MAX_SAMPLING_WEIGHT
+    reader.close()
+    ring.close()
+
+
+@pytest.mark.parametrize("value", [1 << 63, -(1 << 63) - 1])
+def test_a_duration_that_cannot_be_written_is_lost_each_time(value: int) -> None:
+    ring = memory_ring("w", 64)
+    sampler = Sampler(ring.put, lambda: 0.1)
+    assert not any(sampler(1, value, 7) for _ in range(50))
+    assert ring.dropped == 50
+    ring.close()
