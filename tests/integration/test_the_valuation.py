@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from real_pipeline import Client, Running, candle, free_ports, make_config, wait_for
+from servers import running_postgres
 
 from pipeline.config import Config, resolve
 from pipeline.delivery import Delivery
@@ -93,6 +95,33 @@ def test_it_needs_no_keys_of_the_links_and_no_feed(tmp_path: Path) -> None:
     finally:
         worker.terminate()
         worker.wait(30)
+
+
+def test_it_leaves_in_time_while_its_engine_stands_still(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    with running_postgres() as server:
+        tree = {
+            "data_dir": str(tmp_path / "data"),
+            "telemetry": {"directory": str(tmp_path / "rings"), "ring_entries": 1024},
+            "valuation": {"port": port, "engine": "postgres", "feed": False, "nav_every_ms": 50},
+        }
+        config = resolve(tree)
+        (tmp_path / "config.json").write_text(json.dumps(tree))
+        command = [sys.executable, "-m", "pipeline", "worker", "valuation"]
+        worker = subprocess.Popen(
+            [*command, "--config", str(tmp_path / "config.json")], stdout=subprocess.DEVNULL,
+            env={**os.environ, "RINGLINE_VALUATION_DSN": server.dsn},
+        )  # fmt: skip
+        try:
+            wait_for(lambda: _next_row(config) == 1, "it answers")
+            server.freeze()
+            wait_for(lambda: ask(config, "/v1/status")["unstored"] > 10, "values wait")
+            worker.terminate()
+            assert worker.wait(config.supervisor.drain_s) == 0
+        finally:
+            server.thaw()
+            worker.kill()
+            worker.wait(30)
 
 
 def _recorded(config: Config) -> Decimal:

@@ -197,7 +197,7 @@ class SnapshotOut(Struct, frozen=True):
 class StatusOut(Struct, frozen=True):
     """How it does. `feed`: off, connecting, live or what is wrong; `behind`: rows that are settled and
     not yet taken; `complete`: whether the own book has every fill; `unstored`: values
-    that wait for the engine."""
+    that wait for the engine; `lost`: those there was no more room for."""
 
     feed: str
     next_row: int
@@ -208,6 +208,7 @@ class StatusOut(Struct, frozen=True):
     models: tuple[str, ...]
     engine: str
     unstored: int
+    lost: int
     snapshot: SnapshotOut
 
 

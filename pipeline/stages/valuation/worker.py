@@ -126,6 +126,7 @@ class Service:
             models=self.desk.quotes.models,
             engine=self._config.valuation.engine,
             unstored=self.navs.unstored,
+            lost=self.navs.lost,
             snapshot=SnapshotOut(
                 utc(at_us) if at_us else None, self.snapshots.next_row, self.snapshots.symbols
             ),
@@ -179,10 +180,20 @@ async def _serve(
         server.should_exit = True
         await serving
         probe.stop()
-        with contextlib.suppress(RinglineError):
-            await service.navs.turn()
-            await service.snapshots.turn()
+        await _store_the_last(service)
         context.recorder.close()
+
+
+async def _store_the_last(service: Service) -> None:
+    try:
+        with contextlib.suppress(RinglineError):
+            async with asyncio.timeout(valuation_limits.VALUATION_LEAVE_S):
+                await service.navs.turn()
+                await service.snapshots.turn()
+    except TimeoutError:
+        log.error("valuation: the engine does not answer")
+    if service.navs.unstored:
+        log.error("valuation: %d values are not stored", service.navs.unstored)
 
 
 async def _report(context: Context) -> None:
