@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
 from decimal import Decimal
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,50 @@ def test_it_leaves_in_time_while_its_engine_stands_still(tmp_path: Path) -> None
             server.thaw()
             worker.kill()
             worker.wait(30)
+
+
+def test_a_model_that_waits_for_ever_ends_it_once_and_is_said(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    (tmp_path / "mine.py").write_text(
+        "import time\nclass Mine:\n    def price(self, mark, bars):\n        time.sleep(1000)\n"
+    )
+    tree = {
+        "data_dir": str(tmp_path / "data"),
+        "telemetry": {"directory": str(tmp_path / "rings"), "ring_entries": 1024},
+        "valuation": {
+            "port": port, "feed": False,
+            "models": {"last": {"kind": "last"},
+                       "mine": {"kind": "custom", "source": f"{tmp_path}/mine.py:Mine"}},
+        },
+    }  # fmt: skip
+    config = resolve(tree)
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    command = [sys.executable, "-m", "pipeline", "worker", "valuation", "--config"]
+    command.append(str(tmp_path / "config.json"))
+    candles = {"candles": [candle_of_a_day()]}
+
+    worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: _next_row(config) == 1, "it answers")
+    with contextlib.suppress(OSError, HTTPException):
+        ask(config, "/v1/candles", candles)
+    said = worker.communicate(timeout=30)[1]
+    assert worker.returncode == -signal.SIGALRM
+    assert "did not come back within 5 s" in said
+    assert "Start it again" in said
+
+    worker = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _next_row(config) == 1, "it answers")
+        assert ask(config, "/v1/candles", candles)["taken"] == 1
+        assert "did not come back" in ask(config, "/v1/status")["left_out"]["mine"]
+    finally:
+        worker.terminate()
+        assert worker.wait(30) == 0
+
+
+def candle_of_a_day() -> dict[str, str]:
+    return {"type": "candle", "symbol": "A", "time": "2024-01-01T00:00:00Z", "open": "1", "high": "1",
+            "low": "1", "close": "1", "volume": "1"}  # fmt: skip
 
 
 def _recorded(config: Config) -> Decimal:
