@@ -61,6 +61,9 @@ class Desk:
         self.own = OwnBook(config.valuation.own_domain, self.instruments)
         self._books: dict[str, Book] = {}
         self._standings: dict[tuple[str, bool], Standing] = {}
+        self.going: set[str] = set()
+        """Domains that are being taken out: no value of them is stored meanwhile."""
+        self.on_gone: Callable[[str], None] = lambda _: None
         self._doubtful = False
         """Whether the engine may hold domains that are not those of `_books`."""
         self._changing = asyncio.Lock()
@@ -69,6 +72,8 @@ class Desk:
     async def load(self) -> None:
         """The kept domains. Raises StoreAwayError."""
         stored = await self.keeper.run(lambda store: store.domains())
+        for name in self._books.keys() - stored.keys():
+            self.on_gone(name)
         self._books = {name: self._same_or_read(name, domain) for name, domain in stored.items()}
         self._doubtful = False
 
@@ -139,8 +144,13 @@ class Desk:
         async with self._changing:
             await self._settled()
             version = self.book(name).version
-            await self._change(lambda store: store.delete_domain(name, version))
-            del self._books[name]
+            self.going.add(name)
+            try:
+                await self._change(lambda store: store.delete_domain(name, version))
+                del self._books[name]
+                self.on_gone(name)
+            finally:
+                self.going.discard(name)
             for ensemble in (False, True):
                 self._standings.pop((name, ensemble), None)
 

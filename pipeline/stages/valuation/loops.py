@@ -62,6 +62,9 @@ class NavLoop:
         self._waiting: dict[tuple[str, int], NavRow] = {}
         self._storing: asyncio.Task[None] | None = None
         self._away = False
+        self._gone: set[str] = set()
+        """Domains that were taken out since the turn began: one of the same name now is another one."""
+        desk.on_gone = self._forget
         self.lost = 0
         """Values that had no more room in memory: the oldest."""
 
@@ -95,10 +98,13 @@ class NavLoop:
     async def _take(self) -> None:
         started_ns = time.monotonic_ns()
         now_us = self._desk.clock.wall_us()
+        self._gone.clear()
         for book in self._desk.books():
             try:
                 row = NavRow(book.name, now_us, _encode(await self._point(book)))
             except (NoMarkError, StaleMarkError):  # whoever asks for its value is told
+                continue
+            if book.name in self._gone:
                 continue
             self._waiting[row.domain, now_us] = row
             if len(self._waiting) > valuation_limits.MAX_NAV_PENDING:
@@ -106,6 +112,10 @@ class NavLoop:
                 self.lost += 1
             await asyncio.sleep(0)
         self._recorder.record(self._event, time.monotonic_ns() - started_ns)
+
+    def _forget(self, domain: str) -> None:
+        self._gone.add(domain)
+        self._waiting = {key: row for key, row in self._waiting.items() if row.domain != domain}
 
     async def _point(self, book: Book) -> NavPoint:
         quotes = self._desk.quotes.by_symbol
@@ -121,7 +131,7 @@ class NavLoop:
     async def _store(self) -> None:
         try:
             await self._desk.settle()
-            while rows := tuple(islice(self._waiting.values(), valuation_limits.MAX_NAV_STORED)):
+            while rows := self._next_rows():
                 await self._append(rows)
                 for row in rows:
                     self._waiting.pop((row.domain, row.at_us), None)
@@ -129,6 +139,10 @@ class NavLoop:
             if not self._away:
                 log.warning("valuation: values wait in memory: %s", error)
             self._away = True
+
+    def _next_rows(self) -> tuple[NavRow, ...]:
+        rows = (row for row in self._waiting.values() if row.domain not in self._desk.going)
+        return tuple(islice(rows, valuation_limits.MAX_NAV_STORED))
 
     async def _append(self, rows: Sequence[NavRow]) -> None:
         keep_since_us = self._desk.clock.wall_us() - self._desk.settings.nav_keep_s * US_PER_S
