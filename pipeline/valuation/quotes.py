@@ -33,6 +33,12 @@ class Mark(Struct, frozen=True, array_like=True, gc=False):
     received_us: int
     source: str = CANDLE
 
+    @property
+    def since_us(self) -> int:
+        """What its age counts from. A posted one's own time, where that is earlier; a candle's is the
+        market's, which closes, and history is played: there it is when it was told."""
+        return min(self.time_us, self.received_us) if self.source == POSTED else self.received_us
+
 
 class Seen(Struct, frozen=True, array_like=True):
     """All that is remembered of a symbol, oldest bar first: enough to ask every model again."""

@@ -16,6 +16,7 @@ from msgspec import Struct
 from pipeline import valuation_limits
 from pipeline.clock import US_PER_S, Clock
 from pipeline.config import Config
+from pipeline.errors import InvalidEventError
 from pipeline.stages.gateway.problem import Problem
 from pipeline.stages.valuation.keeper import Keeper
 from pipeline.stages.valuation.refusal import RefusedError
@@ -56,6 +57,7 @@ class Desk:
         self.clock = clock
         self.keeper = keeper
         self.instruments = Instruments(config.trading)
+        self._ahead_s = config.gateway.max_candle_ahead_s
         self._texts = QuoteTexts()
         self.quotes = Quotes(config.valuation, config.trading, self._texts.prepare)
         self.own = OwnBook(config.valuation.own_domain, self.instruments)
@@ -226,11 +228,18 @@ class Desk:
 
     def post_mark(self, symbol: str, price: int, time_us: int) -> None:
         """Raises RefusedError when a later mark is known or there are too many symbols."""
+        self.not_ahead("time", time_us)
         self.room_for([symbol])
         known = self.quotes.by_symbol.get(symbol)
         if known is not None and known.mark.time_us > time_us:
             raise RefusedError(Problem.OLDER_MARK, f"time: {symbol} has a later mark already", "time")
         self.quotes.post(symbol, price, time_us, self.clock.wall_us())
+
+    def not_ahead(self, field: str, time_us: int) -> None:
+        """Raises InvalidEventError beyond `gateway.max_candle_ahead_s`: nothing would be newer for long."""
+        ahead_s = (time_us - self.clock.wall_us()) // US_PER_S
+        if ahead_s > self._ahead_s:
+            raise InvalidEventError(field, f"{ahead_s} s in the future; the limit is {self._ahead_s} s")
 
     def room_for(self, symbols: Iterable[str]) -> None:
         """Raises RefusedError when these would be too many."""

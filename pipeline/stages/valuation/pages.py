@@ -113,6 +113,7 @@ async def take_candles(desk: Desk, posted: wire.CandlesIn) -> wire.TakenOut:
         except InvalidEventError as error:
             raise InvalidEventError(f"candles[{index}].{error.field}", error.detail) from None
         assert isinstance(candle, Candle)
+        desk.not_ahead(f"candles[{index}].time", candle.time_us)
         candles.append(candle)
     desk.room_for([candle.symbol for candle in candles])
     taken = 0
