@@ -40,6 +40,6 @@ MAX_NAV_STORED = 5_000
 MAX_MODEL_STRIKES = 3
 """Runs over the instructions that one may take, some 50 ms each: then a model is not asked any more."""
 VALUATION_TURN_MS = 5
-"""Rows or candles are taken so long, or `VALUATION_FEED_ROWS` of them, before the event loop gets its turn."""
+"""Rows or candles are taken so long, `VALUATION_FEED_ROWS` at most, before the event loop gets its turn."""
 VALUATION_LEAVE_S = 3
 """For the last values and the last snapshot: less than `supervisor.drain_s`, whatever the engine does."""
