@@ -35,3 +35,11 @@ MAX_NAV_ROWS = 10_000
 """Values that wait for an engine that is away, an hour of 27 domains a second; recorded ones in an answer."""
 VALUATION_STORE_S = 5
 """An engine that does not answer by then is away."""
+MAX_NAV_STORED = 5_000
+"""Values stored in one call, so that many that have waited take no longer than a call may."""
+MAX_MODEL_STRIKES = 3
+"""Runs over the instructions that one may take, some 50 ms each: then a model is not asked any more."""
+VALUATION_TURN_MS = 5
+"""Rows or candles are taken so long, `VALUATION_FEED_ROWS` at most, before the event loop gets its turn."""
+VALUATION_LEAVE_S = 3
+"""For the last values and the last snapshot: less than `supervisor.drain_s`, whatever the engine does."""

@@ -10,21 +10,35 @@ from pathlib import Path
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline import valuation_limits
 from pipeline.bench.idle_loop import IdleLoop
 from pipeline.bench.paired import paired_cost
 from pipeline.bench.valuation_calls import Phase, interleaved, nearest_rank
-from pipeline.bench.valuation_server import Client, Market, loop_lags_ms, running_valuation, teach
+from pipeline.bench.valuation_server import (
+    Client,
+    Market,
+    history_by_symbol,
+    loop_lags_ms,
+    running_valuation,
+    teach,
+)
 from pipeline.bench.valuation_stress import LOOPS, REFERENCE_COST_PERCENT, REFERENCE_OFF, REFERENCE_ON
 from pipeline.config import Config
+from pipeline.config.schema import Trading
+from pipeline.config.valuation import Valuation
 from pipeline.figures import Bench, Result, at_most, shown
 from pipeline.machine import machine, versions
+from pipeline.messages import Candle
+from pipeline.trading.instruments import Instruments
+from pipeline.valuation.quotes import Mark, Pricing, Seen
 
 WANTED_P95_MS = 3.0
 WANTED_COST_PERCENT = 5.0
 WANTED_LAG_MS = 5.0
 HEALTH_CALLS = 200
+MARKS = 2000
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -39,6 +53,10 @@ class Figures(NamedTuple):
     """Lags of a loop that does nothing, on this machine at the same time."""
     bare_p95_ms: float
     """The same server, client and connection with an answer that costs nothing."""
+    plain_mark_us: float
+    mark_us: float
+    """Processor time of a mark in this process, with the one model of the ensemble off and with all: models
+    are asked when a mark comes, so a batch costs nothing of it."""
 
 
 def run(config: Config, options: Options, say: Callable[[str], None]) -> Bench:
@@ -59,7 +77,7 @@ def run(config: Config, options: Options, say: Callable[[str], None]) -> Bench:
             client.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    figures = Figures(off, on, lags_ms, idle_ms, nearest_rank(bare, 95))
+    figures = Figures(off, on, lags_ms, idle_ms, nearest_rank(bare, 95), *_marks_us(config))
     return Bench(machine=machine(), versions=versions(), results=results(figures))
 
 
@@ -86,9 +104,30 @@ def results(figures: Figures) -> tuple[Result, ...]:
               cost.format(cpu.low, cpu.high), REFERENCE_COST_PERCENT),
         shown("processor time of a batch", sum(on.cpu_ms) / len(on.cpu_ms), "ms", "with the ensemble off",
               sum(off.cpu_ms) / len(off.cpu_ms)),
+        shown("processor time of a mark, all models", figures.mark_us, "µs",
+              f"with {figures.plain_mark_us:.3g} µs for the model of the ensemble off alone",
+              figures.plain_mark_us),
         at_most("event loop lag p99", lag_p99, "ms", WANTED_LAG_MS, lag, idle_p99),
         shown("memory of the service", on.memory_mb, "MB", "psutil"),
     )  # fmt: skip
+
+
+def _marks_us(config: Config) -> tuple[float, float]:
+    every = config.valuation
+    one = replace(every, models={every.model: every.models[every.model]})
+    return _mark_us(one, config.trading), _mark_us(every, config.trading)
+
+
+def _mark_us(valuation: Valuation, trading: Trading) -> float:
+    instruments = Instruments(trading)
+    ((symbol, history),) = history_by_symbol(1).items()
+    bars = tuple(bar for bar in (instruments.inside(candle) for candle in history) if isinstance(bar, Candle))
+    seen = Seen(symbol, Mark(bars[-1].close, bars[-1].time_us, bars[-1].time_us), bars)
+    pricing, instrument = Pricing(valuation), instruments.of(symbol)
+    started_ns = time.process_time_ns()
+    for _ in range(MARKS):
+        pricing.quote(seen, instrument)
+    return (time.process_time_ns() - started_ns) / MARKS / 1e3
 
 
 def _bare_ms(client: Client) -> float:

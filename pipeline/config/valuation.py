@@ -66,8 +66,8 @@ class Valuation(Section, frozen=True):
     history_bars: Annotated[int, Meta(ge=1, le=valuation_limits.MAX_VALUATION_BARS)] = 64
     """Candles of a symbol that are kept for the models."""
     stale_after_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 604_800
-    """A mark that was received longer ago values nothing, unless a request asks for another limit; 0: never.
-    A week, because markets close."""
+    """A mark that is older (a candle's: received longer ago) values nothing, unless a request asks for
+    another limit; 0: never. A week, because markets close."""
     nav_every_ms: Annotated[int, Meta(ge=valuation_limits.MIN_VALUATION_LOOP_MS, le=86_400_000)] = 1000
     """Each domain's net asset value is recorded this often."""
     nav_keep_s: PositiveSeconds = 604_800

@@ -98,6 +98,7 @@ class CallWatch:
         name: str,
         limit_s: float,
         make_alarm: Callable[[BinaryIO], Alarm] = alarm_of_this_process,
+        most_hangs: int = limits.MAX_HANGS,
     ) -> None:
         hangs = folder / f"{name}.hangs"
         try:
@@ -112,7 +113,7 @@ class CallWatch:
             self._hung = (folder / f"{name}.hung").open("wb", buffering=0)
         except OSError as error:
             raise MissingError(f"{folder}: {error.strerror}") from None
-        self.refused = frozenset(tag for tag in counted if counted.count(tag) >= limits.MAX_HANGS)
+        self.refused = frozenset(tag for tag in counted if counted.count(tag) >= most_hangs)
         self._alarm = make_alarm(self._hung)
         self._limit_s = limit_s
         if self.died_in is not None:
@@ -123,11 +124,11 @@ class CallWatch:
         for tag in sorted(self.refused):
             log.error(
                 "%s hung %d times and is refused until its code changes (or %s goes)",
-                tag, limits.MAX_HANGS, hangs,
+                tag, counted.count(tag), hangs,
             )  # fmt: skip
 
     def enter(self, tag: str, limit_s: float | None = None) -> None:
-        """Raises HungError for one that has hung `limits.MAX_HANGS` times."""
+        """Raises HungError for one that has hung as often as it may."""
         if tag in self.refused:
             raise HungError(tag)
         if limit_s is None:

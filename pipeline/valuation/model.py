@@ -33,14 +33,20 @@ class Answer(NamedTuple):
     fault: str = ""
 
 
+OVERLONG = f"took more than {limits.MAX_STRATEGY_INSTRUCTIONS} instructions"
+
+
+HUNG = f"did not come back within {limits.MAX_CALL_S} s before: left out until its code changes"
+
+
 def ask(name: str, model: PricingModel, mark: int, bars: Sequence[Candle]) -> Answer:
     """One guarded question."""
     try:
         price = model.price(mark, bars)
     except OverlongError:
-        return Answer(name, None, f"took more than {limits.MAX_STRATEGY_INSTRUCTIONS} instructions")
+        return Answer(name, None, OVERLONG)
     except HungError:
-        return Answer(name, None, f"did not come back within {limits.MAX_CALL_S} s before")
+        return Answer(name, None, HUNG)
     except BaseException as error:
         if is_interrupt(error):
             raise

@@ -95,9 +95,9 @@ def in_slices(
         price = quote.plain if not ensemble else None if agreed is None else agreed.price
         if price is None:
             raise NoMarkError(book.name, unpriced(book, quotes, ensemble))
-        received_us = quote.seen.mark.received_us
-        if oldest_us is None or received_us < oldest_us:
-            oldest_us = received_us
+        since_us = quote.seen.mark.since_us
+        if oldest_us is None or since_us < oldest_us:
+            oldest_us = since_us
         quantity, basis = position.quantity, position.basis
         own = price * quantity
         factor = quote.factor
@@ -127,6 +127,6 @@ def unpriced(book: Book, quotes: Mapping[str, Quote], ensemble: bool) -> list[st
 
 
 def _stale(book: Book, lines: Sequence[Line], now_us: int, max_age_us: int) -> StaleMarkError:
-    oldest = min(lines, key=lambda line: line.quote.mark.received_us)
-    age_s = (now_us - oldest.quote.mark.received_us) / 1_000_000
+    oldest = min(lines, key=lambda line: line.quote.mark.since_us)
+    age_s = (now_us - oldest.quote.mark.since_us) / 1_000_000
     return StaleMarkError(book.name, oldest.position.symbol, age_s, max_age_us / 1_000_000)

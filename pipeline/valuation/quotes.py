@@ -3,10 +3,12 @@ book is valued."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from pipeline import valuation_limits
 from pipeline.config import schema
 from pipeline.config.valuation import Valuation
 from pipeline.errors import ConfigError, InvalidEventError
@@ -14,8 +16,10 @@ from pipeline.messages import Candle
 from pipeline.trading.instruments import Instrument, Instruments
 from pipeline.valuation.amounts import to_money
 from pipeline.valuation.ensemble import Agreement, agree
-from pipeline.valuation.model import Answer, PricingModel, ask
+from pipeline.valuation.model import HUNG, OVERLONG, Answer, PricingModel, ask
 from pipeline.valuation.models import compile_models
+
+log = logging.getLogger(__name__)
 
 CANDLE, POSTED = "candle", "posted"
 
@@ -28,6 +32,12 @@ class Mark(Struct, frozen=True, array_like=True, gc=False):
     time_us: int
     received_us: int
     source: str = CANDLE
+
+    @property
+    def since_us(self) -> int:
+        """What its age counts from. A posted one's own time, where that is earlier; a candle's is the
+        market's, which closes, and history is played: there it is when it was told."""
+        return min(self.time_us, self.received_us) if self.source == POSTED else self.received_us
 
 
 class Seen(Struct, frozen=True, array_like=True):
@@ -64,6 +74,9 @@ class Pricing:
         except ValueError as error:
             raise ConfigError([str(error)]) from None
         self._plain = valuation.model
+        self._strikes: dict[str, int] = {}
+        self.left_out: dict[str, str] = {}
+        """Models that are not asked any more, and why."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,10 +84,28 @@ class Pricing:
 
     def quote(self, seen: Seen, instrument: Instrument) -> Quote:
         """Asks every model."""
-        answers = tuple(ask(name, model, seen.mark.price, seen.bars) for name, model in self._models.items())
+        answers = tuple(self._ask(name, model, seen) for name, model in self._models.items())
         plain = next((answer.price for answer in answers if answer.model == self._plain), None)
         factor = to_money(instrument.money_scale)
         return Quote(seen, instrument, answers, plain, agree(answers), factor)
+
+    def _ask(self, name: str, model: PricingModel, seen: Seen) -> Answer:
+        if (reason := self.left_out.get(name)) is not None:
+            return Answer(name, None, reason)
+        answer = ask(name, model, seen.mark.price, seen.bars)
+        if answer.price is None and answer.fault:
+            self._count(answer)
+        return answer
+
+    def _count(self, answer: Answer) -> None:
+        """A fault that costs the event loop its time is borne a few times only."""
+        if answer.fault == HUNG:
+            self.left_out[answer.model] = answer.fault
+        elif answer.fault == OVERLONG:
+            strikes = self._strikes[answer.model] = self._strikes.get(answer.model, 0) + 1
+            if strikes >= valuation_limits.MAX_MODEL_STRIKES:
+                self.left_out[answer.model] = f"{OVERLONG}, {strikes} times: left out until a restart"
+                log.error("valuation.models.%s: %s", answer.model, self.left_out[answer.model])
 
 
 class Quotes:
@@ -104,6 +135,11 @@ class Quotes:
     @property
     def models(self) -> tuple[str, ...]:
         return self._pricing.names
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Models that are not asked any more, and why."""
+        return self._pricing.left_out
 
     @property
     def instruments(self) -> Instruments:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import urllib.request
 from decimal import Decimal
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from real_pipeline import Client, Running, candle, free_ports, make_config, wait_for
+from servers import running_postgres
 
 from pipeline.config import Config, resolve
 from pipeline.delivery import Delivery
@@ -93,6 +97,77 @@ def test_it_needs_no_keys_of_the_links_and_no_feed(tmp_path: Path) -> None:
     finally:
         worker.terminate()
         worker.wait(30)
+
+
+def test_it_leaves_in_time_while_its_engine_stands_still(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    with running_postgres() as server:
+        tree = {
+            "data_dir": str(tmp_path / "data"),
+            "telemetry": {"directory": str(tmp_path / "rings"), "ring_entries": 1024},
+            "valuation": {"port": port, "engine": "postgres", "feed": False, "nav_every_ms": 50},
+        }
+        config = resolve(tree)
+        (tmp_path / "config.json").write_text(json.dumps(tree))
+        command = [sys.executable, "-m", "pipeline", "worker", "valuation"]
+        worker = subprocess.Popen(
+            [*command, "--config", str(tmp_path / "config.json")], stdout=subprocess.DEVNULL,
+            env={**os.environ, "RINGLINE_VALUATION_DSN": server.dsn},
+        )  # fmt: skip
+        try:
+            wait_for(lambda: _next_row(config) == 1, "it answers")
+            server.freeze()
+            wait_for(lambda: ask(config, "/v1/status")["unstored"] > 10, "values wait")
+            worker.terminate()
+            assert worker.wait(config.supervisor.drain_s) == 0
+        finally:
+            server.thaw()
+            worker.kill()
+            worker.wait(30)
+
+
+def test_a_model_that_waits_for_ever_ends_it_once_and_is_said(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    (tmp_path / "mine.py").write_text(
+        "import time\nclass Mine:\n    def price(self, mark, bars):\n        time.sleep(1000)\n"
+    )
+    tree = {
+        "data_dir": str(tmp_path / "data"),
+        "telemetry": {"directory": str(tmp_path / "rings"), "ring_entries": 1024},
+        "valuation": {
+            "port": port, "feed": False,
+            "models": {"last": {"kind": "last"},
+                       "mine": {"kind": "custom", "source": f"{tmp_path}/mine.py:Mine"}},
+        },
+    }  # fmt: skip
+    config = resolve(tree)
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    command = [sys.executable, "-m", "pipeline", "worker", "valuation", "--config"]
+    command.append(str(tmp_path / "config.json"))
+    candles = {"candles": [candle_of_a_day()]}
+
+    worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: _next_row(config) == 1, "it answers")
+    with contextlib.suppress(OSError, HTTPException):
+        ask(config, "/v1/candles", candles)
+    said = worker.communicate(timeout=30)[1]
+    assert worker.returncode == -signal.SIGALRM
+    assert "did not come back within 5 s" in said
+    assert "Start it again" in said
+
+    worker = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _next_row(config) == 1, "it answers")
+        assert ask(config, "/v1/candles", candles)["taken"] == 1
+        assert "did not come back" in ask(config, "/v1/status")["left_out"]["mine"]
+    finally:
+        worker.terminate()
+        assert worker.wait(30) == 0
+
+
+def candle_of_a_day() -> dict[str, str]:
+    return {"type": "candle", "symbol": "A", "time": "2024-01-01T00:00:00Z", "open": "1", "high": "1",
+            "low": "1", "close": "1", "volume": "1"}  # fmt: skip
 
 
 def _recorded(config: Config) -> Decimal:

@@ -90,6 +90,18 @@ class Postgres:
             self._process.wait(START_WITHIN_S)
             self._process = None
 
+    def freeze(self) -> None:
+        """Takes connections and answers nothing, until it is thawed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        for child in _children(self._process.pid):
+            os.kill(child, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        for process in (*_children(self._process.pid), self._process.pid):
+            os.kill(process, signal.SIGCONT)
+
     def dump(self, schema: str) -> str:
         """A backup of `schema` by pg_dump: the name of its file."""
         file = str(self._home / f"{schema}.dump")
@@ -138,12 +150,25 @@ class Redis:
             assert time.monotonic() < deadline, (self._folder / "log").read_text()
             threading.Event().wait(0.01)
 
+    def freeze(self) -> None:
+        """Takes connections and answers nothing, until it is thawed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait(START_WITHIN_S)
             self._socket.unlink(missing_ok=True)
             self._process = None
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _readable_by_all(folder: Path) -> bool:

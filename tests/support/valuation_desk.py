@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from pipeline import valuation_limits
 from pipeline.clock import FakeClock
 from pipeline.config import Config, resolve
 from pipeline.stages.context import Context
@@ -34,7 +35,12 @@ class Served:
     """`ask` sends one request through the whole application."""
 
     def __init__(
-        self, folder: Path, store: ValuationStore, environment: dict[str, str], valuation: dict[str, Any]
+        self,
+        folder: Path,
+        store: ValuationStore,
+        environment: dict[str, str],
+        valuation: dict[str, Any],
+        within_s: float,
     ) -> None:
         tree: dict[str, Any] = {
             "data_dir": str(folder / "data"),
@@ -43,7 +49,7 @@ class Served:
         }
         self.config: Config = resolve(tree)
         self.clock = FakeClock()
-        self.keeper = Keeper(store)
+        self.keeper = Keeper(store, within_s)
         self._runner = asyncio.Runner()
         self.context = Context("valuation", 0, self.config, self.clock, name="valuation")
         access = Access(self.config.valuation, environment, section="valuation")
@@ -94,9 +100,10 @@ def serve_here(
     folder: Path,
     store: ValuationStore | None = None,
     environment: dict[str, str] | None = None,
+    within_s: float = valuation_limits.VALUATION_STORE_S,
     **valuation: Any,
 ) -> Iterator[Served]:
-    found = Served(folder, store or MemoryValuationStore(), environment or {}, valuation)
+    found = Served(folder, store or MemoryValuationStore(), environment or {}, valuation, within_s)
     try:
         yield found
     finally:

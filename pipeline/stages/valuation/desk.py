@@ -7,7 +7,7 @@ restart.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 import msgspec
@@ -16,12 +16,19 @@ from msgspec import Struct
 from pipeline import valuation_limits
 from pipeline.clock import US_PER_S, Clock
 from pipeline.config import Config
+from pipeline.errors import InvalidEventError
 from pipeline.stages.gateway.problem import Problem
 from pipeline.stages.valuation.keeper import Keeper
 from pipeline.stages.valuation.refusal import RefusedError
 from pipeline.stages.valuation.standing import Standing
 from pipeline.stages.valuation.texts import QuoteTexts, batch
 from pipeline.stages.valuation.wire import ValuationIn
+from pipeline.storage.valuation.store import (
+    ChangedMeanwhileError,
+    StoredDomain,
+    UnansweredError,
+    ValuationStore,
+)
 from pipeline.trading.instruments import Instruments
 from pipeline.valuation.book import Book, Position, book_of, with_position
 from pipeline.valuation.own_book import OwnBook
@@ -50,20 +57,51 @@ class Desk:
         self.clock = clock
         self.keeper = keeper
         self.instruments = Instruments(config.trading)
+        self._ahead_s = config.gateway.max_candle_ahead_s
         self._texts = QuoteTexts()
         self.quotes = Quotes(config.valuation, config.trading, self._texts.prepare)
         self.own = OwnBook(config.valuation.own_domain, self.instruments)
         self._books: dict[str, Book] = {}
         self._standings: dict[tuple[str, bool], Standing] = {}
+        self.going: set[str] = set()
+        """Domains that are being taken out: no value of them is stored meanwhile."""
+        self.on_gone: Callable[[str], None] = lambda _: None
+        self._doubtful = False
+        """Whether the engine may hold domains that are not those of `_books`."""
         self._changing = asyncio.Lock()
         self._valuing = asyncio.Lock()
 
     async def load(self) -> None:
         """The kept domains. Raises StoreAwayError."""
         stored = await self.keeper.run(lambda store: store.domains())
-        for name, domain in stored.items():
-            kept = _kept.decode(domain.body)
-            self._books[name] = Book(name, int(kept.cash), kept.positions, domain.version)
+        for name in self._books.keys() - stored.keys():
+            self.on_gone(name)
+        self._books = {name: self._same_or_read(name, domain) for name, domain in stored.items()}
+        self._doubtful = False
+
+    def _same_or_read(self, name: str, stored: StoredDomain) -> Book:
+        known = self._books.get(name)
+        if known is not None and known.version == stored.version:
+            return known
+        kept = _kept.decode(stored.body)
+        return Book(name, int(kept.cash), kept.positions, stored.version)
+
+    async def settle(self) -> None:
+        """After a change that the engine has not answered: what it holds counts. Raises StoreAwayError."""
+        if self._doubtful:
+            async with self._changing:
+                await self._settled()
+
+    async def _settled(self) -> None:
+        if self._doubtful:
+            await self.load()
+
+    async def _change(self, work: Callable[[ValuationStore], None]) -> None:
+        try:
+            await self.keeper.run(work)
+        except (UnansweredError, ChangedMeanwhileError, asyncio.CancelledError):
+            self._doubtful = True
+            raise
 
     @property
     def own_name(self) -> str:
@@ -89,12 +127,14 @@ class Desk:
         StoreAwayError and ChangedMeanwhileError; then nothing has changed."""
         self._not_own(book.name)
         async with self._changing:
+            await self._settled()
             return await self._put(book, expected)
 
     async def put_position(self, name: str, position: Position) -> Book:
         """Replaces one position, or takes it out where its quantity is 0. Raises as `put`."""
         self._not_own(name)
         async with self._changing:
+            await self._settled()
             known = self.book(name)
             made = with_position(known, position)
             bounded(len(made.positions), valuation_limits.MAX_POSITIONS, "positions")
@@ -104,9 +144,15 @@ class Desk:
         """Takes out a domain and its recorded values. Raises as `put`."""
         self._not_own(name)
         async with self._changing:
+            await self._settled()
             version = self.book(name).version
-            await self.keeper.run(lambda store: store.delete_domain(name, version))
-            del self._books[name]
+            self.going.add(name)
+            try:
+                await self._change(lambda store: store.delete_domain(name, version))
+                del self._books[name]
+                self.on_gone(name)
+            finally:
+                self.going.discard(name)
             for ensemble in (False, True):
                 self._standings.pop((name, ensemble), None)
 
@@ -122,7 +168,7 @@ class Desk:
             )
         made = Book(book.name, book.cash, book.positions, version + 1)
         body = _encode(KeptBook(str(made.cash), made.positions))
-        await self.keeper.run(lambda store: store.put_domain(made.name, made.version, body))
+        await self._change(lambda store: store.put_domain(made.name, made.version, body))
         self._books[made.name] = made
         return made
 
@@ -182,11 +228,18 @@ class Desk:
 
     def post_mark(self, symbol: str, price: int, time_us: int) -> None:
         """Raises RefusedError when a later mark is known or there are too many symbols."""
+        self.not_ahead("time", time_us)
         self.room_for([symbol])
         known = self.quotes.by_symbol.get(symbol)
         if known is not None and known.mark.time_us > time_us:
             raise RefusedError(Problem.OLDER_MARK, f"time: {symbol} has a later mark already", "time")
         self.quotes.post(symbol, price, time_us, self.clock.wall_us())
+
+    def not_ahead(self, field: str, time_us: int) -> None:
+        """Raises InvalidEventError beyond `gateway.max_candle_ahead_s`: nothing would be newer for long."""
+        ahead_s = (time_us - self.clock.wall_us()) // US_PER_S
+        if ahead_s > self._ahead_s:
+            raise InvalidEventError(field, f"{ahead_s} s in the future; the limit is {self._ahead_s} s")
 
     def room_for(self, symbols: Iterable[str]) -> None:
         """Raises RefusedError when these would be too many."""

@@ -16,6 +16,7 @@ from pipeline import valuation_limits
 from pipeline.errors import InvalidEventError
 from pipeline.messages import BUY, SELL, Candle, Fill
 from pipeline.stages.valuation.desk import Desk
+from pipeline.stages.valuation.turn import Turn
 from pipeline.trading.decimals import scaled
 from pipeline.trading.instruments import Instrument, microseconds
 
@@ -128,14 +129,12 @@ class Listener:
         self._say(f"refused with {status}")
 
     async def _listen(self, connection: ClientConnection) -> None:
-        taken = 0
+        turn = Turn()
         async for text in connection:
             message = _decode(text)
             if message.type == "row" and message.row is not None:
                 self._row(message.seq, message.hash, message.row)
-                taken += 1
-                if not taken % valuation_limits.VALUATION_FEED_ROWS:
-                    await asyncio.sleep(0)
+                await turn.end()
             elif message.type == "hello":
                 self.next_row = message.start
                 self.state = "live"

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 
 import msgspec
 from msgspec import Struct
@@ -59,8 +59,14 @@ class NavLoop:
         self._desk = desk
         self._recorder = recorder
         self._event = event
-        self._waiting: deque[NavRow] = deque(maxlen=valuation_limits.MAX_NAV_PENDING)
+        self._waiting: dict[tuple[str, int], NavRow] = {}
+        self._storing: asyncio.Task[None] | None = None
         self._away = False
+        self._gone: set[str] = set()
+        """Domains that were taken out since the turn began: one of the same name now is another one."""
+        desk.on_gone = self._forget
+        self.lost = 0
+        """Values that had no more room in memory: the oldest."""
 
     @property
     def unstored(self) -> int:
@@ -68,20 +74,48 @@ class NavLoop:
 
     async def run(self) -> None:
         """Until it is cancelled; a turn that is late leaves turns out and does not hurry after them."""
-        await every(self._desk.settings.nav_every_ms, self.turn)
+        try:
+            await every(self._desk.settings.nav_every_ms, self._take_and_store)
+        finally:
+            if self._storing is not None:
+                self._storing.cancel()
+                self._storing = None
 
     async def turn(self) -> None:
-        """One value of every domain that can be valued."""
+        """One value of every domain that can be valued, stored with all that wait."""
+        await self._take()
+        await self._store()
+
+    async def _take_and_store(self) -> None:
+        """The next turn does not wait for an engine that takes its time."""
+        await self._take()
+        if self._storing is not None and self._storing.done():
+            self._storing.result()
+            self._storing = None
+        if self._storing is None:
+            self._storing = asyncio.create_task(self._store())
+
+    async def _take(self) -> None:
         started_ns = time.monotonic_ns()
         now_us = self._desk.clock.wall_us()
+        self._gone.clear()
         for book in self._desk.books():
             try:
-                self._waiting.append(NavRow(book.name, now_us, _encode(await self._point(book))))
+                row = NavRow(book.name, now_us, _encode(await self._point(book)))
             except (NoMarkError, StaleMarkError):  # whoever asks for its value is told
                 continue
+            if book.name in self._gone:
+                continue
+            self._waiting[row.domain, now_us] = row
+            if len(self._waiting) > valuation_limits.MAX_NAV_PENDING:
+                del self._waiting[next(iter(self._waiting))]
+                self.lost += 1
             await asyncio.sleep(0)
         self._recorder.record(self._event, time.monotonic_ns() - started_ns)
-        await self._store(now_us)
+
+    def _forget(self, domain: str) -> None:
+        self._gone.add(domain)
+        self._waiting = {key: row for key, row in self._waiting.items() if row.domain != domain}
 
     async def _point(self, book: Book) -> NavPoint:
         quotes = self._desk.quotes.by_symbol
@@ -94,23 +128,31 @@ class NavLoop:
             return NavPoint(str(plain.nav), "", "")
         return NavPoint(str(plain.nav), str(agreed.nav), str(agreed.spread))
 
-    async def _store(self, now_us: int) -> None:
-        rows = tuple(self._waiting)
-        if not rows:
-            return
-        keep_since_us = now_us - self._desk.settings.nav_keep_s * US_PER_S
+    async def _store(self) -> None:
         try:
-            await self._desk.keeper.run(lambda store: store.append_nav(rows, keep_since_us))
+            await self._desk.settle()
+            while rows := self._next_rows():
+                await self._append(rows)
+                for row in rows:
+                    self._waiting.pop((row.domain, row.at_us), None)
         except StoreAwayError as error:
             if not self._away:
                 log.warning("valuation: values wait in memory: %s", error)
             self._away = True
-            return
+
+    def _next_rows(self) -> tuple[NavRow, ...]:
+        rows = (row for row in self._waiting.values() if row.domain not in self._desk.going)
+        return tuple(islice(rows, valuation_limits.MAX_NAV_STORED))
+
+    async def _append(self, rows: Sequence[NavRow]) -> None:
+        keep_since_us = self._desk.clock.wall_us() - self._desk.settings.nav_keep_s * US_PER_S
+        await self._desk.keeper.run(lambda store: store.append_nav(rows, keep_since_us))
         if self._away:
-            log.warning("valuation: the engine answers again; %d values were waiting", len(rows))
+            log.warning(
+                "valuation: the engine answers again; %d values were waiting, %d had no room",
+                len(self._waiting), self.lost,
+            )  # fmt: skip
         self._away = False
-        for _ in rows:
-            self._waiting.popleft()
 
 
 class SnapshotLoop:

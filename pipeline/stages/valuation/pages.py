@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from pipeline import valuation_limits
 from pipeline.errors import InvalidEventError
 from pipeline.messages import Candle
 from pipeline.stages.gateway.problem import Problem
@@ -13,6 +10,7 @@ from pipeline.stages.valuation import wire
 from pipeline.stages.valuation.desk import Desk
 from pipeline.stages.valuation.loops import read_point
 from pipeline.stages.valuation.refusal import RefusedError
+from pipeline.stages.valuation.turn import Turn
 from pipeline.trading.decimals import decimal_text
 from pipeline.valuation.amounts import money_text
 from pipeline.valuation.book import Book, cash_text, position_texts
@@ -115,11 +113,12 @@ async def take_candles(desk: Desk, posted: wire.CandlesIn) -> wire.TakenOut:
         except InvalidEventError as error:
             raise InvalidEventError(f"candles[{index}].{error.field}", error.detail) from None
         assert isinstance(candle, Candle)
+        desk.not_ahead(f"candles[{index}].time", candle.time_us)
         candles.append(candle)
     desk.room_for([candle.symbol for candle in candles])
     taken = 0
-    for index, candle in enumerate(candles):
+    turn = Turn()
+    for candle in candles:
         taken += desk.quotes.candle(candle, desk.clock.wall_us())
-        if not (index + 1) % valuation_limits.VALUATION_FEED_ROWS:
-            await asyncio.sleep(0)
+        await turn.end()
     return wire.TakenOut(taken, len(candles) - taken)

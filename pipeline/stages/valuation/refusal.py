@@ -6,7 +6,7 @@ from pipeline import valuation_limits
 from pipeline.errors import InvalidEventError
 from pipeline.stages.gateway.answer import Answer
 from pipeline.stages.gateway.problem import Problem, problem
-from pipeline.storage.valuation.store import ChangedMeanwhileError, StoreAwayError
+from pipeline.storage.valuation.store import ChangedMeanwhileError, StoreAwayError, UnansweredError
 from pipeline.trading.instruments import Instruments
 from pipeline.valuation.nav import NoMarkError, StaleMarkError
 from pipeline.valuation.quotes import Quotes
@@ -37,6 +37,9 @@ def refused(error: Exception, quotes: Quotes) -> RefusedError | None:
             return RefusedError(Problem.UNACCEPTABLE_BODY, str(error), error.field)
         case ChangedMeanwhileError():
             return RefusedError(Problem.DOMAIN_CHANGED, str(error))
+        case UnansweredError():
+            detail = "the engine has not answered in time; whether it has changed shows when it does"
+            return RefusedError(Problem.ENGINE_AWAY, detail)
         case StoreAwayError():  # what is wrong may name hosts: that is for the log
             return RefusedError(Problem.ENGINE_AWAY, "the engine does not answer; nothing was changed")
     return None

@@ -29,7 +29,7 @@ class Standing:
         self._heads = [""] * count
         self._lines = [""] * count
         self._amounts = [(0, 0, 0)] * count
-        self._received_us = [0] * count
+        self._since_us = [0] * count
         self._value = self._profit = self._spread = 0
         self._version = _UNKNOWN
 
@@ -56,12 +56,12 @@ class Standing:
         self._version = version
 
     def fresh(self, now_us: int, max_age_us: int) -> None:
-        """Raises StaleMarkError when a mark was received longer ago; `max_age_us` 0: never."""
-        if not max_age_us or not self._received_us:
+        """Raises StaleMarkError when a mark is older; `max_age_us` 0: never."""
+        if not max_age_us or not self._since_us:
             return
-        oldest_us = min(self._received_us)
+        oldest_us = min(self._since_us)
         if now_us - oldest_us > max_age_us:
-            symbol = self._symbols[self._received_us.index(oldest_us)]
+            symbol = self._symbols[self._since_us.index(oldest_us)]
             age_s = (now_us - oldest_us) / 1_000_000
             raise StaleMarkError(self.book.name, symbol, age_s, max_age_us / 1_000_000)
 
@@ -69,7 +69,7 @@ class Standing:
         """As in an answer."""
         amounts = (self.nav, self.book.cash, self._value, self._profit)
         spread = self._spread if self._ensemble else None
-        head = totals(self.book.name, amounts, spread, min(self._received_us, default=0))
+        head = totals(self.book.name, amounts, spread, min(self._since_us, default=0))
         return f'{head},"positions":[{",".join(self._lines)}]}}' if positions else head + "}"
 
     def _priced(self, quote: Quote) -> bool:
@@ -88,7 +88,7 @@ class Standing:
         self._profit += profit - before[1]
         self._spread += spread - before[2]
         self._amounts[index] = (value, profit, spread)
-        self._received_us[index] = quote.mark.received_us
+        self._since_us[index] = quote.mark.since_us
         if self._quotes[index] is None:
             self._heads[index] = position_head(position.symbol, position.quantity, instrument)
         money = instrument.money_text

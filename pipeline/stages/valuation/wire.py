@@ -196,8 +196,9 @@ class SnapshotOut(Struct, frozen=True):
 
 class StatusOut(Struct, frozen=True):
     """How it does. `feed`: off, connecting, live or what is wrong; `behind`: rows that are settled and
-    not yet taken; `complete`: whether the own book has every fill; `unstored`: values
-    that wait for the engine."""
+    not yet taken; `complete`: whether the own book has every fill; `left_out`: models that are
+    not asked any more, and why; `unstored`: values
+    that wait for the engine; `lost`: those there was no more room for."""
 
     feed: str
     next_row: int
@@ -206,8 +207,10 @@ class StatusOut(Struct, frozen=True):
     marks: int
     domains: int
     models: tuple[str, ...]
+    left_out: dict[str, str]
     engine: str
     unstored: int
+    lost: int
     snapshot: SnapshotOut
 
 

@@ -28,6 +28,7 @@ from pipeline.stages.quiet_server import QuietServer, quiet_config
 from pipeline.stages.story import utc
 from pipeline.stages.valuation.desk import Desk
 from pipeline.stages.valuation.guard import Guard
+from pipeline.stages.valuation.hang_teller import tell_of_a_hang
 from pipeline.stages.valuation.keeper import Keeper
 from pipeline.stages.valuation.listener import Listener
 from pipeline.stages.valuation.loops import NavLoop, SnapshotLoop
@@ -52,6 +53,8 @@ def run_valuation(config: Config, ready: Callable[[], None], stop: Stop) -> int:
         raise MissingError(f"the valuation needs {error.name}: pip install 'ringline[valuation]'") from None
     access = Access(config.valuation, os.environ, section="valuation")
     token = feed_token(config)
+    if any(model.kind == "custom" for model in config.valuation.models.values()):
+        tell_of_a_hang(Path(config.data_dir) / "run" / "calls", NAME)
     bound = bind(config.valuation.host, config.valuation.port, "valuation.port")
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, valuation_limits.VALUATION_SEND_BUFFER_BYTES)
     try:
@@ -92,7 +95,8 @@ class Service:
     ) -> None:
         """Raises ConfigError when a model cannot be loaded."""
         self._config = config
-        context.watch_users_code(model.kind for model in config.valuation.models.values())
+        kinds = {model.kind for model in config.valuation.models.values()}
+        context.watch_users_code(kinds, most_hangs=1)
         recorder = context.recorder
         self.desk = Desk(config, keeper, context.clock)
         self.navs = NavLoop(self.desk, recorder, register_event("VALUATION_NAV"))
@@ -124,8 +128,10 @@ class Service:
             marks=len(self.desk.quotes.by_symbol),
             domains=len(self.desk.books()),
             models=self.desk.quotes.models,
+            left_out=dict(self.desk.quotes.left_out),
             engine=self._config.valuation.engine,
             unstored=self.navs.unstored,
+            lost=self.navs.lost,
             snapshot=SnapshotOut(
                 utc(at_us) if at_us else None, self.snapshots.next_row, self.snapshots.symbols
             ),
@@ -179,10 +185,20 @@ async def _serve(
         server.should_exit = True
         await serving
         probe.stop()
-        with contextlib.suppress(RinglineError):
-            await service.navs.turn()
-            await service.snapshots.turn()
+        await _store_the_last(service)
         context.recorder.close()
+
+
+async def _store_the_last(service: Service) -> None:
+    try:
+        with contextlib.suppress(RinglineError):
+            async with asyncio.timeout(valuation_limits.VALUATION_LEAVE_S):
+                await service.navs.turn()
+                await service.snapshots.turn()
+    except TimeoutError:
+        log.error("valuation: the engine does not answer")
+    if service.navs.unstored:
+        log.error("valuation: %d values are not stored", service.navs.unstored)
 
 
 async def _report(context: Context) -> None:

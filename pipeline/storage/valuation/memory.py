@@ -65,6 +65,9 @@ class MemoryValuationStore:
         self._answer()
         return self._snapshot
 
+    def give_up(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

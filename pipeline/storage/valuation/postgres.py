@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -37,6 +39,7 @@ class PostgresValuationStore:
         self._dsn = dsn
         self._schema = schema
         self._connection: Connection[Any] | None = None
+        self._given_up = False
 
     @classmethod
     def open(cls, dsn: str, schema: str) -> Self:
@@ -106,6 +109,15 @@ class PostgresValuationStore:
             symbols = dict(connection.execute("SELECT symbol, body FROM symbols").fetchall())
         return Snapshot(head[0], head[1], symbols) if head else None
 
+    def give_up(self) -> None:
+        self._given_up = True
+        connection = self._connection
+        with contextlib.suppress(psycopg.Error, OSError):
+            if connection is not None:
+                # Of a copy of its descriptor: whoever waits in libpq wakes, and nobody's file is closed.
+                with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+                    wire.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -119,10 +131,12 @@ class PostgresValuationStore:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Connection[Any]]:
         try:
-            if self._connection is not None and self._connection.closed:
-                self._connection = None
+            if self._connection is not None and (self._connection.closed or self._given_up):
+                self.close()
+            self._given_up = False
             if self._connection is None:
-                self._connection = self._connect()
+                self._connect()
+            assert self._connection is not None
             with self._connection.transaction():
                 # Sees one instant also where it reads twice.
                 self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -133,7 +147,7 @@ class PostgresValuationStore:
             self.close()
             raise self._failed(error) from None
 
-    def _connect(self) -> Connection[Any]:
+    def _connect(self) -> None:
         connection: Connection[Any] = psycopg.connect(
             self._dsn,
             autocommit=True,
@@ -141,15 +155,17 @@ class PostgresValuationStore:
             application_name="ringline-valuation",
             tcp_user_timeout=valuation_limits.VALUATION_STORE_S * 1000,
         )
+        self._connection = connection
+        if self._given_up:  # while there was none that could be cut
+            raise psycopg.OperationalError("it took too long to connect")
         try:
             connection.execute(SQL("SET search_path = {}").format(Identifier(self._schema)))
             timeout = f"{valuation_limits.VALUATION_STORE_S}s"
             for setting in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
                 connection.execute("SELECT set_config(%s, %s, false)", (setting, timeout))
         except BaseException:
-            connection.close()
+            self.close()
             raise
-        return connection
 
     def _failed(self, error: Exception) -> StoreAwayError:
         """Never with the DSN's password: where it can be found in the text, the text is left out."""

@@ -53,7 +53,13 @@ class RedisValuationStore:
             raise MissingError(f"redis cannot be loaded ({error}): pip install 'ringline[redis]'") from None
         timeout_s = valuation_limits.VALUATION_STORE_S
         try:
-            client = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+            # Not tried again by the client: that would take its time several times over.
+            retry = importlib.import_module("redis.retry").Retry(
+                importlib.import_module("redis.backoff").NoBackoff(), 0
+            )
+            client = redis.Redis.from_url(
+                url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry
+            )
         except ValueError:
             raise StoreAwayError("valuation: the URL is no Redis URL") from None
         store = cls(client, prefix)
@@ -115,6 +121,9 @@ class RedisValuationStore:
             return None
         at_us, _, head = value.partition(b":")
         return Snapshot(int(at_us), head, {name.decode(): body for name, body in symbols.items()})
+
+    def give_up(self) -> None:
+        """Its socket's own time is up as well: the client closes it."""
 
     def close(self) -> None:
         self._client.close()

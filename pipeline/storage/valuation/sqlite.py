@@ -106,6 +106,9 @@ class SqliteValuationStore:
             symbols = dict(self._connection.execute("SELECT symbol, body FROM symbols").fetchall())
         return Snapshot(head[0], head[1], symbols) if head else None
 
+    def give_up(self) -> None:
+        self._connection.interrupt()
+
     def close(self) -> None:
         self._connection.close()
         os.close(self._lock)

@@ -16,6 +16,10 @@ class StoreAwayError(MissingError):
     """The engine cannot be had now."""
 
 
+class UnansweredError(StoreAwayError):
+    """A call was begun and not answered in time: whether it has happened shows when the engine is back."""
+
+
 class ChangedMeanwhileError(RinglineError):
     """Somebody else stored another version of this domain."""
 
@@ -68,6 +72,10 @@ class ValuationStore(Protocol):
 
     def snapshot(self) -> Snapshot | None:
         """The newest; None before the first."""
+
+    def give_up(self) -> None:
+        """From another thread, while a call waits for the engine: it ends as soon as can be, with
+        StoreAwayError, and the next one begins on a connection of its own."""
 
     def close(self) -> None:
         """No further calls."""

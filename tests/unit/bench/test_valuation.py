@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.bench.paired import paired_cost
-from pipeline.bench.valuation import Figures, results
+from pipeline.bench.valuation import Figures, _marks_us, results
 from pipeline.bench.valuation_calls import Phase, nearest_rank
 from pipeline.bench.valuation_server import BARS, history_by_symbol
+from pipeline.config import Config
 
 
 def phase(ms: float) -> Phase:
@@ -28,8 +29,8 @@ def met(figures: Figures) -> dict[str, bool | None]:
 
 
 def test_every_target_can_be_met_and_missed() -> None:
-    good = met(Figures(phase(1.0), phase(1.02), [0.1] * 100, [0.1] * 100, 0.5))
-    bad = met(Figures(phase(3.1), phase(4.0), [6.0] * 100, [0.1] * 100, 0.5))
+    good = met(Figures(phase(1.0), phase(1.02), [0.1] * 100, [0.1] * 100, 0.5, 7.0, 15.0))
+    bad = met(Figures(phase(3.1), phase(4.0), [6.0] * 100, [0.1] * 100, 0.5, 7.0, 15.0))
     targets = [name for name, found in good.items() if found is not None]
     assert len(targets) == 4
     assert all(good[name] for name in targets)
@@ -37,7 +38,7 @@ def test_every_target_can_be_met_and_missed() -> None:
 
 
 def test_a_lag_that_was_not_recorded_is_missed() -> None:
-    assert met(Figures(phase(1.0), phase(1.0), [], [], 0.5))["event loop lag p99"] is False
+    assert met(Figures(phase(1.0), phase(1.0), [], [], 0.5, 7.0, 15.0))["event loop lag p99"] is False
 
 
 @settings(deadline=None)
@@ -94,3 +95,11 @@ def test_latency_is_a_line_a_call_and_a_last_one(tmp_path: Path) -> None:
     assert [line.get("call") for line in lines] == [1, 2, 3, None]
     assert all(line["status"] == 200 for line in lines[:3])
     assert lines[3]["p50_ms"] <= lines[3]["p95_ms"]
+
+
+def test_what_a_mark_costs_is_told_with_one_model_and_with_all() -> None:
+    plain_us, all_us = _marks_us(Config())
+    assert 0 < plain_us < all_us
+    figures = Figures(phase(1.0), phase(1.02), [0.1] * 100, [0.1] * 100, 0.5, plain_us, all_us)
+    (told,) = (one for one in results(figures) if one.name == "processor time of a mark, all models")
+    assert told.value == pytest.approx(all_us, rel=0.01)

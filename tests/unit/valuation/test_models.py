@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import limits
+from pipeline import limits, valuation_limits
+from pipeline.config import schema
 from pipeline.config.valuation import Model, Valuation
 from pipeline.messages import Candle
 from pipeline.valuation.amounts import half_even, median, money_text
@@ -24,6 +25,7 @@ from pipeline.valuation.models import (
     VolumeWeighted,
     compile_models,
 )
+from pipeline.valuation.quotes import Quotes
 
 PRICES = st.integers(1, limits.MAX_SCALED)
 
@@ -194,3 +196,17 @@ def test_a_model_that_cannot_be_used_is_named(tmp_path: Path, source: str, text:
 
 def test_the_default_models_differ() -> None:
     assert set(compile_models(Valuation().models)) == {"ewma", "last", "median", "typical", "vwap"}
+
+
+def test_a_model_that_takes_too_long_again_and_again_is_not_asked_any_more(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(CUSTOM)
+    models = {"mine": Model(kind="custom", source=f"{tmp_path}/mine.py:Halfway"), "last": Model(kind="last")}
+    quotes = Quotes(Valuation(models=models), schema.Trading())
+    for day in range(1, 12):
+        quotes.candle(Candle("S", day, 10, 10, 10, 10, 1), day)
+        assert quotes.by_symbol["S"].plain == 10
+        overlong = max(0, day - 3)
+        assert bool(quotes.left_out) == (overlong >= valuation_limits.MAX_MODEL_STRIKES)
+    assert "3 times" in quotes.left_out["mine"]
+    (answer,) = (one for one in quotes.by_symbol["S"].answers if one.model == "mine")
+    assert answer.fault == quotes.left_out["mine"]

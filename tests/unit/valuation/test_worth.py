@@ -94,8 +94,8 @@ def test_what_was_remembered_gives_the_same_prices() -> None:
 
 def test_a_book_is_worth_its_cash_and_positions_exactly() -> None:
     known = quotes()
-    known.post("BTC", 6_543_210, 1, 10)
-    known.post("AAPL", 1_012_345, 1, 20)
+    known.post("BTC", 6_543_210, 10, 10)
+    known.post("AAPL", 1_012_345, 20, 20)
     posted = [PositionIn("BTC", "-0.12345678"), PositionIn("AAPL", "100", "9000")]
     found = worth(book_of("desk", "1000.5", posted, INSTRUMENTS), known.by_symbol, ensemble=False)
     exact = Fraction("1000.5") + Fraction("101.2345") * 100 - Fraction("65432.10") * Fraction("0.12345678")
@@ -142,7 +142,7 @@ def test_a_model_without_an_answer_leaves_a_position_without_a_price() -> None:
 
 def test_a_mark_older_than_asked_for_is_refused() -> None:
     known = quotes()
-    known.post("A", 1, 1, 1_000_000)
+    known.post("A", 1, 1_000_000, 1_000_000)
     book = book_of("desk", "0", [PositionIn("A", "1")], INSTRUMENTS)
     worth(book, known.by_symbol, ensemble=False, now_us=3_000_000, max_age_us=2_000_000)
     with pytest.raises(StaleMarkError, match=r"desk: the mark of A is 2\.5 s old; the limit is 2 s"):

@@ -256,6 +256,46 @@ def test_a_stale_mark_values_nothing_unless_asked_for(served: Served) -> None:
     is_problem(value(served, domains=["desk"], max_age_s=10), "stale-mark", 409, "MSFT")
 
 
+def test_a_posted_mark_is_as_old_as_its_own_time(served: Served) -> None:
+    position = {"symbol": "OLD", "quantity": "1"}
+    served.ask("PUT", "/v1/marks/OLD", {"price": "3", "time": "1990-01-01T00:00:00Z"})
+    served.ask("PUT", "/v1/domains/old", {"positions": [position]})
+    for wanted in ({"domains": ["old"]}, {"books": [{"domain": "x", "positions": [position]}]}):
+        is_problem(value(served, **wanted, max_age_s=5), "stale-mark", 409, "OLD")
+        assert value(served, **wanted, max_age_s=0).status == 200
+    served.ask("PUT", "/v1/marks/OLD", {"price": "3"})
+    assert value(served, domains=["old"], max_age_s=5).status == 200
+
+
+def test_a_mark_from_the_future_freezes_nothing(served: Served) -> None:
+    reply = served.ask("PUT", "/v1/marks/AAA", {"price": "1", "time": "2099-01-01T00:00:00Z"})
+    is_problem(reply, "unacceptable-body", 422, "time: ", "in the future; the limit is 86400 s")
+    posted = [candle("AAA", 1, "10"), {**candle("AAA", 2, "10"), "time": "2099-01-01T00:00:00Z"}]
+    reply = served.ask("POST", "/v1/candles", {"candles": posted})
+    is_problem(reply, "unacceptable-body", 422, "candles[1].time: ", "in the future")
+    assert served.ask("GET", "/v1/marks").body["marks"] == []
+    assert served.ask("PUT", "/v1/marks/AAA", {"price": "1"}).status == 200
+
+
+def test_a_batch_of_too_many_positions_is_refused(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(valuation_limits, "MAX_BATCH_POSITIONS", 3)
+    teach(served)
+    book = {"domain": "x", "positions": [{"symbol": "AAPL", "quantity": "1"}]}
+    assert value(served, domains=["desk"], books=[book]).status == 200
+    more = {"domain": "y", "positions": [{"symbol": "AAPL", "quantity": "1"}]}
+    reply = value(served, domains=["desk"], books=[book, more])
+    is_problem(reply, "valuation-too-large", 413, "positions: 4 of them; the limit is 3")
+
+
+def test_candles_of_too_many_symbols_are_refused(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(valuation_limits, "MAX_MARKED_SYMBOLS", 2)
+    candles = [candle(symbol, 1, "10") for symbol in ("A", "B", "C")]
+    reply = served.ask("POST", "/v1/candles", {"candles": candles})
+    is_problem(reply, "valuation-too-large", 413, "2 symbols have marks")
+    assert served.ask("GET", "/v1/marks").body["marks"] == []
+    assert served.ask("POST", "/v1/candles", {"candles": candles[:2]}).status == 200
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from valuation_desk import Served, serve_here
 from pipeline.messages import BUY, Fill
 from pipeline.storage.valuation.memory import MemoryValuationStore
 from pipeline.storage.valuation.sqlite import SqliteValuationStore
+from pipeline.valuation.amounts import MONEY_SCALE
+from pipeline.valuation.book import Book
 
 
 def teach(served: Served) -> None:
@@ -118,3 +122,69 @@ def test_another_audit_clears_what_came_from_the_one_before(tmp_path: Path) -> N
         assert set(found.symbols) == {"MSFT"}
         assert served.service.listener.place == (1, "", True)
         assert served.ask("GET", "/v1/domains/pipeline").body["positions"] == []
+
+
+def test_no_value_of_a_domain_that_was_taken_out_comes_back(tmp_path: Path) -> None:
+    store = MemoryValuationStore()
+    with serve_here(tmp_path, store) as served:
+        teach(served)
+        store.away = True
+        served.run(served.service.navs.turn())
+        store.away = False
+        served.ask("DELETE", "/v1/domains/desk")
+        served.ask("PUT", "/v1/domains/desk", {"cash": "9"})
+        served.clock.advance(s=1)
+        served.run(served.service.navs.turn())
+        assert [one["nav"] for one in nav(served, "desk")] == ["9"]
+
+
+def test_a_turn_under_way_records_nothing_of_a_domain_that_was_replaced(tmp_path: Path) -> None:
+    with serve_here(tmp_path) as served:
+        for name in ("a", "g"):
+            served.ask("PUT", f"/v1/domains/{name}", {"cash": "111"})
+
+        async def replaced_meanwhile() -> None:
+            desk = served.service.desk
+            turn = asyncio.create_task(served.service.navs.turn())
+            await asyncio.sleep(0)  # it has listed the domains, and valued the first
+            await desk.delete("g")
+            await desk.put(Book("g", 222 * 10**MONEY_SCALE, ()))
+            await turn
+
+        served.run(replaced_meanwhile())
+        assert [one["nav"] for one in nav(served, "g")] in ([], ["222"])
+        served.clock.advance(s=1)
+        served.run(served.service.navs.turn())
+        assert nav(served, "g")[-1]["nav"] == "222"
+
+
+class Slow(MemoryValuationStore):
+    """Takes a domain out only when a value's turn has come meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def delete_domain(self, name: str, version: int) -> None:
+        self.begun.set()
+        assert self.go_on.wait(4)
+        super().delete_domain(name, version)
+
+
+def test_values_are_not_stored_behind_a_domain_that_goes(tmp_path: Path) -> None:
+    store = Slow()
+    with serve_here(tmp_path, store) as served:
+        served.ask("PUT", "/v1/domains/g", {"cash": "111"})
+
+        async def meanwhile() -> None:
+            going = asyncio.create_task(served.service.desk.delete("g"))
+            await asyncio.to_thread(store.begun.wait, 4)
+            turn = asyncio.create_task(served.service.navs.turn())
+            for _ in range(20):
+                await asyncio.sleep(0)
+            store.go_on.set()
+            await asyncio.gather(going, turn)
+
+        served.run(meanwhile())
+        served.ask("PUT", "/v1/domains/g", {"cash": "222"})
+        assert nav(served, "g") == []
