@@ -28,6 +28,7 @@ from pipeline.process import StopFlag
 from pipeline.replay.drive import Drive
 from pipeline.replay.running import Running
 from pipeline.web.assets import assets
+from pipeline.web.history import Place
 
 HERTZ = 1000 / limits.MIN_PAGE_MS
 VIEWER_PERCENT = 2.0
@@ -82,7 +83,7 @@ class Viewer:
                     name = line[7:].strip()
                     self.frames += name == b"frame"
                 elif line.startswith(b"id: "):
-                    number = int(line[4:])
+                    number = Place.of(line[4:].decode().strip()).number
                     self.gaps += number <= self._seen
                     self._seen = number
 

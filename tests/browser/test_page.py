@@ -199,6 +199,61 @@ def test_after_the_feed_died_it_goes_on_without_a_gap(browser: Any, running: Run
         live(page)
 
 
+PLOTTED = """async () => {
+    const { Plots } = await import("/page/plots.js");
+    const plots = new Plots(document.createElement("div"), document.createElement("div"));
+    const point = (number, second) => [number, second * 1000, 1, 0, number, number, number, 1, [0, 0, 0]];
+    const told = [];
+    const hear = (epoch, ...points) => {
+        plots.epoch = epoch;
+        plots.add(points);
+        told.push([plots.place, ...plots.latency.data[1]]);
+    };
+    hear("a", point(1, 1), point(2, 2), point(3, 3));
+    hear("a", point(4, 4));
+    hear("b", point(5, 7), point(6, 8));
+    hear("b", point(9, 11));
+    hear("c", point(1, 10), point(2, 12));
+    return [told, plots.latency.data[0]];
+}"""
+
+
+def test_plots_end_their_lines_where_another_server_began_or_points_are_missing(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        told, moments = page.evaluate(PLOTTED)
+    assert told == [
+        ["a:3", 1, 2, 3],
+        ["a:4", 1, 2, 3, 4],
+        ["b:6", 1, 2, 3, 4, None, 5, 6],
+        ["b:9", 1, 2, 3, 4, None, 5, 6, None, 9],
+        ["c:2", 1, 2, 3, 4, None, 5, 6, None, 1, 2],
+    ]
+    assert moments == sorted(moments)
+
+
+def test_a_page_that_was_hidden_while_the_server_began_anew_asks_with_the_place_of_the_old_one(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        until(page, "/ms of|last 5 s/.test(document.querySelector('#latency-words').textContent)")
+        places: list[str] = []
+        page.on("response", lambda answer: places.append(answer.url.partition("/v1/live?after=")[2]))
+        for hidden in ("true", "false"):
+            page.evaluate(
+                f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}})"
+            )
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+            if hidden == "true":
+                running.kill("feed")
+        wait_for(lambda: page.evaluate("1") and any(places), "the new server answers")
+        live(page)
+        epoch, _, number = next(filter(None, places)).partition(":")
+        assert len(epoch) == 16
+        assert int(number) > 0
+
+
 def test_halt_and_resume_by_keyboard_behind_a_confirmation(
     browser: Any, running: Running, shot: Callable[[Any, str], None]
 ) -> None:

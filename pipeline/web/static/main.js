@@ -38,6 +38,7 @@ const plots = new Plots(byId("plot-latency"), byId("plot-rate"));
 // ---- what comes
 function take(name, data) {
   if (name === "hello") {
+    plots.epoch = data.epoch;
     allow(data.role, data.why_not);
     return;
   }
@@ -180,7 +181,7 @@ addEventListener("keydown", (event) => {
 
 // ---- a page that nobody sees asks for nothing; seen again it goes on where it was
 function start() {
-  stopFrames ??= follow("/v1/live", () => plots.last, take, (text) => { fault = text; age(); });
+  stopFrames ??= follow("/v1/live", () => plots.place, take, (text) => { fault = text; age(); });
   rows.start();
 }
 function stop() {

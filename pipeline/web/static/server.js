@@ -42,8 +42,8 @@ export async function ask(path, options = {}) {
 }
 
 // Server-sent events over fetch, which can send a token where EventSource cannot. `take(name, data)` gets
-// each event; `last()` says which point was seen last; `state(text)` hears "" or what is wrong.
-export function follow(path, last, take, state) {
+// each event; `place()` says which point of which server was seen last; `state(text)` hears "" or what is wrong.
+export function follow(path, place, take, state) {
   let stopped = false;
   let abort = new AbortController();
   (async () => {
@@ -51,7 +51,7 @@ export function follow(path, last, take, state) {
     while (!stopped) {
       abort = new AbortController();
       try {
-        const answer = await fetch(`${path}?after=${last()}`, { headers: headers(), signal: abort.signal, cache: "no-store" });
+        const answer = await fetch(`${path}?after=${place()}`, { headers: headers(), signal: abort.signal, cache: "no-store" });
         if (answer.status === 401) { await askToken(); continue; }
         if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `answered ${answer.status}`);
         state("");
