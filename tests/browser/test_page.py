@@ -154,6 +154,58 @@ def test_a_row_comes_by_itself_and_its_story_is_one_click_away(
         assert not page.locator("#story").is_visible()
 
 
+FOCUSED = (
+    "document.activeElement.closest('#events tbody tr')?.dataset.event ?? document.activeElement.tagName"
+)
+
+
+@contextlib.contextmanager
+def heartbeats(page: Any) -> Iterator[Callable[[int], None]]:
+    """Yields what waits for so many more heartbeats of the feed, with the page loaded anew to hear them."""
+    heard: list[str] = []
+
+    def keep(told: str | bytes) -> None:
+        heard.extend(["beat"] * ('"type":"heartbeat"' in str(told)))
+
+    page.on("websocket", lambda socket: socket.on("framereceived", keep))
+    page.reload()
+    live(page)
+
+    def beats(count: int) -> None:
+        until_so_many = len(heard) + count
+        wait_for(lambda: page.evaluate("1") and len(heard) >= until_so_many, "heartbeats")
+
+    yield beats
+
+
+def test_the_focus_stays_on_its_row_while_nothing_happens(browser: Any, running: Running) -> None:
+    with opened(browser, running.config) as page, heartbeats(page) as beats:
+        beats(1)
+        page.wait_for_selector("#events tbody button")
+        page.keyboard.press("e")
+        focused = page.evaluate(FOCUSED)
+        assert focused != "BODY"
+        beats(3)
+        assert page.evaluate(FOCUSED) == focused
+
+
+def test_a_closed_story_gives_the_focus_back_to_who_opened_it(browser: Any, running: Running) -> None:
+    with opened(browser, running.config) as page, heartbeats(page) as beats:
+        beats(1)
+        page.wait_for_selector("#events tbody button")
+        page.keyboard.press("e")
+        focused = page.evaluate(FOCUSED)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#story-body >> text=In the chain")
+        event_id = buy(running.config, "while-a-story-is-open")["event_id"]
+        page.wait_for_selector(f"#events tr[data-event='{event_id}']", state="attached")
+        beats(2)
+        page.keyboard.press("Escape")
+        until(page, f"({FOCUSED}) === '{focused}'")
+        beats(2)
+        assert page.evaluate(FOCUSED) == focused
+
+
 def test_positions_outcomes_and_throttles_are_those_of_the_audit(browser: Any, running: Running) -> None:
     with opened(browser, running.config) as page:
         live(page)
