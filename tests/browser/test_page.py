@@ -363,6 +363,13 @@ def test_with_tokens_nothing_is_shown_before_one_and_reading_is_not_controlling(
         with opened(browser, config) as page:
             page.wait_for_selector("#token:visible")
             assert page.locator("#drawing svg").count() == 0
+            assert page.inner_text("#token-said") == ""
+            page.fill("#token-text", "w" * 32)
+            page.click("#token-yes")
+            until(
+                page, "document.querySelector('#token-said').textContent.includes('does not know this token')"
+            )
+            assert page.locator("#drawing svg").count() == 0
             page.fill("#token-text", "r" * 32)
             page.click("#token-yes")
             live(page)
