@@ -285,6 +285,10 @@ PAGE_POINT_MS = 900
 """Points of the page's plots are a second apart; a timer that is a little early makes no hole."""
 PAGE_POINTS = 900
 """A quarter of an hour of points, 60 bytes each on the wire: what a viewer who comes is sent at once."""
+MAX_EPOCH_TEXT = 32
+"""Names a server of the page: twice what one draws."""
+MAX_POINT_DIGITS = 15
+"""Of a point's number, one a second: thirty million years."""
 PAGE_IDLE_S = 5
 """How often the page's past goes on while nobody looks."""
 MAX_PAGE_COLLECTORS = 128

@@ -17,6 +17,7 @@ from pipeline.cli.feed_client import FeedClient
 from pipeline.config import Config
 from pipeline.connection import FAILURES, connect, no_answer
 from pipeline.errors import MissingError, RinglineError
+from pipeline.web.history import Place, go_on
 from pipeline.web.view import BookView, Frame, Point, Steps
 
 ROWS = 12
@@ -29,8 +30,15 @@ AGAIN_S = 1.0
 FIRST_S = 10.0
 
 
+class Hello(Struct):
+    """What a stream begins with, as far as it matters here."""
+
+    epoch: str = ""
+
+
 class View(Struct):
-    """All that a screen is drawn from. `heard_s` is when the frame came, on the monotonic clock."""
+    """All that a screen is drawn from. `heard_s` is when the frame came, on the monotonic clock; `epoch`
+    names the server that tells now, `told_by` the one that told the last point."""
 
     url: str
     frame: Frame | None = None
@@ -40,6 +48,13 @@ class View(Struct):
     rows: list[dict[str, Any]] = []
     heard_s: float = 0.0
     fault: str = ""
+    epoch: str = ""
+    told_by: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Where the points go on."""
+        return Place(self.told_by, self.points[-1].number) if self.points else Place()
 
     def age_ms(self, now_s: float) -> float | None:
         """How old the collector's word is by now; None when there is none."""
@@ -49,7 +64,9 @@ class View(Struct):
 
     def take(self, name: str, data: bytes, now_s: float) -> None:
         """One event of the stream. Raises msgspec.MsgspecError for what is none of ours."""
-        if name == "frame":
+        if name == "hello":
+            self.epoch = msgspec.json.decode(data, type=Hello).epoch
+        elif name == "frame":
             self.frame, self.heard_s = msgspec.json.decode(data, type=Frame), now_s
         elif name == "book":
             self.book = msgspec.json.decode(data, type=BookView)
@@ -57,9 +74,8 @@ class View(Struct):
             self.steps = msgspec.json.decode(data, type=Steps)
         elif name == "points":
             fresh = msgspec.json.decode(data, type=list[Point])
-            if self.points and fresh and fresh[0].number <= self.points[-1].number:
-                self.points.clear()  # the server began anew
-            self.points.extend(fresh)
+            go_on(self.points, fresh, same=self.epoch == self.told_by)
+            self.told_by = self.epoch
 
 
 class Source:
@@ -74,7 +90,7 @@ class Source:
         """The first whole view. Raises MissingError when nothing answers in time, and RinglineError."""
         view = View(self.client.url)
         deadline_s = time.monotonic() + FIRST_S
-        for name, data in self.events(0):
+        for name, data in self.events(Place()):
             view.take(name, data, time.monotonic())
             whole = None not in (view.frame, view.book, view.steps)
             if whole or time.monotonic() > deadline_s or (view.frame is not None and not view.frame.stages):
@@ -86,7 +102,7 @@ class Source:
         """Keeps `view` up to date until `stop`; what is wrong meanwhile stands in its `fault`."""
         while not self._stop.is_set():
             try:
-                for name, data in self.events(view.points[-1].number if view.points else 0):
+                for name, data in self.events(view.place):
                     view.take(name, data, time.monotonic())
                     view.fault = ""
                     if name == "book":
@@ -109,7 +125,7 @@ class Source:
         found: list[dict[str, Any]] = msgspec.json.decode(answer.body)["rows"]
         return found
 
-    def events(self, after: int) -> Iterator[tuple[str, bytes]]:
+    def events(self, after: Place) -> Iterator[tuple[str, bytes]]:
         """Name and data of every server-sent event. Raises MissingError and RinglineError."""
         connection, parts = connect(self.client.url, SILENT_S)
         path = f"{parts.path}/v1/live"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from pipeline import limits
-from pipeline.web.history import History
+from pipeline.web.history import History, Place
 from pipeline.web.view import Point
 
 _encode = msgspec.json.Encoder().encode
@@ -20,7 +20,7 @@ NAMES = ("book", "steps", "frame")
 
 
 class Viewer:
-    """One stream. `seen` is the last point it has."""
+    """One stream. `seen` is the last point of this server that it has."""
 
     __slots__ = ("_ended", "_news", "_wake", "seen")
 
@@ -49,7 +49,7 @@ class Viewer:
         parts = []
         if points := history.after(self.seen):
             self.seen = points[-1].number
-            parts.append(event("points", _encode(points), self.seen))
+            parts.append(event("points", _encode(points), Place(history.epoch, self.seen)))
         parts += [event(name, self._news[name]) for name in NAMES if name in self._news]
         self._news.clear()
         return b"".join(parts)
@@ -69,11 +69,11 @@ class Viewers:
     def __len__(self) -> int:
         return len(self._all)
 
-    def join(self, seen: int) -> Viewer | None:
-        """A new viewer; None when there are too many, or the server leaves."""
+    def join(self, place: Place) -> Viewer | None:
+        """A viewer who has the points up to `place`; None when there are too many, or the server leaves."""
         if self._closed or len(self._all) >= limits.MAX_VIEWERS:
             return None
-        viewer = Viewer(seen)
+        viewer = Viewer(self.history.seen(place))
         self._all.add(viewer)
         self.first.set()
         if self._newest:
@@ -99,7 +99,7 @@ class Viewers:
             viewer.end()
 
 
-def event(name: str, data: bytes, number: int | None = None) -> bytes:
+def event(name: str, data: bytes, place: Place | None = None) -> bytes:
     """One server-sent event (HTML standard, 9.2); `data` is one line."""
-    head = b"" if number is None else b"id: %d\n" % number
+    head = b"" if place is None else f"id: {place}\n".encode()
     return head + b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"

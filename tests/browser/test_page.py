@@ -154,6 +154,58 @@ def test_a_row_comes_by_itself_and_its_story_is_one_click_away(
         assert not page.locator("#story").is_visible()
 
 
+FOCUSED = (
+    "document.activeElement.closest('#events tbody tr')?.dataset.event ?? document.activeElement.tagName"
+)
+
+
+@contextlib.contextmanager
+def heartbeats(page: Any) -> Iterator[Callable[[int], None]]:
+    """Yields what waits for so many more heartbeats of the feed, with the page loaded anew to hear them."""
+    heard: list[str] = []
+
+    def keep(told: str | bytes) -> None:
+        heard.extend(["beat"] * ('"type":"heartbeat"' in str(told)))
+
+    page.on("websocket", lambda socket: socket.on("framereceived", keep))
+    page.reload()
+    live(page)
+
+    def beats(count: int) -> None:
+        until_so_many = len(heard) + count
+        wait_for(lambda: page.evaluate("1") and len(heard) >= until_so_many, "heartbeats")
+
+    yield beats
+
+
+def test_the_focus_stays_on_its_row_while_nothing_happens(browser: Any, running: Running) -> None:
+    with opened(browser, running.config) as page, heartbeats(page) as beats:
+        beats(1)
+        page.wait_for_selector("#events tbody button")
+        page.keyboard.press("e")
+        focused = page.evaluate(FOCUSED)
+        assert focused != "BODY"
+        beats(3)
+        assert page.evaluate(FOCUSED) == focused
+
+
+def test_a_closed_story_gives_the_focus_back_to_who_opened_it(browser: Any, running: Running) -> None:
+    with opened(browser, running.config) as page, heartbeats(page) as beats:
+        beats(1)
+        page.wait_for_selector("#events tbody button")
+        page.keyboard.press("e")
+        focused = page.evaluate(FOCUSED)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#story-body >> text=In the chain")
+        event_id = buy(running.config, "while-a-story-is-open")["event_id"]
+        page.wait_for_selector(f"#events tr[data-event='{event_id}']", state="attached")
+        beats(2)
+        page.keyboard.press("Escape")
+        until(page, f"({FOCUSED}) === '{focused}'")
+        beats(2)
+        assert page.evaluate(FOCUSED) == focused
+
+
 def test_positions_outcomes_and_throttles_are_those_of_the_audit(browser: Any, running: Running) -> None:
     with opened(browser, running.config) as page:
         live(page)
@@ -197,6 +249,61 @@ def test_after_the_feed_died_it_goes_on_without_a_gap(browser: Any, running: Run
         assert found[-1] <= before
         assert "out of order" not in page.inner_text("#events-words")
         live(page)
+
+
+PLOTTED = """async () => {
+    const { Plots } = await import("/page/plots.js");
+    const plots = new Plots(document.createElement("div"), document.createElement("div"));
+    const point = (number, second) => [number, second * 1000, 1, 0, number, number, number, 1, [0, 0, 0]];
+    const told = [];
+    const hear = (epoch, ...points) => {
+        plots.epoch = epoch;
+        plots.add(points);
+        told.push([plots.place, ...plots.latency.data[1]]);
+    };
+    hear("a", point(1, 1), point(2, 2), point(3, 3));
+    hear("a", point(4, 4));
+    hear("b", point(5, 7), point(6, 8));
+    hear("b", point(9, 11));
+    hear("c", point(1, 10), point(2, 12));
+    return [told, plots.latency.data[0]];
+}"""
+
+
+def test_plots_end_their_lines_where_another_server_began_or_points_are_missing(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        told, moments = page.evaluate(PLOTTED)
+    assert told == [
+        ["a:3", 1, 2, 3],
+        ["a:4", 1, 2, 3, 4],
+        ["b:6", 1, 2, 3, 4, None, 5, 6],
+        ["b:9", 1, 2, 3, 4, None, 5, 6, None, 9],
+        ["c:2", 1, 2, 3, 4, None, 5, 6, None, 1, 2],
+    ]
+    assert moments == sorted(moments)
+
+
+def test_a_page_that_was_hidden_while_the_server_began_anew_asks_with_the_place_of_the_old_one(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        until(page, "/ms of|last 5 s/.test(document.querySelector('#latency-words').textContent)")
+        places: list[str] = []
+        page.on("response", lambda answer: places.append(answer.url.partition("/v1/live?after=")[2]))
+        for hidden in ("true", "false"):
+            page.evaluate(
+                f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}})"
+            )
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+            if hidden == "true":
+                running.kill("feed")
+        wait_for(lambda: page.evaluate("1") and any(places), "the new server answers")
+        live(page)
+        epoch, _, number = next(filter(None, places)).partition(":")
+        assert len(epoch) == 16
+        assert int(number) > 0
 
 
 def test_halt_and_resume_by_keyboard_behind_a_confirmation(
@@ -255,6 +362,13 @@ def test_with_tokens_nothing_is_shown_before_one_and_reading_is_not_controlling(
     with Running(config):
         with opened(browser, config) as page:
             page.wait_for_selector("#token:visible")
+            assert page.locator("#drawing svg").count() == 0
+            assert page.inner_text("#token-said") == ""
+            page.fill("#token-text", "w" * 32)
+            page.click("#token-yes")
+            until(
+                page, "document.querySelector('#token-said').textContent.includes('does not know this token')"
+            )
             assert page.locator("#drawing svg").count() == 0
             page.fill("#token-text", "r" * 32)
             page.click("#token-yes")

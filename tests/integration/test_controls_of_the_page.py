@@ -59,7 +59,8 @@ def test_controls_reach_the_audit_as_that_source_and_each_source_keeps_to_its_ki
     ):
         demo.post_until_taken("open", order)
 
-        assert control(config, READ, "one", "halt")[0] == 401
+        status, told = control(config, READ, "one", "halt")
+        assert (status, told["type"].rpartition("/")[2]) == (403, "forbidden-role")
         status, answer = control(config, CONTROL, "one", "halt")
         assert status == 202
         assert control(config, CONTROL, "one", "halt") == (202, answer), "the same id is the same event"

@@ -30,6 +30,10 @@ _UNKNOWN = problem(
     Problem.UNAUTHORIZED, "authorization: expected Bearer and a token that may read", field="authorization",
     headers=[_CHALLENGE],
 )  # fmt: skip
+_TOO_LITTLE = problem(
+    Problem.FORBIDDEN_ROLE, "authorization: this token may read; this takes one of the role control",
+    field="authorization",
+)  # fmt: skip
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -88,7 +92,9 @@ class Access:
                 return problem(Problem.FORBIDDEN_ORIGIN, detail, field="host")
             return None
         found = self.role(_given(named.get(b"authorization", b""), subprotocols))
-        return None if found in (CONTROL, role) else _UNKNOWN
+        if found in (CONTROL, role):
+            return None
+        return _TOO_LITTLE if found else _UNKNOWN
 
     @staticmethod
     def is_own(headers: Headers) -> bool:

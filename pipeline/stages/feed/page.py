@@ -1,8 +1,8 @@
 """The live page over HTTP, in front of the feed's own paths:
 
 GET  /             the page; its files below /page/
-GET  /v1/live      server-sent events: `hello`, `points`, `frame`, `book`; `?after=N` or Last-Event-ID: points
-                   after number N
+GET  /v1/live      server-sent events: `hello`, `points`, `book`, `steps`, `frame`; `?after=EPOCH:N` or
+                   Last-Event-ID: points after number N of the server EPOCH, all of another one's
 POST /v1/control   {"action": "halt"|"resume"|"flatten", "id": "…", "reason": "…"}, with the role control
 
 The page itself holds nothing, so it needs no token; everything that it asks for does.
@@ -25,6 +25,7 @@ from pipeline.stages.feed.wanted import ParameterError, parameters
 from pipeline.stages.gateway.answer import Answer
 from pipeline.stages.gateway.problem import Problem, problem
 from pipeline.web.assets import Asset, assets
+from pipeline.web.history import Place
 from pipeline.web.viewers import Viewer, Viewers, event
 
 LIVE, CONTROL_PATH = "/v1/live", "/v1/control"
@@ -66,13 +67,13 @@ class PageApp:
         refusal = self._access.refusal(scope["headers"])
         if refusal is None and scope["method"] not in ("GET", "HEAD"):
             refusal = _GET_ONLY
-        seen = 0
+        place = Place()
         if refusal is None:
             try:
-                seen = _seen(scope)
+                place = _place(scope)
             except ParameterError as error:
                 refusal = problem(Problem.BAD_PARAMETER, str(error), field=error.field)
-        viewer = None if refusal else self._viewers.join(seen)
+        viewer = None if refusal else self._viewers.join(place)
         if viewer is None:
             await _say(send, refusal or _FULL)
             return
@@ -90,9 +91,13 @@ class PageApp:
     async def _send_all(self, scope: Scope, viewer: Viewer, send: Send) -> None:
         role = self._role(scope)
         why_not = await self._controls.why_not() if role == CONTROL else ""
+        epoch = self._viewers.history.epoch
         hello = msgspec.json.encode(
-            {"role": role, "why_not": why_not, "page_ms": self._page_ms, "version": __version__}
-        )
+            {
+                "role": role, "why_not": why_not, "page_ms": self._page_ms, "version": __version__,
+                "epoch": epoch,
+            }
+        )  # fmt: skip
         await send({"type": "http.response.body", "body": event("hello", hello), "more_body": True})
         while (data := await viewer.next(self._viewers.history)) is not None:
             if data:
@@ -130,14 +135,15 @@ class PageApp:
             return problem(Problem.NOT_READY, str(error), retry_after_s=_RETRY_S)
 
 
-def _seen(scope: Scope) -> int:
+def _place(scope: Scope) -> Place:
     """The last point that the client has."""
     given = parameters(scope["query_string"], ("after",))
     header = dict(scope["headers"]).get(b"last-event-id", b"").decode("latin-1")
     text = given["after"][0] if given.get("after") else header or "0"
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise ParameterError("after", f" = {text[:64]!r}: expected the number of a point")
-    return int(text)
+    try:
+        return Place.of(text)
+    except ValueError:
+        raise ParameterError("after", f" = {text[:64]!r}: expected EPOCH:N, the place of a point") from None
 
 
 async def _body(receive: Receive) -> bytes | None:

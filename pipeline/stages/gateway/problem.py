@@ -23,6 +23,7 @@ class Problem(Enum):
     BAD_PARAMETER = ("bad-parameter", 400, "A parameter of the request is wrong")
     UNAUTHORIZED = ("unauthorized", 401, "The request needs a token that may do this")
     FORBIDDEN_ORIGIN = ("forbidden-origin", 403, "This web page may not read here")
+    FORBIDDEN_ROLE = ("forbidden-role", 403, "This token may not do this")
     FORBIDDEN_ADDRESS = ("forbidden-address", 403, "This address may not post here")
     FORBIDDEN_EVENT = ("forbidden-event", 403, "This source may not send such an event")
     NOT_FOUND = ("not-found", 404, "There is nothing here")

@@ -43,6 +43,18 @@ export function table(columns, rows, caption) {
   return el("table", {}, caption ? el("caption", { class: "sr" }, caption) : null, el("thead", {}, head), el("tbody", {}, ...body));
 }
 
+// Makes `wanted` the children of `place`, in this order, and moves none that stands right: an element that is
+// taken out, even to be put back at once, loses the focus.
+export function arrange(place, wanted) {
+  const kept = new Set(wanted);
+  for (const child of [...place.children]) if (!kept.has(child)) child.remove();
+  let at = place.firstElementChild;
+  for (const one of wanted) {
+    if (one === at) at = at.nextElementSibling;
+    else place.insertBefore(one, at);
+  }
+}
+
 // Replaces what is in `place` unless it would look the same, so that focus, selection and scrolling stay.
 export function put(place, ...children) {
   const fresh = el("div", {}, ...children);

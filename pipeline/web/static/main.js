@@ -1,6 +1,6 @@
 // Joins everything: streams in, the page out, its age told all the time.
 import { allow, askControl } from "./controls.js";
-import { byId, el, ms, number, put, span } from "./dom.js";
+import { arrange, byId, el, ms, number, put, span } from "./dom.js";
 import { draw } from "./drawing.js";
 import { Plots } from "./plots.js";
 import { Rows, SHOWN } from "./rows.js";
@@ -38,6 +38,7 @@ const plots = new Plots(byId("plot-latency"), byId("plot-rate"));
 // ---- what comes
 function take(name, data) {
   if (name === "hello") {
+    plots.epoch = data.epoch;
     allow(data.role, data.why_not);
     return;
   }
@@ -140,7 +141,7 @@ function showRows() {
   }
   const body = byId("events").tBodies[0];
   const known = new Map([...body.rows].map((row) => [row.dataset.seq, row]));
-  body.replaceChildren(...rows.rows.map((row) => known.get(String(row.seq)) ?? rowOf(row)));
+  arrange(body, rows.rows.map((row) => known.get(String(row.seq)) ?? rowOf(row)));
   const words = [];
   if (!rows.rows.length) words.push(rows.held ? "No row yet." : "Nothing but held events so far.");
   if (rows.rows.length >= SHOWN) words.push(`the newest ${SHOWN}`);
@@ -151,7 +152,7 @@ function showRows() {
 function rowOf(row) {
   return el("tr", { "data-seq": row.seq, "data-event": row.event_id }, el("td", { class: "n" }, number(row.seq)), el("td", {}, el("span", { class: "day" }, `${row.accepted.slice(0, 10)} `), row.accepted.slice(11, 19), el("span", { class: "day" }, row.accepted.slice(19, 23))), el("td", {}, row.key),
     el("td", { class: tables.tone(row.outcome) }, row.outcome), el("td", { class: "wrap" }, row.event ? tables.what(row) : row.unreadable),
-    el("td", {}, el("button", { type: "button", class: "link", "aria-label": `Story of row ${row.seq}`, onclick: () => openStory(row.event_id) }, "story")));
+    el("td", {}, el("button", { type: "button", class: "link", "aria-label": `Story of row ${row.seq}`, onclick: ({ currentTarget }) => openStory(row.event_id, currentTarget) }, "story")));
 }
 const rows = new Rows(() => {
   if (!pending) pending = setTimeout(() => { showRows(); age(); }, Math.max(0, DRAW_MS - (performance.now() - drawn)));
@@ -180,7 +181,7 @@ addEventListener("keydown", (event) => {
 
 // ---- a page that nobody sees asks for nothing; seen again it goes on where it was
 function start() {
-  stopFrames ??= follow("/v1/live", () => plots.last, take, (text) => { fault = text; age(); });
+  stopFrames ??= follow("/v1/live", () => plots.place, take, (text) => { fault = text; age(); });
   rows.start();
 }
 function stop() {

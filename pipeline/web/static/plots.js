@@ -16,6 +16,8 @@ const line = (label, name, extra = {}) => ({
 export class Plots {
   constructor(latencyPlace, ratePlace) {
     this.points = [];
+    this.epoch = ""; // names the server that tells now: numbers are its own
+    this.toldBy = ""; // the one that told the last point
     this.places = [latencyPlace, ratePlace];
     const x = { value: (_, at) => (at ? new Date(at * 1000).toLocaleTimeString("en-GB", { timeZone: "UTC" }) : "–"), label: "UTC" };
     const common = (place) => ({
@@ -35,12 +37,21 @@ export class Plots {
     new ResizeObserver(() => this.resize()).observe(ratePlace);
   }
 
-  get last() { return this.points.at(-1)?.[0] ?? 0; }
+  // Where the points go on.
+  get place() { return `${this.toldBy}:${this.points.at(-1)?.[0] ?? 0}`; }
 
-  // Points as [number, at_ms, count, lost, p50, p95, p99, rate, [lags]].
+  // Points as [number, at_ms, count, lost, p50, p95, p99, rate, [lags]]. A point without figures stands where
+  // one was missed or another server began: the lines end there. Of moments told twice the new stay.
   add(points) {
-    if (points.length && points[0][0] <= this.last) this.points = []; // the server began anew
-    this.points.push(...points);
+    let same = this.epoch === this.toldBy;
+    this.toldBy = this.epoch;
+    for (const point of points) {
+      while (this.points.length && this.points.at(-1)[1] >= point[1]) { this.points.pop(); same = false; }
+      const last = this.points.at(-1);
+      if (last?.[0] && !(same && point[0] === last[0] + 1)) this.points.push([0, (last[1] + point[1]) / 2, 0, 0, null, null, null, null, [null, null, null]]);
+      this.points.push(point);
+      same = true;
+    }
     this.points.splice(0, Math.max(0, this.points.length - KEPT));
     this.redraw();
   }

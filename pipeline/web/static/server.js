@@ -9,11 +9,14 @@ export function subprotocols() {
   return ["ringline.v1", `bearer.${btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`];
 }
 
-// Asks for the token once, however many requests were refused.
-export function askToken() {
+// Asks for the token once, however many requests were refused, and says so when one was given: `used` is the
+// token that was refused. A request that was sent before the token that holds now is only to be sent again.
+export function askToken(used) {
+  if (!asking && used !== token) return Promise.resolve();
   asking ??= new Promise((done) => {
     const dialog = document.getElementById("token");
     const text = document.getElementById("token-text");
+    document.getElementById("token-said").textContent = used ? "The server does not know this token." : "";
     const take = () => {
       token = text.value.trim();
       sessionStorage.setItem("ringline-token", token);
@@ -31,9 +34,10 @@ export function askToken() {
 
 // A JSON answer; throws an Error with the server's own words.
 export async function ask(path, options = {}) {
+  const used = token;
   const answer = await fetch(path, { cache: "no-store", ...options, headers: { ...headers(), ...options.headers } });
   if (answer.status === 401) {
-    await askToken();
+    await askToken(used);
     return ask(path, options);
   }
   const said = await answer.json().catch(() => ({}));
@@ -42,8 +46,8 @@ export async function ask(path, options = {}) {
 }
 
 // Server-sent events over fetch, which can send a token where EventSource cannot. `take(name, data)` gets
-// each event; `last()` says which point was seen last; `state(text)` hears "" or what is wrong.
-export function follow(path, last, take, state) {
+// each event; `place()` says which point of which server was seen last; `state(text)` hears "" or what is wrong.
+export function follow(path, place, take, state) {
   let stopped = false;
   let abort = new AbortController();
   (async () => {
@@ -51,8 +55,9 @@ export function follow(path, last, take, state) {
     while (!stopped) {
       abort = new AbortController();
       try {
-        const answer = await fetch(`${path}?after=${last()}`, { headers: headers(), signal: abort.signal, cache: "no-store" });
-        if (answer.status === 401) { await askToken(); continue; }
+        const used = token;
+        const answer = await fetch(`${path}?after=${place()}`, { headers: headers(), signal: abort.signal, cache: "no-store" });
+        if (answer.status === 401) { await askToken(used); continue; }
         if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `answered ${answer.status}`);
         state("");
         await readEvents(answer.body, (name, data) => { wait = 250; take(name, data); });

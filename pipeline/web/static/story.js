@@ -3,8 +3,10 @@ import { byId, el, table } from "./dom.js";
 import { ask } from "./server.js";
 import { tone } from "./tables.js";
 
-export async function openStory(eventId) {
+// `opener` gets the focus back when the story is closed; if its row is gone by then, the newest row does.
+export async function openStory(eventId, opener = null) {
   const dialog = byId("story");
+  dialog.onclose = opener && (() => (opener.isConnected ? opener : document.querySelector("#events tbody button"))?.focus());
   byId("story-title").textContent = `Event ${eventId}`;
   byId("story-body").replaceChildren(el("p", {}, "loading …"));
   if (!dialog.open) dialog.showModal();

@@ -149,13 +149,17 @@ def test_what_happened_in_a_row() -> None:
     assert what(row | {"fills": [], "event": {"type": "control", "action": "halt"}}) == "control halt"
 
 
-def test_a_stream_begun_anew_begins_the_bars_anew() -> None:
-    shown = view()
-    shown.take("points", b"[[2,1,1,0,1,1,1,1,[null,null,null]]]", 1.0)
-    assert [point.number for point in shown.points] == [1, 2]
-    shown.take("points", b"[[1,1,1,0,1,1,1,1,[null,null,null]]]", 1.0)
-    assert [point.number for point in shown.points] == [1]
-    shown.take("hello", b"{}", 1.0)
+def test_a_server_that_began_anew_leaves_a_blank_in_the_bars_and_what_was_before() -> None:
+    shown = view(points=deque())
+    shown.take("hello", b'{"epoch":"a"}', 1.0)
+    shown.take("points", b"[[1,1,1,0,1,1,1,1,[null,null,null]],[2,2,1,0,1,1,1,1,[null,null,null]]]", 1.0)
+    assert str(shown.place) == "a:2"
+    shown.take("hello", b'{"epoch":"b"}', 1.0)
+    assert str(shown.place) == "a:2", "nothing of the new server's was told yet"
+    shown.take("points", b"[[3,3,1,0,1,8,1,1,[null,null,null]]]", 1.0)
+    assert str(shown.place) == "b:3"
+    assert [point.p95_ms for point in shown.points] == [1, 1, None, 8]
+    assert "▂▂ █" in screen_text(shown, 120) or "▁▁ █" in screen_text(shown, 120)
 
 
 def test_nobody_there_is_exit_code_3_and_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

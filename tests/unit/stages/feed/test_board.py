@@ -13,6 +13,7 @@ from pipeline.stages.feed.elsewhere import Elsewhere
 from pipeline.stages.feed.readers import Readers
 from pipeline.storage.audit.reader import AuditReader
 from pipeline.web.frame import Report, SentLink
+from pipeline.web.history import Place
 from pipeline.web.viewers import Viewers
 
 SNAPSHOT = Snapshot(taken_us=1, uptime_s=1, stages=(), replicas=(), latencies=())
@@ -40,7 +41,7 @@ def test_the_links_of_other_pods_are_in_the_first_frame_and_asked_for_no_more_th
         )
         await board.look()
         assert asked == [], "nobody looks"
-        viewer = viewers.join(0)
+        viewer = viewers.join(Place())
         assert viewer is not None
         await board.look()
         first = await viewer.next(viewers.history)

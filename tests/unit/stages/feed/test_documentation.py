@@ -61,3 +61,7 @@ def test_every_code_parameter_and_key_is_named() -> None:
 
 def test_the_example_compiles() -> None:
     compile(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[0], "feed.md", "exec")
+
+
+def test_how_many_may_look_is_told() -> None:
+    assert f"At most {limits.MAX_VIEWERS} viewers are served" in TEXT

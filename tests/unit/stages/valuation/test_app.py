@@ -369,8 +369,8 @@ def test_roles_may_what_they_say(tmp_path: Path) -> None:
         assert status("GET", "/v1/domains", "x" * 20) == 401
         assert status("GET", "/v1/domains", tokens["READ"]) == 200
         assert status("POST", "/v1/valuations", tokens["READ"]) == 422
-        assert status("PUT", "/v1/domains/desk", tokens["READ"]) == 401
-        assert status("POST", "/v1/candles", tokens["READ"]) == 401
+        assert status("PUT", "/v1/domains/desk", tokens["READ"]) == 403
+        assert status("POST", "/v1/candles", tokens["READ"]) == 403
         assert status("PUT", "/v1/domains/desk", tokens["CONTROL"]) == 200
         assert status("GET", "/healthz") == 200
         assert status("GET", "/openapi.json") == 200
