@@ -155,14 +155,14 @@ def test_a_model_that_waits_for_ever_ends_it_once_and_is_said(tmp_path: Path) ->
     assert "did not come back within 5 s" in said
     assert "Start it again" in said
 
-    worker = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    again = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: _next_row(config) == 1, "it answers")
         assert ask(config, "/v1/candles", candles)["taken"] == 1
         assert "did not come back" in ask(config, "/v1/status")["left_out"]["mine"]
     finally:
-        worker.terminate()
-        assert worker.wait(30) == 0
+        again.terminate()
+        assert again.wait(30) == 0
 
 
 def candle_of_a_day() -> dict[str, str]:
