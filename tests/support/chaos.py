@@ -32,7 +32,7 @@ import msgspec
 from real_pipeline import Client, Running, candle, make_config
 from servers import Postgres, running_postgres
 
-from pipeline.clock import SystemClock
+from pipeline.clock import Clock, FakeClock, SystemClock
 from pipeline.config import Config
 from pipeline.config.schema import Journal as JournalSettings
 from pipeline.delivery import Delivery
@@ -252,7 +252,7 @@ def damage(
 ) -> list[str]:
     """Cuts and corrupts copies of a journal: what opens must hold what the undamaged one held."""
     rng = random.Random(seed)
-    clock = SystemClock()
+    clock = FakeClock(wall_us=SystemClock().wall_us())  # what is kept for a while must not end in between
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="ringline-damage-") as scratch:
         intact = _held(Path(shutil.copytree(folder, Path(scratch) / "intact")), settings, clock, webhook_ids)
@@ -284,7 +284,7 @@ def damage(
 
 
 def _held(
-    folder: Path, settings: JournalSettings, clock: SystemClock, webhook_ids: Sequence[str]
+    folder: Path, settings: JournalSettings, clock: Clock, webhook_ids: Sequence[str]
 ) -> tuple[Any, ...]:
     """Each key's last event, and which events the journal knows."""
     journal = Journal.open(folder, settings, clock)
