@@ -121,7 +121,8 @@ def _parquet_rows(source: Any, arrow_error: type[Exception]) -> Iterator[Row]:
                 line += 1
                 yield line, list(values)
     except (arrow_error, OSError) as error:
-        raise UsageError(f"after line {line}: the file is damaged: {str(error)[:120]}") from None
+        why = " ".join(str(error).split())[:120]
+        raise UsageError(f"after row {line}: the file is damaged: {why}") from None
 
 
 def _texts(column: Any) -> list[str]:

@@ -18,7 +18,7 @@ _MONTH_FIRST_HEADINGS = ("close/last",)
 
 
 def is_slashed(text: str) -> bool:
-    return "/" in text[:4] and _SLASHED.match(text) is not None
+    return "/" in text and _SLASHED.match(text) is not None
 
 
 def as_iso(text: str, order: DateOrder) -> str:

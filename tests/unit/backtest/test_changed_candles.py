@@ -35,6 +35,7 @@ CHANGES = [
     "msgspec.structs.force_setattr(candle, 'volume', candle.volume == 0)",
     "Candle.high.__set__(candle, 2**80)",
     "Candle.close.__delete__(candle)",
+    "Candle.close.__set__(candle, type('Anything', (int,), {'__eq__': lambda self, other: True})(7))",
 ]
 
 

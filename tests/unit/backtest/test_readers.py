@@ -261,7 +261,7 @@ def test_parquet_that_is_damaged_within_is_told(tmp_path: Path) -> None:
     )
     data = file.read_bytes()
     file.write_bytes(data[:60] + bytes(byte ^ 255 for byte in data[60:63]) + data[63:])
-    with pytest.raises(UsageError, match="after line 0: the file is damaged"):
+    with pytest.raises(UsageError, match="after row 0: the file is damaged"):
         read_candles(file, INSTRUMENTS)
 
 
@@ -307,6 +307,7 @@ def dated(*days: str) -> str:
         (("02/01/2024", "03/01/2024"), "mdy", (2, 1)),
         (("01/02/2024 04:00 PM", "01/13/2024 09:30:00 AM"), None, (1, 2)),
         (("02/01/2024 16:00", "13/01/2024 16:00"), None, (1, 2)),
+        (("    02/01/2024", "  13/01/2024"), None, (1, 2)),
     ],
 )
 def test_one_column_has_one_order_of_dates(
