@@ -358,8 +358,8 @@ MAX_LEFT_RINGS = 32
 /dev/shm if all are of the default size and full; what holds no record is given back."""
 MAX_SLA_EVENTS = 64
 """Events that `telemetry.sla` names: each is judged over every window, with every percentile it has."""
-MIN_SLA_LIMIT_MS = 1e-6
-"""1 ns: limits are kept in whole nanoseconds, and every call takes 0 or longer."""
+MIN_SLA_LIMIT_NS = 1
+"""Limits are kept in whole nanoseconds, and every call takes 0 or longer."""
 MAX_SLA_LIMIT_MS = MAX_DURATION_NS // 1_000_000
 """No call that is recorded takes longer."""
 MAX_SLA_PERCENTILES = 8

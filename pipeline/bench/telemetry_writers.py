@@ -53,7 +53,7 @@ def flood(directory: Path, rate: float, seconds: float) -> None:
     begun_on_wall = time.perf_counter()
     begun = begun_on_wall - waited_s()
     while (elapsed := time.perf_counter() - waited_s() - begun) < seconds:
-        due = int(elapsed * rate) - written - skipped
+        due = max(0, int(elapsed * rate) - written - skipped)  # what is told of waiting comes late
         if due > most:  # held up: what was not written then is not written all at once now
             skipped += due - most
             due = most

@@ -20,7 +20,7 @@ EventText = Annotated[str, Meta(min_length=1, max_length=limits.MAX_NAME_CHARS)]
 _PERCENTILE = r"^p(([1-9][0-9]?|0[1-9])(_[0-9]{1,2})?|00?_(0[1-9]|[1-9][0-9]?))(?!\n)$"
 """0 is none. Look-aheads are not for every reader of the schema: the chart's leaves this one out."""
 PercentileText = Annotated[str, Meta(pattern=_PERCENTILE)]
-LimitMs = Annotated[float, Meta(ge=limits.MIN_SLA_LIMIT_MS, le=limits.MAX_SLA_LIMIT_MS)]
+LimitMs = Annotated[float, Meta(ge=limits.MIN_SLA_LIMIT_NS / 1e6, le=limits.MAX_SLA_LIMIT_MS)]
 HealthPort = Annotated[int, Meta(ge=0, le=65535)]
 
 
