@@ -15,7 +15,7 @@ from pipeline.trading.plan import Plan
 from pipeline.trading.reasons import Reason, describe
 from pipeline.trading.risk import DAY_US
 from pipeline.trading.scopes import Ask, Grant, LastSeen, RecordedScopes, Scopes, grant_of, grant_text
-from pipeline.trading.state import Slot, State
+from pipeline.trading.state import Slot, State, lag_after
 from pipeline.trading.throttle import enter, idle, judge_both, leave
 from pipeline.trading.throttle_memory import ScopeState
 
@@ -374,7 +374,7 @@ def quiet_bar(state: State, candle: Candle, slots: list[Slot], at_us: int) -> St
         0,
         state.wide,
         state.scope,
-        at_us - clock_us if at_us > clock_us else 0,
+        lag_after(clock_us, at_us),
     )
 
 
