@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 from urllib.parse import SplitResult, urlsplit
 
-from pipeline.errors import UsageError
+from pipeline.errors import MissingError, UsageError
 
 FAILURES = (OSError, http.client.HTTPException)
 """What a connection raises when its server does not answer, or not in HTTP."""
@@ -22,6 +22,25 @@ def connect(url: str, timeout_s: float) -> tuple[http.client.HTTPConnection, Spl
         raise UsageError(f"{url}: expected http://HOST:PORT")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     return kind(reachable(host), port, timeout=timeout_s), parts
+
+
+def get(connection: http.client.HTTPConnection, path: str, most_bytes: int, asked: str) -> bytes:
+    """The body of a GET over a connection that is kept; one byte more than `most_bytes` where there is more.
+
+    Raises MissingError when nobody answers, or not with 200; the next GET connects anew then. `asked` says
+    who, for the error.
+    """
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read(most_bytes + 1)
+    except FAILURES as error:
+        connection.close()
+        raise MissingError(no_answer(asked, error)) from None
+    if answer.status != 200:
+        connection.close()
+        raise MissingError(f"{asked}: answered {answer.status}")
+    return body
 
 
 def reachable(host: str) -> str:

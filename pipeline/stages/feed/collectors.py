@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline import limits
 from pipeline.config import Config
-from pipeline.connection import FAILURES, connect, local_address, no_answer
+from pipeline.connection import connect, get, local_address
 from pipeline.errors import MissingError
 from pipeline.snapshot import Snapshot, decode_snapshot
 from pipeline.stages.feed.collector_stream import ANSWER_S, EVENTS, CollectorStream
@@ -55,17 +55,8 @@ class CollectorClient:
             raise MissingError(f"collector {self._url}: no links: {error}") from None
 
     def _asked(self, path: str) -> bytes:
-        try:
-            self._connection.request("GET", self._path + path)
-            answer = self._connection.getresponse()
-            body = answer.read(limits.MAX_SNAPSHOT_BYTES + 1)
-        except FAILURES as error:
-            self._connection.close()
-            raise MissingError(no_answer(f"collector {self._url}", error)) from None
-        if answer.status != 200:
-            self._connection.close()
-            raise MissingError(f"collector {self._url}: answered {answer.status}")
-        return body
+        asked = f"collector {self._url}"
+        return get(self._connection, self._path + path, limits.MAX_SNAPSHOT_BYTES, asked)
 
     def told(self, brief: bool) -> Told:
         """Without latencies and verdicts when `brief`. Raises MissingError."""

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline import limits
-from pipeline.connection import FAILURES, connect, no_answer
+from pipeline.connection import connect, get
 from pipeline.errors import MissingError
 from pipeline.web.frame import Report
 
@@ -47,19 +47,13 @@ class OperatorClient:
 
     def newest(self) -> tuple[dict[str, str], ...]:
         """The last word, what is wrong, then the changes, the last one first. Raises MissingError."""
+        asked = f"operator {self._url}"
+        body = get(self._connection, self._path, limits.MAX_OPERATOR_ANSWER_BYTES, asked)
         try:
-            self._connection.request("GET", self._path)
-            answer = self._connection.getresponse()
-            body = answer.read(limits.MAX_OPERATOR_ANSWER_BYTES + 1)
-            if answer.status != 200:
-                raise MissingError(f"operator {self._url}: answered {answer.status}")
             told = _told(body)
-        except FAILURES as error:
-            self._connection.close()
-            raise MissingError(no_answer(f"operator {self._url}", error)) from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             self._connection.close()
-            raise MissingError(f"operator {self._url}: not understood: {error}") from None
+            raise MissingError(f"{asked}: not understood: {error}") from None
         words = [(told.at, told.sentence)]
         words += [(told.at, f"{kind}: {message}") for kind, message in told.conditions.items()]
         words += [(one.at, one.sentence) for one in told.decisions]
