@@ -14,38 +14,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from own_strategy import write_strategy
 
 from pipeline import limits
 from pipeline.cli.app import run
 from pipeline.cli.call_folder import PREFIX, CallFolder
 
-STRATEGY = """
-import ctypes, signal, os, sys, time
-{imported}
-from msgspec import Struct
-
-class Notes(Struct, frozen=True):
-    seen: int = 0
-
-class Mine:
-    memory = Notes
-    def __init__(self):
-        {made}
-    def origin(self):
-        return Notes()
-    def step(self, memory, candle):
-        if memory.seen == 2:
-            {body}
-        return Notes(memory.seen + 1), None
-"""
-
 
 def words(folder: Path, body: str, *more: str, made: str = "pass", imported: str = "pass") -> list[str]:
-    code = STRATEGY.replace("{body}", body).replace("{made}", made).replace("{imported}", imported)
-    (folder / "mine.py").write_text(code)
+    mine = write_strategy(folder, body=body, made=made, imported=imported)
     rows = [f"2024-01-{day:02d},10,11,9,10,100" for day in range(1, 9)]
     (folder / "small.csv").write_text("\n".join(["time,open,high,low,close,volume", *rows]))
-    source = f'trading.strategies={{"mine": {{"kind": "custom", "source": "{folder}/mine.py:Mine"}}}}'
+    source = f'trading.strategies={{"mine": {{"kind": "custom", "source": "{mine}"}}}}'
     return ["backtest", str(folder / "small.csv"), "--set", source, *more]
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from own_strategy import write_strategy
 
 SOON = """
 import sys
@@ -16,26 +17,11 @@ limits.MAX_CALL_S = limits.MAX_IMPORT_S = 1
 from pipeline.cli.app import run
 sys.exit(run(sys.argv[1:]))
 """
-STRATEGY = """
-import os, time
-from msgspec import Struct
-{imported}
-class Notes(Struct, frozen=True):
-    seen: int = 0
-class Mine:
-    memory = Notes
-    def __init__(self):
-        {made}
-    def origin(self):
-        return Notes()
-    def step(self, memory, candle):
-        return memory, None
-"""
 
 
 def agent(folder: Path, *, imported: str = "pass", made: str = "pass") -> tuple[int, str]:
-    (folder / "mine.py").write_text(STRATEGY.format(imported=imported, made=made))
-    source = f'trading.strategies={{"mine": {{"kind": "custom", "source": "{folder}/mine.py:Mine"}}}}'
+    mine = write_strategy(folder, imported=imported, made=made)
+    source = f'trading.strategies={{"mine": {{"kind": "custom", "source": "{mine}"}}}}'
     folders = ("--set", f"data_dir={folder}/data", "--set", f"telemetry.directory={folder}/rings")
     done = subprocess.run(
         [sys.executable, "-c", SOON, "worker", "agent", "--set", source, *folders],

@@ -8,33 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from own_strategy import write_strategy
 
 from pipeline import limits
 from pipeline.trading.plugin import HungError, NoWatch, find_plugin, guarded, look_for, said, watch_calls
 from pipeline.trading.strategies.custom import GROUP, Custom
 from pipeline.valuation.custom import CustomModel
-
-STRATEGY = """
-import os
-from msgspec import Struct
-class Notes(Struct, frozen=True):
-    seen: int = 0
-class Mine:
-    memory = Notes
-    def __init__(self):
-        {made}
-    def origin(self):
-        return Notes()
-    def step(self, memory, candle):
-        return Notes(memory.seen + 1), None
-    def price(self, mark, bars):
-        return mark
-"""
-
-
-def strategy(folder: Path, made: str = "pass") -> str:
-    (folder / "mine.py").write_text(STRATEGY.replace("{made}", made))
-    return f"{folder}/mine.py:Mine"
 
 
 @pytest.fixture
@@ -77,7 +56,7 @@ def unwatched_afterwards() -> Iterator[None]:
 def test_importing_and_making_it_is_watched_as_its_steps_are_and_under_other_names(tmp_path: Path) -> None:
     watch = Watched()
     watch_calls(watch)
-    made = Custom(strategy(tmp_path), {})
+    made = Custom(write_strategy(tmp_path), {})
     digest = made.tag.removeprefix("custom(").partition(",")[0]
     assert watch.entered[0] == (f"import of custom({digest})", limits.MAX_IMPORT_S)
     assert {tag for tag, _ in watch.entered[1:]} == {f"{made.tag}: its construction"}
@@ -88,7 +67,7 @@ def test_importing_and_making_it_is_watched_as_its_steps_are_and_under_other_nam
 def test_a_model_is_imported_and_made_under_watch_too(tmp_path: Path) -> None:
     watch = Watched()
     watch_calls(watch)
-    CustomModel(strategy(tmp_path), {})
+    CustomModel(write_strategy(tmp_path), {})
     first, second = watch.entered
     assert first[0].startswith("import of custom(")
     assert second[0].endswith(": its construction")
@@ -98,12 +77,12 @@ def test_a_model_is_imported_and_made_under_watch_too(tmp_path: Path) -> None:
 def test_what_hung_while_it_was_imported_is_refused_in_words(tmp_path: Path) -> None:
     watch_calls(Watched("import of"))
     with pytest.raises(ValueError, match="cannot be loaded: hung 2 times and is refused until its code"):
-        Custom(strategy(tmp_path), {})
+        Custom(write_strategy(tmp_path), {})
 
 
 @pytest.mark.parametrize("kind", [Custom, CustomModel])
 def test_a_construction_that_does_not_end_is_counted(tmp_path: Path, kind: type) -> None:
-    source = strategy(tmp_path, "while True: pass")
+    source = write_strategy(tmp_path, made="while True: pass")
     with pytest.raises(ValueError, match="custom: ") as caught:
         kind(source, {})
     assert str(caught.value) == (
@@ -116,7 +95,7 @@ def test_a_construction_that_does_not_end_is_counted(tmp_path: Path, kind: type)
 @pytest.mark.parametrize("kind", [Custom, CustomModel])
 def test_whatever_a_construction_raises_is_a_line(tmp_path: Path, kind: type, error: str) -> None:
     with pytest.raises(ValueError, match=f"of its parameters: {error.partition('(')[0]}"):
-        kind(strategy(tmp_path, f"raise {error}"), {})
+        kind(write_strategy(tmp_path, made=f"raise {error}"), {})
 
 
 @pytest.mark.usefixtures("package")
@@ -128,7 +107,7 @@ def test_an_entry_point_that_is_no_class_is_told(tmp_path: Path) -> None:
 
 
 def test_looking_for_a_source_runs_nothing_of_it(tmp_path: Path, package: str) -> None:
-    look_for(strategy(tmp_path, "pass"), GROUP)
+    look_for(write_strategy(tmp_path, made="pass"), GROUP)
     (tmp_path / "runs.py").write_text("import os\nos._exit(3)\nclass Mine: pass\n")
     look_for(f"{tmp_path}/runs.py:Mine", GROUP)
     look_for("good", GROUP)
@@ -154,7 +133,7 @@ def test_a_class_that_another_module_gives_is_not_missed(tmp_path: Path) -> None
 def test_a_source_that_cannot_be_is_told_without_running_it(
     tmp_path: Path, source: str, problem: str
 ) -> None:
-    strategy(tmp_path)
+    write_strategy(tmp_path)
     (tmp_path / "bad.py").write_text("class Mine\n")
     with pytest.raises(ValueError, match="custom: ") as caught:
         look_for(source.format(folder=tmp_path), GROUP)
