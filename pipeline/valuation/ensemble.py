@@ -1,7 +1,8 @@
 """Several models' prices as one: their median, and how far they are apart.
 
 The median stands while fewer than half of the models are wrong, however wrong they are. `spread` is the
-median distance from it (the median absolute deviation; Hampel, 1974), which is as hard to fool.
+median distance from it (the median absolute deviation; Hampel, 1974), which is as hard to fool; and no less
+than the distance of the mark, so that no price far from what was seen last is told as a sure one.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ class Agreement(NamedTuple):
         return half_even(most * self.price * self.answered, (self.price + self.spread) * self.asked)
 
 
-def agree(answers: Sequence[Answer]) -> Agreement | None:
-    """What the models agree on; None when none gave a price."""
+def agree(answers: Sequence[Answer], mark: int) -> Agreement | None:
+    """What the models agree on, with `mark` as the newest known price; None when none gave a price."""
     prices = [answer.price for answer in answers if answer.price is not None]
     if not prices:
         return None
     middle = median(prices)
-    spread = median([abs(price - middle) for price in prices])
+    spread = max(median([abs(price - middle) for price in prices]), abs(mark - middle))
     return Agreement(middle, spread, min(prices), max(prices), len(prices), len(answers))

@@ -21,7 +21,8 @@ class PricingModel(Protocol):
     def price(self, mark: int, bars: Sequence[Candle]) -> int | None:
         """What one unit is worth, in the instrument's price units; None: too little is known.
 
-        `mark` is the newest known price; `bars` are closed candles, oldest first, perhaps none.
+        `mark` is the newest known price; `bars` are candles, oldest first, perhaps none. The last one closes
+        at `mark`: a mark that was posted after the last candle stands there as a bar of its own.
         """
 
 

@@ -47,6 +47,16 @@ class Seen(Struct, frozen=True, array_like=True):
     mark: Mark
     bars: tuple[Candle, ...] = ()
 
+    @property
+    def history(self) -> tuple[Candle, ...]:
+        """What models price from: the bars, and a mark posted after them as one more, with the volume of the
+        one before (1 at least), so that no model prices from what is older than the mark alone. None where
+        there are no bars: a mark is no history."""
+        if self.mark.source != POSTED or not self.bars:
+            return self.bars
+        price, volume = self.mark.price, max(1, self.bars[-1].volume)
+        return (*self.bars, Candle(self.symbol, self.mark.time_us, price, price, price, price, volume))
+
 
 class Quote(Struct, frozen=True):
     """A symbol's mark with every model's answer to it. `plain` is what one unit is worth with the ensemble
@@ -84,15 +94,18 @@ class Pricing:
 
     def quote(self, seen: Seen, instrument: Instrument) -> Quote:
         """Asks every model."""
-        answers = tuple(self._ask(name, model, seen) for name, model in self._models.items())
+        history = seen.history
+        answers = tuple(
+            self._ask(name, model, seen.mark.price, history) for name, model in self._models.items()
+        )
         plain = next((answer.price for answer in answers if answer.model == self._plain), None)
         factor = to_money(instrument.money_scale)
-        return Quote(seen, instrument, answers, plain, agree(answers), factor)
+        return Quote(seen, instrument, answers, plain, agree(answers, seen.mark.price), factor)
 
-    def _ask(self, name: str, model: PricingModel, seen: Seen) -> Answer:
+    def _ask(self, name: str, model: PricingModel, mark: int, history: Sequence[Candle]) -> Answer:
         if (reason := self.left_out.get(name)) is not None:
             return Answer(name, None, reason)
-        answer = ask(name, model, seen.mark.price, seen.bars)
+        answer = ask(name, model, mark, history)
         if answer.price is None and answer.fault:
             self._count(answer)
         return answer

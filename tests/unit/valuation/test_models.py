@@ -101,29 +101,34 @@ def test_fewer_than_half_of_the_models_cannot_move_the_median_out_of_the_others(
     prices: list[int], data: st.DataObject
 ) -> None:
     wrong = data.draw(st.lists(PRICES, max_size=(len(prices) - 1)))
-    agreed = agree([Answer("m", price) for price in [*prices, *wrong]])
+    agreed = agree([Answer("m", price) for price in [*prices, *wrong]], prices[0])
     assert agreed is not None
     assert min(prices) <= agreed.price <= max(prices)
 
 
 @settings(deadline=None)
-@given(st.lists(st.one_of(st.none(), PRICES), min_size=1, max_size=9))
-def test_confidence_is_a_share_and_whole_only_where_all_agree(prices: list[int | None]) -> None:
-    agreed = agree([Answer("m", price) for price in prices])
+@given(st.lists(st.one_of(st.none(), PRICES), min_size=1, max_size=9), PRICES)
+def test_confidence_is_a_share_and_whole_only_where_all_agree(prices: list[int | None], mark: int) -> None:
+    agreed = agree([Answer("m", price) for price in prices], mark)
     if agreed is None:
         assert not any(prices)
         return
     assert 0 <= agreed.confidence <= 10_000
     assert agreed.low <= agreed.price <= agreed.high
+    assert agreed.spread >= abs(mark - agreed.price), "no price is surer than it is near to the mark"
     if None in prices:
         assert agreed.confidence < 10_000
 
 
 def test_agreement_of_known_prices() -> None:
-    agreed = agree([Answer(str(price), price) for price in (100, 101, 99, 102, 5000)])
+    agreed_on = [Answer(str(price), price) for price in (100, 101, 99, 102, 5000)]
+    agreed = agree(agreed_on, 102)
     assert agreed is not None
     assert (agreed.price, agreed.spread, agreed.low, agreed.high) == (101, 1, 99, 5000)
     assert agreed.confidence == 9902
+    far = agree(agreed_on, 5000)
+    assert far is not None
+    assert (far.price, far.spread, far.confidence) == (101, 4899, 202)
 
 
 class Rogue:

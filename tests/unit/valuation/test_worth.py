@@ -71,6 +71,41 @@ def test_a_posted_mark_stands_until_a_later_candle() -> None:
         known.post("AAPL", 1500, 8, 5)
 
 
+CLOSES = st.lists(st.tuples(st.integers(31, 10**9), st.integers(0, 10**6)), min_size=1, max_size=12)
+
+
+@settings(deadline=None)
+@given(CLOSES, st.integers(1, 10**9))
+def test_a_posted_mark_moves_what_the_models_price_from(closes: list[tuple[int, int]], posted: int) -> None:
+    known, as_candles = quotes(), quotes()
+    for day, (close, volume) in enumerate(closes):
+        known.candle(candle("A", day, close, volume), day)
+        as_candles.candle(candle("A", day, close, volume), day)
+    known.post("A", posted, len(closes), len(closes))
+    point = Candle("A", len(closes), posted, posted, posted, posted, max(1, closes[-1][1]))
+    as_candles.candle(point, len(closes))
+    quote = known.by_symbol["A"]
+    assert quote.answers == as_candles.by_symbol["A"].answers, "a mark counts as a candle of its own"
+    assert quote.seen.bars == known.by_symbol["A"].seen.bars[: len(closes)], "and is none"
+    told = {answer.model: answer.price for answer in quote.answers}
+    agreed = quote.agreed
+    assert agreed is not None
+    assert told["ewma"] is not None
+    assert abs(agreed.price - posted) <= abs(told["ewma"] - posted), "the median goes with it"
+    assert agreed.spread >= abs(agreed.price - posted)
+    if max(agreed.price, posted) >= 2 * min(agreed.price, posted):
+        assert agreed.confidence <= 6667, "a price that is far from a fresh mark is none to rely on"
+
+
+def test_a_mark_without_bars_is_no_history() -> None:
+    known = quotes()
+    known.post("A", 500, 1, 1)
+    quote = known.by_symbol["A"]
+    assert [answer.price for answer in quote.answers] == [None, 500, None, None, None]
+    assert quote.agreed is not None
+    assert quote.agreed.confidence == 2000, "one of five"
+
+
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_as_many_bars_are_kept_as_configured(most: int) -> None:
     known = quotes(history_bars=most)

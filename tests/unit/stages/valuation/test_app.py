@@ -256,6 +256,21 @@ def test_a_stale_mark_values_nothing_unless_asked_for(served: Served) -> None:
     is_problem(value(served, domains=["desk"], max_age_s=10), "stale-mark", 409, "MSFT")
 
 
+def test_a_fresh_mark_on_stale_bars_moves_the_price_and_is_told_as_unsure(served: Served) -> None:
+    served.ask("POST", "/v1/candles", {"candles": [candle("A", day, "100") for day in range(1, 6)]})
+    served.clock.advance(s=4)
+    book = {"domain": "x", "positions": [{"symbol": "A", "quantity": "10"}]}
+    for ensemble in (False, True):
+        is_problem(value(served, books=[book], ensemble=ensemble, max_age_s=2), "stale-mark", 409, "4.0 s")
+    served.ask("PUT", "/v1/marks/A", {"price": "5"})
+    plain = value(served, books=[book], max_age_s=2).body
+    assert plain["nav"] == "50"
+    (position,) = value(served, books=[book], ensemble=True, max_age_s=2).body["domains"][0]["positions"]
+    assert Decimal(position["price"]) <= Decimal("52.5"), "at least half of the way to the mark"
+    assert Decimal(position["spread"]) >= Decimal(position["price"]) - 5
+    assert Decimal(position["confidence"]) < Decimal("0.6")
+
+
 def test_a_posted_mark_is_as_old_as_its_own_time(served: Served) -> None:
     position = {"symbol": "OLD", "quantity": "1"}
     served.ask("PUT", "/v1/marks/OLD", {"price": "3", "time": "1990-01-01T00:00:00Z"})
