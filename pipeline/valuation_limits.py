@@ -37,9 +37,13 @@ VALUATION_STORE_S = 5
 """An engine that does not answer by then is away."""
 MAX_NAV_STORED = 5_000
 """Values stored in one call, so that many that have waited take no longer than a call may."""
+MODEL_CALL_MS = 100
+"""A question to a user's model may take so long, without what it waited for a processor: twice what the most
+instructions take."""
 MAX_MODEL_STRIKES = 3
-"""Runs over the instructions that one may take, some 50 ms each: then a model is not asked any more."""
+MODEL_STRIKES_CALLS = 1000
+"""Longer ones, and ones over the instructions, among so many questions: then it is not asked any more."""
+MAX_MODEL_FRAME_BYTES = MIB
+"""One question with all its bars takes 60 KB, an answer 100 bytes."""
 VALUATION_TURN_MS = 5
 """Rows or candles are taken so long, `VALUATION_FEED_ROWS` at most, before the event loop gets its turn."""
-VALUATION_LEAVE_S = 3
-"""For the last values and the last snapshot: less than `supervisor.drain_s`, whatever the engine does."""

@@ -98,7 +98,6 @@ class CallWatch:
         name: str,
         limit_s: float,
         make_alarm: Callable[[BinaryIO], Alarm] = alarm_of_this_process,
-        most_hangs: int = limits.MAX_HANGS,
     ) -> None:
         hangs = folder / f"{name}.hangs"
         try:
@@ -113,7 +112,7 @@ class CallWatch:
             self._hung = (folder / f"{name}.hung").open("wb", buffering=0)
         except OSError as error:
             raise MissingError(f"{folder}: {error.strerror}") from None
-        self.refused = frozenset(tag for tag in counted if counted.count(tag) >= most_hangs)
+        self.refused = frozenset(tag for tag in counted if counted.count(tag) >= limits.MAX_HANGS)
         self._alarm = make_alarm(self._hung)
         self._limit_s = limit_s
         if self.died_in is not None:

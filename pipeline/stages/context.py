@@ -95,12 +95,12 @@ class Context:
         """
         return InHand.open(self.data_dir / "run" / "in-hand", self.name)
 
-    def watch_users_code(self, kinds: Iterable[str], most_hangs: int = limits.MAX_HANGS) -> None:
-        """Where a `custom` one is among `kinds` of strategies or models: ends this process when a call of it
-        does not come back; the code that was called is refused after `most_hangs`. Raises MissingError."""
+    def watch_users_code(self, kinds: Iterable[str]) -> None:
+        """Where a `custom` one is among `kinds` of strategies: ends this process when a call of it does not
+        come back. Raises MissingError."""
         if "custom" in kinds:
             folder = self.data_dir / "run" / "calls"
-            watch_calls(CallWatch(folder, self.name, limits.MAX_CALL_S, most_hangs=most_hangs))
+            watch_calls(CallWatch(folder, self.name, limits.MAX_CALL_S))
 
     def reporter(self, node: Dispatcher | Worker | Judge, meter: LinkMeter) -> Reporter:
         return Reporter(

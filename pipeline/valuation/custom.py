@@ -10,6 +10,7 @@ It must be a pure function of what it is given. Loading happens once, when the c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
 
 from pipeline.messages import Candle
@@ -37,6 +38,8 @@ class CustomModel:
             ) from None
         if not callable(price):
             raise ValueError(f"custom: {source}: has no method price")
+        if iscoroutinefunction(price) or isasyncgenfunction(price):
+            raise ValueError(f"custom: {source}: its price is `async def`; it has to be a plain function")
         self._price = price
 
     def price(self, mark: int, bars: Sequence[Candle]) -> Any:

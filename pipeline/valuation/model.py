@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import CoroutineType
 from typing import NamedTuple, Protocol
 
 from pipeline import limits
 from pipeline.messages import Candle
-from pipeline.trading.plugin import HungError, OverlongError, is_interrupt
+from pipeline.trading.plugin import OverlongError, is_interrupt
 
 
 class PricingModel(Protocol):
@@ -37,23 +38,21 @@ class Answer(NamedTuple):
 OVERLONG = f"took more than {limits.MAX_STRATEGY_INSTRUCTIONS} instructions"
 
 
-HUNG = f"did not come back within {limits.MAX_CALL_S} s before: left out until its code changes"
-
-
 def ask(name: str, model: PricingModel, mark: int, bars: Sequence[Candle]) -> Answer:
     """One guarded question."""
     try:
         price = model.price(mark, bars)
     except OverlongError:
         return Answer(name, None, OVERLONG)
-    except HungError:
-        return Answer(name, None, HUNG)
     except BaseException as error:
         if is_interrupt(error):
             raise
         return Answer(name, None, f"raised {type(error).__name__}")
     if price is None or model.vetted:
         return Answer(name, price)
+    if isinstance(price, CoroutineType):
+        price.close()  # nobody awaits it, and Python need not complain of that
+        return Answer(name, None, "gave a coroutine: price has to be a plain function, not `async def`")
     if type(price) is not int:
         return Answer(name, None, f"gave {type(price).__name__}, not int")
     if not 0 < price <= limits.MAX_SCALED:

@@ -95,6 +95,10 @@ KINDS: Mapping[str, Factory] = {
 }
 
 
+CUSTOM = "custom"
+"""The kind that is a user's own code."""
+
+
 def compile_models(wanted: Mapping[str, section.Model]) -> dict[str, PricingModel]:
     """By name, in the order of the names. Raises ValueError, naming the model, when one cannot be used."""
     made: dict[str, PricingModel] = {}

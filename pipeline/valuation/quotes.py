@@ -3,23 +3,22 @@ book is valued."""
 
 from __future__ import annotations
 
-import logging
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from pipeline import valuation_limits
 from pipeline.config import schema
 from pipeline.config.valuation import Valuation
-from pipeline.errors import ConfigError, InvalidEventError
+from pipeline.errors import InvalidEventError
 from pipeline.messages import Candle
 from pipeline.trading.instruments import Instrument, Instruments
 from pipeline.valuation.amounts import to_money
 from pipeline.valuation.ensemble import Agreement, agree
-from pipeline.valuation.model import HUNG, OVERLONG, Answer, PricingModel, ask
-from pipeline.valuation.models import compile_models
+from pipeline.valuation.model import Answer, ask
+from pipeline.valuation.models import CUSTOM, compile_models
 
-log = logging.getLogger(__name__)
+_NOBODY: Mapping[str, Answer] = {}
 
 CANDLE, POSTED = "candle", "posted"
 
@@ -76,53 +75,33 @@ class Quote(Struct, frozen=True):
 
 
 class Pricing:
-    """The models of a configuration. Raises ConfigError when one cannot be loaded."""
+    """The models of a configuration. Those that come with the product are asked here, a user's own elsewhere:
+    this process has no time to wait for them."""
 
     def __init__(self, valuation: Valuation) -> None:
-        try:
-            self._models: dict[str, PricingModel] = compile_models(valuation.models)
-        except ValueError as error:
-            raise ConfigError([str(error)]) from None
+        shipped = {name: model for name, model in valuation.models.items() if model.kind != CUSTOM}
+        self._models = compile_models(shipped)
+        self.names = tuple(sorted(valuation.models))
         self._plain = valuation.model
-        self._strikes: dict[str, int] = {}
-        self.left_out: dict[str, str] = {}
-        """Models that are not asked any more, and why."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._models)
-
-    def quote(self, seen: Seen, instrument: Instrument) -> Quote:
-        """Asks every model."""
-        history = seen.history
+    def quote(self, seen: Seen, instrument: Instrument, users: Mapping[str, Answer] = _NOBODY) -> Quote:
+        """Asks every model; `users` are the answers of the user's own."""
+        mark, history = seen.mark.price, seen.history
         answers = tuple(
-            self._ask(name, model, seen.mark.price, history) for name, model in self._models.items()
+            users.get(name, Answer(name, None)) if model is None else ask(name, model, mark, history)
+            for name, model in ((name, self._models.get(name)) for name in self.names)
         )
         plain = next((answer.price for answer in answers if answer.model == self._plain), None)
         factor = to_money(instrument.money_scale)
-        return Quote(seen, instrument, answers, plain, agree(answers, seen.mark.price), factor)
-
-    def _ask(self, name: str, model: PricingModel, mark: int, history: Sequence[Candle]) -> Answer:
-        if (reason := self.left_out.get(name)) is not None:
-            return Answer(name, None, reason)
-        answer = ask(name, model, mark, history)
-        if answer.price is None and answer.fault:
-            self._count(answer)
-        return answer
-
-    def _count(self, answer: Answer) -> None:
-        """A fault that costs the event loop its time is borne a few times only."""
-        if answer.fault == HUNG:
-            self.left_out[answer.model] = answer.fault
-        elif answer.fault == OVERLONG:
-            strikes = self._strikes[answer.model] = self._strikes.get(answer.model, 0) + 1
-            if strikes >= valuation_limits.MAX_MODEL_STRIKES:
-                self.left_out[answer.model] = f"{OVERLONG}, {strikes} times: left out until a restart"
-                log.error("valuation.models.%s: %s", answer.model, self.left_out[answer.model])
+        return Quote(seen, instrument, answers, plain, agree(answers, mark), factor)
 
 
 class Quotes:
-    """The quote of every symbol that was ever marked."""
+    """The quote of every symbol that was ever marked.
+
+    `after_candles` and `after_mark` say what would be known, `priced` what the models make of it, and `keep`
+    makes it known: all of it at once.
+    """
 
     def __init__(
         self,
@@ -130,7 +109,7 @@ class Quotes:
         trading: schema.Trading,
         on_quote: Callable[[Quote], None] = lambda _: None,
     ) -> None:
-        """`on_quote` is told of every new quote. Raises ConfigError."""
+        """`on_quote` is told of every new quote, before it is kept."""
         self._on_quote = on_quote
         self.version = 0
         """Grows with every change of any quote."""
@@ -138,6 +117,7 @@ class Quotes:
         self._instruments = Instruments(trading)
         self._most_bars = valuation.history_bars
         self._quotes: dict[str, Quote] = {}
+        self._symbols: list[str] = []
         self._changed: set[str] = set()
 
     @property
@@ -150,46 +130,91 @@ class Quotes:
         return self._pricing.names
 
     @property
-    def left_out(self) -> Mapping[str, str]:
-        """Models that are not asked any more, and why."""
-        return self._pricing.left_out
-
-    @property
     def instruments(self) -> Instruments:
         return self._instruments
 
-    def candle(self, candle: Candle, received_us: int) -> bool:
-        """A closed bar; False for one that is not later than the last bar, which changes nothing."""
-        known = self._quotes.get(candle.symbol)
-        bars: tuple[Candle, ...] = ()
-        mark = Mark(candle.close, candle.time_us, received_us)
-        if known is not None:
-            bars = known.seen.bars
-            if bars and candle.time_us <= bars[-1].time_us:
-                return False
-            if known.mark.time_us > candle.time_us:
-                mark = known.mark
-        self._keep(Seen(candle.symbol, mark, (*bars, candle)[-self._most_bars :]))
-        return True
+    def symbols_after(self, symbol: str, most: int) -> list[str]:
+        """Marked symbols in their order, those behind `symbol`."""
+        first = bisect_right(self._symbols, symbol)
+        return self._symbols[first : first + most]
 
-    def post(self, symbol: str, price: int, time_us: int, received_us: int) -> None:
-        """A mark that somebody names. Raises InvalidEventError when a later one is known."""
+    def after_candles(self, candles: Iterable[Candle], received_us: int) -> tuple[list[Seen], int]:
+        """What would be remembered of each symbol after these closed bars, and how many of them count: one
+        that is not later than the bar before it does not."""
+        bars: dict[str, list[Candle]] = {}
+        taken = 0
+        for candle in candles:
+            of_symbol = bars.get(candle.symbol)
+            if of_symbol is None:
+                known = self._quotes.get(candle.symbol)
+                of_symbol = bars[candle.symbol] = [] if known is None else list(known.seen.bars)
+            if not of_symbol or candle.time_us > of_symbol[-1].time_us:
+                of_symbol.append(candle)
+                taken += 1
+        return [
+            found for symbol in bars if (found := self._followed(symbol, bars[symbol], received_us))
+        ], taken
+
+    def _followed(self, symbol: str, bars: list[Candle], received_us: int) -> Seen | None:
+        """None where no bar has come."""
+        known, last = self._quotes.get(symbol), bars[-1]
+        mark = Mark(last.close, last.time_us, received_us)
+        if known is not None:
+            if known.seen.bars and known.seen.bars[-1] is last:
+                return None
+            if known.mark.time_us > last.time_us:
+                mark = known.mark
+        return Seen(symbol, mark, tuple(bars[-self._most_bars :]))
+
+    def after_mark(self, symbol: str, price: int, time_us: int, received_us: int) -> Seen:
+        """What would be remembered after a mark that somebody names. Raises InvalidEventError when a later
+        one is known."""
         known = self._quotes.get(symbol)
         if known is not None and known.mark.time_us > time_us:
             raise InvalidEventError("time", f"{symbol} has a later mark already")
         bars = known.seen.bars if known is not None else ()
-        self._keep(Seen(symbol, Mark(price, time_us, received_us, POSTED), bars))
+        return Seen(symbol, Mark(price, time_us, received_us, POSTED), bars)
+
+    def kept_before(self, seen: Seen) -> Seen:
+        """What a snapshot remembered, with as many bars as are kept today."""
+        bars = seen.bars[-self._most_bars :]
+        return seen if len(bars) == len(seen.bars) else Seen(seen.symbol, seen.mark, bars)
+
+    def priced(self, seen: Seen, users: Mapping[str, Answer] = _NOBODY) -> Quote:
+        """Not kept yet."""
+        quote = self._pricing.quote(seen, self._instruments.of(seen.symbol), users)
+        self._on_quote(quote)
+        return quote
+
+    def keep(self, quotes: Iterable[Quote], *, changed: bool = True) -> None:
+        """From now on these are the quotes of their symbols; `changed`: a snapshot has to store them."""
+        by_symbol = {quote.seen.symbol: quote for quote in quotes}
+        if new := by_symbol.keys() - self._quotes.keys():
+            self._symbols += sorted(new)
+            self._symbols.sort()  # of two sorted parts: one pass
+        self._quotes.update(by_symbol)
+        if changed:
+            self._changed.update(by_symbol)
+        self.version += 1
+
+    def candle(self, candle: Candle, received_us: int) -> bool:
+        """One closed bar, at once; False for one that changes nothing."""
+        seen, taken = self.after_candles((candle,), received_us)
+        self.keep([self.priced(one) for one in seen])
+        return bool(taken)
+
+    def post(self, symbol: str, price: int, time_us: int, received_us: int) -> None:
+        """One mark, at once. Raises InvalidEventError."""
+        self.keep([self.priced(self.after_mark(symbol, price, time_us, received_us))])
 
     def restore(self, seen: Iterable[Seen]) -> None:
-        """What a snapshot remembered; the models of today are asked."""
-        for one in seen:
-            bars = one.bars[-self._most_bars :]
-            kept = one if len(bars) == len(one.bars) else Seen(one.symbol, one.mark, bars)
-            self._set(kept)
+        """What a snapshot remembered, at once; the models of today are asked."""
+        self.keep([self.priced(self.kept_before(one)) for one in seen], changed=False)
 
     def forget(self) -> None:
         """Begin anew: the audit that marks came from is another one."""
         self._quotes.clear()
+        self._symbols.clear()
         self.version += 1
         self._changed.clear()
 
@@ -202,13 +227,3 @@ class Quotes:
     def give_back(self, seen: Sequence[Seen]) -> None:
         """What was taken could not be stored: it counts as changed again."""
         self._changed.update(one.symbol for one in seen if one.symbol in self._quotes)
-
-    def _keep(self, seen: Seen) -> None:
-        self._set(seen)
-        self._changed.add(seen.symbol)
-
-    def _set(self, seen: Seen) -> None:
-        quote = self._pricing.quote(seen, self._instruments.of(seen.symbol))
-        self._quotes[seen.symbol] = quote
-        self.version += 1
-        self._on_quote(quote)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +125,7 @@ def test_it_leaves_in_time_while_its_engine_stands_still(tmp_path: Path) -> None
             worker.wait(30)
 
 
-def test_a_model_that_waits_for_ever_ends_it_once_and_is_said(tmp_path: Path) -> None:
+def test_a_model_that_waits_for_ever_holds_nothing_but_its_mark(tmp_path: Path) -> None:
     port = free_ports(1)[0]
     (tmp_path / "mine.py").write_text(
         "import time\nclass Mine:\n    def price(self, mark, bars):\n        time.sleep(1000)\n"
@@ -144,25 +143,54 @@ def test_a_model_that_waits_for_ever_ends_it_once_and_is_said(tmp_path: Path) ->
     (tmp_path / "config.json").write_text(json.dumps(tree))
     command = [sys.executable, "-m", "pipeline", "worker", "valuation", "--config"]
     command.append(str(tmp_path / "config.json"))
-    candles = {"candles": [candle_of_a_day()]}
-
     worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: _next_row(config) == 1, "it answers")
-    with contextlib.suppress(OSError, HTTPException):
-        ask(config, "/v1/candles", candles)
-    said = worker.communicate(timeout=30)[1]
-    assert worker.returncode == -signal.SIGALRM
-    assert "did not come back within 5 s" in said
-    assert "Start it again" in said
-
-    again = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: _next_row(config) == 1, "it answers")
-        assert ask(config, "/v1/candles", candles)["taken"] == 1
-        assert "did not come back" in ask(config, "/v1/status")["left_out"]["mine"]
+        with ThreadPoolExecutor(1) as others:
+            taken = others.submit(ask, config, "/v1/candles", {"candles": [candle_of_a_day()]})
+            answered = 0
+            while not taken.done():
+                answered += ask(config, "/v1/status")["marks"] == 0
+            assert answered > 20, "it answers meanwhile, for 5 s"
+            assert taken.result(30)["taken"] == 1
+        assert "did not come back within 5 s" in ask(config, "/v1/status")["left_out"]["mine"]
+        assert ask(config, "/v1/marks/A")["price"] == "1"
+        assert not _children(worker.pid), "nothing is left of it"
     finally:
-        again.terminate()
-        assert again.wait(30) == 0
+        worker.terminate()
+        said = worker.communicate(timeout=30)[1]
+    assert worker.returncode == 0
+    assert "mine.py" in said
+
+
+def test_the_users_models_end_with_the_service(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    (tmp_path / "mine.py").write_text("class Mine:\n    def price(self, mark, bars):\n        return mark\n")
+    tree = {
+        "data_dir": str(tmp_path / "data"),
+        "telemetry": {"directory": str(tmp_path / "rings"), "ring_entries": 1024},
+        "valuation": {
+            "port": port, "feed": False, "model": "mine",
+            "models": {"mine": {"kind": "custom", "source": f"{tmp_path}/mine.py:Mine"}},
+        },
+    }  # fmt: skip
+    config = resolve(tree)
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    command = [sys.executable, "-m", "pipeline", "worker", "valuation", "--config"]
+    worker = subprocess.Popen([*command, str(tmp_path / "config.json")], stderr=subprocess.DEVNULL)
+    wait_for(lambda: _next_row(config) == 1, "it answers")
+    (child,) = _children(worker.pid)
+    worker.kill()
+    worker.wait(30)
+    wait_for(lambda: not Path(f"/proc/{child}").exists() or _is_dead(child), "its child ends too")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _is_dead(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def candle_of_a_day() -> dict[str, str]:

@@ -60,6 +60,7 @@ class Served:
         return self._runner.run(work)
 
     def close(self) -> None:
+        self.run(self.service.close())
         self._runner.close()
         self.keeper.close()
         self.context.recorder.close()

@@ -180,7 +180,7 @@ class _Routes:
                 raise RefusedError(Problem.UNACCEPTABLE_BODY, detail, "price")
             now_us = self._desk.clock.wall_us()
             time_us = now_us if posted.time is None else microseconds("time", posted.time)
-            self._desk.post_mark(symbol, price, time_us)
+            await self._desk.post_mark(symbol, price, time_us)
         except Exception as error:
             raise refused(error, self._desk.quotes) or error from None
         return _json(pages.one_mark(self._desk, symbol))

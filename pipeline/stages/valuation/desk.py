@@ -19,6 +19,8 @@ from pipeline.config import Config
 from pipeline.errors import InvalidEventError
 from pipeline.stages.gateway.problem import Problem
 from pipeline.stages.valuation.keeper import Keeper
+from pipeline.stages.valuation.marking import Marking
+from pipeline.stages.valuation.model_process import ModelProcess
 from pipeline.stages.valuation.refusal import RefusedError
 from pipeline.stages.valuation.standing import Standing
 from pipeline.stages.valuation.texts import QuoteTexts, batch
@@ -52,7 +54,6 @@ class Desk:
     """All calls belong to one event loop."""
 
     def __init__(self, config: Config, keeper: Keeper, clock: Clock) -> None:
-        """Raises ConfigError when a model cannot be loaded."""
         self.settings = config.valuation
         self.clock = clock
         self.keeper = keeper
@@ -60,6 +61,8 @@ class Desk:
         self._ahead_s = config.gateway.max_candle_ahead_s
         self._texts = QuoteTexts()
         self.quotes = Quotes(config.valuation, config.trading, self._texts.prepare)
+        self.users_models = ModelProcess(config.valuation.models)
+        self.marking = Marking(self.quotes, self.users_models)
         self.own = OwnBook(config.valuation.own_domain, self.instruments)
         self._books: dict[str, Book] = {}
         self._standings: dict[tuple[str, bool], Standing] = {}
@@ -226,14 +229,13 @@ class Desk:
 
     # ---- marks
 
-    def post_mark(self, symbol: str, price: int, time_us: int) -> None:
+    async def post_mark(self, symbol: str, price: int, time_us: int) -> None:
         """Raises RefusedError when a later mark is known or there are too many symbols."""
         self.not_ahead("time", time_us)
-        self.room_for([symbol])
-        known = self.quotes.by_symbol.get(symbol)
-        if known is not None and known.mark.time_us > time_us:
-            raise RefusedError(Problem.OLDER_MARK, f"time: {symbol} has a later mark already", "time")
-        self.quotes.post(symbol, price, time_us, self.clock.wall_us())
+        try:
+            await self.marking.mark(symbol, price, time_us, self.clock.wall_us(), self.room_for)
+        except InvalidEventError as error:
+            raise RefusedError(Problem.OLDER_MARK, str(error), "time") from None
 
     def not_ahead(self, field: str, time_us: int) -> None:
         """Raises InvalidEventError beyond `gateway.max_candle_ahead_s`: nothing would be newer for long."""

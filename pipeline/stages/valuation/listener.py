@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
 import msgspec
@@ -60,7 +60,7 @@ class Listener:
     """`next_row`, `last_hash` and `complete` tell where it is. `on_reset`: the audit was another one, and all
     that came from it is forgotten."""
 
-    def __init__(self, desk: Desk, url: str, token: str, on_reset: Callable[[], None]) -> None:
+    def __init__(self, desk: Desk, url: str, token: str, on_reset: Callable[[], Awaitable[None]]) -> None:
         self._desk = desk
         self._url = url
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -106,7 +106,7 @@ class Listener:
         try:
             connection = await self._dial(wanted)
         except InvalidStatus as error:
-            self._refused(error.response.status_code)
+            await self._refused(error.response.status_code)
             return
         async with connection:
             await self._listen(connection)
@@ -118,11 +118,11 @@ class Listener:
             open_timeout=valuation_limits.VALUATION_STORE_S, proxy=None,
         )  # fmt: skip
 
-    def _refused(self, status: int) -> None:
+    async def _refused(self, status: int) -> None:
         if status == _CONFLICT:
             log.error("valuation: the audit is not the one that was read to row %d: read anew", self.next_row)
             self.next_row, self.last_hash, self.complete, self.head = 1, "", True, 0
-            self._on_reset()
+            await self._on_reset()
         elif status == _GONE:
             log.error("valuation: rows from %d on were pruned: the own book is incomplete", self.next_row)
             self.complete, self.last_hash = False, ""
@@ -133,27 +133,28 @@ class Listener:
         async for text in connection:
             message = _decode(text)
             if message.type == "row" and message.row is not None:
-                self._row(message.seq, message.hash, message.row)
+                await self._row(message.seq, message.hash, message.row)
                 await turn.end()
             elif message.type == "hello":
                 self.next_row = message.start
                 self.state = "live"
             self.head = max(self.head, message.head, message.seq)
 
-    def _row(self, seq: int, row_hash: str, row: _Row) -> None:
+    async def _row(self, seq: int, row_hash: str, row: _Row) -> None:
         try:
-            self._take(row)
+            await self._take(row)
         except InvalidEventError as error:  # written under another configuration's decimals
             self.complete = False
             log.error("valuation: row %d of the audit: %s", seq, error)
         self.next_row, self.last_hash = seq + 1, row_hash
 
-    def _take(self, row: _Row) -> None:
+    async def _take(self, row: _Row) -> None:
+        """The mark first: a row that is cut off there is taken again, and its fills have to count once."""
         instrument = self._desk.instruments.of(row.key)
         fills = [_fill(fill, instrument) for fill in row.fills]
         if row.event.get("type") == "candle" and row.fate == "live" and not row.rejected:
             received_us = microseconds("accepted", row.accepted)
-            self._desk.quotes.candle(_candle(row.key, row.event, instrument), received_us)
+            await self._desk.marking.candles([_candle(row.key, row.event, instrument)], received_us)
         for fill in fills:
             self._desk.own.add(row.key, fill)
 

@@ -86,6 +86,14 @@ class NavLoop:
         await self._take()
         await self._store()
 
+    async def store(self) -> None:
+        """Stores all that wait. Raises StoreAwayError; those that are not stored go on waiting."""
+        await self._desk.settle()
+        while rows := self._next_rows():
+            await self._append(rows)
+            for row in rows:
+                self._waiting.pop((row.domain, row.at_us), None)
+
     async def _take_and_store(self) -> None:
         """The next turn does not wait for an engine that takes its time."""
         await self._take()
@@ -119,6 +127,8 @@ class NavLoop:
 
     async def _point(self, book: Book) -> NavPoint:
         quotes = self._desk.quotes.by_symbol
+        if len(book.positions) > valuation_limits.VALUATION_SLICE:
+            quotes = dict(quotes)  # off and on of one instant
         now_us = self._desk.clock.wall_us()
         max_age_us = self._desk.settings.stale_after_s * US_PER_S
         plain = await drive(in_slices(book, quotes, False, now_us, max_age_us))
@@ -130,11 +140,7 @@ class NavLoop:
 
     async def _store(self) -> None:
         try:
-            await self._desk.settle()
-            while rows := self._next_rows():
-                await self._append(rows)
-                for row in rows:
-                    self._waiting.pop((row.domain, row.at_us), None)
+            await self.store()
         except StoreAwayError as error:
             if not self._away:
                 log.warning("valuation: values wait in memory: %s", error)
@@ -184,7 +190,7 @@ class SnapshotLoop:
             return Head()
         head = _head.decode(found.head)
         self._desk.own.restore(head.cash, head.holdings)
-        self._desk.quotes.restore(map(_seen.decode, found.symbols.values()))
+        await self._desk.marking.restore(map(_seen.decode, found.symbols.values()))
         self._stored, self.at_us = head, found.at_us
         return head
 
@@ -193,7 +199,16 @@ class SnapshotLoop:
         await every(self._desk.settings.snapshot_every_ms, self.turn)
 
     async def turn(self) -> None:
-        """Stores what has changed since the last turn; all of it, or none and it is tried again."""
+        """As `store`; what cannot be stored is tried again at the next turn."""
+        try:
+            await self.store()
+        except StoreAwayError as error:
+            if not self._away:
+                log.warning("valuation: no snapshot is stored: %s", error)
+            self._away = True
+
+    async def store(self) -> None:
+        """Stores what has changed since the last time; all of it, or none. Raises StoreAwayError."""
         started_ns = time.monotonic_ns()
         now_us = self._desk.clock.wall_us()
         next_row, last_hash, complete = self._place()
@@ -205,13 +220,10 @@ class SnapshotLoop:
             return
         try:
             await self._desk.keeper.run(lambda store: _put(store, now_us, head, seen, clear))
-        except StoreAwayError as error:
+        except BaseException:  # also when the service is asked to leave meanwhile
             self._desk.quotes.give_back(seen)
             self.clear |= clear
-            if not self._away:
-                log.warning("valuation: no snapshot is stored: %s", error)
-            self._away = True
-            return
+            raise
         self._away = False
         self._stored, self.at_us, self.symbols = head, now_us, len(seen)
         self._recorder.record(self._event, time.monotonic_ns() - started_ns)

@@ -79,7 +79,7 @@ def one_mark(desk: Desk, symbol: str) -> wire.MarkOut:
 
 def marks_out(desk: Desk, after: str) -> wire.MarksOut:
     """`MARKS_A_PAGE` of them at most."""
-    symbols = sorted(symbol for symbol in desk.quotes.by_symbol if symbol > after)
+    symbols = desk.quotes.symbols_after(after, MARKS_A_PAGE + 1)
     shown = symbols[:MARKS_A_PAGE]
     more = shown[-1] if len(symbols) > len(shown) else None
     return wire.MarksOut(tuple(mark_out(desk.quotes.by_symbol[symbol]) for symbol in shown), more)
@@ -107,6 +107,7 @@ async def navs_out(desk: Desk, name: str, since_us: int, until_us: int, limit: i
 async def take_candles(desk: Desk, posted: wire.CandlesIn) -> wire.TakenOut:
     """All are checked before any is taken. Raises RefusedError and InvalidEventError."""
     candles: list[Candle] = []
+    turn = Turn()
     for index, one in enumerate(posted.candles):
         try:
             candle = desk.instruments.inside(one)
@@ -115,10 +116,6 @@ async def take_candles(desk: Desk, posted: wire.CandlesIn) -> wire.TakenOut:
         assert isinstance(candle, Candle)
         desk.not_ahead(f"candles[{index}].time", candle.time_us)
         candles.append(candle)
-    desk.room_for([candle.symbol for candle in candles])
-    taken = 0
-    turn = Turn()
-    for candle in candles:
-        taken += desk.quotes.candle(candle, desk.clock.wall_us())
         await turn.end()
+    taken = await desk.marking.candles(candles, desk.clock.wall_us(), desk.room_for)
     return wire.TakenOut(taken, len(candles) - taken)

@@ -10,22 +10,27 @@ from pipeline.valuation.amounts import money_text
 from pipeline.valuation.ensemble import CONFIDENCE_SCALE
 from pipeline.valuation.quotes import Quote
 
+_Text = tuple[Quote, str, str]
+
 
 class QuoteTexts:
-    """The part of a position's text that is the same in every book: made once a mark, when it comes."""
+    """The part of a position's text that is the same in every book: made once a mark, when it comes. Of each
+    symbol the newest two, for one is made before it is known."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, tuple[Quote, str, str]] = {}
+        self._texts: dict[str, tuple[_Text, _Text]] = {}
 
     def prepare(self, quote: Quote) -> None:
         """A new quote of its symbol."""
-        self._texts[quote.seen.symbol] = (quote, _plain(quote), _agreed(quote))
+        made = (quote, _plain(quote), _agreed(quote))
+        known = self._texts.get(quote.seen.symbol)
+        self._texts[quote.seen.symbol] = (made, made if known is None else known[0])
 
     def of(self, quote: Quote, ensemble: bool) -> str:
-        """The text of `quote`, which may have been followed by another one meanwhile."""
-        known = self._texts.get(quote.seen.symbol)
-        if known is not None and known[0] is quote:
-            return known[2] if ensemble else known[1]
+        """The text of `quote`, which may have been followed by other ones meanwhile."""
+        for known in self._texts.get(quote.seen.symbol, ()):
+            if known[0] is quote:
+                return known[2] if ensemble else known[1]
         return _agreed(quote) if ensemble else _plain(quote)
 
 

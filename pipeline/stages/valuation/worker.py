@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
@@ -28,7 +27,6 @@ from pipeline.stages.quiet_server import QuietServer, quiet_config
 from pipeline.stages.story import utc
 from pipeline.stages.valuation.desk import Desk
 from pipeline.stages.valuation.guard import Guard
-from pipeline.stages.valuation.hang_teller import tell_of_a_hang
 from pipeline.stages.valuation.keeper import Keeper
 from pipeline.stages.valuation.listener import Listener
 from pipeline.stages.valuation.loops import NavLoop, SnapshotLoop
@@ -42,6 +40,8 @@ log = logging.getLogger(__name__)
 NAME = "valuation"
 REPORT_S = 10 * REPORT_EVERY_NS / NS_PER_S
 _OTHER_FILES = 64
+LEAVE_SHARE = 0.8
+"""Of `supervisor.drain_s`, for the last values and the last snapshot: the rest is for answers under way."""
 
 
 def run_valuation(config: Config, ready: Callable[[], None], stop: Stop) -> int:
@@ -53,8 +53,6 @@ def run_valuation(config: Config, ready: Callable[[], None], stop: Stop) -> int:
         raise MissingError(f"the valuation needs {error.name}: pip install 'ringline[valuation]'") from None
     access = Access(config.valuation, os.environ, section="valuation")
     token = feed_token(config)
-    if any(model.kind == "custom" for model in config.valuation.models.values()):
-        tell_of_a_hang(Path(config.data_dir) / "run" / "calls", NAME)
     bound = bind(config.valuation.host, config.valuation.port, "valuation.port")
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, valuation_limits.VALUATION_SEND_BUFFER_BYTES)
     try:
@@ -93,10 +91,7 @@ class Service:
     def __init__(
         self, config: Config, context: Context, access: Access, token: str, keeper: Keeper, make_app: Any
     ) -> None:
-        """Raises ConfigError when a model cannot be loaded."""
         self._config = config
-        kinds = {model.kind for model in config.valuation.models.values()}
-        context.watch_users_code(kinds, most_hangs=1)
         recorder = context.recorder
         self.desk = Desk(config, keeper, context.clock)
         self.navs = NavLoop(self.desk, recorder, register_event("VALUATION_NAV"))
@@ -108,10 +103,16 @@ class Service:
         self.app = Guard(make_app(self.desk, self.status, recorder, batch_event), access)
 
     async def load(self) -> None:
-        """What was kept before. Raises StoreAwayError."""
+        """What was kept before, and the users' models. Raises StoreAwayError, and ConfigError when a model
+        cannot be loaded."""
+        await self.desk.users_models.start()
         await self.desk.load()
         head = await self.snapshots.restore()
         self.listener.resume(head.next_row, head.last_hash, head.complete)
+
+    async def close(self) -> None:
+        """Ends what it has begun."""
+        await self.desk.users_models.close()
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """To be run as tasks."""
@@ -128,7 +129,7 @@ class Service:
             marks=len(self.desk.quotes.by_symbol),
             domains=len(self.desk.books()),
             models=self.desk.quotes.models,
-            left_out=dict(self.desk.quotes.left_out),
+            left_out=dict(self.desk.users_models.left_out),
             engine=self._config.valuation.engine,
             unstored=self.navs.unstored,
             lost=self.navs.lost,
@@ -137,9 +138,9 @@ class Service:
             ),
         )
 
-    def _reset(self) -> None:
+    async def _reset(self) -> None:
         """The audit is another one: what came from it goes."""
-        self.desk.quotes.forget()
+        await self.desk.marking.forget()
         self.desk.own.restore("0", ())
         self.snapshots.clear = True
 
@@ -160,11 +161,23 @@ async def _serve(
 ) -> None:  # fmt: skip
     context = Context(NAME, 0, config, name=NAME, linked=False)
     service = Service(config, context, access, token, keeper, make_app)
-    await service.load()
-    sys.setswitchinterval(valuation_limits.VALUATION_SWITCH_US / 1e6)
-    gc.collect()
-    gc.freeze()  # what was loaded stays: no collection has to walk it
-    raise_file_limit(config.valuation.max_connections + _OTHER_FILES)
+    try:
+        await service.load()
+        sys.setswitchinterval(valuation_limits.VALUATION_SWITCH_US / 1e6)
+        gc.collect()
+        gc.freeze()  # what was loaded stays: no collection has to walk it
+        raise_file_limit(config.valuation.max_connections + _OTHER_FILES)
+        await _run(config, context, service, bound, ready, stop)
+    finally:
+        await service.close()
+        context.recorder.close()
+
+
+async def _run(
+    config: Config, context: Context, service: Service, bound: Any, ready: Callable[[], None], stop: Stop
+) -> None:
+    """Serves until it is asked to leave, and then stores what is not stored yet: no loop begins another turn
+    before that, and the engine has nearly all of `supervisor.drain_s`."""
     server = QuietServer(_settings(service.app, config))
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -182,23 +195,30 @@ async def _serve(
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         server.should_exit = True
         await serving
         probe.stop()
-        await _store_the_last(service)
-        context.recorder.close()
+        await store_the_last(service, config.supervisor.drain_s * LEAVE_SHARE)
 
 
-async def _store_the_last(service: Service) -> None:
+async def store_the_last(service: Service, within_s: float) -> None:
+    """What waits for the engine, and what has changed since the last snapshot. Says what is not stored, and
+    why."""
+    why = f"{within_s:g} s were not enough"
     try:
-        with contextlib.suppress(RinglineError):
-            async with asyncio.timeout(valuation_limits.VALUATION_LEAVE_S):
-                await service.navs.turn()
-                await service.snapshots.turn()
+        async with asyncio.timeout(within_s):
+            await service.navs.store()
+            await service.snapshots.store()
+            return
     except TimeoutError:
-        log.error("valuation: the engine does not answer")
+        pass
+    except RinglineError as error:
+        why = str(error)
     if service.navs.unstored:
-        log.error("valuation: %d values are not stored", service.navs.unstored)
+        log.error("valuation: %d values are not stored: %s", service.navs.unstored, why)
+    at_us = service.snapshots.at_us
+    log.error("valuation: the last snapshot is that of %s: %s", utc(at_us) if at_us else "never", why)
 
 
 async def _report(context: Context) -> None:

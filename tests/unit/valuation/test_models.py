@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from fractions import Fraction
 from pathlib import Path
 from statistics import median as exact_median
@@ -11,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import limits, valuation_limits
-from pipeline.config import schema
 from pipeline.config.valuation import Model, Valuation
 from pipeline.messages import Candle
 from pipeline.valuation.amounts import half_even, median, money_text
 from pipeline.valuation.ensemble import agree
-from pipeline.valuation.model import Answer, ask
+from pipeline.valuation.model import OVERLONG, Answer, ask
 from pipeline.valuation.models import (
     Exponential,
     Last,
@@ -25,7 +25,7 @@ from pipeline.valuation.models import (
     VolumeWeighted,
     compile_models,
 )
-from pipeline.valuation.quotes import Quotes
+from pipeline.valuation.strikes import Strikes
 
 PRICES = st.integers(1, limits.MAX_SCALED)
 
@@ -140,6 +140,8 @@ class Rogue:
     def price(self, mark: int, bars: object) -> int | None:
         if isinstance(self._answer, Exception):
             raise self._answer
+        if callable(self._answer):
+            return self._answer(0)  # type: ignore[no-any-return]
         return self._answer  # type: ignore[return-value]
 
 
@@ -152,6 +154,7 @@ class Rogue:
         (0, "not within 1"),
         (limits.MAX_SCALED + 1, "not within 1"),
         (ValueError("secret"), "raised ValueError"),
+        (asyncio.sleep, "gave a coroutine: price has to be a plain function"),
     ],
 )
 def test_a_model_that_misbehaves_is_left_out_and_named(answer: object, fault: str) -> None:
@@ -183,6 +186,15 @@ def test_a_users_own_model_is_found_asked_and_stopped(tmp_path: Path) -> None:
     assert "instructions" in ask("mine", models["mine"], 30, (bar,) * 4).fault
 
 
+NO_MODELS = """
+class Empty: pass
+class Later:
+    async def price(self, mark, bars): return 5
+class Stream:
+    async def price(self, mark, bars): yield 5
+"""
+
+
 @pytest.mark.parametrize(
     ("source", "text"),
     [
@@ -190,10 +202,12 @@ def test_a_users_own_model_is_found_asked_and_stopped(tmp_path: Path) -> None:
         ("{}/mine.py:Nobody", "has no class Nobody"),
         ("{}/mine.py:Empty", "has no method price"),
         ("{}/none.py:Halfway", "No such file"),
+        ("{}/mine.py:Later", "its price is `async def`; it has to be a plain function"),
+        ("{}/mine.py:Stream", "its price is `async def`; it has to be a plain function"),
     ],
 )
 def test_a_model_that_cannot_be_used_is_named(tmp_path: Path, source: str, text: str) -> None:
-    (tmp_path / "mine.py").write_text("class Empty: pass")
+    (tmp_path / "mine.py").write_text(NO_MODELS)
     with pytest.raises(ValueError, match=r"valuation\.models\.mine: custom: ") as caught:
         compile_models({"mine": Model(kind="custom", source=source.format(tmp_path))})
     assert text in str(caught.value)
@@ -203,15 +217,16 @@ def test_the_default_models_differ() -> None:
     assert set(compile_models(Valuation().models)) == {"ewma", "last", "median", "typical", "vwap"}
 
 
-def test_a_model_that_takes_too_long_again_and_again_is_not_asked_any_more(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(CUSTOM)
-    models = {"mine": Model(kind="custom", source=f"{tmp_path}/mine.py:Halfway"), "last": Model(kind="last")}
-    quotes = Quotes(Valuation(models=models), schema.Trading())
-    for day in range(1, 12):
-        quotes.candle(Candle("S", day, 10, 10, 10, 10, 1), day)
-        assert quotes.by_symbol["S"].plain == 10
-        overlong = max(0, day - 3)
-        assert bool(quotes.left_out) == (overlong >= valuation_limits.MAX_MODEL_STRIKES)
-    assert "3 times" in quotes.left_out["mine"]
-    (answer,) = (one for one in quotes.by_symbol["S"].answers if one.model == "mine")
-    assert answer.fault == quotes.left_out["mine"]
+def test_one_strike_in_many_questions_is_borne_and_three_are_not() -> None:
+    strikes = Strikes()
+    slow_us = 1000 * valuation_limits.MODEL_CALL_MS + 1
+    most, within = valuation_limits.MAX_MODEL_STRIKES, valuation_limits.MODEL_STRIKES_CALLS
+    for _ in range(3 * most):
+        strikes.answered("rare", "", slow_us)
+        for _ in range(within // (most - 1)):
+            strikes.answered("rare", "raised ValueError", slow_us - 1)
+    assert not strikes.left_out
+    for number, fault in enumerate((OVERLONG, "", OVERLONG), 1):
+        strikes.answered("often", fault, slow_us)
+        assert ("often" in strikes.left_out) == (number == most)
+    assert strikes.left_out["often"] == f"{OVERLONG}, 3 times: left out until a restart"

@@ -18,7 +18,7 @@ def take(served: Served, fate: str, rejected: str = "") -> None:
     }  # fmt: skip
     message = _decode(json.dumps({"type": "row", "seq": 1, "hash": "ab", "row": row}))
     assert message.row is not None
-    served.service.listener._row(message.seq, message.hash, message.row)
+    served.run(served.service.listener._row(message.seq, message.hash, message.row))
 
 
 def test_only_what_was_decided_marks(served: Served) -> None:
@@ -31,5 +31,5 @@ def test_only_what_was_decided_marks(served: Served) -> None:
 
 def test_rows_that_were_pruned_leave_the_own_book_incomplete(served: Served) -> None:
     assert served.ask("GET", "/v1/status").body["complete"]
-    served.service.listener._refused(410)
+    served.run(served.service.listener._refused(410))
     assert not served.ask("GET", "/v1/status").body["complete"]

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
 from valuation_desk import Served, serve_here
 
-from pipeline.messages import BUY, Fill
+from pipeline.messages import BUY, CandleIn, Fill
+from pipeline.stages.valuation import pages, wire
+from pipeline.stages.valuation.worker import store_the_last
 from pipeline.storage.valuation.memory import MemoryValuationStore
 from pipeline.storage.valuation.sqlite import SqliteValuationStore
+from pipeline.storage.valuation.store import NavRow, StoreAwayError
 from pipeline.valuation.amounts import MONEY_SCALE
-from pipeline.valuation.book import Book
+from pipeline.valuation.book import Book, PositionIn
+from pipeline.valuation.quotes import Seen
 
 
 def teach(served: Served) -> None:
@@ -114,7 +122,7 @@ def test_another_audit_clears_what_came_from_the_one_before(tmp_path: Path) -> N
     with serve_here(tmp_path, store) as served:
         teach(served)
         served.run(served.service.snapshots.turn())
-        served.service.listener._refused(409)
+        served.run(served.service.listener._refused(409))
         served.ask("PUT", "/v1/marks/MSFT", {"price": "5"})
         served.run(served.service.snapshots.turn())
         found = store.snapshot()
@@ -188,3 +196,134 @@ def test_values_are_not_stored_behind_a_domain_that_goes(tmp_path: Path) -> None
         served.run(meanwhile())
         served.ask("PUT", "/v1/domains/g", {"cash": "222"})
         assert nav(served, "g") == []
+
+
+def posted(close: int, count: int) -> wire.CandlesIn:
+    price, time = str(close), f"2023-05-{close:02}T21:00:00Z"
+    candles = [CandleIn(f"S{number}", time, price, price, price, price) for number in range(count)]
+    return wire.CandlesIn(tuple(candles))
+
+
+def test_no_valuation_and_no_snapshot_is_between_the_marks_of_one_post(tmp_path: Path) -> None:
+    count = 120
+    store = MemoryValuationStore()
+    symbols = tuple(PositionIn(f"S{number}", "1") for number in range(count))
+    wanted = wire.ValuationIn(books=(wire.BookIn("x", symbols),), ensemble=False)
+    decode = msgspec.msgpack.Decoder(Seen).decode
+    valued = 0
+    with serve_here(tmp_path, store) as served:
+        desk = served.service.desk
+
+        async def meanwhile() -> None:
+            nonlocal valued
+            await pages.take_candles(desk, posted(1, count))
+            for close in range(2, 20):
+                posting = asyncio.create_task(pages.take_candles(desk, posted(close, count)))
+                for step in range(100):
+                    if posting.done():
+                        break
+                    (book,) = json.loads(await desk.value(wanted))["domains"]
+                    assert len({one["price"] for one in book["positions"]}) == 1
+                    valued += 1
+                    if step == close:  # each time when another part of the post has been looked at
+                        await served.service.snapshots.turn()
+                    await asyncio.sleep(0)
+                await posting
+                snapshot = store.snapshot()
+                if snapshot is not None:
+                    closes = {decode(body).mark.price for body in snapshot.symbols.values()}
+                    assert (len(snapshot.symbols), len(closes)) == (count, 1)
+
+        served.run(meanwhile())
+    assert valued > 100, "they met posts that were under way"
+
+
+def test_of_two_posts_one_is_taken_after_the_other(tmp_path: Path) -> None:
+    with serve_here(tmp_path) as served:
+        desk = served.service.desk
+
+        async def both() -> list[wire.TakenOut]:
+            return await asyncio.gather(
+                pages.take_candles(desk, posted(2, 40)), pages.take_candles(desk, posted(1, 40))
+            )
+
+        first, second = served.run(both())
+        assert (first.taken, second.taken, second.late) == (40, 0, 40)
+
+
+def test_on_leaving_what_waits_is_stored_and_nothing_more_is_valued(tmp_path: Path) -> None:
+    store = MemoryValuationStore()
+    with serve_here(tmp_path, store) as served:
+        teach(served)
+        store.away = True
+        for _ in range(3):
+            served.run(served.service.navs.turn())
+            served.clock.advance(s=1)
+        store.away = False
+        served.run(store_the_last(served.service, 5))
+        assert served.service.navs.unstored == 0
+        assert len(nav(served, "desk")) == 3
+        found = store.snapshot()
+        assert found is not None
+        assert set(found.symbols) == {"AAPL"}
+
+
+@pytest.mark.parametrize(("slow", "why"), [(False, "away, as it was told to be"), (True, "0.05 s were not")])
+def test_what_is_not_stored_on_leaving_is_said_with_its_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, slow: bool, why: str
+) -> None:
+    store = Late()
+    with serve_here(tmp_path, store) as served:
+        teach(served)
+        store.away = True
+        served.run(served.service.navs.turn())
+        store.away = not slow
+        store.is_late = slow
+        caplog.clear()
+        served.run(store_the_last(served.service, 0.05))
+        first, second = (record.getMessage() for record in caplog.records)
+        assert first.startswith("valuation: 2 values are not stored: ")
+        assert second.startswith("valuation: the last snapshot is that of never: ")
+        assert why in first
+        assert why in second
+        store.go_on.set()
+
+
+class Late(MemoryValuationStore):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_late, self.go_on = False, threading.Event()
+
+    def append_nav(self, rows: Sequence[NavRow], keep_since_us: int) -> None:
+        if self.is_late:
+            assert self.go_on.wait(4)
+        super().append_nav(rows, keep_since_us)
+
+    def put_snapshot(self, at_us: int, head: bytes, symbols: Mapping[str, bytes], *, clear: bool) -> None:
+        if self.is_late:
+            assert self.go_on.wait(4)
+            raise StoreAwayError("cut")
+        super().put_snapshot(at_us, head, symbols, clear=clear)
+
+
+def test_a_snapshot_that_leaving_cuts_off_is_stored_by_the_last_one(tmp_path: Path) -> None:
+    store = Late()
+    with serve_here(tmp_path, store) as served:
+        teach(served)
+        store.is_late = True
+
+        async def cut() -> None:
+            turn = asyncio.create_task(served.service.snapshots.turn())
+            await asyncio.sleep(0.01)
+            turn.cancel()
+            await asyncio.gather(turn, return_exceptions=True)
+            store.go_on.set()
+            store.is_late = False
+            await store_the_last(served.service, 5)
+
+        served.run(cut())
+        found = store.snapshot()
+        assert found is not None
+        assert set(found.symbols) == {"AAPL"}
