@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Generator, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
-from pipeline import limits
+from pipeline import limits, valuation_limits
 from pipeline.errors import InvalidEventError
 from pipeline.text import DecimalText, SymbolText
 from pipeline.trading.decimals import decimal_text, scaled
 from pipeline.trading.instruments import Instrument, Instruments
 from pipeline.valuation.amounts import money_text, to_money
 
+Found = TypeVar("Found")
 CASH_SCALE = limits.MAX_SCALE
 """Decimals in which cash is given."""
 
@@ -56,14 +59,35 @@ def book_of(
     version: int = 1,
 ) -> Book:
     """The exact book. Raises InvalidEventError naming the field, below `field`, its value and the limit."""
+    return whole(book_in_slices(name, cash, positions, instruments, field, version))
+
+
+def book_in_slices(
+    name: str, cash: str, positions: Sequence[PositionIn], instruments: Instruments, field: str, version: int
+) -> Generator[None, None, Book]:
+    """The same with a pause after each `VALUATION_SLICE` positions."""
     inside: dict[str, Position] = {}
     for index, posted in enumerate(positions):
         where = f"{field}positions[{index}]"
         if posted.symbol in inside:
             raise InvalidEventError(f"{where}.symbol", f"{posted.symbol!r} is there twice")
         inside[posted.symbol] = position_of(posted, instruments.of(posted.symbol), f"{where}.")
+        if not len(inside) % valuation_limits.VALUATION_SLICE:
+            yield
+    if len(inside) > valuation_limits.VALUATION_SLICE:
+        yield
     money = scaled(f"{field}cash", cash, CASH_SCALE) * to_money(CASH_SCALE)
     return Book(name, money, tuple(inside[symbol] for symbol in sorted(inside)), version)
+
+
+def whole(work: Generator[None, None, Found]) -> Found:
+    """What a generator that pauses returns, without its pauses."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            found: Found = done.value
+            return found
 
 
 def position_of(posted: PositionIn, instrument: Instrument, field: str = "") -> Position:
@@ -82,11 +106,11 @@ def position_of(posted: PositionIn, instrument: Instrument, field: str = "") -> 
 
 def with_position(book: Book, position: Position) -> Book:
     """The next version, in which `position` stands for whatever its symbol had; without it for quantity 0."""
-    kept = {one.symbol: one for one in book.positions}
-    kept.pop(position.symbol, None)
-    if position.quantity:
-        kept[position.symbol] = position
-    return Book(book.name, book.cash, tuple(kept[symbol] for symbol in sorted(kept)), book.version + 1)
+    known = book.positions
+    place = bisect_left(known, position.symbol, key=lambda one: one.symbol)
+    behind = place + (place < len(known) and known[place].symbol == position.symbol)
+    kept = (*known[:place], *((position,) if position.quantity else ()), *known[behind:])
+    return Book(book.name, book.cash, kept, book.version + 1)
 
 
 def position_texts(position: Position, instrument: Instrument) -> dict[str, str]:

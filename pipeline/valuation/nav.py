@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pipeline import valuation_limits
 from pipeline.errors import RinglineError
-from pipeline.valuation.book import Book, Position
+from pipeline.valuation.book import Book, Position, whole
 from pipeline.valuation.quotes import Quote
 
 
@@ -68,13 +68,7 @@ def worth(
     max_age_us: int = 0,
 ) -> Worth:
     """Values `book`. `max_age_us` 0: marks of any age. Raises NoMarkError and StaleMarkError."""
-    work = in_slices(book, quotes, ensemble, now_us, max_age_us)
-    while True:
-        try:
-            next(work)
-        except StopIteration as done:
-            found: Worth = done.value
-            return found
+    return whole(in_slices(book, quotes, ensemble, now_us, max_age_us))
 
 
 def in_slices(

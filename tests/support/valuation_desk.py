@@ -68,9 +68,13 @@ class Served:
     def ask(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
         """`body`: bytes as they are, anything else as JSON."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        return self.run(self._ask(method, target, content, headers or {}))
+        status, found, answered = self.run(self.send(method, target, content, headers or {}))
+        return Reply(status, found, json.loads(answered) if answered else None, answered)
 
-    async def _ask(self, method: str, target: str, content: bytes, headers: dict[str, str]) -> Reply:
+    async def send(
+        self, method: str, target: str, content: bytes, headers: dict[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of what is answered."""
         path, _, query = target.partition("?")
         named = {"host": "127.0.0.1", **headers}
         scope = {
@@ -93,7 +97,7 @@ class Served:
         await self.service.app(scope, receive, send)
         answered = b"".join(message.get("body", b"") for message in sent[1:])
         found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return Reply(sent[0]["status"], found, json.loads(answered) if answered else None, answered)
+        return sent[0]["status"], found, answered
 
 
 @contextlib.contextmanager

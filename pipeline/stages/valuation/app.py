@@ -19,7 +19,7 @@ import pipeline
 from pipeline import limits, valuation_limits
 from pipeline.stages.gateway.problem import Problem
 from pipeline.stages.valuation import pages, wire
-from pipeline.stages.valuation.bodies import decoded, read_body
+from pipeline.stages.valuation.bodies import candles_in, decoded, domain_in, read_body, valuation_in
 from pipeline.stages.valuation.desk import Desk, bounded
 from pipeline.stages.valuation.docs_page import add_docs_page
 from pipeline.stages.valuation.openapi import answers, describe, takes
@@ -28,7 +28,7 @@ from pipeline.telemetry.recorder import Recorder
 from pipeline.text import NAME_PATTERN, SYMBOL_PATTERN
 from pipeline.trading.decimals import scaled
 from pipeline.trading.instruments import microseconds
-from pipeline.valuation.book import PositionIn, book_of, position_of
+from pipeline.valuation.book import PositionIn, position_of
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +40,8 @@ Limit = Annotated[int, Query(ge=1, le=valuation_limits.MAX_NAV_ROWS)]
 When = Annotated[str, Query(max_length=64)]
 
 _encode = msgspec.json.Encoder().encode
-_valuation = msgspec.json.Decoder(wire.ValuationIn)
-_domain = msgspec.json.Decoder(wire.DomainIn)
 _holding = msgspec.json.Decoder(wire.HoldingIn)
 _mark = msgspec.json.Decoder(wire.MarkIn)
-_candles = msgspec.json.Decoder(wire.CandlesIn)
 
 
 def make_app(
@@ -109,13 +106,13 @@ class _Routes:
     async def value(self, request: Request) -> Response:
         """What domains are worth now, all at one instant."""
         started_ns = time.monotonic_ns()
-        wanted = decoded(_valuation, await read_body(request))
+        body = await read_body(request)
         try:
-            content = await self._desk.value(wanted)
+            content = await self._desk.value(await valuation_in(body))
         except Exception as error:
             raise refused(error, self._desk.quotes) or error from None
         self._recorder.record(self._batch_event, time.monotonic_ns() - started_ns)
-        return Response(content, media_type="application/json")
+        return _text(content)
 
     async def domains(self) -> Response:
         """All domains."""
@@ -123,15 +120,15 @@ class _Routes:
 
     async def domain(self, domain: Name) -> Response:
         """One domain with its positions."""
-        return _json(pages.domain_out(self._desk, self._desk.book(domain)))
+        return _text(await pages.domain_text(self._desk, self._desk.book(domain)))
 
     async def put_domain(self, request: Request, domain: Name) -> Response:
         """Keep a domain, in place of what it was."""
-        posted = decoded(_domain, await read_body(request))
+        posted = await domain_in(await read_body(request))
         bounded(len(posted.positions), valuation_limits.MAX_POSITIONS, "positions")
         try:
-            book = book_of(domain, posted.cash, posted.positions, self._desk.instruments)
-            return _json(pages.domain_out(self._desk, await self._desk.put(book, posted.version)))
+            book = await self._desk.made(domain, posted.cash, posted.positions)
+            return _text(await pages.domain_text(self._desk, await self._desk.put(book, posted.version)))
         except Exception as error:
             raise refused(error, self._desk.quotes) or error from None
 
@@ -141,7 +138,8 @@ class _Routes:
         instrument = self._desk.instruments.of(symbol)
         try:
             position = position_of(PositionIn(symbol, posted.quantity, posted.cost), instrument)
-            return _json(pages.domain_out(self._desk, await self._desk.put_position(domain, position)))
+            book = await self._desk.put_position(domain, position)
+            return _text(await pages.domain_text(self._desk, book))
         except Exception as error:
             raise refused(error, self._desk.quotes) or error from None
 
@@ -158,13 +156,13 @@ class _Routes:
         try:
             since_us = microseconds("since", since) if since else 0
             until_us = microseconds("until", until) if until else limits.MAX_EVENT_TIME_US
-            return _json(await pages.navs_out(self._desk, domain, since_us, until_us, limit))
+            return _text(await pages.navs_text(self._desk, domain, since_us, until_us, limit))
         except Exception as error:
             raise refused(error, self._desk.quotes) or error from None
 
     async def marks(self, after: Annotated[str, Query(max_length=64)] = "") -> Response:
         """Every symbol's mark, with what each model makes of it."""
-        return _json(pages.marks_out(self._desk, after))
+        return _text(await pages.marks_text(self._desk, after))
 
     async def mark(self, symbol: Symbol) -> Response:
         """One symbol's mark."""
@@ -187,7 +185,7 @@ class _Routes:
 
     async def candles(self, request: Request) -> Response:
         """Take closed candles, as a history to begin with."""
-        posted = decoded(_candles, await read_body(request))
+        posted = await candles_in(await read_body(request))
         try:
             return _json(await pages.take_candles(self._desk, posted))
         except Exception as error:
@@ -203,7 +201,11 @@ class _Routes:
 
 
 def _json(value: msgspec.Struct) -> Response:
-    return Response(_encode(value), media_type="application/json")
+    return _text(_encode(value))
+
+
+def _text(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
 
 
 def _told(error: RefusedError) -> Response:

@@ -7,8 +7,7 @@ restart.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +23,7 @@ from pipeline.stages.valuation.model_process import ModelProcess
 from pipeline.stages.valuation.refusal import RefusedError
 from pipeline.stages.valuation.standing import Standing
 from pipeline.stages.valuation.texts import QuoteTexts, batch
+from pipeline.stages.valuation.turn import drive
 from pipeline.stages.valuation.wire import ValuationIn
 from pipeline.storage.valuation.store import (
     ChangedMeanwhileError,
@@ -32,11 +32,9 @@ from pipeline.storage.valuation.store import (
     ValuationStore,
 )
 from pipeline.trading.instruments import Instruments
-from pipeline.valuation.book import Book, Position, book_of, with_position
+from pipeline.valuation.book import Book, Position, PositionIn, book_in_slices, with_position
 from pipeline.valuation.own_book import OwnBook
 from pipeline.valuation.quotes import Quotes
-
-Found = TypeVar("Found")
 
 
 class KeptBook(Struct, frozen=True, array_like=True):
@@ -123,6 +121,10 @@ class Desk:
         except KeyError:
             raise RefusedError(Problem.UNKNOWN_DOMAIN, f"{field}: there is no domain {name}", field) from None
 
+    async def made(self, name: str, cash: str, positions: Sequence[PositionIn], field: str = "") -> Book:
+        """A book as posted. Raises InvalidEventError naming what is wrong, below `field`."""
+        return await drive(book_in_slices(name, cash, positions, self.instruments, field, 1))
+
     # ---- changes
 
     async def put(self, book: Book, expected: int | None = None) -> Book:
@@ -184,22 +186,27 @@ class Desk:
 
     async def value(self, wanted: ValuationIn) -> bytes:
         """The answer to a batch. Raises RefusedError, NoMarkError, StaleMarkError, InvalidEventError."""
-        books = self._wanted(wanted)
-        kept = len(wanted.domains)
+        books = await self._wanted(wanted)
+        kept, ensemble, positions = len(wanted.domains), wanted.ensemble, wanted.positions
         max_age_s = self.settings.stale_after_s if wanted.max_age_s is None else wanted.max_age_s
+        del wanted  # thousands of positions take as long to go as to come: at another turn than the answer
+        large = sum(len(book.positions) for book in books) > valuation_limits.VALUATION_SLICE
         async with self._valuing:  # a batch that pauses keeps its instant: no other one moves its books on
             now_us, version = self.clock.wall_us(), self.quotes.version
-            quotes = self.quotes.by_symbol
-            if sum(len(book.positions) for book in books) > valuation_limits.VALUATION_SLICE:
-                quotes = dict(quotes)
+            quotes = dict(self.quotes.by_symbol) if large else self.quotes.by_symbol
             texts, nav = [], 0
             for index, book in enumerate(books):
-                standing = self._standing(book, wanted.ensemble, kept=index < kept)
+                if large:
+                    await asyncio.sleep(0)
+                standing = self._standing(book, ensemble, kept=index < kept)
                 await drive(standing.update(quotes, version))
                 standing.fresh(now_us, max_age_s * US_PER_S)
                 nav += standing.nav
-                texts.append(standing.text(positions=wanted.positions))
-        return batch(now_us, wanted.ensemble, nav, texts)
+                texts.append(await drive(standing.text(positions=positions)))
+                del standing
+            if large:
+                await asyncio.sleep(0)
+        return batch(now_us, ensemble, nav, texts)
 
     def _standing(self, book: Book, ensemble: bool, *, kept: bool) -> Standing:
         """Of a kept book the one that is known, as long as the book is the same."""
@@ -211,7 +218,7 @@ class Desk:
             self._standings[book.name, ensemble] = made
         return made
 
-    def _wanted(self, wanted: ValuationIn) -> list[Book]:
+    async def _wanted(self, wanted: ValuationIn) -> list[Book]:
         names = [*wanted.domains, *(book.domain for book in wanted.books)]
         bounded(len(names), valuation_limits.MAX_BATCH_DOMAINS, "domains")
         if not names:
@@ -224,7 +231,7 @@ class Desk:
         for index, posted in enumerate(wanted.books):
             bounded(len(posted.positions), valuation_limits.MAX_POSITIONS, f"books[{index}].positions")
             field = f"books[{index}]."
-            books.append(book_of(posted.domain, posted.cash, posted.positions, self.instruments, field))
+            books.append(await self.made(posted.domain, posted.cash, posted.positions, field))
         return books
 
     # ---- marks
@@ -249,17 +256,6 @@ class Desk:
         if new and len(self.quotes.by_symbol) + new > valuation_limits.MAX_MARKED_SYMBOLS:
             detail = f"{valuation_limits.MAX_MARKED_SYMBOLS} symbols have marks; no more are taken"
             raise RefusedError(Problem.VALUATION_TOO_LARGE, detail)
-
-
-async def drive(work: Generator[None, None, Found]) -> Found:
-    """Runs a generator that pauses to its end, and returns what it does; at each pause the loop turns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as done:
-            found: Found = done.value
-            return found
-        await asyncio.sleep(0)
 
 
 def bounded(count: int, most: int, field: str) -> None:

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from pipeline import valuation_limits
 from pipeline.clock import NS_PER_MS, US_PER_S
-from pipeline.stages.valuation.desk import Desk, drive
+from pipeline.stages.valuation.desk import Desk
+from pipeline.stages.valuation.turn import drive
 from pipeline.storage.valuation.store import NavRow, StoreAwayError, ValuationStore
 from pipeline.telemetry.recorder import Recorder
 from pipeline.valuation.book import Book

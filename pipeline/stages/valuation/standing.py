@@ -65,12 +65,21 @@ class Standing:
             age_s = (now_us - oldest_us) / 1_000_000
             raise StaleMarkError(self.book.name, symbol, age_s, max_age_us / 1_000_000)
 
-    def text(self, *, positions: bool) -> str:
-        """As in an answer."""
+    def text(self, *, positions: bool) -> Generator[None, None, list[bytes]]:
+        """As in an answer, in parts; pauses after as many positions as `update`."""
         amounts = (self.nav, self.book.cash, self._value, self._profit)
         spread = self._spread if self._ensemble else None
         head = totals(self.book.name, amounts, spread, min(self._since_us, default=0))
-        return f'{head},"positions":[{",".join(self._lines)}]}}' if positions else head + "}"
+        if not positions:
+            return [f"{head}}}".encode()]
+        parts, size = [f'{head},"positions":['.encode()], valuation_limits.VALUATION_SLICE
+        for first in range(0, len(self._lines), size):
+            if first:
+                parts.append(b",")
+                yield
+            parts.append(",".join(self._lines[first : first + size]).encode())
+        parts.append(b"]}")
+        return parts
 
     def _priced(self, quote: Quote) -> bool:
         return (quote.agreed if self._ensemble else quote.plain) is not None

@@ -50,11 +50,15 @@ def totals(name: str, amounts: tuple[int, int, int, int], spread: int | None, ol
     )
 
 
-def batch(at_us: int, ensemble: bool, nav: int, domains: list[str]) -> bytes:
-    """The whole answer."""
+def batch(at_us: int, ensemble: bool, nav: int, domains: list[list[bytes]]) -> bytes:
+    """The whole answer, of the parts of each domain."""
     flag = "true" if ensemble else "false"
     head = f'{{"at":"{utc(at_us)}","ensemble":{flag},"nav":"{money_text(nav)}","domains":['
-    return (head + ",".join(domains) + "]}").encode()
+    parts = [head.encode()]
+    for index, domain in enumerate(domains):
+        parts += [b",", *domain] if index else domain
+    parts.append(b"]}")
+    return b"".join(parts)
 
 
 def _plain(quote: Quote) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Generator
+from typing import TypeVar
 
 from pipeline import valuation_limits
 from pipeline.clock import NS_PER_MS
+
+Found = TypeVar("Found")
 
 
 class Turn:
@@ -24,3 +28,14 @@ class Turn:
         if long or self._done >= valuation_limits.VALUATION_FEED_ROWS:
             await asyncio.sleep(0)
             self._done, self._since_ns = 0, time.monotonic_ns()
+
+
+async def drive(work: Generator[None, None, Found]) -> Found:
+    """Runs a generator that pauses to its end, and returns what it does; at each pause the loop turns."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            found: Found = done.value
+            return found
+        await asyncio.sleep(0)

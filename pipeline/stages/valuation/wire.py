@@ -11,6 +11,9 @@ from pipeline.messages import CandleIn
 from pipeline.text import DecimalText, NameText
 from pipeline.valuation.book import PositionIn
 
+AgeS = Annotated[int, Meta(ge=0, le=31_536_000)]
+Version = Annotated[int, Meta(ge=0, le=2**53)]
+
 # ---- asked ----------------------------------------------------------------------------------------------
 
 
@@ -31,7 +34,7 @@ class ValuationIn(Struct, frozen=True, forbid_unknown_fields=True):
     books: tuple[BookIn, ...] = ()
     ensemble: bool = False
     positions: bool = True
-    max_age_s: Annotated[int, Meta(ge=0, le=31_536_000)] | None = None
+    max_age_s: AgeS | None = None
 
 
 class DomainIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +42,7 @@ class DomainIn(Struct, frozen=True, forbid_unknown_fields=True):
 
     positions: tuple[PositionIn, ...] = ()
     cash: DecimalText = "0"
-    version: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    version: Version | None = None
 
 
 class HoldingIn(Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from pipeline.stages.valuation.standing import Standing
 from pipeline.stages.valuation.texts import QuoteTexts
 from pipeline.stages.valuation.wire import WorthOut
 from pipeline.valuation.amounts import money_text
-from pipeline.valuation.book import Book, Position
+from pipeline.valuation.book import Book, Position, whole
 from pipeline.valuation.nav import NoMarkError, worth
 from pipeline.valuation.quotes import Quotes
 
@@ -46,7 +46,7 @@ def test_after_any_marks_it_is_what_valuing_from_scratch_gives(
                 continue
             raise AssertionError("it has a price where there is none") from None
         list(standing.update(quotes.by_symbol, quotes.version))
-        told = msgspec.json.decode(standing.text(positions=True), type=WorthOut)
+        told = msgspec.json.decode(b"".join(whole(standing.text(positions=True))), type=WorthOut)
         assert standing.nav == expected.nav
         assert (told.value, told.profit) == (money_text(expected.value), money_text(expected.profit))
         assert told.spread == (None if expected.spread is None else money_text(expected.spread))
