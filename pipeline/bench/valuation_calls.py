@@ -49,7 +49,10 @@ def interleaved(
     for number in range(WARM_UP):
         market.move()
         once(client, bodies[number % 2 == 0])
-    say(f"{count} calls with the ensemble off and {count} with it on, in turn")
+    say(
+        f"{count} calls with the ensemble off and {count} with it on, in turn; {market.share} marks move "
+        "before each pair"
+    )
     for number in range(count):
         market.move()  # once a pair: both calls find the same marks changed since their last one
         for ensemble in (False, True) if number % 2 else (True, False):

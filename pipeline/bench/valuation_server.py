@@ -128,20 +128,29 @@ def teach(client: Client) -> list[CandleIn]:
 
 
 class Market:
-    """Moves marks between calls: a tenth of the symbols each time, in turn."""
+    """Moves marks between calls, or a call would find what the one before it has worked out: a tenth of the
+    symbols each time, in turn, each to and fro between the open and the close of its last candle."""
 
     def __init__(self, client: Client, lasts: Sequence[CandleIn]) -> None:
         self._client = client
         self._lasts = lasts
         self._turn = 0
 
+    @property
+    def share(self) -> int:
+        """How many marks move each time."""
+        return len(self._lasts) // 10
+
     def move(self) -> None:
-        share = len(self._lasts) // 10
+        share = self.share
         first = self._turn % 10 * share
-        day = date.fromordinal(_AFTER_HISTORY + self._turn // 10)
+        days = self._turn // 10
         self._turn += 1
-        time = f"{day}T21:00:00Z"
-        moved = [msgspec.structs.replace(last, time=time) for last in self._lasts[first : first + share]]
+        time = f"{date.fromordinal(_AFTER_HISTORY + days)}T21:00:00Z"
+        moved = [
+            msgspec.structs.replace(last, time=time, close=last.close if days % 2 else last.open)
+            for last in self._lasts[first : first + share]
+        ]
         self._client.do("POST", "/v1/candles", {"candles": moved})
 
 

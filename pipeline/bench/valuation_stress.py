@@ -56,6 +56,8 @@ class Stress(Struct, frozen=True, kw_only=True):
     engine: str
     domains: int
     positions: int
+    marks_moved: int
+    """Before each pair of calls."""
     lines: tuple[Line, ...]
     ensemble_cost: Cost
     ensemble_cpu_cost: Cost
@@ -82,6 +84,7 @@ def run(config: Config, calls: int, say: Callable[[str], None]) -> Stress:
         engine=config.valuation.engine,
         domains=len(DOMAINS),
         positions=POSITIONS,
+        marks_moved=market.share,
         lines=(_line(False, off, REFERENCE_OFF), _line(True, on, REFERENCE_ON)),
         ensemble_cost=_cost(paired_cost(off.calls_ms, on.calls_ms)),
         ensemble_cpu_cost=_cost(paired_cost(off.cpu_ms, on.cpu_ms)),

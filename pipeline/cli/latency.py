@@ -19,7 +19,7 @@ from pipeline.config import Config
 from pipeline.errors import EXIT_NO, EXIT_OK, MissingError, UsageError
 
 if TYPE_CHECKING:
-    from pipeline.bench.valuation_server import Client
+    from pipeline.bench.valuation_server import Client, Market
 
 
 @click.group("latency")
@@ -51,7 +51,8 @@ def collect(
 ) -> int:
     """Time batches of the valuation: a JSON line a call, then one with p50 and p95 of those that succeeded.
 
-    Exit code 1 when a call was refused.
+    Before each call marks are moved, `moved` of them, so that books have to be valued anew. Those of a
+    service at --url are left alone: there `moved` is null. Exit code 1 when a call was refused.
 
     \b
     Example:
@@ -64,19 +65,31 @@ def collect(
     if url is not None and not domains:
         raise UsageError("--domain: name what is valued at --url, such as --domain pipeline")
     taken: list[float] = []
-    with _client(config, url, token_env) as client:
+    with _client(config, url, token_env) as (client, market):
+        moved = None if market is None else market.share
         for number in range(1, calls + 1):
-            taken_ms = _call(client, number, ensemble, domains or DOMAINS)
+            if market is not None:
+                market.move()
+            taken_ms = _call(client, number, ensemble, domains or DOMAINS, moved)
             if taken_ms is not None:
                 taken.append(taken_ms)
     p50, p95 = (round(nearest_rank(taken, percent), 3) if taken else None for percent in (50, 95))
     print_json_line(
-        {"calls": calls, "succeeded": len(taken), "ensemble": ensemble, "p50_ms": p50, "p95_ms": p95}
+        {
+            "calls": calls,
+            "succeeded": len(taken),
+            "ensemble": ensemble,
+            "moved": moved,
+            "p50_ms": p50,
+            "p95_ms": p95,
+        }
     )
     return EXIT_OK if len(taken) == calls else EXIT_NO
 
 
-def _call(client: Client, number: int, ensemble: bool, domains: tuple[str, ...]) -> float | None:
+def _call(
+    client: Client, number: int, ensemble: bool, domains: tuple[str, ...], moved: int | None
+) -> float | None:
     import time
 
     from pipeline.bench.valuation_calls import body
@@ -88,6 +101,7 @@ def _call(client: Client, number: int, ensemble: bool, domains: tuple[str, ...])
     line = {
         "call": number,
         "ensemble": ensemble,
+        "moved": moved,
         "status": status,
         "ms": round(took_ms, 3),
         "bytes": len(content),
@@ -97,16 +111,15 @@ def _call(client: Client, number: int, ensemble: bool, domains: tuple[str, ...])
 
 
 @contextmanager
-def _client(config: Config, url: str | None, token_env: str | None) -> Iterator[Client]:
-    from pipeline.bench.valuation_server import Client, running_valuation, teach
+def _client(config: Config, url: str | None, token_env: str | None) -> Iterator[tuple[Client, Market | None]]:
+    from pipeline.bench.valuation_server import Client, Market, running_valuation, teach
 
     if url is None:
         folder = Path(tempfile.mkdtemp(prefix="ringline-latency-"))
         try:
             with running_valuation(config, folder) as server:
                 client = Client(server.port)
-                teach(client)
-                yield client
+                yield client, Market(client, teach(client))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return
@@ -118,6 +131,6 @@ def _client(config: Config, url: str | None, token_env: str | None) -> Iterator[
     headers = {"authorization": f"Bearer {os.environ[token_env].strip()}"} if token_env else {}
     client = Client(parts.port or 80, parts.hostname, headers)
     try:
-        yield client
+        yield client, None
     finally:
         client.close()

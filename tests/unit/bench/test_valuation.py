@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pipeline.bench.paired import paired_cost
 from pipeline.bench.valuation import Figures, _marks_us, results
 from pipeline.bench.valuation_calls import Phase, nearest_rank
-from pipeline.bench.valuation_server import BARS, history_by_symbol
+from pipeline.bench.valuation_server import BARS, Market, history_by_symbol
 from pipeline.config import Config
+from pipeline.messages import CandleIn
 
 
 def phase(ms: float) -> Phase:
@@ -69,6 +70,35 @@ def test_the_market_is_real_history() -> None:
         history_by_symbol(10_000)
 
 
+class Posted:
+    """What a market posts."""
+
+    def __init__(self) -> None:
+        self.candles: list[list[CandleIn]] = []
+
+    def do(self, method: str, path: str, value: Any) -> None:
+        assert (method, path) == ("POST", "/v1/candles")
+        self.candles.append(value["candles"])
+
+
+def test_a_market_moves_each_mark_at_every_tenth_turn() -> None:
+    lasts = [history[-1] for history in history_by_symbol(30).values()]
+    posted = Posted()
+    market = Market(posted, lasts)  # type: ignore[arg-type]
+    for _ in range(20):
+        market.move()
+    assert [len(candles) for candles in posted.candles] == [market.share] * 20 == [3] * 20
+    first, second = posted.candles[:10], posted.candles[10:]
+    assert {one.symbol for candles in first for one in candles} == {one.symbol for one in lasts}
+    moves = [
+        (one.close, again.close, one.time < again.time)
+        for candles, later in zip(first, second, strict=True)
+        for one, again in zip(candles, later, strict=True)
+    ]
+    assert sum(one != again for one, again, _ in moves) > 25, "an open is seldom the close"
+    assert all(is_later for _, _, is_later in moves)
+
+
 def ringline(folder: Path, *words: str) -> tuple[int, str]:
     command = (sys.executable, "-m", "pipeline", *words, "--set", f"data_dir={folder}/data")
     done = subprocess.run(command, capture_output=True, text=True, timeout=110)
@@ -84,6 +114,7 @@ def test_the_stress_prints_ours_beside_the_reference(tmp_path: Path) -> None:
         (False, 6, 14.7),
         (True, 6, 20.4),
     ]
+    assert found["marks_moved"] == 30
     assert all(line["cpu_ms_a_call"] > 0 and line["memory_mb"] > 10 for line in found["lines"])
 
 
@@ -94,6 +125,7 @@ def test_latency_is_a_line_a_call_and_a_last_one(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in text.splitlines()]
     assert [line.get("call") for line in lines] == [1, 2, 3, None]
     assert all(line["status"] == 200 for line in lines[:3])
+    assert all(line["moved"] == 30 for line in lines)
     assert lines[3]["p50_ms"] <= lines[3]["p95_ms"]
 
 

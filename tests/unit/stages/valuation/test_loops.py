@@ -242,7 +242,7 @@ def test_of_two_posts_one_is_taken_after_the_other(tmp_path: Path) -> None:
     with serve_here(tmp_path) as served:
         desk = served.service.desk
 
-        async def both() -> list[wire.TakenOut]:
+        async def both() -> tuple[wire.TakenOut, wire.TakenOut]:
             return await asyncio.gather(
                 pages.take_candles(desk, posted(2, 40)), pages.take_candles(desk, posted(1, 40))
             )
