@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,36 @@ def test_a_large_batch_is_valued_at_one_instant_and_the_same(served: Served) -> 
             reply = value(served, **wanted)
             assert reply.body["nav"] == str(whole)
             assert len(reply.body["domains"][0]["positions"]) == count
+
+
+def test_a_batch_keeps_its_instant_while_another_one_values_the_same_book(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valuation_limits, "VALUATION_SLICE", 2)
+    symbols = [f"S{number}" for number in range(20)]
+    positions = [{"symbol": symbol, "quantity": "1"} for symbol in symbols]
+    served.ask("PUT", "/v1/domains/big", {"positions": positions})
+    desk, wanted = served.service.desk, wire.ValuationIn(("big",))
+
+    def mark(price: int) -> None:
+        for symbol in symbols:
+            desk.quotes.post(symbol, price, served.clock.wall_us(), served.clock.wall_us())
+
+    async def both() -> tuple[bytes, bytes]:
+        mark(10_000)
+        first = asyncio.create_task(desk.value(wanted))
+        for _ in range(4):
+            await asyncio.sleep(0)
+        assert not first.done()
+        mark(20_000)
+        second = asyncio.create_task(desk.value(wanted))
+        return await asyncio.gather(first, second)
+
+    for content, price in zip(served.run(both()), ("1", "2"), strict=True):
+        found = msgspec.json.decode(content, type=wire.ValuationOut)
+        assert found.domains[0].positions is not None
+        assert {one.price for one in found.domains[0].positions} == {price}
+        assert found.nav == str(20 * int(price))
 
 
 def test_domains_are_kept_listed_changed_and_taken_out(served: Served) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -164,6 +165,39 @@ def test_a_turn_under_way_records_nothing_of_a_domain_that_was_replaced(tmp_path
         served.clock.advance(s=1)
         served.run(served.service.navs.turn())
         assert nav(served, "g")[-1]["nav"] == "222"
+
+
+def test_a_book_that_goes_while_others_are_valued_is_not_recorded(tmp_path: Path) -> None:
+    with serve_here(tmp_path) as served:
+        for name in ("a", "g"):
+            served.ask("PUT", f"/v1/domains/{name}", {"cash": "111"})
+        desk, navs = served.service.desk, served.service.navs
+        turn = navs._take()  # it only gives the loop its turn, so it can be held where it is
+        turn.send(None)
+        served.run(desk.delete("g"))
+        served.run(desk.put(Book("g", 222 * 10**MONEY_SCALE, ())))
+        with contextlib.suppress(StopIteration):
+            while True:
+                turn.send(None)
+        assert navs.unstored == 2
+        served.run(navs.store())
+        assert nav(served, "g") == []
+        assert len(nav(served, "a")) == len(nav(served, "pipeline")) == 1
+
+
+def test_what_another_audit_clears_is_cleared_also_when_the_engine_was_away(tmp_path: Path) -> None:
+    store = MemoryValuationStore()
+    with serve_here(tmp_path, store) as served:
+        teach(served)
+        served.run(served.service.snapshots.turn())
+        served.run(served.service.listener._refused(409))
+        store.away = True
+        served.run(served.service.snapshots.turn())
+        store.away = False
+        served.run(served.service.snapshots.turn())
+        found = store.snapshot()
+        assert found is not None
+        assert not found.symbols
 
 
 class Slow(MemoryValuationStore):
