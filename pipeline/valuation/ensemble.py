@@ -8,7 +8,8 @@ than the distance of the mark, so that no price far from what was seen last is t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from pipeline.valuation.amounts import half_even, median
 from pipeline.valuation.model import Answer
@@ -17,7 +18,7 @@ CONFIDENCE_SCALE = 4
 """Decimals of a confidence."""
 
 
-class Agreement(NamedTuple):
+class Agreement(Struct, frozen=True, gc=False):
     """In price units. `low` and `high` are the models' extremes; `asked` counts those without an answer."""
 
     price: int

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import CoroutineType
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from msgspec import Struct
 
 from pipeline import limits
 from pipeline.messages import Candle
@@ -27,7 +29,7 @@ class PricingModel(Protocol):
         """
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True, gc=False):
     """One model's price, or None with why it gave none ("": too little is known)."""
 
     model: str

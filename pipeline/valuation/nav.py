@@ -72,16 +72,23 @@ def worth(
 
 
 def in_slices(
-    book: Book, quotes: Mapping[str, Quote], ensemble: bool, now_us: int, max_age_us: int
+    book: Book,
+    quotes: Mapping[str, Quote],
+    ensemble: bool,
+    now_us: int,
+    max_age_us: int,
+    *,
+    with_lines: bool = True,
 ) -> Generator[None, None, Worth]:
     """The same with a pause after each `VALUATION_SLICE` positions, so that a loop turns. All positions are
-    valued at the instant of the beginning."""
+    valued at the instant of the beginning. Without lines nothing is made that the garbage collector follows:
+    thousands a second would have it walk through all that is known, again and again."""
     if len(book.positions) > valuation_limits.VALUATION_SLICE:
         quotes = dict(quotes)
     lines: list[Line] = []
     value = profit = spread = 0
     oldest_us = None
-    for position in book.positions:
+    for count, position in enumerate(book.positions, 1):
         quote = quotes.get(position.symbol)
         if quote is None:
             raise NoMarkError(book.name, unpriced(book, quotes, ensemble))
@@ -102,11 +109,12 @@ def in_slices(
         value += own * factor
         if ensemble:
             spread += agreed.spread * abs(quantity) * factor  # type: ignore[union-attr]
-        lines.append(Line(position, quote, price, own, gained))
-        if not len(lines) % valuation_limits.VALUATION_SLICE:
+        if with_lines:
+            lines.append(Line(position, quote, price, own, gained))
+        if not count % valuation_limits.VALUATION_SLICE:
             yield
     if max_age_us and oldest_us is not None and now_us - oldest_us > max_age_us:
-        raise _stale(book, lines, now_us, max_age_us)
+        raise _stale(book, quotes, oldest_us, now_us, max_age_us)
     return Worth(book, lines, value, profit, spread if ensemble else None, oldest_us)
 
 
@@ -120,7 +128,9 @@ def unpriced(book: Book, quotes: Mapping[str, Quote], ensemble: bool) -> list[st
     return missing
 
 
-def _stale(book: Book, lines: Sequence[Line], now_us: int, max_age_us: int) -> StaleMarkError:
-    oldest = min(lines, key=lambda line: line.quote.mark.since_us)
-    age_s = (now_us - oldest.quote.mark.since_us) / 1_000_000
-    return StaleMarkError(book.name, oldest.position.symbol, age_s, max_age_us / 1_000_000)
+def _stale(
+    book: Book, quotes: Mapping[str, Quote], oldest_us: int, now_us: int, max_age_us: int
+) -> StaleMarkError:
+    symbols = (one.symbol for one in book.positions)
+    symbol = next(one for one in symbols if quotes[one].mark.since_us == oldest_us)
+    return StaleMarkError(book.name, symbol, (now_us - oldest_us) / 1_000_000, max_age_us / 1_000_000)

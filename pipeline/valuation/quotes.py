@@ -39,7 +39,7 @@ class Mark(Struct, frozen=True, array_like=True, gc=False):
         return min(self.time_us, self.received_us) if self.source == POSTED else self.received_us
 
 
-class Seen(Struct, frozen=True, array_like=True):
+class Seen(Struct, frozen=True, array_like=True, gc=False):
     """All that is remembered of a symbol, oldest bar first: enough to ask every model again."""
 
     symbol: str
@@ -57,7 +57,7 @@ class Seen(Struct, frozen=True, array_like=True):
         return (*self.bars, Candle(self.symbol, self.mark.time_us, price, price, price, price, volume))
 
 
-class Quote(Struct, frozen=True):
+class Quote(Struct, frozen=True, gc=False):
     """A symbol's mark with every model's answer to it. `plain` is what one unit is worth with the ensemble
     off, `agreed` with it on; None where no model that counts gave a price."""
 

@@ -132,9 +132,9 @@ class NavLoop:
             quotes = dict(quotes)  # off and on of one instant
         now_us = self._desk.clock.wall_us()
         max_age_us = self._desk.settings.stale_after_s * US_PER_S
-        plain = await drive(in_slices(book, quotes, False, now_us, max_age_us))
+        plain = await drive(in_slices(book, quotes, False, now_us, max_age_us, with_lines=False))
         try:
-            agreed = await drive(in_slices(book, quotes, True, now_us, max_age_us))
+            agreed = await drive(in_slices(book, quotes, True, now_us, max_age_us, with_lines=False))
         except NoMarkError:
             return NavPoint(str(plain.nav), "", "")
         return NavPoint(str(plain.nav), str(agreed.nav), str(agreed.spread))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 
 import pytest
@@ -14,8 +15,8 @@ from pipeline.errors import InvalidEventError
 from pipeline.messages import BUY, SELL, Candle, Fill
 from pipeline.trading.instruments import Instruments
 from pipeline.valuation.amounts import MONEY_SCALE, money_text
-from pipeline.valuation.book import PositionIn, book_of, cash_text, position_texts, with_position
-from pipeline.valuation.nav import NoMarkError, StaleMarkError, worth
+from pipeline.valuation.book import PositionIn, book_of, cash_text, position_texts, whole, with_position
+from pipeline.valuation.nav import NoMarkError, StaleMarkError, in_slices, worth
 from pipeline.valuation.own_book import OwnBook
 from pipeline.valuation.quotes import POSTED, Quotes
 
@@ -155,6 +156,20 @@ def test_worth_is_linear(holdings: list[tuple[int, int]]) -> None:
     assert whole.value == sum(part.value for part in parts)
     assert whole.value == sum(price * quantity for price, quantity in holdings) * 10**8
     assert whole.nav - whole.value == 7 * 10**MONEY_SCALE
+
+
+def test_sums_alone_are_those_of_the_lines_and_nothing_known_is_the_collectors_business() -> None:
+    known = quotes()
+    for day, symbol in enumerate("ABC", 1):
+        known.candle(candle(symbol, day, 1000 * day), day)
+        known.post(symbol, 900 * day, 10 + day, 10 + day)
+    book = book_of("desk", "5", [PositionIn(symbol, "2", "3") for symbol in "ABC"], INSTRUMENTS)
+    for ensemble in (False, True):
+        lines = worth(book, known.by_symbol, ensemble=ensemble)
+        sums = whole(in_slices(book, known.by_symbol, ensemble, 0, 0, with_lines=False))
+        assert sums == lines._replace(lines=[])
+    quote = known.by_symbol["A"]
+    assert not any(map(gc.is_tracked, (quote, quote.seen, quote.mark, quote.agreed, *quote.answers)))
 
 
 def test_positions_without_a_price_are_all_named() -> None:
