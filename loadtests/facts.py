@@ -85,7 +85,8 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class ProcessFacts(Struct, frozen=True, kw_only=True):
-    """One process of the pipeline. CPU in percent of one processor, memory in bytes (proportional)."""
+    """One process of the pipeline. CPU in percent of one processor, memory in bytes: its share
+    of what is not a file's."""
 
     name: str
     cpu_mean_percent: float | None

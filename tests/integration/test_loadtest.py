@@ -139,6 +139,7 @@ def test_ctrl_c_ends_with_1_a_report_and_no_process_left(tmp_path: Path) -> None
     found = report(tmp_path)
     assert "it was interrupted" in found["facts"]["ending"]["fault"]
     assert verdicts(tmp_path)["accepted is audited"] == "met"
+    assert verdicts(tmp_path)["audited was sent"] == "met", "all that was sent stands in the ledger"
     assert left_over(tmp_path) == []
 
 
