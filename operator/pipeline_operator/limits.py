@@ -178,6 +178,10 @@ MAX_NAMESPACES = 64
 """Each has five watches and a Lease."""
 FAILED_WRITE_APART_S = 0.25
 """Between two tries to write what was decided: a version that was too old is read again by then."""
+FIRST_REFUSED_AGAIN_S = 1.0
+MAX_REFUSED_AGAIN_S = 60.0
+"""Between two tries of a write that was refused (no right to it, say): somebody has to mend it, and a minute
+after that is soon enough. One call a minute and target burdens no API server."""
 FIRST_SWEEP_AFTER_S = 5.0
 """The watches have begun by then."""
 SCALE_TRIES = 4
@@ -197,4 +201,5 @@ PATIENCE_S = 2.0
 assert MAX_LATENCY_SLAS <= product.MAX_SKETCHES
 assert PATIENT_CALLS < API_CONNECTIONS // 2
 assert LEASE_RENEW_EVERY_S < LEASE_DEADLINE_S < LEASE_DURATION_S
+assert FIRST_REFUSED_AGAIN_S < MAX_REFUSED_AGAIN_S
 assert WATCH_INACTIVITY_S < WATCH_SERVER_TIMEOUT_S

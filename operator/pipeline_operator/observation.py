@@ -89,6 +89,17 @@ class StageSignals(Struct, frozen=True, kw_only=True):
         return WindowCounts(window_ms=window_ms)
 
 
+class Refusal(Struct, frozen=True, kw_only=True):
+    """Why the last write of a target was refused, so that trying it again at once is of no use."""
+
+    reason: str
+    """One word: ScaleForbidden (no right to it), ScaleRefused (anything else)."""
+    message: str
+    """Which target, and what the API server said."""
+    waits: bool
+    """It is not tried again yet."""
+
+
 class StageObservation(Struct, frozen=True, kw_only=True):
     """One stage at one tick.
 
@@ -97,7 +108,8 @@ class StageObservation(Struct, frozen=True, kw_only=True):
     of pods that became ready since the last tick, each told once. `unschedulable` pods found no node.
     `revision` names the code that runs: another one has another capacity. `foreign_us` is when somebody
     else last changed the replicas (None: nobody did). `fault` says why the target cannot be scaled at all
-    (it is missing, or belongs to somebody else); such a stage is left alone.
+    (it is missing, or belongs to somebody else); such a stage is left alone. `refused` says why what was
+    last decided on it could not be written.
     """
 
     stage: str
@@ -110,6 +122,7 @@ class StageObservation(Struct, frozen=True, kw_only=True):
     revision: str = ""
     foreign_us: int | None = None
     fault: str = ""
+    refused: Refusal | None = None
     signals: StageSignals = StageSignals()
 
 

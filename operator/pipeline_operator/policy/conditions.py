@@ -85,11 +85,17 @@ def _scaling_active(choices: Sequence[Choice], missing: Sequence[str], spec: Pip
             reason=reason,
             message=f"the mode is {spec.mode}: {_MODES[spec.mode]}",
         )
+    refused = [
+        (choice.facts.seen.refused.reason, f"{choice.facts.spec.name}: {choice.facts.seen.refused.message}")
+        for choice in choices
+        if choice.facts.seen.refused is not None
+    ]
+    reasons = ["TargetFault"] * bool(faults) + [reason for reason, _ in refused]
     return Condition(
         type=ConditionType.SCALING_ACTIVE,
-        status="False" if faults else "True",
-        reason="TargetFault" if faults else "Scaling",
-        message="; ".join(faults) or ALL_WELL[ConditionType.SCALING_ACTIVE],
+        status="False" if reasons else "True",
+        reason=reasons[0] if reasons else "Scaling",
+        message="; ".join(faults + [text for _, text in refused]) or ALL_WELL[ConditionType.SCALING_ACTIVE],
     )
 
 

@@ -149,6 +149,14 @@ def _stale(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | Non
     return after, f"{sources.answered} of {sources.expected} collectors answered in time"
 
 
+def _write_refused(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
+    """Not decided again and again while it cannot be carried out: stages after it must not count on it."""
+    refused = facts.seen.refused
+    if refused is None or not refused.waits or context.spec.mode != "active":
+        return None
+    return facts.seen.replicas, refused.message
+
+
 def _contested(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
     if not is_contested(facts, context.spec, context.now_us):
         return None
@@ -185,6 +193,7 @@ LIMITERS: dict[str, Limiter] = {
     "Bounds": _bounds,
     "SignalsStale": _stale,
     "TargetFault": _target_fault,
+    "WriteRefused": _write_refused,
     "Contested": _contested,
     "Paused": _paused,
 }

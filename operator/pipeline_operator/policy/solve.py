@@ -16,7 +16,7 @@ from pipeline_operator.policy.proposals import Load, capacity_at_hand, drain_mil
 from pipeline_operator.record import Effect, Proposal
 from pipeline_operator.spec import PipelineSpec
 
-FIXED = ("SignalsStale", "TargetFault", "Contested", "Paused")
+FIXED = ("SignalsStale", "TargetFault", "WriteRefused", "Contested", "Paused")
 """Limiters whose word the budget respects."""
 
 

@@ -8,7 +8,7 @@ from pipeline.clock import NS_PER_MS, NS_PER_US
 from pipeline_operator import limits
 from pipeline_operator.collectors.feeds import Feeds
 from pipeline_operator.merge import Answer, merge
-from pipeline_operator.observation import Observation, StageObservation, StageSignals
+from pipeline_operator.observation import Observation, Refusal, StageObservation, StageSignals
 from pipeline_operator.runtime.replicas import KnownReplicas
 from pipeline_operator.runtime.seen import SeenPod, SeenSet
 from pipeline_operator.runtime.world import World
@@ -50,16 +50,17 @@ def observe(
     faults: Mapping[str, str],
     known: Mapping[str, KnownReplicas],
     starts: Starts,
+    refused: Mapping[str, Refusal],
     now_us: int,
 ) -> Observation:
-    """All stages of `spec` at `now_us`."""
+    """All stages of `spec` at `now_us`; `faults`, `known` and `refused` are by stage."""
     sets = {stage.name: world.sets.get(namespace, stage.target) for stage in spec.stages}
     pods = {name: world.pods_of(found) if found else [] for name, found in sets.items()}
     signals = _signals(namespace, spec, pods, feeds, now_us)
     starts.keep_only({pod.uid for some in pods.values() for pod in some})
     return Observation(
         stages=tuple(
-            _stage(stage, sets[stage.name], pods[stage.name], faults, known, starts, signals, now_us)
+            _stage(stage, sets[stage.name], pods[stage.name], faults, known, starts, refused, signals, now_us)
             for stage in spec.stages
         )
     )
@@ -108,6 +109,7 @@ def _stage(
     faults: Mapping[str, str],
     known: Mapping[str, KnownReplicas],
     starts: Starts,
+    refused: Mapping[str, Refusal],
     signals: Mapping[str, StageSignals],
     now_us: int,
 ) -> StageObservation:
@@ -125,5 +127,6 @@ def _stage(
         revision=target.revision if target else "",
         foreign_us=ours.foreign_us if ours else None,
         fault=faults.get(stage.name, ""),
+        refused=refused.get(stage.name),
         signals=signals[stage.name],
     )

@@ -105,9 +105,10 @@ class Teller:
             self._done = Decision(at=text_of(record.at_us), sentence=cut(record.sentence))
             raised = any(write.replicas > write.before for write in done)
             self._say(pipeline, "Raised" if raised else "Lowered", record.sentence)
-        if failed := [result for result in results if result.fault and not result.away]:
-            told = "; ".join(f"{one.write.target}: {one.fault}" for one in failed)
-            self._say(pipeline, "ScaleFailed", told, warning=True)
+        failed = [result for result in results if result.fault and not result.away]
+        for reason in sorted({one.refusal for one in failed}):
+            told = "; ".join(f"{one.write.target}: {one.fault}" for one in failed if one.refusal == reason)
+            self._say(pipeline, reason or "ScaleFailed", told, warning=True)
 
     async def close(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
