@@ -84,6 +84,10 @@ MAX_TRACE_COUNT = 600_000_000
 MAX_IGNORED_NAMES = 10
 """Pods named in a condition: a message of conditions has at most 32,768 bytes."""
 
+# ---- replay ---------------------------------------------------------------------------------------------
+MAX_OTHER_LINES = 5
+"""Lines of a file of records that are none and are told one by one; the others are counted."""
+
 assert MIN_PERCENTILE_BASIS_POINTS < MAX_PERCENTILE_BASIS_POINTS < 10_000
 assert MAX_REPLICAS <= 1024
 

@@ -17,7 +17,7 @@ from pipeline_operator.errors import SpecError
 from pipeline_operator.memory import Memory, decode_memory
 from pipeline_operator.observation import Observation
 from pipeline_operator.parse_spec import parse_spec
-from pipeline_operator.record import Record, Write
+from pipeline_operator.record import Record, Write, named
 from pipeline_operator.runtime.gauge import Gauges
 from pipeline_operator.runtime.observe import Starts, observe
 from pipeline_operator.runtime.records import RecordLog
@@ -177,7 +177,7 @@ class Keeper:
         )
         if gist != self._recorded[0] or now_ns - self._recorded[1] >= limits.RECORD_EVERY_S * NS_PER_S:
             self._recorded = (gist, now_ns)
-            self._tools.records.write(record)
+            self._tools.records.write(named(record, *self.key))
 
     async def _write(self, record: Record, probes: tuple[Write, ...], before: Memory, news_ns: int) -> None:
         """All stages at once. What was not done is not remembered as done."""
