@@ -35,23 +35,23 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-async def restricted(stand: Stand, rules: list[dict[str, Any]]) -> Access:
-    """An access with these rights in the stand's namespace and no others."""
+async def restricted(stand: Stand, rules: list[dict[str, Any]], name: str = "operator") -> Access:
+    """An access with these rights in the stand's namespace and no others; `name`: of its account and role."""
     namespace, api = stand.namespace, stand.api
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "operator"}}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
     await api.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "operator"}}
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}}
     await api.create(f"{RBAC}/namespaces/{namespace}/roles", {**role, "rules": rules})
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
-        "metadata": {"name": "operator"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
-        "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": namespace}],
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
     }
     await api.create(f"{RBAC}/namespaces/{namespace}/rolebindings", binding)
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/operator/token"
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
     token = (await api.create(path, request))["status"]["token"]
     info = replace(
         stand.access.info,

@@ -55,7 +55,8 @@ class Gauges:
         self.collectors = (0, 0)
         """Known, streaming."""
         self.pipelines = 0
-        self.leases: Mapping[str, bool] = {}
+        self.leases: Mapping[tuple[str, str], bool] = {}
+        """(namespace, Lease) → whether it is ours."""
         self.watch_restarts = 0
         self.events_dropped = 0
 
@@ -95,9 +96,11 @@ class Gauges:
         yield from _one("pipelines", "gauge", "Pipelines watched", self.pipelines)
         yield from _one("collectors", "gauge", "Collectors listened to", self.collectors[0])
         yield from _one("collectors_streaming", "gauge", "Of them those that push", self.collectors[1])
-        yield from _head("lease_held", "gauge", "Whether this operator writes in the namespace")
-        for namespace, held in sorted(self.leases.items()):
-            yield f'ringline_operator_lease_held{{namespace="{namespace}"}} {int(held)}'
+        yield from _head(
+            "lease_held", "gauge", "Whether this operator decides on the Pipelines of this Lease"
+        )
+        for (namespace, lease), held in sorted(self.leases.items()):
+            yield f'ringline_operator_lease_held{{namespace="{namespace}",lease="{lease}"}} {int(held)}'
         yield from _one(
             "watch_restarts_total", "counter", "Times that all watches were begun anew", self.watch_restarts
         )

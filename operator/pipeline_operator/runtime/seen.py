@@ -28,6 +28,12 @@ class SeenPipeline:
     status: Raw
 
     @property
+    def operator(self) -> str:
+        """Whom it is meant for; empty: anybody."""
+        named = self.spec.get("operator") if isinstance(self.spec, Mapping) else None
+        return named if isinstance(named, str) else ""
+
+    @property
     def age_order(self) -> tuple[str, str]:
         """The older one first: of two that want the same target, it has it."""
         return (self.created, self.uid)

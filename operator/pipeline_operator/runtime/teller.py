@@ -45,7 +45,7 @@ class Teller:
         events: Events,
         gauges: Gauges,
         clock: Clock,
-        transitions: Callable[[], int],
+        transitions: Callable[[SeenPipeline], int],
     ) -> None:
         self._api, self._events, self._gauges, self._clock = api, events, gauges, clock
         self._transitions = transitions
@@ -89,7 +89,7 @@ class Teller:
             record,
             before,
             generation=pipeline.generation,
-            lease_transitions=self._transitions(),
+            lease_transitions=self._transitions(pipeline),
             memory=kept if len(kept) <= limits.MAX_MEMORY_CHARS else "",
             decision=self._decision(record, before, now_us),
         )
