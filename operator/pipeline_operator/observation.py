@@ -106,10 +106,10 @@ class StageObservation(Struct, frozen=True, kw_only=True):
     `replicas` is the target's `spec.replicas`, `ready` its ready pods, `starting_ms` the ages of pods that
     are not ready yet, `terminating` those that leave. `started_ms` are the start times (creation to ready)
     of pods that became ready since the last tick, each told once. `unschedulable` pods found no node.
-    `revision` names the code that runs: another one has another capacity. `foreign_us` is when somebody
-    else last changed the replicas (None: nobody did). `fault` says why the target cannot be scaled at all
-    (it is missing, or belongs to somebody else); such a stage is left alone. `refused` says why what was
-    last decided on it could not be written.
+    `version` is the target's resourceVersion. `revision` names the code that runs: another one has another
+    capacity. `foreign_us` is when somebody else last changed the replicas (None: nobody did). `fault` says
+    why the target cannot be scaled at all (it is missing, or belongs to somebody else); such a stage is left
+    alone. `refused` says why what was last decided on it could not be written.
     """
 
     stage: str
@@ -119,6 +119,7 @@ class StageObservation(Struct, frozen=True, kw_only=True):
     terminating: int = 0
     started_ms: tuple[int, ...] = ()
     unschedulable: int = 0
+    version: str = ""
     revision: str = ""
     foreign_us: int | None = None
     fault: str = ""

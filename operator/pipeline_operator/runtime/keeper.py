@@ -61,7 +61,7 @@ class Keeper:
         self._tools = tools
         self._memory = decode_memory(status.memory.encode())
         self._known: dict[str, KnownReplicas] = {}
-        self._left = {(stage.name, stage.target): stage.replicas for stage in status.stages}
+        self._left = {(stage.name, stage.target): (stage.replicas, stage.version) for stage in status.stages}
         self._starts = Starts(self._memory.at_us)
         self._refusals = Refusals()
         self._due_ns = 0
@@ -146,12 +146,13 @@ class Keeper:
             seen = tools.world.sets.get(namespace, stage.target)
             if seen is None:
                 self._known.pop(stage.name, None)
+                self._left.pop((stage.name, stage.target), None)  # one that comes now is another one
                 self._refusals.forget(stage.name)
                 continue
             known = self._known.get(stage.name)
             if known is None or known.uid != seen.uid:
                 self._refusals.forget(stage.name)
-                known = KnownReplicas(seen.uid, self._left.pop((stage.name, stage.target), None))
+                known = KnownReplicas(seen.uid, *self._left.pop((stage.name, stage.target), (None, "")))
                 self._known[stage.name] = known
             known.look(seen, now_us)
         faults = faults_of(self.pipeline, spec, tools.world, claims)
@@ -220,7 +221,7 @@ class Keeper:
             )
             return
         if (known := self._known.get(write.stage)) is not None:
-            known.wrote(write.replicas)
+            known.wrote(write.replicas, result.seen.version if result.seen else "")
         raised = write.replicas > write.before
         gauges.writes["raise" if raised else "lower"] += 1
         if raised:

@@ -124,6 +124,7 @@ def _stage(
         terminating=len(pods) - len(staying),
         started_ms=starts.new(staying),
         unschedulable=sum(pod.unschedulable for pod in starting),
+        version=target.version if target else "",
         revision=target.revision if target else "",
         foreign_us=ours.foreign_us if ours else None,
         fault=faults.get(stage.name, ""),

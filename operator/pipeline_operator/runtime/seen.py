@@ -17,6 +17,11 @@ SERVICE_LABEL = "kubernetes.io/service-name"
 _STUCK_REASONS = ("Unschedulable",)
 
 
+def version_number(version: str) -> int:
+    """A resourceVersion as a number: they grow (KEP-5504). 0 for none."""
+    return int(version) if version.isascii() and version.isdigit() else 0
+
+
 @dataclass(frozen=True, slots=True)
 class SeenPipeline:
     namespace: str
