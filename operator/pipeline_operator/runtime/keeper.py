@@ -15,6 +15,7 @@ from pipeline_operator import limits
 from pipeline_operator.collectors.feeds import Feeds
 from pipeline_operator.errors import SpecError
 from pipeline_operator.memory import Memory, decode_memory
+from pipeline_operator.merge import Digests
 from pipeline_operator.observation import Observation
 from pipeline_operator.parse_spec import parse_spec
 from pipeline_operator.record import Record, Write, named
@@ -64,6 +65,7 @@ class Keeper:
         self._left = {(stage.name, stage.target): (stage.replicas, stage.version) for stage in status.stages}
         self._starts = Starts(self._memory.at_us)
         self._refusals = Refusals()
+        self._digests = Digests()
         self._due_ns = 0
         self._last_ns = 0
         self._news_ns: int | None = None
@@ -88,13 +90,15 @@ class Keeper:
             self._parse()
             self._due_ns = 0
 
-    def news(self, snapshot: Snapshot | None, *, breach: bool) -> bool:
-        """A collector said something. A breach is decided on at once, one that was pushed as well as one that
-        the figures show; True when it is one.
+    def news(self, pod: str, stage: str, snapshot: Snapshot | None, *, breach: bool) -> bool:
+        """The collector of a pod of this stage said something. A breach is decided on at once, one that was
+        pushed as well as one that the figures show; True when it is one.
         """
         now_ns = self._tools.clock.monotonic_ns()
         if self._news_ns is None:
             self._news_ns = now_ns
+        if snapshot is not None:
+            self._digests.read(pod, stage, snapshot)
         urgent = breach or (
             snapshot is not None and self.spec is not None and shows_breach(self.spec, snapshot)
         )
@@ -158,8 +162,9 @@ class Keeper:
         faults = faults_of(self.pipeline, spec, tools.world, claims)
         refused = self._refusals.told(tools.clock.monotonic_ns())
         return observe(
-            namespace, spec, tools.world, tools.feeds, faults, self._known, self._starts, refused, now_us
-        )
+            namespace, spec, tools.world, tools.feeds, faults, self._known, self._starts, refused, now_us,
+            self._digests,
+        )  # fmt: skip
 
     def _probes(self, record: Record, now_ns: int) -> tuple[Write, ...]:
         sound = {stage.stage for stage in record.inputs.observation.stages if not stage.fault}

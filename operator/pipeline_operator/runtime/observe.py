@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pipeline.clock import NS_PER_MS, NS_PER_US
 from pipeline_operator import limits
 from pipeline_operator.collectors.feeds import Feeds
-from pipeline_operator.merge import Answer, merge
+from pipeline_operator.merge import Answer, Digests, merge
 from pipeline_operator.observation import Observation, Refusal, StageObservation, StageSignals
 from pipeline_operator.runtime.replicas import KnownReplicas
 from pipeline_operator.runtime.seen import SeenPod, SeenSet
@@ -52,11 +52,13 @@ def observe(
     starts: Starts,
     refused: Mapping[str, Refusal],
     now_us: int,
+    digests: Digests | None = None,
 ) -> Observation:
-    """All stages of `spec` at `now_us`; `faults`, `known` and `refused` are by stage."""
+    """All stages of `spec` at `now_us`; `faults`, `known` and `refused` are by stage. `digests` are of this
+    Pipeline's collectors, kept from tick to tick."""
     sets = {stage.name: world.sets.get(namespace, stage.target) for stage in spec.stages}
     pods = {name: world.pods_of(found) if found else [] for name, found in sets.items()}
-    signals = _signals(namespace, spec, pods, feeds, now_us)
+    signals = _signals(namespace, spec, pods, feeds, now_us, digests)
     starts.keep_only({pod.uid for some in pods.values() for pod in some})
     return Observation(
         stages=tuple(
@@ -72,6 +74,7 @@ def _signals(
     pods: Mapping[str, list[SeenPod]],
     feeds: Feeds,
     now_us: int,
+    digests: Digests | None,
 ) -> dict[str, StageSignals]:
     expected: dict[str, list[str]] = {}
     answers = []
@@ -92,7 +95,14 @@ def _signals(
                         fault=feed.fault,
                     )
                 )
-    return merge(spec.stages, expected, answers, stale_after_ms=spec.tuning.stale_after_ms, now_us=now_us)
+    return merge(
+        spec.stages,
+        expected,
+        answers,
+        stale_after_ms=spec.tuning.stale_after_ms,
+        now_us=now_us,
+        digests=digests,
+    )
 
 
 def _should_answer(pod: SeenPod, has_answered: bool, tuning: Tuning, now_us: int) -> bool:

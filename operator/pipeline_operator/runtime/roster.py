@@ -37,7 +37,8 @@ class Roster:
         self._events = events
         self._held = held
         self._new_teller = new_teller
-        self._by_pod: dict[Key, Key] = {}
+        self._by_pod: dict[Key, tuple[Key, str]] = {}
+        """Whose Pipeline a pod is of, and of which stage."""
         self._closing: set[asyncio.Task[None]] = set()
         self._others: dict[str, tuple[int, PipelineSpec | None]] = {}
         """Specs of Pipelines that are not ours to decide on, by uid, with their generation."""
@@ -66,11 +67,12 @@ class Roster:
 
     def heard(self, namespace: str, pod: str, breach: bool) -> bool:
         """Pass the news of a pod's collector on; True when something is to be decided at once."""
-        keeper = self.keepers.get(self._by_pod.get((namespace, pod), ("", "")))
+        key, stage = self._by_pod.get((namespace, pod), (("", ""), ""))
+        keeper = self.keepers.get(key)
         feed = self._tools.feeds.of(namespace, pod)
         if keeper is None or feed is None:
             return False
-        return keeper.news(feed.snapshot, breach=breach)
+        return keeper.news(pod, stage, feed.snapshot, breach=breach)
 
     def drop_gone(self) -> bool:
         """Drop Pipelines whose deletion the watch has not told, but a write has; True when there were any."""
@@ -125,7 +127,7 @@ class Roster:
             if pod.name in addresses:
                 host, port = addresses[pod.name]
                 wanted[namespace, pod.name] = (Address(namespace, pod.name, host, port), sketches)
-                self._by_pod[namespace, pod.name] = key
+                self._by_pod[namespace, pod.name] = (key, stage.name)
 
     def _close(self, keeper: Keeper) -> None:
         self._events.forget(keeper.pipeline.uid)
