@@ -36,6 +36,8 @@ class Word:
     counts: tuple[tuple[int, int, int, int], ...]
     """Handled, throttled, shed and ms blocked, for each of WINDOWS_MS."""
     buckets: tuple[Buckets, ...]
+    events: frozenset[str]
+    """All whose latencies it has, where the stage has an SLA of any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def _word(
         workers=frozenset(replica.name for replica in replicas),
         counts=tuple((row[0], row[1], row[2], row[3]) for row in sums.values()),
         buckets=tuple(_buckets(latencies, doubts)),
+        events=frozenset(latency.event for one in told for latency in one.latencies if events),
     )
 
 

@@ -34,6 +34,8 @@ MAX_WORKERS_A_POD = 64
 """Time blocked within a window cannot exceed the window times so many (pipeline.limits.MAX_WORKERS)."""
 MAX_REPLICAS_A_SNAPSHOT = 4096
 """Workers one collector speaks about: its own and every one that they send to."""
+MAX_EVENTS_TOLD = 64
+"""Names of events of a stage: the product has 22, and a collector tells so many of its users' own apart."""
 CLOCK_SKEW_MS = 60_000
 """A collector's wall clock further off than this is told of; ages are taken on our own clock anyway."""
 

@@ -141,6 +141,7 @@ def _figures(stage: StageSpec, words: Sequence[Word]) -> StageSignals:
             for window_ms, row in zip(WINDOWS_MS, totals, strict=True)
         ),
         latencies=merge_latency(stage, words),
+        events=tuple(sorted(frozenset().union(*(word.events for word in words)))[: limits.MAX_EVENTS_TOLD]),
     )
 
 

@@ -80,6 +80,8 @@ class StageSignals(Struct, frozen=True, kw_only=True):
     cpu_per_mille: int | None = None
     windows: tuple[WindowCounts, ...] = ()
     latencies: tuple[LatencySignal, ...] = ()
+    events: tuple[str, ...] = ()
+    """All that its pods have ever recorded latencies of, where it has an SLA of any."""
 
     def window(self, window_ms: int) -> WindowCounts:
         """The counts of a window; zeros when nobody reported it."""

@@ -210,3 +210,15 @@ def test_a_snapshot_that_was_seen_is_not_read_again() -> None:
     assert again.windows is first.windows
     assert (first.sources.oldest_ms, again.sources.oldest_ms) == (100, 200)
     assert signals([answers[0]]).window(1000).handled == 40, "a pod that is gone counts no more"
+
+
+def test_all_events_of_a_stage_with_a_latency_sla_are_named() -> None:
+    def told(*events: str) -> tuple[Latency, ...]:
+        return tuple(Latency(event=event, window_s=1.0, count=0) for event in events)
+
+    signals = merged(agents("agent-0", told("B", "A")), agents("agent-1", told("C")))
+    assert signals.events == ("A", "B", "C")
+    no_sla = merge(
+        (replace(AGENT, slas=Slas()),), {}, [agents("agent-0", told("A"))], stale_after_ms=3000, now_us=NOW_US
+    )
+    assert no_sla["agent"].events == ()

@@ -160,3 +160,84 @@ def test_a_stage_without_an_upstream_spec_is_a_root() -> None:
     spec = PipelineSpec(stages=(StageSpec(name="agent", target="agent", max_replicas=9),))
     _, record = decide(spec, seen(agent=a_stage("agent", rate=300)), Memory(), NOW)
     assert record.stage("agent").demand_milli == 300_000
+
+
+# ---- events that nobody records
+
+
+def recording(stage: StageObservation, *events: str) -> StageObservation:
+    return replace(stage, signals=replace(stage.signals, events=events))
+
+
+def with_an_sla_on(event: str) -> PipelineSpec:
+    spec = with_latency_on("agent")
+    slas = Slas(latency=(replace(SLOW, event=event),))
+    return replace(
+        spec,
+        stages=tuple(replace(one, slas=slas) if one.name == "agent" else one for one in spec.stages),
+    )
+
+
+def test_an_event_that_nobody_records_is_named_with_those_that_are() -> None:
+    agent = recording(a_stage("agent"), "AGENT_CONSUME", "AGENT_DECISION")
+    _, record = decided(None, with_an_sla_on("NOPE"), agent=agent)
+    told = record.condition(ConditionType.SIGNALS_STALE)
+    assert (told.status, told.reason) == ("True", "EventUnknown")
+    assert told.message == (
+        "agent: nobody has recorded NOPE, so that its latency SLA cannot be judged; "
+        "recorded are AGENT_CONSUME, AGENT_DECISION"
+    )
+    assert "nobody has recorded NOPE" in record.stage("agent").sentence
+    _, sound = decided(None, with_an_sla_on("AGENT_DECISION"), agent=agent)
+    assert sound.condition(ConditionType.SIGNALS_STALE).status == "False"
+
+
+@pytest.mark.parametrize(
+    ("event", "rate", "events", "told"),
+    [
+        ("NOPE", 0, ("GC_PAUSE",), True),
+        ("AGENT_DECISION", 0, ("GC_PAUSE",), False),  # nothing was decided yet
+        ("AUDIT_WRITE", 100, ("GC_PAUSE", "AGENT_DECISION"), True),
+        ("NOPE", 100, (), False),  # nobody tells of any event: nothing is proved
+        ("NOPE", 100, tuple(f"E{number:02}" for number in range(64)), False),  # they may have been cut off
+    ],
+)
+def test_an_event_is_unknown_once_its_stage_tells_of_others(
+    event: str, rate: int, events: tuple[str, ...], told: bool
+) -> None:
+    agent = recording(a_stage("agent", rate=rate), *events)
+    _, record = decided(None, with_an_sla_on(event), agent=agent)
+    assert (record.condition(ConditionType.SIGNALS_STALE).reason == "EventUnknown") == told
+
+
+# ---- one of a thing
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    hot: dict[str, Any] = {"lag_ms": 9000, "rate": 200}
+    spec = a_spec(tuning=Tuning(contested_hold_ms=60_000))
+    busy = a_stage("gateway", ready=1, rate=300)
+    _, record = decided(None, spec, gateway=busy, agent=a_stage("agent", ready=1, foreign_us=NOW - S, **hot))
+    told = record.condition(ConditionType.CONTESTED).message
+    assert told == "somebody else set agent to 1 replica, which is respected for 1 minute since"
+    assert "somebody else changed the replicas less than 1 minute ago" in record.stage("agent").sentence
+    brief = a_spec(tuning=Tuning(contested_hold_ms=3_000))
+    _, record = decided(None, brief, agent=a_stage("agent", ready=1, foreign_us=NOW - S, **hot))
+    assert record.condition(ConditionType.CONTESTED).message.endswith("for 3 s since")
+    memory = remembering(agent={"capacity": learned(100), "starts_ms": (8000,) * 10})
+    one = a_stage("agent", ready=2, replicas=3, rate=200, starting_ms=(60_000,))
+    _, record = decided(memory, gateway=a_stage("gateway", ready=1, rate=800), agent=one)
+    assert "1 pod does not start" in record.stage("agent").sentence
+    assert "1 pod of agent should have started by now and does not count" in (
+        record.condition(ConditionType.PODS_STUCK).message
+    )
+    _, record = decided(exec=a_stage("exec", ready=1, answered=0))
+    assert record.condition(ConditionType.SIGNALS_STALE).message.startswith(
+        "exec: 0 of 1 collector answer in time"
+    )
+
+
+def test_a_pipeline_of_one_stage_is_not_called_all() -> None:
+    spec = PipelineSpec(stages=(StageSpec(name="agent", target="agent", max_replicas=2),))
+    _, record = decide(spec, seen(), Memory(), NOW)
+    assert record.sentence == "The one stage stays as it is: no SLA is violated."
