@@ -70,7 +70,13 @@ def test_an_sla_on_an_event_that_nobody_records_is_told(on_a_stand: Runs) -> Non
         say_load(gateway, [agent], lag_ms=5)
         agent.tell(stages=[told_stage("agent", latencies=told_latency("AGENT_DECISION", [3.0] * 200))])
         async with operating(stand):
-            told = await condition_is(stand, "SignalsStale", "True")
+
+            async def unknown() -> dict[str, Any]:
+                found = await stand.condition("p", "SignalsStale")
+                return found if found.get("reason") == "EventUnknown" else {}
+
+            told = await eventually(unknown, "the unknown event")
+            assert told["status"] == "True"
             assert "agent: nobody has recorded NOPE" in told["message"]
             assert "recorded are AGENT_DECISION" in told["message"]
 

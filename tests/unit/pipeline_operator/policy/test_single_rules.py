@@ -57,9 +57,10 @@ def test_few_messages_hold_up_no_lowering() -> None:
 def test_few_messages_raise_nothing_while_a_pod_starts() -> None:
     slow = a_stage("gateway", ready=1, rate=4)
     few = a_stage("agent", ready=2, replicas=3, starting_ms=(500,), lag_ms=9000, rate=3)
-    memory = remembering(agent={**KNOWN, "seconds": a_minute(3000, 9000, NOW)})
+    memory = remembering(agent={"capacity": learned(1), "seconds": a_minute(3000, 9000, NOW)})
     _, record = decided(memory, gateway=slow, agent=few)
     assert record.stage("agent").after == 3
+    assert limiters(record) == ["LowCount"]
 
 
 def test_no_further_guess_while_pods_of_the_last_one_start() -> None:
