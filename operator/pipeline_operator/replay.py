@@ -11,6 +11,7 @@ from pipeline_operator.policy import decide
 from pipeline_operator.record import Record
 from pipeline_operator.record_lines import OtherLine, RecordLines
 from pipeline_operator.spec import PipelineSpec
+from pipeline_operator.words import counted
 
 SCHEMA_VERSION = 2
 UNNAMED = "(unnamed)"
@@ -126,7 +127,7 @@ def _check(source: RecordLines, names: Collection[str], only: Collection[str], u
             why = f"line {source.torn} is torn"
         if source.examples:
             first = source.examples[0]
-            why = f"none of {source.read} lines is one; line {first.line}: {first.why}"
+            why = f"none of {counted(source.read, 'line')} is one; line {first.line}: {first.why}"
         raise RecordError(f"no decision record: {why}")
     for asked in only:
         if not any(asked in (name, name.rpartition("/")[2]) for name in used):

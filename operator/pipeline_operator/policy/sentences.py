@@ -20,7 +20,8 @@ def stage_sentence(choice: Choice) -> str:
     if choice.after != before:
         return f"{name} {before} → {choice.after}: {_reason(choice)}{limited}."
     if choice.wanted != before:
-        return f"{name} stays at {before}, although {choice.wanted} are wanted: {_reason(choice)}{limited}."
+        wanted = f"{choice.wanted} {does(choice.wanted, 'is', 'are')} wanted"
+        return f"{name} stays at {before}, although {wanted}: {_reason(choice)}{limited}."
     return f"{name} stays at {before}: {_quiet(choice)}."
 
 

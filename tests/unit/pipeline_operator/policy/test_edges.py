@@ -237,6 +237,12 @@ def test_one_of_a_thing_is_no_plural() -> None:
     )
 
 
+def test_one_replica_is_wanted() -> None:
+    past = {"capacity": learned(1000), "lowered_us": NOW - 5 * S}
+    _, record = decided(remembering(agent=past))
+    assert record.stage("agent").sentence.startswith("agent stays at 2, although 1 is wanted: ")
+
+
 def test_a_pipeline_of_one_stage_is_not_called_all() -> None:
     spec = PipelineSpec(stages=(StageSpec(name="agent", target="agent", max_replicas=2),))
     _, record = decide(spec, seen(), Memory(), NOW)
