@@ -240,12 +240,12 @@ def test_a_raise_is_judged_when_its_time_has_come() -> None:
 
 
 def test_a_further_raise_does_not_begin_the_judgement_anew() -> None:
-    waiting = {**KNOWN, "judged": replace(LAST_RAISE, ready_us=None)}
+    waiting = {**KNOWN, "judged": replace(LAST_RAISE, ready_us=None, from_replicas=1)}
     agent = a_stage("agent", ready=2, replicas=4, starting_ms=(500,) * 2, rate=200, lag_ms=6000)
     past, record = decided(remembering(agent=waiting), gateway=FULL, agent=agent)
     assert record.stage("agent").after > 4
     assert past.judged is not None
-    assert past.judged.from_replicas == 2
+    assert past.judged.from_replicas == 1
 
 
 def test_a_raise_has_gained_by_what_its_slas_are_violated_by_less() -> None:
