@@ -247,3 +247,16 @@ def test_a_pipeline_of_one_stage_is_not_called_all() -> None:
     spec = PipelineSpec(stages=(StageSpec(name="agent", target="agent", max_replicas=2),))
     _, record = decide(spec, seen(), Memory(), NOW)
     assert record.sentence == "The one stage stays as it is: no SLA is violated."
+
+
+def test_a_latency_without_a_queue_waits_for_pods_that_start() -> None:
+    slow = a_stage("agent", ready=2, replicas=3, starting_ms=(500,), latencies=(TOO_SLOW,))
+    _, record = decided(None, with_latency_on("agent"), agent=slow)
+    assert record.stage("agent").after == 3
+    assert record.stage("agent").proposals[0].why.endswith("waiting for pods that start")
+
+
+def test_too_few_messages_are_no_load_to_come() -> None:
+    memory = remembering(agent={"capacity": learned(1)})
+    few = {"gateway": a_stage("gateway", ready=1, rate=9), "agent": a_stage("agent", rate=9)}
+    assert decided(memory, **few)[1].stage("agent").proposals == ()
