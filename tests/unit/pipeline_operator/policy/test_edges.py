@@ -258,5 +258,5 @@ def test_a_latency_without_a_queue_waits_for_pods_that_start() -> None:
 
 def test_too_few_messages_are_no_load_to_come() -> None:
     memory = remembering(agent={"capacity": learned(1)})
-    few = {"gateway": a_stage("gateway", ready=1, rate=9), "agent": a_stage("agent", rate=9)}
+    few: dict[str, Any] = {"gateway": a_stage("gateway", ready=1, rate=9), "agent": a_stage("agent", rate=9)}
     assert decided(memory, **few)[1].stage("agent").proposals == ()
