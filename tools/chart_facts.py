@@ -33,7 +33,7 @@ def facts() -> dict[str, Any]:
         Throttle(name="one"),
     )
     digits = len(str(limits.MAX_SCALED)) - 1
-    assert limits.MAX_SCALED == 10**digits
+    assert 10**digits == limits.MAX_SCALED
     return {
         "defaults": msgspec.to_builtins(Config()),
         "items": {type(item).__name__: msgspec.to_builtins(item) for item in items},

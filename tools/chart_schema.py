@@ -1,6 +1,4 @@
-"""The schema of the chart's values: that of the configuration, of the operator's own types, and of what is the
-chart's alone.
-"""
+"""The schema of the chart's values: the configuration's, the one of the operator's types, and its own."""
 
 from __future__ import annotations
 
@@ -33,10 +31,11 @@ HOST = {
     "maxLength": 253,
     "pattern": "^([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
 }
+_PART = "[a-z0-9]+([._-]+[a-z0-9]+)*"
 REPOSITORY = {
     "type": "string",
     "maxLength": 255,
-    "pattern": "^([A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$",
+    "pattern": f"^([A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]+)?/)?{_PART}(/{_PART})*$",
 }
 TEXT = {"type": "string"}
 NAME = {"type": "string", "maxLength": 253, "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"}
@@ -70,12 +69,26 @@ RESOURCES = section({"requests": AMOUNTS, "limits": AMOUNTS})
 SERVICE = section(
     {"type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}, "port": PORT, "annotations": TEXTS}
 )
+TLS_CONFIG = section(
+    {
+        "ca": MAP,
+        "cert": MAP,
+        "keySecret": MAP,
+        "serverName": TEXT,
+        "insecureSkipVerify": FLAG,
+        "minVersion": {"enum": ["TLS10", "TLS11", "TLS12", "TLS13"]},
+        "maxVersion": {"enum": ["TLS10", "TLS11", "TLS12", "TLS13"]},
+        "caFile": TEXT,
+        "certFile": TEXT,
+        "keyFile": TEXT,
+    }
+)
 PERSISTENCE = section({"size": SIZE, "storageClass": NAME, "annotations": TEXTS})
 
 
 def closed(schema: Any) -> Any:
-    """A schema of the operator's without what only the API server knows, and with no other keys: an unknown one
-    is dropped there without a word."""
+    """A schema of the operator's without what only the API server knows, and with no other keys, which it
+    drops without a word."""
     if isinstance(schema, list):
         return [closed(one) for one in schema]
     if not isinstance(schema, dict):
@@ -251,6 +264,7 @@ def values_schema() -> dict[str, Any]:
                         "enabled": FLAG,
                         "labels": LABELS,
                         "interval": {"type": "string", "pattern": "^[1-9][0-9]*(ms|s|m)$"},
+                        "gatewayTlsConfig": TLS_CONFIG,
                     }
                 ),
                 "prometheusRule": section({"enabled": FLAG, "labels": LABELS}),
@@ -272,7 +286,7 @@ def values_schema() -> dict[str, Any]:
 
 
 def _tighten(sections: dict[str, Any]) -> None:
-    """What the pipeline checks beyond its schema and a schema can say; the rest is in `_checks_config.tpl`."""
+    """What the pipeline checks beyond its schema, as far as one can; `_checks_config.tpl` has the rest."""
     telemetry = sections["Telemetry"]["properties"]
     entries = telemetry["ring_entries"]
     powers = [2**bits for bits in range(64) if entries["minimum"] <= 2**bits <= entries["maximum"]]

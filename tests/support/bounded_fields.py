@@ -23,7 +23,7 @@ BROKEN_TEXT = "\x00\n"
 
 
 class Bound(NamedTuple):
-    """A field in its tree, with a value at the bound and one beyond it; `inside` is None where none is known."""
+    """A field in its tree, with a value at the bound and one beyond it; `inside` is None: none is known."""
 
     path: str
     beyond: Any

@@ -230,3 +230,8 @@ spec:
 {{- define "ringline.valuationEngine" -}}
 {{- dig "valuation" "engine" "sqlite" .Values.config -}}
 {{- end -}}
+
+{{- /* What the gateway speaks: http or https. */ -}}
+{{- define "ringline.gatewayScheme" -}}
+{{- dig "gateway" "tls_cert_file" "" .Values.config | empty | ternary "http" "https" -}}
+{{- end -}}

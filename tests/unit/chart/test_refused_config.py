@@ -1,4 +1,4 @@
-"""What the pipeline would refuse when it starts, the chart refuses before anything is made, in the same words."""
+"""What the pipeline would refuse when it starts, the chart refuses before anything is made, by its words."""
 
 from __future__ import annotations
 
