@@ -12,6 +12,9 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -23,6 +26,12 @@ from chart_schema import values_schema  # noqa: E402
 
 CHART = ROOT / "charts" / "ringline"
 BEGIN, END = "<!-- values: made by tools/chart_values.py -->", "<!-- end of values -->"
+
+
+def values() -> dict[str, Any]:
+    """What values.yaml says, as JSON has it: the templates cannot read it when Helm gives them other values."""
+    found: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+    return found
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
@@ -67,6 +76,7 @@ def made() -> dict[Path, str]:
     """Every file that is made, and what should be in it."""
     return {
         CHART / "values.schema.json": json.dumps(values_schema(), indent=1, ensure_ascii=False) + "\n",
+        CHART / "files" / "values.json": json.dumps(values(), indent=1, ensure_ascii=False) + "\n",
         CHART / "files" / "config.json": json.dumps(facts(), indent=1, ensure_ascii=False) + "\n",
         CHART / "README.md": readme(),
     }

@@ -60,9 +60,9 @@ capabilities:
 
 {{- define "ringline.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: {{ .Values.podSecurityContext.runAsUser }}
-runAsGroup: {{ .Values.podSecurityContext.runAsGroup }}
-fsGroup: {{ .Values.podSecurityContext.fsGroup }}
+runAsUser: {{ int64 .Values.podSecurityContext.runAsUser }}
+runAsGroup: {{ int64 .Values.podSecurityContext.runAsGroup }}
+fsGroup: {{ int64 .Values.podSecurityContext.fsGroup }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
