@@ -276,6 +276,9 @@ def values_schema() -> dict[str, Any]:
                         "shape": {"enum": ["smoke", "load", "stress", "spike", "soak"]},
                         "timeScale": SHARE,
                         "extraArgs": {"type": "array", "items": TEXT},
+                        "persistence": section(
+                            {"enabled": FLAG, "existingClaim": NAME, **PERSISTENCE["properties"]}
+                        ),
                         "resources": RESOURCES,
                     }
                 ),
