@@ -263,6 +263,8 @@ MAX_FEED_CONNECTIONS = 4096
 FEED_SEND_BUFFER_BYTES = 128 * KIB
 """Of each client's socket: by the kernel's own measure megabytes could wait there for one that sleeps."""
 MIN_FEED_HEARTBEAT_MS = 100
+MAX_FEED_DELAY_MS = 1000
+"""A client that can wait longer than this for rows asks for them by HTTP."""
 MAX_FEED_FILTERS = 64
 """Keys or outcomes that one client asks for."""
 MAX_FEED_MESSAGE_BYTES = 4096
@@ -309,8 +311,9 @@ MAX_CONTROL_BYTES = 4096
 """A halt with its reason."""
 BOOK_ROWS = 2000
 """Rows with fills or refusals added up at a time: about 50 ms of a thread."""
-BOOK_KEYS = 8
-"""Keys whose throttles are looked at a turn: each takes about a millisecond."""
+BOOK_KEYS = 32
+"""Keys whose throttles are looked at a turn: each takes a fraction of a millisecond, and a turn of its own
+wakes two threads."""
 BOOK_STATES = 1000
 """Keys whose states are remembered between turns: some 5 KB each."""
 BOOK_SCOPES = 200

@@ -21,6 +21,7 @@ HAPPENED = "".join(
 """The rows that the page asks for when it is opened."""
 ROWS = 60
 HEARTBEAT_MS = 1000
+DELAY_MS = 200
 TIMEOUT_S = 10
 
 
@@ -58,7 +59,8 @@ class Viewer:
             raise RinglineError(f"GET /v1/live: {self._answer.status}")
         head = msgspec.json.decode(self._get("/v1/head"), type=_Head)
         self._get(f"/v1/rows?order=desc&limit={ROWS}{HAPPENED}")
-        url = f"ws://{host}:{port}/v1/feed?from={head.seq + 1}&heartbeat_ms={HEARTBEAT_MS}{HAPPENED}"
+        url = f"ws://{host}:{port}/v1/feed?from={head.seq + 1}&heartbeat_ms={HEARTBEAT_MS}"
+        url += f"&delay_ms={DELAY_MS}{HAPPENED}"
         try:
             self._feed = self._open.enter_context(
                 connect(url, compression=None, max_size=16 * limits.MIB, open_timeout=TIMEOUT_S, proxy=None)

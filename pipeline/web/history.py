@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 
 from msgspec import Struct
 
@@ -61,7 +62,8 @@ class History:
         return place.number if place.epoch == self.epoch and place.number < self.next_number else 0
 
     def after(self, number: int) -> tuple[Point, ...]:
-        return tuple(point for point in self._points if point.number > number)
+        missing = self.next_number - 1 - number  # they are numbered without a gap
+        return tuple(islice(reversed(self._points), max(0, missing)))[::-1]
 
 
 def go_on(points: deque[Point], fresh: Iterable[Point], *, same: bool) -> None:

@@ -17,7 +17,7 @@ from pipeline.stages.feed.manifest import Manifests, Wanted, new_session
 from pipeline.stages.feed.pages import Pages
 from pipeline.stages.feed.readers import Readers
 from pipeline.stages.feed.session import Receive, Send, Session
-from pipeline.stages.feed.tail import Render, Tail
+from pipeline.stages.feed.tail import Listener, Render, Tail
 from pipeline.stages.feed.wanted import FeedWanted, ParameterError, feed_wanted
 from pipeline.stages.gateway.answer import Answer
 from pipeline.stages.gateway.problem import Problem, problem
@@ -159,8 +159,9 @@ class FeedApp:
         return None
 
     async def _serve(self, name: str, wanted: FeedWanted, scope: Scope, receive: Receive, send: Send) -> None:
+        listener = Listener(wanted.wanted, wanted.delay_ms)
         try:
-            await self._tail.join()
+            await self._tail.join(listener)
         except RinglineError as error:
             await _refuse(send, problem(Problem.AUDIT_AWAY, str(error), retry_after_s=_RETRY_S))
             return
@@ -176,7 +177,7 @@ class FeedApp:
         except OSError:  # gone before it was greeted
             return
         finally:
-            self._tail.leave()
+            self._tail.leave(listener)
 
     async def _run(
         self, name: str, start: int, wanted: FeedWanted, scope: Scope, receive: Receive, send: Send

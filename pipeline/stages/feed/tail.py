@@ -8,11 +8,11 @@ missed or doubled, and a slow client costs no memory. While nobody listens nothi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
-
-from msgspec import Struct
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from pipeline import limits
 from pipeline.errors import RinglineError
@@ -27,14 +27,32 @@ RETRY_S = 1.0
 """An audit that is away is asked for again after this long."""
 
 
-class Ready(Struct, frozen=True):
-    """A row and its JSON, as it goes to every client."""
-
-    row: AuditRow
-    text: str
-
-
 Render = Callable[[AuditRow], str]
+
+
+class Ready:
+    """A row, and its JSON as it goes to every client: made once, and not before somebody wants it."""
+
+    __slots__ = ("_render", "_text", "row")
+
+    def __init__(self, row: AuditRow, render: Render) -> None:
+        self.row = row
+        self._render = render
+        self._text = ""
+
+    @property
+    def text(self) -> str:
+        if not self._text:
+            self._text = self._render(self.row)
+        return self._text
+
+
+class Listener(NamedTuple):
+    """What a client listens for."""
+
+    wanted: Filter = Filter()
+    delay_ms: int = 0
+    """Rows may wait so long for others, to be read and told together."""
 
 
 def _nobody(listening: bool) -> None:
@@ -56,7 +74,8 @@ class Tail:
         self._poll_s = poll_s
         self._rows: deque[Ready] = deque()
         self._last = 0
-        self._listeners = 0
+        self._listeners: list[Listener] = []
+        self._joined = asyncio.Event()
         self._wanted = asyncio.Event()
         self._news = asyncio.Event()
         self.nudged = asyncio.Event()
@@ -68,19 +87,20 @@ class Tail:
         """The last row known of."""
         return self._last
 
-    async def join(self) -> None:
-        """A listener more; returns once the tail follows the audit. Raises RinglineError when it cannot."""
+    async def join(self, listener: Listener) -> None:
+        """Returns once the tail follows the audit. Raises RinglineError when it cannot."""
         if not self._listeners:
             head = (await self._readers.run(AuditReader.head, first=True)).seq
             if not self._listeners:  # nobody else has done it meanwhile
                 self._rows.clear()
                 self._last = head
                 self._on_listeners(True)
-        self._listeners += 1
+        self._listeners.append(listener)
+        self._joined.set()
         self._wanted.set()
 
-    def leave(self) -> None:
-        self._listeners -= 1
+    def leave(self, listener: Listener) -> None:
+        self._listeners.remove(listener)
         if not self._listeners:
             self._wanted.clear()
             self._on_listeners(False)
@@ -119,7 +139,21 @@ class Tail:
                 await asyncio.sleep(RETRY_S)
                 continue
             if not more:
+                await self._gather()
                 await self._sleep()
+
+    async def _gather(self) -> None:
+        """What comes while everybody can wait is read together: no nudge is heard meanwhile."""
+        delay_ms = min((listener.delay_ms for listener in self._listeners), default=0)
+        if not delay_ms:
+            return
+        self._on_listeners(False)
+        self._joined.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_ms / 1000):
+                await self._joined.wait()
+        if self._listeners:
+            self._on_listeners(True)
 
     async def _sleep(self) -> None:
         """Until somebody knows of something new, or it is time to look."""
@@ -133,7 +167,10 @@ class Tail:
     async def _fetch(self) -> bool:
         """Takes in what is new; whether there may be more at once."""
         last = self._last
-        fresh = await self._readers.run(lambda reader: read_after(reader, last, self._render), first=True)
+        wanted = {listener.wanted for listener in self._listeners}
+        fresh = await self._readers.run(
+            lambda reader: read_after(reader, last, self._render, wanted), first=True
+        )
         if last != self._last:  # it was set anew by a first listener meanwhile
             return True
         for ready in fresh:
@@ -149,12 +186,21 @@ class Tail:
         return len(fresh) == limits.FEED_PAGE_ROWS
 
 
-def read_after(reader: AuditReader, seq: int, render: Render) -> list[Ready]:
-    """The next rows of the chain after `seq`, a page at most."""
-    return [Ready(row, render(row)) for row in reader.rows(after=seq, limit=limits.FEED_PAGE_ROWS)]
+def read_after(reader: AuditReader, seq: int, render: Render, wanted: Iterable[Filter]) -> list[Ready]:
+    """The next rows of the chain after `seq`, a page at most. What somebody wants is made here, on the
+    reader's thread; the rest when a later client asks for it."""
+    found = [Ready(row, render) for row in reader.rows(after=seq, limit=limits.FEED_PAGE_ROWS)]
+    _make([ready for ready in found if any(one.passes(ready.row) for one in wanted)])
+    return found
 
 
 def read_matching(reader: AuditReader, seq: int, wanted: Filter, render: Render) -> tuple[list[Ready], int]:
     """The next rows after `seq` that `wanted` lets pass, a page at most, and up to which row was looked."""
     found = reader.find(Query(wanted, by_seq=True), seq, limits.FEED_PAGE_ROWS)
-    return [Ready(row, render(row)) for row in found.rows], found.place
+    return _make([Ready(row, render) for row in found.rows]), found.place
+
+
+def _make(rows: list[Ready]) -> list[Ready]:
+    for ready in rows:
+        _ = ready.text
+    return rows

@@ -14,7 +14,7 @@ from pipeline.trading.instruments import microseconds
 
 FILTERS = ("key", "outcome", "since", "until", "event_id", "webhook_id", "source", "strategy", "after")
 PAGE = (*FILTERS, "order", "limit", "cursor")
-FEED = ("from", "after_hash", "key", "outcome", "heartbeat_ms")
+FEED = ("from", "after_hash", "key", "outcome", "heartbeat_ms", "delay_ms")
 MANY = ("key", "outcome")
 """May be given several times: any of them."""
 ORDERS = ("asc", "desc")
@@ -46,6 +46,8 @@ class FeedWanted(NamedTuple):
     """The hash of the row before `start` as the client knows it; empty: it does not say."""
     wanted: Filter
     heartbeat_ms: int
+    delay_ms: int = 0
+    """Rows may wait so long for others."""
 
 
 def parameters(query_string: bytes, known: Iterable[str]) -> Parameters:
@@ -95,7 +97,8 @@ def feed_wanted(query_string: bytes, heartbeat_ms: int) -> FeedWanted:
     after_hash = _hexadecimal(given, "after_hash", 32)
     if after_hash and start is None:
         raise ParameterError("after_hash", ": is the hash of the row before `from`, which is missing")
-    return FeedWanted(start, after_hash, _filter(given), beat or heartbeat_ms)
+    delay = _number(given, "delay_ms", 0, limits.MAX_FEED_DELAY_MS)
+    return FeedWanted(start, after_hash, _filter(given), beat or heartbeat_ms, delay or 0)
 
 
 def _filter(given: Parameters) -> Filter:

@@ -33,6 +33,16 @@ def test_points_are_bounded_and_numbered_on() -> None:
     assert history.next_number == limits.PAGE_POINTS + 6
 
 
+@given(points=st.integers(0, 30), seen=st.integers(0, 40))
+def test_who_has_some_points_is_given_those_that_come_after(points: int, seen: int) -> None:
+    history = History()
+    history._points = deque(maxlen=20)
+    for _ in range(points):
+        history.add(point(history.next_number))
+    kept = range(max(1, points - 19), points + 1)
+    assert [one.number for one in history.after(seen)] == [number for number in kept if number > seen]
+
+
 def test_a_point_is_due_a_second_after_the_last_or_when_the_clock_was_set_back() -> None:
     history = History()
     assert history.due(1000)

@@ -77,7 +77,10 @@ def test_good_parameters_are_understood() -> None:
     )
     assert (wanted.query.newest_first, wanted.limit, wanted.cursor) == (True, 5, "")
     feed = feed_wanted(b"from=7&key=A&heartbeat_ms=100", 5000)
-    assert (feed.start, feed.wanted.keys, feed.heartbeat_ms) == (7, ("A",), 100)
+    assert (feed.start, feed.wanted.keys, feed.heartbeat_ms, feed.delay_ms) == (7, ("A",), 100, 0)
+    assert feed_wanted(b"delay_ms=1000", 5000).delay_ms == 1000
+    with pytest.raises(ParameterError, match="delay_ms = '1001': expected a whole number from 0 to 1000"):
+        feed_wanted(b"delay_ms=1001", 5000)
     assert feed_wanted(b"", 5000).start is None
 
 
