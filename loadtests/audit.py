@@ -1,5 +1,5 @@
-"""The audit beside what was sent: read by the product's own commands, `audit query` and `audit verify`, or by its
-HTTP interface where its files are not."""
+"""The audit beside what was sent: read by the product's own commands, `audit query` and `audit verify`, or
+by its HTTP interface where its files are not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from loadtests.pipeline_child import command
 from loadtests.row_said import RowSaid
 from loadtests.task import Task
 from pipeline.errors import MissingError
-
 
 _row = msgspec.json.Decoder(RowSaid)
 

@@ -1,4 +1,4 @@
-"""What is of interest in a row of the audit, as `ringline audit query --json` and its HTTP interface tell it."""
+"""What is of interest in a row of the audit, as `audit query --json` and its HTTP interface tell it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ BEGIN, END = "<!-- values: made by tools/chart_values.py -->", "<!-- end of valu
 
 
 def values() -> dict[str, Any]:
-    """What values.yaml says, as JSON has it: the templates cannot read it when Helm gives them other values."""
+    """What values.yaml says: the templates cannot read it when Helm gives them other values."""
     found: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
     return found
 

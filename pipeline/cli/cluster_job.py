@@ -41,7 +41,7 @@ class Reads(NamedTuple):
 
 
 def reads_of(audit: Mapping[str, Any], configuration: Mapping[str, Any]) -> Reads | None:
-    """From the audit's StatefulSet and the release's configuration; None where the audit has no HTTP. Pure."""
+    """From the audit's StatefulSet and the release's configuration; None: the audit has no HTTP. Pure."""
     pod, files = audit["spec"]["template"]["spec"], configuration.get("feed", {}).get("read_token_files", ())
     feed = next((one for one in pod["containers"] if one["name"] == FEED), None)
     mounts = feed.get("volumeMounts", ()) if feed is not None else ()

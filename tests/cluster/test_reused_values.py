@@ -61,9 +61,7 @@ def test_an_upgrade_that_reuses_values_has_what_is_new(release: Release, before:
     release.helm("install", NAME, str(before), "--set", "agent.maxReplicas=3")
     release.helm("upgrade", NAME, str(CHART), "--reuse-values", "--no-hooks")
     (agent,) = [
-        one
-        for one in release.get("pipeline", f"{NAME}-ringline")["spec"]["stages"]
-        if one["name"] == "agent"
+        one for one in release.get("pipeline", f"{NAME}-ringline")["spec"]["stages"] if one["name"] == "agent"
     ]
     assert agent["maxReplicas"] == 3
     gateway = release.get("statefulset", f"{NAME}-ringline-gateway")["spec"]["template"]["spec"]

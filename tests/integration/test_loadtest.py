@@ -147,7 +147,9 @@ def test_a_pipeline_elsewhere_is_judged_by_its_audits_http_and_the_report_is_pri
 
 
 @pytest.mark.slow
-def test_an_audit_elsewhere_that_refuses_the_token_ends_with_3_before_anything_is_sent(tmp_path: Path) -> None:
+def test_an_audit_elsewhere_that_refuses_the_token_ends_with_3_before_anything_is_sent(
+    tmp_path: Path,
+) -> None:
     config = _guarded(tmp_path)
     with RunningPipeline(config):
         (tmp_path / "read.token").write_text("another token than that\n")

@@ -19,7 +19,7 @@ FULLNAME = f"{NAME}-ringline"
 
 
 def left_behind(release: Release) -> set[str]:
-    """`Kind/name` of everything in the release's namespace, and of what is the chart's in the whole cluster."""
+    """`Kind/name` of everything in the release's namespace, and of the chart's in the whole cluster."""
     kinds = run("kubectl", "api-resources", "--namespaced", "--verbs=list,get", "--output=name").split()
     asked = [kind for kind in kinds if kind.partition(".")[0] not in PASSING and "metrics.k8s.io" not in kind]
     own = _named(release.get(",".join(asked))["items"])

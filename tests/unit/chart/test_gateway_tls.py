@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 TLS = {"config.gateway.tls_cert_file": "/tls/tls.crt", "config.gateway.tls_key_file": "/tls/tls.key"}
 EVERYTHING = {"serviceMonitor.enabled": True, "loadtest.enabled": True, "feed.controls.enabled": True}
-PRIVATE = {
+PRIVATE: dict[str, list[dict[str, Any]]] = {
     "extraVolumes": [{"name": "tls", "secret": {"secretName": "gateway-tls"}}],
     "extraVolumeMounts": [{"name": "tls", "mountPath": "/tls", "readOnly": True}],
     "extraEnv": [{"name": "SSL_CERT_FILE", "value": "/tls/ca.crt"}],

@@ -25,7 +25,9 @@ GATEWAY: dict[str, Any] = {
                 {"name": "data", "mountPath": "/data"},
                 {"name": "webhooks", "mountPath": "/etc/ringline/webhooks"},
             ]}],
-        "volumes": [{"name": "config", "configMap": {"name": "rl-config"}}, {"name": "shm"}, {"name": "webhooks"}]}}},
+        "volumes": [
+            {"name": "config", "configMap": {"name": "rl-config"}}, {"name": "shm"}, {"name": "webhooks"}
+        ]}}},
 }  # fmt: skip
 AUDIT: dict[str, Any] = {
     "metadata": {"name": "rl-audit", "namespace": "trading", "labels": {
@@ -43,7 +45,7 @@ KUBECTL = """#!/bin/sh
 echo "$@" >> "$KUBECTL_DIARY"
 case "$1 $2" in
   "get statefulsets") cat "$KUBECTL_SETS" ;;
-  "get configmap") echo '{"data":{"ringline.json":"{\\"feed\\":{\\"read_token_files\\":[\\"/f/read\\"]}}"}}' ;;
+  "get configmap") cat "$KUBECTL_SETS.config" ;;
   "get pods") echo '{"items":[{"status":{"containerStatuses":[{"state":{"terminated":{"exitCode":1}}}]}}]}' ;;
   "create --filename") cat > "$KUBECTL_DIARY.job" ;;
   "logs --follow") printf 'draining\\n{\\n "ok": false\\n}\\n' ;;
@@ -62,6 +64,8 @@ def diary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "sets").write_text(json.dumps({"items": [AUDIT, GATEWAY]}))
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
     monkeypatch.setenv("KUBECTL_DIARY", str(tmp_path / "diary"))
+    texts = {"ringline.json": json.dumps({"feed": {"read_token_files": ["/f/read"]}})}
+    (tmp_path / "sets.config").write_text(json.dumps({"data": texts}))
     monkeypatch.setenv("KUBECTL_SETS", str(tmp_path / "sets"))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "diary"
@@ -87,7 +91,9 @@ def test_the_job_reads_the_audit_with_the_token_that_may_and_no_other() -> None:
     job = job_of(GATEWAY, "lt-1", ["smoke"], reads_of(AUDIT, CONFIGURATION))
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert {"--audit=http://rl-audit:8006", "--token-file=/etc/ringline/feed/read.token"} <= set(container["args"])
+    assert {"--audit=http://rl-audit:8006", "--token-file=/etc/ringline/feed/read.token"} <= set(
+        container["args"]
+    )
     assert {"name": "feed", "mountPath": "/etc/ringline/feed", "readOnly": True} in container["volumeMounts"]
     (volume,) = [one for one in pod["volumes"] if one["name"] == "feed"]
     assert volume["secret"] == {
