@@ -56,7 +56,8 @@ class Audited(Struct, frozen=True, kw_only=True):
     """With more than one row, or with a fill that is there twice."""
     unsent: int
     """Audited, and never sent as a good event."""
-    verifies: bool
+    verifies: bool | None
+    """None: it cannot be told from here."""
     detail: str = ""
     examples: tuple[str, ...] = ()
     denied: int = 0
