@@ -62,7 +62,11 @@ def test_a_write_without_the_right_to_it_is_told_counted_and_tried_again_with_pa
             )
             assert named in service.gauges.page()
             assert (await stand.condition("p", "ScalingActive"))["status"] == "False"
-            assert "WriteRefused" in (await stand.status("p"))["stages"][1]["sentence"]
+
+            async def waiting() -> bool:  # at each attempt it is left out, for a tick
+                return "WriteRefused" in (await stand.status("p"))["stages"][1]["sentence"]
+
+            await eventually(waiting, "the stage's sentence")
 
             await grant_all(stand)
             await has_replicas(stand, lambda found: found > 1)

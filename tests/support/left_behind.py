@@ -36,7 +36,7 @@ def left_behind(release: Release) -> set[str]:
 def documented() -> set[str]:
     """`Kind/name` of what the chart's README says that an uninstall may leave, by this release's names."""
     return {
-        f"{kind}/{name}" if kind in ("Lease", "CustomResourceDefinition") else f"{kind}/{_of_release(name)}"
+        f"{kind}/{name if kind == 'CustomResourceDefinition' else _of_release(name)}"
         for kind, name in re.findall(r"`([A-Z]\w+)/([-.\w]+)`", _section())
     }
 
@@ -44,12 +44,16 @@ def documented() -> set[str]:
 def commands() -> list[list[str]]:
     """The README's commands that remove it in the release's namespace, as words."""
     lines = [line.strip() for line in _section().splitlines() if line.startswith("    kubectl delete ")]
-    told = [line.replace("instance=ringline", f"instance={NAME}").split()[1:] for line in lines]
+    told = [
+        [_of_release(word) for word in line.replace("instance=ringline", f"instance={NAME}").split()[1:]]
+        for line in lines
+    ]
     return [words for words in told if words[1] in ("pvc,secret", "lease")]
 
 
 def _of_release(name: str) -> str:
-    return name.replace("ringline", FULLNAME, 1)
+    """Of a release `ringline`, whose objects bear that name, to this one; the operator's name stays."""
+    return re.sub(r"(?<!=)ringline(?!-operator|\.)", FULLNAME, name, count=1)
 
 
 def _section() -> str:
