@@ -46,6 +46,10 @@ class Keeper:
         answer = asyncio.wrap_future(asked)
         try:
             return await asyncio.wait_for(asyncio.shield(answer), self._within_s)
+        except asyncio.CancelledError:
+            answer.add_done_callback(_forget)
+            asked.cancel()  # one that has not begun is nobody's any more, and would hold up the leaving
+            raise
         except TimeoutError:
             answer.add_done_callback(_forget)
             if asked.cancel():

@@ -90,3 +90,23 @@ def test_a_call_whose_asker_has_gone_is_given_up_by_the_next_one(store: Deaf) ->
 
     asyncio.run(asked())
     keeper.close()
+
+
+def test_a_call_that_nobody_waits_for_any_more_is_not_begun(store: Deaf) -> None:
+    keeper = Keeper(store, 10)
+    begun: list[str] = []
+
+    async def asked() -> None:
+        first = asyncio.create_task(keeper.run(waits))
+        await asyncio.to_thread(store.begun.wait, 10)
+        second = asyncio.create_task(keeper.run(lambda _: begun.append("second")))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        store.hears.set()
+        assert await first == "late"
+        assert await keeper.run(answers) == "here"
+
+    asyncio.run(asked())
+    keeper.close()
+    assert not begun
