@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import limits
 from pipeline.bench.page import Figures, Options, results
-from pipeline.bench.page_viewer import HAPPENED, HEARTBEAT_MS, ROWS, Points
+from pipeline.bench.page_viewer import DELAY_MS, HAPPENED, HEARTBEAT_MS, ROWS, Points
 from pipeline.web.assets import assets
 
 
@@ -55,4 +55,4 @@ def test_its_viewer_asks_for_the_rows_that_the_page_asks_for() -> None:
     assert names is not None
     assert "".join(f"&outcome={name}" for name in re.findall(r"\w+", names[1])) == HAPPENED
     assert f"SHOWN = {ROWS};" in text
-    assert f"heartbeat_ms={HEARTBEAT_MS}$" in text
+    assert f"heartbeat_ms={HEARTBEAT_MS}&delay_ms={DELAY_MS}$" in text
