@@ -368,7 +368,7 @@ MAX_SLA_LIMIT_MS = MAX_DURATION_NS // 1_000_000
 MAX_SLA_PERCENTILES = 8
 """Thresholds of one event: each takes a counter for every series there can be, in every window."""
 MAX_OPEN_STARTS = 1024
-"""Open STARTs remembered for one ring: a writer nests a few deep; more means ENDs that never come."""
+"""Calls under way that a ring can tell, 16 bytes each: a thread nests a few deep and awaits some hundreds."""
 MAX_GONE_WORKERS = 64
 """Workers without a ring whose counters are still told apart, so that a worker that comes back goes on where
 it was: a stage's replicas and more."""

@@ -7,7 +7,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -272,16 +271,22 @@ class Collector:
                 left -= drained.kept + 1
                 more = drained.more and (final or self._filled == len(self._scratch))
         except RefusedRingError as error:
-            self._fold(now_ns)
-            self.folder.refuse(source, error)
-            self._forget(source)
+            self._refuse(source, error, now_ns)
+
+    def _refuse(self, source: Source, error: RefusedRingError, now_ns: int) -> None:
+        """What was taken before counts."""
+        self._fold(now_ns)
+        self.folder.refuse(source, error)
+        self._forget(source)
 
     def _hear_of_removed(self, source: Source, now_ns: int) -> None:
         """Count what was in rings that this writer removed while nobody collected."""
-        with suppress(RefusedRingError):  # dealt with by those who drain it
+        try:
             if calls := source.reader.take_removed():
                 self._aggregate.advance(now_ns)
                 self._aggregate.lose_others(calls, now_ns)
+        except RefusedRingError as error:
+            self._refuse(source, error, now_ns)
 
     def _catch_up(self, now_ns: int) -> None:
         if not self._filled and now_ns < self._step_ends_ns:
@@ -301,14 +306,15 @@ class Collector:
         """Fold what a gone writer left, say how it went, and remove its ring."""
         self._drain(source, now_ns, final=True)
         self._fold(now_ns)
-        self._hear_of_removed(source, now_ns)
+        if source in self.sources:
+            self._hear_of_removed(source, now_ns)
         if source not in self.sources:  # refused meanwhile
             return
         if not source.reader.closed:
             self.deaths += 1
             keep_flight(source.reader)
+            inside = source.inside(now_ns)
             silent_ms = (now_ns - source.last_sign_ns(now_ns)) / NS_PER_MS
-            inside = source.inside()
             pid = source.reader.identity.pid
             self.dead.append(Death(source.worker, pid, silent_ms, inside))
             logger.warning(

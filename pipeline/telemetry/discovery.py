@@ -25,6 +25,9 @@ from pipeline.telemetry.source import Source
 
 logger = logging.getLogger(__name__)
 
+GIVEN_UP_LIFE_NS = 1 * NS_PER_S
+"""A ring that is being removed for this long is not: it takes milliseconds."""
+
 DRAFT_LIFE_NS = 10 * NS_PER_S
 """A draft that nobody holds for this long is what a killed writer left; making one takes milliseconds."""
 
@@ -52,6 +55,8 @@ class RingFolder:
         self._attached: set[str] = set()
         self._foreign: dict[str, Stamp] = {}
         self._drafts: dict[str, int] = {}
+        self._given_up: dict[str, int] = {}
+        """Rings that somebody seems to be removing, and since when."""
         self._again: set[str] = set()
         """Foreign files whose reason may pass."""
         self._spoiled: set[str] = set()
@@ -84,7 +89,7 @@ class RingFolder:
         except OSError as error:
             logger.warning("telemetry directory %s cannot be read: %s", self.directory, error)
             return found
-        for known in (self._foreign, self._drafts):
+        for known in (self._foreign, self._drafts, self._given_up):
             for name in known.keys() - names:
                 del known[name]
         self._spoiled &= names
@@ -125,7 +130,7 @@ class RingFolder:
         if self._foreign.get(name) == stamp and name not in self._again:
             return None
         try:
-            source = self._attach(Path(entry.path))
+            source = self._attach(Path(entry.path), now_ns)
             self._again.discard(name)
             return source
         except RefusedRingError as error:
@@ -136,13 +141,13 @@ class RingFolder:
             self._refuse(name, stamp, RefusedRingError("cannot_open", str(error)), again=True)
         return None
 
-    def _attach(self, path: Path) -> Source | None:
+    def _attach(self, path: Path, now_ns: int) -> Source | None:
         if not path.name.endswith(RING_SUFFIX):
             raise RefusedRingError("foreign_name")
         if len(self._attached) >= limits.MAX_RINGS:
             raise RefusedRingError("too_many_rings", f"the limit is {limits.MAX_RINGS}")
         source = Source(RingReader.attach(path))
-        if source.reader.given_up:
+        if self._is_being_removed(source, path.name, now_ns):
             source.reader.close()
             return None
         try:
@@ -152,6 +157,23 @@ class RingFolder:
             raise
         self._attached.add(path.name)
         return source
+
+    def _is_being_removed(self, source: Source, name: str, now_ns: int) -> bool:
+        """By somebody who counts what is in it. Where nobody can be, the word that says so is told, and the
+        ring is drained like any other."""
+        word = source.reader.given_up
+        if word == 1 and now_ns - self._given_up.setdefault(name, now_ns) < GIVEN_UP_LIFE_NS:
+            return True
+        if word:
+            self.refused["absurd_given_up"] += 1
+            logger.warning(
+                "telemetry directory %s: %s says that it is being removed (%d), and is not: it is drained",
+                self.directory,
+                name,
+                word,
+            )
+        self._given_up.pop(name, None)
+        return False
 
     def _refuse(self, name: str, stamp: Stamp, error: RefusedRingError, *, again: bool) -> None:
         """`again`: the reason may pass (no file descriptors, too many rings); counted once all the same."""

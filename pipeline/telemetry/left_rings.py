@@ -101,8 +101,10 @@ def _tell(path: Path, untaken: int) -> None:
 
 
 def give_back(memory: mmap.mmap, identity: Identity, head: int, tail: int) -> None:
-    """Free the pages of a ring's slots that hold nothing untaken; they read as zeros then."""
+    """Free the pages of a ring's STARTs, which are of the past when a writer leaves, and of its slots that
+    hold nothing untaken; they read as zeros then."""
     capacity = identity.capacity
+    _free(memory, layout.STARTS_BYTE, layout.ENTRIES_BYTE)
     if identity.mode != Mode.DROP_NEWEST or head - tail >= capacity:
         return
     begin, end = tail & capacity - 1, head & capacity - 1
@@ -111,8 +113,12 @@ def give_back(memory: mmap.mmap, identity: Identity, head: int, tail: int) -> No
         start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
         stop = (layout.ENTRIES_BYTE + last * layout.ENTRY_BYTES) // mmap.PAGESIZE * mmap.PAGESIZE
         if start < stop:
-            with suppress(OSError):  # a file system that cannot: the whole ring stays
-                memory.madvise(mmap.MADV_REMOVE, start, stop - start)
+            _free(memory, start, stop)
+
+
+def _free(memory: mmap.mmap, start: int, stop: int) -> None:
+    with suppress(OSError):  # a file system that cannot: the whole ring stays
+        memory.madvise(mmap.MADV_REMOVE, start, stop - start)
 
 
 def is_left(path: Path) -> bool:
@@ -158,6 +164,9 @@ def _untaken_in(fd: int) -> int:
     most = min(words[layout.LARGEST_WEIGHT], layout.WEIGHT_MASK) + 1
     waiting = words[layout.HEAD] - words[layout.TAIL]
     dropped = words[layout.DROPPED] - words[layout.DROPPED_SEEN]
-    removed = words[layout.REMOVED] - words[layout.REMOVED_SEEN]
+    try:
+        removed = layout.count_in(words[layout.REMOVED]) - layout.count_in(words[layout.REMOVED_SEEN])
+    except RefusedRingError:
+        return 0
     told = (waiting, dropped, removed)
     return waiting * most + dropped + removed if all(0 <= one < _ABSURD for one in told) else 0

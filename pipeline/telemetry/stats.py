@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.clock import NS_PER_S
 from pipeline.telemetry.aggregate import Aggregate, Span
-from pipeline.telemetry.counters import CounterKey, loss_keys
+from pipeline.telemetry.counters import FACTS_LOST, LOST, TOLD_REASONS, CounterKey, loss_keys
 from pipeline.telemetry.events import event_name
 from pipeline.telemetry.latencies import WINDOWS_S, Figures
 from pipeline.telemetry.omission import corrected
@@ -152,9 +152,13 @@ class MetricsStats:
         return violated(self.judge(window_seconds))
 
     def get_refused(self) -> dict[str, int]:
-        """Records that were written and cannot be true, such as a negative duration, by reason."""
+        """Records that were written and cannot be true, such as a negative duration, by reason; and counts
+        and gauges that found no room."""
         with self._lock:
-            return dict(self._aggregate.refused)
+            refused = dict(self._aggregate.refused)
+            counters = self._aggregate.counters.totals()
+            facts = sum(total for key, total in counters if (key.event_id, key.which) == (LOST, FACTS_LOST))
+            return {**refused, TOLD_REASONS[FACTS_LOST]: facts} if facts else refused
 
     def rate_per_s(self, window_seconds: float = 1) -> float:
         """Calls a second over a window, of all events, as many as the kept entries stand for."""

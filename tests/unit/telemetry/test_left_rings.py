@@ -139,7 +139,7 @@ def test_what_the_removed_ring_had_dropped_or_removed_itself_is_counted_too(tmp_
     path = one_too_many(tmp_path, 64 + 6)
     with path.open("r+b") as file:
         file.seek(layout.REMOVED_BYTE)
-        file.write((100).to_bytes(8, "little"))
+        file.write(layout.proven_count(100).to_bytes(8, "little"))
     os.utime(path, ns=(0, 0))
     charged: list[int] = []
     remove_oldest(tmp_path, charged.append, nobody, opening=False)

@@ -367,7 +367,7 @@ def test_published_records_are_drained_by_a_collector_process(
     metrics.record_start(EventID.ORDER_FILL)
     collector.tick(final=True)
     assert collector.aggregate.latencies.figures([0], None).count == 1
-    assert collector.sources[0].inside() == ("ORDER_FILL",)
+    assert collector.sources[0].inside(0) == ("ORDER_FILL",)
     for refused in (metrics.start, lambda: metrics.get_stats(EVENT)):
         with pytest.raises(UsageError, match="published"):
             refused()
@@ -570,7 +570,7 @@ def test_every_call_takes_its_arguments_by_name(metrics: MetricsCollector, tmp_p
         pass
     collector = Collector(tmp_path)
     collector.tick(final=True)
-    assert (collector.aggregate.entries, collector.lost(), dict(collector.aggregate.refused)) == (6, 0, {})
+    assert (collector.aggregate.entries, collector.lost(), dict(collector.aggregate.refused)) == (5, 0, {})
     collector.close()
     recorder.close()
 

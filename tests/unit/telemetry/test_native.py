@@ -37,6 +37,7 @@ from pipeline.telemetry.layout import (
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.recorder import Recorder, _bind, _bind_native
 from pipeline.telemetry.ring import memory_ring
+from pipeline.telemetry.starts import Starts, starts_in
 from pipeline.telemetry.writer import make_put
 
 CAPACITY = 64
@@ -63,7 +64,7 @@ def test_calls_in_c_say_the_same_parameters_as_those_in_python(fast: ModuleType)
     for name in ("record", "record_start", "record_end"):
         assert parameters(getattr(fast, name)) == parameters(getattr(in_python, name))
     recorder, ring = Recorder(), memory_ring("w", CAPACITY)
-    _bind(recorder, ring.put, time.monotonic_ns)
+    _bind(recorder, ring.put, time.monotonic_ns, None)
     writer = fast.Writer(ring.memory, CAPACITY, False, False)
     for name in ("record", "start", "end", "count", "gauge"):
         assert parameters(getattr(writer, name)) == parameters(getattr(recorder, name))
@@ -133,10 +134,10 @@ def test_c_and_python_calls_mean_the_same(event: Any, value: Any, correlation: A
         if way == "C":
             _bind_native(recorder, writer)
         else:
-            _bind(recorder, writer.put, time.monotonic_ns)
+            _bind(recorder, writer.put, time.monotonic_ns, Starts(memoryview(space).cast("Q")))
         call(recorder)
         header, entries = _readable(space)
-        return header + entries[1 + timed :]
+        return header + entries[1 + timed :] + [one.what for one in starts_in(space[:ENTRIES_BYTE])]
 
     def inside(recorder: Recorder) -> None:
         with recorder.span(event, correlation):
