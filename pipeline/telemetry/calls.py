@@ -48,13 +48,21 @@ class ThreadPart:
 
     __slots__ = ("__weakref__", "_sampler", "hold", "put", "ring", "starts")
 
-    def __init__(self, ring: Ring | None, rate_now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ring: Ring | None,
+        rate_now: Callable[[], float],
+        tell: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """`tell`: see `Sampler`."""
         self.ring = ring
         self.put: Put = _refuse if ring is None else ring.put
         """For DURATIONs: straight into the ring until sampling is first asked for."""
         self.starts = ring.starts if ring is not None and ring.path is not None else None
         """Where what is under way is told; None where nobody would look."""
-        self._sampler = None if ring is None else Sampler(ring.put, rate_now, announce=ring.announce)
+        self._sampler = (
+            None if ring is None else Sampler(ring.put, rate_now, announce=ring.announce, tell=tell)
+        )
         self.hold: object = None
 
     def sample(self) -> None:
