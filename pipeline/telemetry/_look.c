@@ -188,8 +188,10 @@ static int is_urgent(const Watched *watched, Py_ssize_t count, const char *folde
         }
     }
     struct stat found;
-    return stat(folder, &found) != 0 ||
-           (int64_t)found.st_mtim.tv_sec * (int64_t)NS_PER_S + found.st_mtim.tv_nsec != seen_ns;
+    if (stat(folder, &found) != 0) {
+        return seen_ns != -1; /* it was not there before either */
+    }
+    return (int64_t)found.st_mtim.tv_sec * (int64_t)NS_PER_S + found.st_mtim.tv_nsec != seen_ns;
 }
 
 static int wait_for(const Watched *watched, Py_ssize_t count, const char *folder, int64_t seen_ns,

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +72,10 @@ class Collector:
         windows_s: Sequence[float] = WINDOWS_S,
         now: Now = time.monotonic_ns,
         own_events: OwnEvents | None = None,
+        renew_lock: Callable[[], None] = lambda: None,
     ) -> None:
-        """`own_events`: those whose ids `thresholds` have."""
+        """`own_events`: those whose ids `thresholds` have; `renew_lock` comes before rings are looked for."""
+        self._renew_lock = renew_lock
         self._watch = Watch(thresholds)
         self._aggregate = Aggregate(windows_s, self._watch)
         self._least_limit_ns = min((one.limit_ns for one in thresholds), default=limits.MAX_DURATION_NS)
@@ -115,11 +117,13 @@ class Collector:
         What was taken is added up when somebody looks, when a call was too slow for some threshold or when
         much has come together: one large batch costs a fraction of many small ones.
         `final` looks for new rings and dead writers now, not when it is their time.
+        Raises what `renew_lock` raises.
         """
         now_ns = self._now()
         scan = final or now_ns >= self._scan_due_ns or self.folder.changed()
         if scan:
             self._scan_due_ns = now_ns + SCAN_EVERY_NS
+            self._renew_lock()
             self.sources.extend(self.folder.scan(now_ns))
             for source in list(self.sources):
                 self._hear_of_removed(source, now_ns)

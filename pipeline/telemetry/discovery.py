@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_S
@@ -51,7 +52,8 @@ class RingFolder:
         """Files that are no rings, by reason, each counted once."""
         self.seen_ns = 0
         """When the folder had last changed as it was scanned; 0 when it may have changed since without a
-        newer time."""
+        newer time, −1 when it was not there."""
+        self._warned = False
         self._attached: set[str] = set()
         self._foreign: dict[str, Stamp] = {}
         self._drafts: dict[str, int] = {}
@@ -87,8 +89,12 @@ class RingFolder:
                     if source is not None:
                         found.append(source)
         except OSError as error:
-            logger.warning("telemetry directory %s cannot be read: %s", self.directory, error)
+            self.seen_ns = changed_ns
+            if not self._warned:  # not at each look for as long as it lasts
+                self._warned = True
+                logger.warning("telemetry directory %s cannot be read: %s", self.directory, error)
             return found
+        self._warned = False
         for known in (self._foreign, self._drafts, self._given_up):
             for name in known.keys() - names:
                 del known[name]
@@ -214,17 +220,45 @@ class CollectorLock:
             except OSError as error:
                 raise MissingError(f"telemetry.directory = {directory}: cannot be used: {error}") from None
             time.sleep(LOCK_PAUSE_S)
-        raise MissingError(
-            f"telemetry.directory = {directory}: another collector drains it; one running pipeline a folder"
-        )
+        self._refuse()
+
+    def renew(self) -> None:
+        """Take it anew where it was removed, with its folder or alone, and the folder is there again: to be
+        called before rings are looked for.
+
+        Raises MissingError when another collector took it first.
+        """
+        for _ in range(LOCK_ATTEMPTS):
+            with suppress(OSError):
+                if self.is_held() or not self.path.parent.is_dir():
+                    return
+                before = self._fd
+                if self._take():
+                    os.close(before)
+                    return
+            time.sleep(LOCK_PAUSE_S)
+        self._refuse()
 
     def release(self) -> None:
-        """Unlink the lock, and the directory if nothing else is in it."""
+        """Unlink the lock, and the directory if nothing else is in it; not those of another collector."""
         with suppress(OSError):
-            self.path.unlink()
+            if self.is_held():
+                self.path.unlink()
         os.close(self._fd)
         with suppress(OSError):
             self.path.parent.rmdir()
+
+    def is_held(self) -> bool:
+        """Whether the name still leads to what is locked."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(self._fd), self.path.stat())
+        return False
+
+    def _refuse(self) -> NoReturn:
+        raise MissingError(
+            f"telemetry.directory = {self.path.parent}: another collector drains it; "
+            "one running pipeline a folder"
+        )
 
     def _take(self) -> bool:
         """Lock the file, and see that its name still leads to what was locked."""

@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.counters import LOST, CounterKey
 from pipeline.telemetry.discovery import DRAFT_LIFE_NS, CollectorLock
 from pipeline.telemetry.layout import HEAD_BYTE, Mode
+from pipeline.telemetry.native import reading
 from pipeline.telemetry.prometheus import render
 from pipeline.telemetry.reader import RingReader, sequences
 from pipeline.telemetry.recorder import Recorder, RingRecorder, open_recorder
@@ -506,13 +508,69 @@ def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         CollectorLock(tmp_path / "file")
 
 
-def test_a_collector_survives_a_directory_that_goes_away(
+def test_a_collector_survives_a_directory_that_goes_away_and_says_so_once(
     tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    collector = Collector(tmp_path / "gone", now=clock.monotonic_ns)
+    directory = tmp_path / "gone"
+    collector = Collector(directory, now=clock.monotonic_ns)
+    for times in (1, 2):
+        for _ in range(5):
+            collector.tick(final=True)
+        assert caplog.text.count("cannot be read") == times
+        assert not collector.urgent
+        if reading is not None:
+            due_ns = time.monotonic_ns() + 20_000_000
+            assert collector.sleep(due_ns, 1_000_000) is False
+        assert build_snapshot(collector, clock.monotonic_ns(), clock.wall_us()).replicas == ()
+        directory.mkdir()
+        assert collector.urgent
+        collector.tick(final=True)
+        directory.rmdir()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_lock_that_was_removed_is_taken_anew_before_rings_are_looked_for(
+    tmp_path: Path, clock: FakeClock, whole: bool
+) -> None:
+    directory = tmp_path / "rings"
+    lock = CollectorLock(directory)
+    collector = Collector(directory, now=clock.monotonic_ns, renew_lock=lock.renew)
     collector.tick(final=True)
-    assert "cannot be read" in caplog.text
-    assert build_snapshot(collector, clock.monotonic_ns(), clock.wall_us()).replicas == ()
+    if whole:
+        shutil.rmtree(directory)
+        collector.tick(final=True)
+        assert not directory.exists()
+    else:
+        lock.path.unlink()
+    recorder = opened(directory, clock)
+    recorder.record(15, 5)
+    collector.tick(final=True)
+    assert count_of(collector, 15) == 1
+    with pytest.raises(MissingError, match="another collector drains it"):
+        CollectorLock(directory)
+    recorder.close()
+    collector.tick(final=True)
+    collector.close()
+    lock.release()
+    assert not directory.exists()
+
+
+def test_who_finds_another_collector_in_a_folder_made_anew_ends(tmp_path: Path, clock: FakeClock) -> None:
+    directory = tmp_path / "rings"
+    lock = CollectorLock(directory)
+    collector = Collector(directory, now=clock.monotonic_ns, renew_lock=lock.renew)
+    collector.tick(final=True)
+    shutil.rmtree(directory)
+    other = CollectorLock(directory)
+    recorder = opened(directory, clock)
+    with pytest.raises(MissingError, match="another collector drains it"):
+        collector.tick(final=True)
+    assert collector.sources == []
+    collector.close()
+    lock.release()
+    assert other.is_held()
+    recorder.close()
+    other.release()
 
 
 KILLED_WRITER = """
