@@ -138,7 +138,9 @@ class Ring:
 
     def bound_left(self, directory: Path, *, opening: bool) -> None:
         """Remove the oldest of too many rings without a writer, on this one's account (see `left_rings`)."""
-        remove_oldest(directory, self._charge, lambda: _collected(directory), opening=opening)
+        paths = [ring.path for ring in list(_open_rings) if ring.path is not None]
+        own = {path.name for path in paths if path.parent == directory}
+        remove_oldest(directory, self._charge, lambda: _collected(directory), opening=opening, own=own)
 
     def _charge(self, calls: int) -> None:
         with suppress(ValueError):
