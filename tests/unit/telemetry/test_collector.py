@@ -220,6 +220,38 @@ def test_a_collector_that_comes_later_knows_what_was_begun_before(tmp_path: Path
     collector.close()
 
 
+def test_the_last_sign_of_life_is_also_known_of_what_an_earlier_collector_took(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    recorder = opened(tmp_path, clock)
+    clock.advance(s=5)
+    recorder.record(EventID.AGENT_DECISION, 5)
+    first = Collector(tmp_path, now=clock.monotonic_ns)
+    first.tick(final=True)
+    first.close()
+    clock.advance(ms=200)
+    second = Collector(tmp_path, now=clock.monotonic_ns)
+    die(recorder)
+    second.tick(final=True)
+    assert second.dead[0].silent_ms == 200
+    second.close()
+
+
+def test_a_breach_that_ends_without_another_record_may_begin_again(tmp_path: Path, clock: FakeClock) -> None:
+    thresholds = thresholds_ms(EventID.AGENT_DECISION, p95=1)
+    collector = Collector(tmp_path, thresholds=thresholds, windows_s=(1,), now=clock.monotonic_ns)
+    recorder, told = opened(tmp_path, clock, entries=256), []
+    for _ in range(3):
+        for _ in range(30):
+            recorder.record(EventID.AGENT_DECISION, 2_000_000)
+        for _ in range(20):
+            clock.advance(ms=100)
+            told += [result.verdict for result in collector.tick()]
+    assert told == [Verdict.VIOLATED] * 3
+    recorder.close()
+    collector.close()
+
+
 def test_what_a_writer_left_where_nobody_ever_collected_is_counted_by_the_first(
     tmp_path: Path, clock: FakeClock
 ) -> None:
