@@ -324,4 +324,8 @@ def test_what_cannot_be_named_stands_nowhere(wrong: Any) -> None:
     ring.starts.begin(5, wrong) if wrong != 4096 else None
     names = [one.what for one in starts_in(ring.memory[: layout.ENTRIES_BYTE])]
     assert names in ([], [3])
+    for _ in range(2 * MOST):
+        ring.starts.begin(5, 3 | 1 << 64)
+    ring.starts.begin(6, 4)  # no place was lost by it
+    assert starts_in(ring.memory[: layout.ENTRIES_BYTE])[-1].what == 4
     recorder.close()
