@@ -35,6 +35,12 @@ FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="ringline" \
       org.opencontainers.image.description="A signal-to-fill trading pipeline that measures itself and scales itself" \
       org.opencontainers.image.licenses="Apache-2.0"
+# Nothing in it installs packages: neither the base's pip nor what could bring one back.
+RUN python3 -c 'import re, shutil, sys; from pathlib import Path; \
+names = re.compile(r"(pip|setuptools|wheel|pkg_resources|ensurepip|_distutils_hack|distutils-precedence)([-.\d].*)?"); \
+roots = [*map(Path, sys.path[1:]), *map(Path, ("/usr/local/bin", "/usr/bin", "/usr/lib/python3/dist-packages", "/usr/local/share/python-wheels"))]; \
+found = [one for root in roots if root.is_dir() for one in root.iterdir() if names.fullmatch(one.name)]; \
+[shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink() for one in found if one.exists() or one.is_symlink()]'
 COPY --from=build /opt/ringline /opt/ringline
 ENV PATH=/opt/ringline/bin:/usr/local/bin:/usr/bin:/bin \
     LOGNAME=ringline \

@@ -26,7 +26,8 @@ def main() -> None:
 @main.command("run")
 @click.argument("task_file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True)
-def run(task_file: Path, as_json: bool) -> int:
+@click.option("--markdown", "as_markdown", is_flag=True)
+def run(task_file: Path, as_json: bool, as_markdown: bool) -> int:
     """Run the test that a task file describes.
 
     \b
@@ -48,6 +49,11 @@ def run(task_file: Path, as_json: bool) -> int:
         ) from None
     if as_json:
         sys.stdout.write(encode(report).decode())
+    elif as_markdown:
+        from loadtests.render import markdown
+
+        click.echo(markdown(report))
+        _gates(report)
     else:
         _show(report, task_file.parent)
     return report.exit_code
@@ -78,10 +84,16 @@ def _show(report: Report, folder: Path) -> None:
     from loadtests.drawn import tables
 
     _print(tables(report)[1:])
+    _gates(report)
+    click.echo(f"Report: {folder / 'report.html'} (.md, .json; junit.xml)")
+
+
+def _gates(report: Report) -> None:
+    """What every gate answers, and all of them together."""
     for verdict in report.verdicts:
         mark = {"met": "ok ", "violated": "NO ", "unknown": " ? "}[verdict.verdict]
         click.echo(f"{mark} {verdict.name}: {verdict.sentence}")
-    click.echo(f"\n{report.headline}\nReport: {folder / 'report.html'} (.md, .json; junit.xml)")
+    click.echo(f"\n{report.headline}")
 
 
 def _print(found: list) -> None:  # type: ignore[type-arg]

@@ -1,4 +1,5 @@
-"""The audit beside what was sent, read by the product's own commands: `audit query` and `audit verify`."""
+"""The audit beside what was sent: read by the product's own commands, `audit query` and `audit verify`, or
+by its HTTP interface where its files are not."""
 
 from __future__ import annotations
 
@@ -11,52 +12,33 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct
 
 from loadtests import limits
 from loadtests.facts import Audited
+from loadtests.http_audit import NOT_VERIFIED, HttpAudit
 from loadtests.ids import parse, webhook_id
 from loadtests.ledger import SUFFIX, Ids, Sent, read_ledgers
 from loadtests.pipeline_child import command
+from loadtests.row_said import RowSaid
 from loadtests.task import Task
 from pipeline.errors import MissingError
-
-
-class LegSaid(Struct):
-    verdict: str = ""
-
-
-class FillSaid(Struct):
-    order_seq: int
-    order_leg: int
-    strategy: str
-    quantity: str
-
-
-class RowSaid(Struct):
-    """What is of interest in a line of `ringline audit query --json`."""
-
-    seq: int
-    key: str
-    key_seq: int
-    webhook_id: str
-    outcome: str
-    event: dict[str, str] = {}
-    legs: list[LegSaid] = []
-    fills: list[FillSaid] = []
-
 
 _row = msgspec.json.Decoder(RowSaid)
 
 
 def audit_end(task: Task) -> int:
     """The number of the last row there is; 0 for none. Raises MissingError when the audit cannot be read."""
+    if not task.data_dir:
+        return HttpAudit(task).end()
     lines = _query(task, ("--newest", "--limit", "1"))
     return _row.decode(lines[0]).seq if lines else 0
 
 
 def rows_after(task: Task, after: int) -> Iterator[RowSaid]:
     """Every row after that one. Raises MissingError when the audit cannot be read."""
+    if not task.data_dir:
+        yield from HttpAudit(task).rows_after(after)
+        return
     while lines := _query(task, ("--after", str(after), "--limit", str(limits.AUDIT_PAGE_ROWS))):
         for line in lines:
             row = _row.decode(line)
@@ -67,11 +49,11 @@ def rows_after(task: Task, after: int) -> Iterator[RowSaid]:
 def check_audit(task: Task, after: int, journalled: int | None) -> Audited:
     """Compares the rows after `after` with the ledgers in the task's folder. Raises MissingError."""
     sent = read_ledgers(sorted(Path(task.folder).glob(f"*{SUFFIX}")))
-    verified = verify(task)
+    verified = verify(task) if task.data_dir else {"ok": None, "detail": NOT_VERIFIED}
     found = compare(rows_after(task, after), sent, task.run)
     return msgspec.structs.replace(
         found,
-        verifies=bool(verified.get("ok")),
+        verifies=None if verified.get("ok", False) is None else bool(verified.get("ok")),
         detail=str(verified.get("detail") or ""),
         journalled=journalled,
     )

@@ -117,7 +117,7 @@ def make_facts(
         recovered_s=recovered_s(shape, collected.ordered(), started_s, gates.p95_ms),
         audited=audited,
         audit_fault=audit_fault,
-        expects_audit=task.start,
+        expects_audit=task.start or bool(task.audit_url and not task.data_dir),
         reads=totals.reads,
         read_errors=totals.read_errors,
         gaps=totals.gaps,

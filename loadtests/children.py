@@ -49,6 +49,11 @@ def stop(child: subprocess.Popen[bytes], within_s: float) -> bool:
     """SIGTERM, and SIGKILL when that does not end it; True when it ended by itself."""
     if child.poll() is None:
         child.terminate()
+    return wait_end(child, within_s)
+
+
+def wait_end(child: subprocess.Popen[bytes], within_s: float) -> bool:
+    """SIGKILL when one that was told to end has not by then; True when it ended by itself."""
     try:
         child.wait(within_s)
     except subprocess.TimeoutExpired:

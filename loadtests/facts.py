@@ -56,7 +56,8 @@ class Audited(Struct, frozen=True, kw_only=True):
     """With more than one row, or with a fill that is there twice."""
     unsent: int
     """Audited, and never sent as a good event."""
-    verifies: bool
+    verifies: bool | None
+    """None: it cannot be told from here."""
     detail: str = ""
     examples: tuple[str, ...] = ()
     denied: int = 0
@@ -85,7 +86,8 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class ProcessFacts(Struct, frozen=True, kw_only=True):
-    """One process of the pipeline. CPU in percent of one processor, memory in bytes (proportional)."""
+    """One process of the pipeline. CPU in percent of one processor, memory in bytes: its share
+    of what is not a file's."""
 
     name: str
     cpu_mean_percent: float | None

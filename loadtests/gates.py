@@ -259,6 +259,9 @@ def _audit(facts: Facts) -> Iterator[Verdict]:
     )
     yield _duplicates(audited, examples)
     detail = f": {audited.detail}" if audited.detail else ""
+    if audited.verifies is None:
+        yield Verdict(name="audit verifies", verdict="unknown", sentence=f"Not verified{detail}.")
+        return
     yield Verdict(
         name="audit verifies",
         verdict=_of(audited.verifies),

@@ -33,7 +33,7 @@ class Generator:
         self.in_flight = 0
         """Requests without an answer yet: noted as sent."""
         self.closing = False
-        """The test is over: nothing is sent again any more."""
+        """The test is over: nothing is sent any more."""
         self._process = process
         self._series = read_series()
         self._numbers = count()

@@ -81,13 +81,14 @@ class Generators:
         return "" if not code else f"the generator ended with exit code {code}: {children.tail(self._log)}"
 
     def stop(self) -> Iterator[list[Moment]]:
-        """Ends all; yields the last that they had to say."""
+        """Ends all; yields the last that they had to say. Each is told once: Locust leaves at once when it is
+        told again, and what it was about to note is lost."""
         for child in self._children:
             if child.poll() is None:
                 child.terminate()
         yield from self.poll(0.2)
         for child in self._children:
-            children.stop(child, 2 * limits.STOP_S)
+            children.wait_end(child, 2 * limits.STOP_S)
         yield from self.poll(0.0)
         self._selector.close()
         os.close(self._read)

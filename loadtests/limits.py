@@ -36,6 +36,9 @@ DRAIN_MOST_S = 60.0
 DRAIN_LOOK_S = 0.05
 AUDIT_PAGE_ROWS = 10_000
 """As many as `ringline audit query` answers at once."""
+AUDIT_TRIES = 10
+AUDIT_RETRY_S = 1.0
+"""An audit that is restarted answers again within so long: its HTTP is asked so often, so far apart."""
 AUDIT_MOST_S = 3600.0
 """Two hours at 250 events/s are 1.8 million rows to read and verify."""
 MAX_BAD_IDS = 5

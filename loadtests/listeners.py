@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -46,6 +47,18 @@ class Link:
         self._waiting: list[Moment] = []
         gevent.spawn(self._watch_loop)
         gevent.spawn(self._flush_forever)
+        if environment.shape_class is not None:
+            # Locust hears SIGTERM only once the shape is over: until then it would end in mid-request, and
+            # what was sent in that second would stand in no ledger.
+            self._hears = gevent.signal_handler(signal.SIGTERM, environment.shape_class.end)
+
+    def open(self) -> None:
+        """A test begins, it may be another one of the same web page."""
+        self.generator.closing = False
+
+    def close(self) -> None:
+        """Nobody begins a request any more; those that are under way get their answers."""
+        self.generator.closing = True
 
     def flush(self, last: bool = False) -> None:
         """Passes on the seconds that are over; `last`: this one too."""
@@ -94,7 +107,7 @@ class Link:
     def _let_finish(self) -> None:
         """An event that was sent gets its answer: users end their request, and so does who sends again."""
         generator, runner = self.generator, self._environment.runner
-        generator.closing = True
+        self.close()
         if isinstance(runner, LocalRunner):  # stopped by a signal its users still run; workers' have ended
             runner.stop()
         deadline_s = time.monotonic() + limits.STOP_S
@@ -144,6 +157,8 @@ def begin(environment: Any, **_: Any) -> None:
         environment.events.report_to_master.add_listener(lambda data, **_: link.report(data))
     if isinstance(environment.runner, MasterRunner):
         environment.events.worker_report.add_listener(lambda data, **_: link.deliver(_moments(data)))
+    environment.events.test_start.add_listener(lambda **_: link.open())
+    environment.events.test_stopping.add_listener(lambda **_: link.close())
     environment.events.quitting.add_listener(lambda **_: link.judge())
 
 

@@ -20,15 +20,11 @@ from loadtests.feed import Follower
 from loadtests.generator import Generator
 from loadtests.pace import Pace
 from loadtests.tally import FEED, QUERY
+from loadtests.web import bearer
 
 QUERIES = ("/v1/rows?limit=20&order=desc", "/v1/head", "/v1/outcomes", "/v1/rows?outcome=filled&limit=5")
 QUERIES_PER_S = 2.0
 TURN_S = 0.5
-
-
-def bearer(token: str) -> dict[str, str]:
-    """The header of who may read; none where no token is asked for."""
-    return {"authorization": f"Bearer {token}"} if token else {}
 
 
 class FeedReader(User):

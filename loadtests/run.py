@@ -94,7 +94,7 @@ class LoadTest:
             if not self._pipeline.wait_ready(self._stop.is_set):
                 raise InterruptedTestError
         check(self.task, secret_of(self.task.secret_file, self.task.secret_env))
-        if self.task.data_dir and not self.task.start:
+        if (self.task.data_dir or self.task.audit_url) and not self.task.start:
             self._before = audit_end(self.task)
         gateway = look(self.task.gateway_url)
         self._accepted_before = gateway.accepted if gateway is not None else None
@@ -185,11 +185,8 @@ class LoadTest:
             write(report, elsewhere)
 
     def _read_audit(self, drained: Drained) -> tuple[Audited | None, str]:
-        if not self.task.data_dir:
-            return (
-                None,
-                "it is not of this machine; give --config or --set data_dir of the pipeline that is tested",
-            )
+        if not (self.task.data_dir or self.task.audit_url):
+            return None, "it is not of this machine; give --audit with the URL of its HTTP, and --token-file"
         self._say("reading the audit")
         journalled = None
         last = drained.last or look(self.task.gateway_url)

@@ -164,7 +164,8 @@ def sample_of(snapshot: Snapshot, at_s: float) -> Sample:
 
 
 def read_process(pid: int, at_s: float) -> Reading | None:
-    """Processor time and proportional memory of a process here; None when it is gone or foreign."""
+    """Processor time of a process here and its share of memory, but for what it has of files: of a library
+    each has a share that others change by coming and going. None when it is gone or foreign."""
     try:
         fields = (
             Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
@@ -172,11 +173,16 @@ def read_process(pid: int, at_s: float) -> Reading | None:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     except OSError:
         return None
-    pss = next((line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:")), None)
+    kib = {name: int(rest.split()[0]) for name, _, rest in map(_parted, rollup.splitlines()[1:])}
+    pss = kib.get("Pss")
     return Reading(
         at_s=at_s,
         pid=pid,
         cpu_s=(int(fields[11]) + int(fields[12])) / TICKS_PER_S,
         cpu_percent=None,
-        memory_bytes=None if pss is None else int(pss) * 1024,
+        memory_bytes=None if pss is None else (pss - kib.get("Pss_File", 0)) * 1024,
     )
+
+
+def _parted(line: str) -> tuple[str, str, str]:
+    return line.partition(":")

@@ -43,6 +43,11 @@ class TableShape(LoadTestShape):
         self.started_s = 0.0
         self._users = 0
         self._last_s = 0.0
+        self._ended = False
+
+    def end(self) -> None:
+        """Before its time: the next tick is the last, and all ends as it does after the whole test."""
+        self._ended = True
 
     def tick(self) -> tuple[int, float] | None:
         """Books what was planned since the last tick, by the users asked for then."""
@@ -50,7 +55,7 @@ class TableShape(LoadTestShape):
         if not self.started_s:
             self.started_s = self._last_s = now_s
             self.reset_time()
-        users = users_at(self.shape, self.get_run_time())
+        users = None if self._ended else users_at(self.shape, self.get_run_time())
         environment = self.runner.environment if self.runner is not None else None
         generator: Generator | None = getattr(environment, "generator", None)
         if generator is not None:

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
 from typing import Any, cast
 
 import gevent
 import msgspec
 from gevent.pool import Pool
 from locust import FastHttpUser, task
+from locust.exception import StopUser
 
 from loadtests import limits
 from loadtests.answers import ACCEPTED, REPLAYED_HEADER
@@ -55,6 +57,13 @@ class WebhookUser(FastHttpUser):
     def wait_time(self) -> float:
         return self.pace.wait_s(time.monotonic_ns())
 
+    def due_ns(self) -> int:
+        """When the next request is meant to go. Ends the user once the test is over: Locust ends one that
+        waits, but one whose wait is over at that moment it would end in the middle of its request."""
+        if self.generator.closing:
+            raise StopUser
+        return self.pace.take()
+
     def next_event(self) -> tuple[int, bytes]:
         """A new event: its number and its body."""
         body = self.member.event(self.position)
@@ -85,8 +94,9 @@ class Trader(WebhookUser):
 
     @task
     def trade(self) -> None:
+        due_ns = self.due_ns()
         number, body = self.next_event()
-        self.sender.post("event", number, body, self.pace.take())
+        self.sender.post("event", number, body, due_ns)
 
 
 class DuplicateSender(WebhookUser):
@@ -100,7 +110,7 @@ class DuplicateSender(WebhookUser):
 
     @task
     def repeat(self) -> None:
-        intended_ns = self.pace.take()
+        intended_ns = self.due_ns()
         if self._last is None:
             number, body = self.next_event()
             answer = self.sender.post("event", number, body, intended_ns)
@@ -119,24 +129,25 @@ class DuplicateSender(WebhookUser):
 
 
 class Attacker(WebhookUser):
-    """Everything it sends but its one event must be kept out."""
+    """Everything it sends must be kept out, but for an event of its own before each round of attacks: an id
+    is known for as long as the journal keeps it, and the one that is used again must be."""
 
     weight = WEIGHTS["Attacker"]
 
     def on_start(self) -> None:
         super().on_start()
         self._used = 0
-        self._turn = 0
+        self._kinds: Iterator[str] = iter(())
 
     @task
     def attack(self) -> None:
-        intended_ns = self.pace.take()
-        if not self._used:
+        intended_ns = self.due_ns()
+        kind = next(self._kinds, "")
+        if not kind:
+            self._kinds = iter(KINDS)
             self._used, body = self.next_event()
             self.sender.post("event", self._used, body, intended_ns)
             return
-        kind = KINDS[self._turn % len(KINDS)]
-        self._turn += 1
         secret, now_s = self.generator.secret, int(time.time())
         if kind == "reused":
             other = self.member.feed.candle()
@@ -163,8 +174,9 @@ class StreamTrader(WebhookUser):
 
     @task
     def arrive(self) -> None:
+        due_ns = self.due_ns()
         number, body = self.next_event()
-        self._pool.spawn(self.sender.post, "event", number, body, self.pace.take())
+        self._pool.spawn(self.sender.post, "event", number, body, due_ns)
 
 
 def _later(seconds: float, call: Any) -> None:

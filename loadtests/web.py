@@ -28,13 +28,19 @@ def fetch(
     """Raises MissingError when nobody answers, UsageError for what is no URL."""
     connection, parts = connect(url, timeout_s)
     try:
-        connection.request(method, parts.path or "/", body, dict(headers or {}))
+        path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+        connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()
         return Page(response.status, response.read())
     except FAILURES as error:
         raise MissingError(no_answer(url, error)) from None
     finally:
         connection.close()
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header of who may read; none where no token is asked for."""
+    return {"authorization": f"Bearer {token}"} if token else {}
 
 
 def problem_detail(body: bytes) -> str:

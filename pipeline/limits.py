@@ -309,6 +309,8 @@ MAX_SNAPSHOT_BYTES = 16 * MIB
 """A collector of a thousand workers tells less."""
 MAX_CONTROL_BYTES = 4096
 """A halt with its reason."""
+PAGE_DEATH_MS = 900_000
+"""A worker's death is on the page for a quarter of an hour; the log and the counters keep it."""
 BOOK_ROWS = 2000
 """Rows with fills or refusals added up at a time: about 50 ms of a thread."""
 BOOK_KEYS = 32

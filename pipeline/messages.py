@@ -201,7 +201,9 @@ _event: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 _decision = msgspec.msgpack.Decoder(Decision)
 _fills = msgspec.msgpack.Decoder(Fills)
 _encode = msgspec.msgpack.Encoder().encode
-_KINDS = {b"\xa1c": "candle", b"\xa1s": "signal", b"\xa1k": "control"}
+CONTROL_TAG = b"\xa1k"
+"""The first item of an encoded control event."""
+_KINDS = {b"\xa1c": "candle", b"\xa1s": "signal", CONTROL_TAG: "control"}
 
 
 def encode(message: Event | Decision | Fills) -> bytes:
@@ -221,7 +223,7 @@ def kind_of(payload: bytes) -> str:
 
 def is_control(payload: bytes) -> bool:
     """Whether an encoded event is a control event, without decoding it: its tag is its first item."""
-    return payload[1:3] == b"\xa1k"
+    return payload[1:3] == CONTROL_TAG
 
 
 def decode_decision(data: bytes) -> Decision:

@@ -86,6 +86,8 @@ class Dead(Struct, frozen=True, kw_only=True):
     """From its last heartbeat to its death's discovery."""
     inside: tuple[str, ...] = ()
     """Open STARTs: event names, the innermost last."""
+    age_ms: float = 0.0
+    """How long ago that was."""
 
 
 class Sla(Struct, frozen=True, kw_only=True):

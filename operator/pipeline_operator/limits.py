@@ -34,6 +34,8 @@ MAX_WORKERS_A_POD = 64
 """Time blocked within a window cannot exceed the window times so many (pipeline.limits.MAX_WORKERS)."""
 MAX_REPLICAS_A_SNAPSHOT = 4096
 """Workers one collector speaks about: its own and every one that they send to."""
+MAX_EVENTS_TOLD = 64
+"""Names of events of a stage: the product has 22, and a collector tells so many of its users' own apart."""
 CLOCK_SKEW_MS = 60_000
 """A collector's wall clock further off than this is told of; ages are taken on our own clock anyway."""
 
@@ -83,6 +85,10 @@ MAX_TRACE_COUNT = 600_000_000
 # ---- what the policy says -------------------------------------------------------------------------------
 MAX_IGNORED_NAMES = 10
 """Pods named in a condition: a message of conditions has at most 32,768 bytes."""
+
+# ---- replay ---------------------------------------------------------------------------------------------
+MAX_OTHER_LINES = 5
+"""Lines of a file of records that are none and are told one by one; the others are counted."""
 
 assert MIN_PERCENTILE_BASIS_POINTS < MAX_PERCENTILE_BASIS_POINTS < 10_000
 assert MAX_REPLICAS <= 1024
@@ -178,6 +184,10 @@ MAX_NAMESPACES = 64
 """Each has five watches and a Lease."""
 FAILED_WRITE_APART_S = 0.25
 """Between two tries to write what was decided: a version that was too old is read again by then."""
+FIRST_REFUSED_AGAIN_S = 1.0
+MAX_REFUSED_AGAIN_S = 60.0
+"""Between two tries of a write that was refused (no right to it, say): somebody has to mend it, and a minute
+after that is soon enough. One call a minute and target burdens no API server."""
 FIRST_SWEEP_AFTER_S = 5.0
 """The watches have begun by then."""
 SCALE_TRIES = 4
@@ -197,4 +207,5 @@ PATIENCE_S = 2.0
 assert MAX_LATENCY_SLAS <= product.MAX_SKETCHES
 assert PATIENT_CALLS < API_CONNECTIONS // 2
 assert LEASE_RENEW_EVERY_S < LEASE_DEADLINE_S < LEASE_DURATION_S
+assert FIRST_REFUSED_AGAIN_S < MAX_REFUSED_AGAIN_S
 assert WATCH_INACTIVITY_S < WATCH_SERVER_TIMEOUT_S

@@ -80,6 +80,8 @@ class StageSignals(Struct, frozen=True, kw_only=True):
     cpu_per_mille: int | None = None
     windows: tuple[WindowCounts, ...] = ()
     latencies: tuple[LatencySignal, ...] = ()
+    events: tuple[str, ...] = ()
+    """All that its pods have ever recorded latencies of, where it has an SLA of any."""
 
     def window(self, window_ms: int) -> WindowCounts:
         """The counts of a window; zeros when nobody reported it."""
@@ -89,15 +91,27 @@ class StageSignals(Struct, frozen=True, kw_only=True):
         return WindowCounts(window_ms=window_ms)
 
 
+class Refusal(Struct, frozen=True, kw_only=True):
+    """Why the last write of a target was refused, so that trying it again at once is of no use."""
+
+    reason: str
+    """One word: ScaleForbidden (no right to it), ScaleRefused (anything else)."""
+    message: str
+    """Which target, and what the API server said."""
+    waits: bool
+    """It is not tried again yet."""
+
+
 class StageObservation(Struct, frozen=True, kw_only=True):
     """One stage at one tick.
 
     `replicas` is the target's `spec.replicas`, `ready` its ready pods, `starting_ms` the ages of pods that
     are not ready yet, `terminating` those that leave. `started_ms` are the start times (creation to ready)
     of pods that became ready since the last tick, each told once. `unschedulable` pods found no node.
-    `revision` names the code that runs: another one has another capacity. `foreign_us` is when somebody
-    else last changed the replicas (None: nobody did). `fault` says why the target cannot be scaled at all
-    (it is missing, or belongs to somebody else); such a stage is left alone.
+    `version` is the target's resourceVersion. `revision` names the code that runs: another one has another
+    capacity. `foreign_us` is when somebody else last changed the replicas (None: nobody did). `fault` says
+    why the target cannot be scaled at all (it is missing, or belongs to somebody else); such a stage is left
+    alone. `refused` says why what was last decided on it could not be written.
     """
 
     stage: str
@@ -107,9 +121,11 @@ class StageObservation(Struct, frozen=True, kw_only=True):
     terminating: int = 0
     started_ms: tuple[int, ...] = ()
     unschedulable: int = 0
+    version: str = ""
     revision: str = ""
     foreign_us: int | None = None
     fault: str = ""
+    refused: Refusal | None = None
     signals: StageSignals = StageSignals()
 
 

@@ -16,7 +16,11 @@ from pipeline_operator.memory import Memory
 from pipeline_operator.observation import Observation, SlaVerdict
 from pipeline_operator.spec import PipelineSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+LOCAL_PIPELINE = "local"
+"""What `ringline up --autoscale` calls the one pipeline of its machine in records."""
+OLDEST_SCHEMA = 1
+"""Still read: it names no Pipeline."""
 
 
 class ConditionType(StrEnum):
@@ -109,9 +113,13 @@ class Inputs(Struct, frozen=True, kw_only=True):
 
 class Record(Struct, frozen=True, kw_only=True):
     """One decision on all stages. `writes` are to be patched now, upstream first; empty unless the mode is
-    `active`. `sentence` is for people."""
+    `active`. `sentence` is for people. `namespace` and `pipeline` name what it is about: the policy knows
+    neither, who keeps the record does."""
 
     schema: int = SCHEMA_VERSION
+    namespace: str = ""
+    """Empty on one machine."""
+    pipeline: str = ""
     at_us: int
     mode: str
     sentence: str
@@ -132,6 +140,11 @@ class Record(Struct, frozen=True, kw_only=True):
         raise KeyError(name)
 
 
+def named(record: Record, namespace: str, pipeline: str) -> Record:
+    """The record of this Pipeline."""
+    return msgspec.structs.replace(record, namespace=namespace, pipeline=pipeline)
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
 
@@ -142,11 +155,12 @@ def encode_record(record: Record) -> bytes:
 
 
 def decode_record(line: bytes) -> Record:
-    """Raises RecordError when the line is no record of this schema version."""
+    """Raises RecordError when the line is no record of a schema version that is known."""
     try:
         record = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"no decision record: {error}") from None
-    if record.schema != SCHEMA_VERSION:
-        raise RecordError(f"decision record of schema {record.schema}: expected {SCHEMA_VERSION}")
+    if not OLDEST_SCHEMA <= record.schema <= SCHEMA_VERSION:
+        expected = f"{OLDEST_SCHEMA} to {SCHEMA_VERSION}"
+        raise RecordError(f"decision record of schema {record.schema}: expected {expected}")
     return record

@@ -117,6 +117,9 @@ class PipelineSpec(Section, frozen=True, kw_only=True):
 
     mode: Mode = "active"
     """`recommend` decides and says so, but writes nothing; `paused` decides nothing."""
+    operator: DnsLabel | None = None
+    """The operator that is to decide on it, as its `--name` says. Left out: any that watches the
+    namespace."""
     stages: Annotated[tuple[StageSpec, ...], Meta(min_length=1, max_length=limits.MAX_STAGES)]
     replica_budget: Annotated[int, Meta(ge=1, le=limits.MAX_BUDGET)] | None = None
     """Replicas of all stages together; shared by need when it does not suffice."""

@@ -51,6 +51,8 @@ class StageStatus(Part, frozen=True, kw_only=True):
     target: Name
     replicas: Count
     """What the StatefulSet asked for when it was seen, or what was written since."""
+    version: Annotated[str, Meta(max_length=32)] = ""
+    """The StatefulSet's resourceVersion when it was seen."""
     ready: Count = 0
     wanted: Count
     """The decision; other than `replicas` while it recommends only, waits or cannot."""

@@ -17,7 +17,7 @@ from pipeline.snapshot import Snapshot
 from pipeline.supervisor import StageStaff
 from pipeline_operator.memory import Memory
 from pipeline_operator.policy import decide
-from pipeline_operator.record import Record
+from pipeline_operator.record import LOCAL_PIPELINE, Record, named
 from pipeline_operator.spec import PipelineSpec
 
 
@@ -93,7 +93,7 @@ class Autoscaler:
         )
         if gist != self._recorded[0] or now_ns - self._recorded[1] >= limits.AUTOSCALE_RECORD_S * NS_PER_S:
             self._recorded = (gist, now_ns)
-            self._records.write(record)
+            self._records.write(named(record, "", LOCAL_PIPELINE))
 
     def _state(self, record: Record) -> AutoscaleState:
         seen = {stage.stage: stage for stage in record.inputs.observation.stages}

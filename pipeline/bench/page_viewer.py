@@ -16,7 +16,7 @@ from pipeline.errors import RinglineError
 from pipeline.web.view import Point
 
 HAPPENED = "".join(
-    f"&outcome={name}" for name in ("filled", "placed", "rejected", "expired", "dead_lettered")
+    f"&outcome={name}" for name in ("filled", "placed", "rejected", "expired", "dead_lettered", "control")
 )
 """The rows that the page asks for when it is opened."""
 ROWS = 60

@@ -1,7 +1,8 @@
 """`ringline loadtest … --cluster`: the test as a Job beside a release of the chart, by kubectl.
 
 The Job is the chart's (`loadtest.enabled`), made from the release's own gateway: the same image,
-configuration and secrets. The image must hold the load tests (`EXTRAS="… loadtests"`).
+configuration and secrets, and the token that may read the audit's HTTP. The image must hold the load tests
+(`EXTRAS="… loadtests"`).
 """
 
 from __future__ import annotations
@@ -10,22 +11,54 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.errors import EXIT_MISSING, MissingError
 
-SELECTOR = "app.kubernetes.io/part-of=ringline,app.kubernetes.io/component=gateway"
+_COMPONENT = "app.kubernetes.io/component"
+SELECTOR = f"app.kubernetes.io/part-of=ringline,{_COMPONENT} in (gateway,audit)"
 KUBECTL_S = 30.0
 START_S = 180
 """Until the pod runs: an image may have to be pulled."""
 KEPT = ("config", "webhooks")
 """Volumes of the gateway that the Job mounts too."""
+FEED = "feed"
+"""The container of the audit's HTTP, and the volume with its tokens."""
 GATEWAY_PORT = 8001
+FEED_PORT = 8006
 COLLECTOR_PORT = 9464
 _TMP = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - in the pod, of its own
 
 
-def job_of(gateway: Mapping[str, Any], name: str, words: Sequence[str]) -> dict[str, Any]:
+class Reads(NamedTuple):
+    """How the Job reads the audit."""
+
+    url: str
+    token_file: str
+    mount: Mapping[str, Any]
+    volume: Mapping[str, Any]
+    """With that token and no other, for who reads controls nothing."""
+
+
+def reads_of(audit: Mapping[str, Any], configuration: Mapping[str, Any]) -> Reads | None:
+    """From the audit's StatefulSet and the release's configuration; None: the audit has no HTTP. Pure."""
+    pod, files = audit["spec"]["template"]["spec"], configuration.get("feed", {}).get("read_token_files", ())
+    feed = next((one for one in pod["containers"] if one["name"] == FEED), None)
+    mounts = feed.get("volumeMounts", ()) if feed is not None else ()
+    mount = next((one for one in mounts if one["name"] == FEED), None)
+    volume = next((one for one in pod.get("volumes", ()) if one["name"] == FEED), None)
+    if feed is None or mount is None or volume is None or not files:
+        return None
+    port = next((one["containerPort"] for one in feed.get("ports", ())), FEED_PORT)
+    key = files[0].rpartition("/")[2]
+    secret = {**volume["secret"], "items": [{"key": key, "path": key}]}
+    url = f"http://{audit['spec']['serviceName']}:{port}"
+    return Reads(url, files[0], mount, {"name": FEED, "secret": secret})
+
+
+def job_of(
+    gateway: Mapping[str, Any], name: str, words: Sequence[str], reads: Reads | None = None
+) -> dict[str, Any]:
     """The Job's manifest from the gateway's StatefulSet; `words` follow `ringline loadtest`. Pure."""
     meta, pod = gateway["metadata"], gateway["spec"]["template"]["spec"]
     container = pod["containers"][0]
@@ -34,11 +67,16 @@ def job_of(gateway: Mapping[str, Any], name: str, words: Sequence[str]) -> dict[
     scheme = container.get("readinessProbe", {}).get("httpGet", {}).get("scheme", "HTTP").lower()
     host = gateway["spec"]["serviceName"]
     mounts = [one for one in container.get("volumeMounts", ()) if one["name"] in KEPT]
+    volumes = [one for one in pod.get("volumes", ()) if one["name"] in KEPT]
     args = [
         "ringline", "loadtest", *words, "--json", "--config=/etc/ringline/ringline.json",
         f"--url={scheme}://{host}:{port}",
         f"--collector=http://{host}:{COLLECTOR_PORT}",
     ]  # fmt: skip
+    if reads is not None:
+        args += [f"--audit={reads.url}", f"--token-file={reads.token_file}"]
+        mounts.append(dict(reads.mount))
+        volumes.append(dict(reads.volume))
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -65,10 +103,7 @@ def job_of(gateway: Mapping[str, Any], name: str, words: Sequence[str]) -> dict[
                             "volumeMounts": [*mounts, _TMP],
                         }
                     ],
-                    "volumes": [
-                        *(one for one in pod.get("volumes", ()) if one["name"] in KEPT),
-                        {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
-                    ],
+                    "volumes": [*volumes, {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
                 },
             },
         },
@@ -80,12 +115,15 @@ def run_job(words: Sequence[str], run: str, folder: Path, say: Callable[[str], N
 
     Returns the test's own exit code. Raises MissingError without kubectl, a release or a pod.
     """
-    found = json.loads(_kubectl("get", "statefulsets", "--selector", SELECTOR, "--output", "json"))["items"]
+    sets = json.loads(_kubectl("get", "statefulsets", "--selector", SELECTOR, "--output", "json"))["items"]
+    found = [one for one in sets if one["metadata"]["labels"].get(_COMPONENT) == "gateway"]
     if len(found) != 1:
         names = ", ".join(one["metadata"]["name"] for one in found) or "none"
         raise MissingError(f"--cluster: one release's gateway is wanted in this namespace; here are: {names}")
     name = f"ringline-loadtest-{run}"
-    _kubectl("create", "--filename", "-", given=json.dumps(job_of(found[0], name, words)))
+    audit = next((one for one in sets if one["metadata"]["labels"].get(_COMPONENT) == "audit"), None)
+    reads = reads_of(audit, _configuration(found[0])) if audit is not None else None
+    _kubectl("create", "--filename", "-", given=json.dumps(job_of(found[0], name, words, reads)))
     say(f"job {name} in namespace {found[0]['metadata']['namespace']}")
     try:
         _kubectl(
@@ -100,6 +138,17 @@ def run_job(words: Sequence[str], run: str, folder: Path, say: Callable[[str], N
         return _exit_code(name)
     finally:
         _kubectl("delete", f"job/{name}", "--wait=false")
+
+
+def _configuration(gateway: Mapping[str, Any]) -> dict[str, Any]:
+    """What the release's pods are configured by."""
+    volumes = gateway["spec"]["template"]["spec"].get("volumes", ())
+    name = next((one["configMap"]["name"] for one in volumes if "configMap" in one), "")
+    if not name:
+        return {}
+    texts = json.loads(_kubectl("get", "configmap", name, "--output", "json")).get("data", {})
+    found: dict[str, Any] = json.loads(texts.get("ringline.json", "{}"))
+    return found
 
 
 def report_in(log: str) -> str | None:

@@ -106,6 +106,7 @@ _OPTIONS = (
         help="Locust workers, beside a master when there are more than one.",
     ),
     click.option("--source", metavar="NAME", help="Who sends, of `sources`; else the first that may."),
+    click.option("--markdown", is_flag=True, help="Print the report as Markdown, and what each gate says."),
     click.option("--secret-file", type=click.Path(path_type=Path), help="The source's secret, if not here."),
     click.option(
         "--output",
@@ -183,8 +184,11 @@ def _run(
     source: str | None,
     secret_file: Path | None,
     output: Path,
+    markdown: bool,
 ) -> int:
     _check_installed()
+    if as_json and markdown:
+        raise UsageError("--json and --markdown: one of them")
     if sum((url is not None, start, cluster)) > 1:
         raise UsageError("--url, --start and --cluster: one of them, or none for the configured pipeline")
     if autoscale and not start:
@@ -229,7 +233,8 @@ def _run(
         **_secret(config, sender, data_dir, secret_file),
     }
     (folder / "task.json").write_bytes(msgspec.json.encode(task))
-    return _become(["run", str(folder / "task.json"), *(["--json"] if as_json else [])])
+    shown = ["--json"] if as_json else ["--markdown"] if markdown else []
+    return _become(["run", str(folder / "task.json"), *shown])
 
 
 def _cluster_words(

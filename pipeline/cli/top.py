@@ -47,7 +47,7 @@ def command(
                     "frame": view.frame,
                     "book": view.book,
                     "steps": view.steps,
-                    "points": view.points,
+                    "points": list(view.points),
                     "rows": view.rows,
                 }
             )

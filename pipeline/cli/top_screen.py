@@ -74,6 +74,7 @@ def header(view: View, now_s: float) -> Text:
     if view.book is not None and view.book.halted_count:
         text.append(f"  HALTED: {view.book.halted_count} of {view.book.keys} keys", style="bold red")
     reason = view.fault or (view.frame.fault if view.frame is not None else "")
+    reason = reason or (view.book.away if view.book is not None else "")
     if reason:
         text.append(f"\n{reason}", style="red")
     for died in view.frame.dead if view.frame is not None else ():

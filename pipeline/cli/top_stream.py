@@ -22,7 +22,7 @@ from pipeline.web.view import BookView, Frame, Point, Steps
 
 ROWS = 12
 HAPPENED = "".join(
-    f"&outcome={name}" for name in ("filled", "placed", "rejected", "expired", "dead_lettered")
+    f"&outcome={name}" for name in ("filled", "placed", "rejected", "expired", "dead_lettered", "control")
 )
 SILENT_S = 15.0
 """A stream tells something twice a second; after this it is given up and opened again."""

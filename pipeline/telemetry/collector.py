@@ -320,7 +320,7 @@ class Collector:
             inside = source.inside(now_ns)
             silent_ms = (now_ns - source.last_sign_ns(now_ns)) / NS_PER_MS
             pid = source.reader.identity.pid
-            self.dead.append(Death(source.worker, pid, silent_ms, inside))
+            self.dead.append(Death(source.worker, pid, silent_ms, inside, now_ns))
             logger.warning(
                 "worker %s (pid %d) died; last sign of life %.1f s before this was seen, inside %s",
                 source.worker,

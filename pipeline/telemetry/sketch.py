@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +96,18 @@ def ranked(cumulated: Ints, percentiles: Sequence[int] = PERCENTILES) -> Ints:
 
 class SketchError(ValueError):
     """Bytes are not a sketch of ours, or a sketch has no such figure."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """A sketch by the buckets in use, ascending, and their counts."""
+
+    indices: Ints
+    counts: Ints
+    count: int
+    total: int
+    minimum: int
+    maximum: int
 
 
 class Sketch:
@@ -198,6 +211,14 @@ class Sketch:
     @classmethod
     def from_bytes(cls, data: bytes) -> Sketch:
         """Raises SketchError when `data` was not made by `to_bytes` of this version."""
+        sketch = cls()
+        sketch.merge_packed(cls.unpack(data))
+        return sketch
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Packed:
+        """Checked, and not spread over all buckets: to be merged, now or more than once. Raises SketchError
+        as `from_bytes` does."""
         if len(data) < cls._HEADER.size:
             raise SketchError(f"sketch of {len(data)} bytes: at least {cls._HEADER.size}")
         magic, version, used, count, total, minimum, maximum = cls._HEADER.unpack_from(data)
@@ -207,17 +228,27 @@ class Sketch:
             raise SketchError(
                 f"sketch of {len(data)} bytes: {used} buckets take {cls._HEADER.size + used * 10}"
             )
-        indices = np.frombuffer(data, "<u2", used, cls._HEADER.size)
+        indices = np.frombuffer(data, "<u2", used, cls._HEADER.size).astype(np.int64)
         counts = np.frombuffer(data, "<i8", used, cls._HEADER.size + 2 * used)
-        ascending = bool((np.diff(indices.astype(np.int64)) > 0).all())
+        ascending = bool((indices[1:] > indices[:-1]).all())
         if used and (not ascending or indices[-1] >= BUCKETS or counts.min() <= 0):
             raise SketchError("sketch with buckets out of order or out of range, or counts not positive")
         if int(counts.sum()) != count:
             raise SketchError(f"sketch of {count} values whose buckets hold {int(counts.sum())}")
-        sketch = cls()
-        sketch.counts[indices] = counts
-        sketch.count, sketch.total, sketch.minimum, sketch.maximum = count, total, minimum, maximum
-        return sketch
+        return Packed(indices, counts, count, total, minimum, maximum)
+
+    def merge_packed(self, *others: Packed) -> None:
+        """As `merge`, of many that are packed; touches the buckets in use only."""
+        used = [other for other in others if other.count]
+        if not used:
+            return
+        lowest = min(other.minimum for other in used)
+        self.minimum = min(self.minimum, lowest) if self.count else lowest
+        self.maximum = max(self.maximum, *(other.maximum for other in used))
+        indices = np.concatenate([other.indices for other in used])
+        np.add.at(self.counts, indices, np.concatenate([other.counts for other in used]))
+        self.count += sum(other.count for other in used)
+        self.total += sum(other.total for other in used)
 
     def _within(self, value: int) -> int:
         return min(max(value, self.minimum), self.maximum)

@@ -57,6 +57,8 @@ class Death(NamedTuple):
     """From its last sign of life until this was seen."""
     inside: tuple[str, ...]
     """What it was doing, the innermost last."""
+    seen_ns: int
+    """When, on the monotonic clock."""
 
 
 class Source:

@@ -14,7 +14,7 @@ from pipeline.telemetry.events import GONE, NEXT_STAGE, STAGES, EventID, event_n
 from pipeline.telemetry.latencies import Figures, Totals, Window, figures_of
 from pipeline.telemetry.sketch import Ints
 from pipeline.telemetry.sla import SLAResult
-from pipeline.telemetry.source import Source
+from pipeline.telemetry.source import Death, Source
 
 STALE_GAUGE_NS = 5 * NS_PER_S
 """A sender's word about a worker holds this long; a link that is closed is not written about any more."""
@@ -78,9 +78,14 @@ def build_snapshot(
         totals=latencies.totals(uptime_s) if latencies else (),
         outcomes=_outcomes(collector),
         lost=collector.lost(),
-        dead=tuple(Dead(**death._asdict()) for death in collector.dead),
+        dead=tuple(_dead(death, now_ns) for death in collector.dead),
         slas=() if brief or events else tuple(sla_state(result) for result in collector.results()),
     )
+
+
+def _dead(death: Death, now_ns: int) -> Dead:
+    age_ms = (now_ns - death.seen_ns) / NS_PER_MS
+    return Dead(name=death.name, pid=death.pid, silent_ms=death.silent_ms, inside=death.inside, age_ms=age_ms)
 
 
 def sla_state(result: SLAResult) -> Sla:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from pipeline import limits
 from pipeline.clock import NS_PER_MS
 from pipeline.golden_steps import STEPS
 from pipeline.limits import MIB
@@ -14,6 +15,7 @@ from pipeline.web.view import LAGGING, Frame, LinkView, Point, ReplicaView, Stag
 
 WINDOW_S = 5.0
 MINUTE_S = 60.0
+MINUTE_MS = 60_000
 STALE_LINK_MS = 15_000
 """A sender with nothing to do tells of its links every 5 s; after three times that it may be gone."""
 LEAST_RATE_MS = 400
@@ -98,7 +100,7 @@ def frame_of(
         stages=tuple(_stage(stage, count.get(stage.stage, 0)) for stage in snapshot.stages),
         replicas=tuple(_replica(replica) for replica in snapshot.replicas),
         links=links_of(reports, rates, now_us),
-        dead=tuple(_died(dead) for dead in snapshot.dead[-5:]),
+        dead=tuple(_died(dead) for dead in snapshot.dead[-5:] if dead.age_ms < limits.PAGE_DEATH_MS),
         lost=snapshot.lost,
         decisions=told,
     )
@@ -220,7 +222,9 @@ def _step(stage: str, event: str, budget_ms: float | None, found: Latency | None
 
 def _died(dead: Dead) -> str:
     inside = f" inside {' > '.join(dead.inside)}" if dead.inside else ""
-    return f"{dead.name} (pid {dead.pid}) died{inside}"
+    minutes = int(dead.age_ms // MINUTE_MS)
+    since = f"{minutes} min ago" if minutes else "less than a minute ago"
+    return f"{dead.name} (pid {dead.pid}) died {since}{inside}"
 
 
 def _counts(counts: Iterable[Counts]) -> Counts:

@@ -103,7 +103,7 @@ class Frame(Struct, frozen=True, kw_only=True):
     replicas: tuple[ReplicaView, ...] = ()
     links: tuple[LinkView, ...] = ()
     dead: tuple[str, ...] = ()
-    """What died, and inside of what: a sentence each."""
+    """What died not long ago, and inside of what: a sentence each."""
     lost: int = 0
     decisions: tuple[dict[str, str], ...] = ()
     """The autoscaler's newest, the last one first: `at` and `sentence`."""
@@ -123,14 +123,14 @@ class BookView(Struct, frozen=True, kw_only=True):
     """
 
     schema: int = 1
-    seq: int
-    head: int
-    since: int
-    outcomes: dict[str, int]
-    denials: dict[str, int]
+    seq: int = 0
+    head: int = 0
+    since: int = 1
+    outcomes: dict[str, int] = {}
+    denials: dict[str, int] = {}
     """Legs and events refused, by the code of the reason, of all rows counted."""
-    lines: tuple[dict[str, Any], ...]
-    throttles: tuple[dict[str, Any], ...]
+    lines: tuple[dict[str, Any], ...] = ()
+    throttles: tuple[dict[str, Any], ...] = ()
     """One payload a throttle and scope (trading.throttle_view), those that hold first, with `as_of`: a key's
     own clock at its last event."""
     lines_left_out: int = 0
@@ -140,3 +140,6 @@ class BookView(Struct, frozen=True, kw_only=True):
     halted_count: int = 0
     keys: int = 0
     fault: str = ""
+    """Why some key's state is not told."""
+    away: str = ""
+    """Why nothing newer is known: the audit cannot be read."""

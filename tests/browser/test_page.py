@@ -229,11 +229,31 @@ def test_old_data_is_greyed_and_says_how_old_it_is(
             assert float(page.evaluate("getComputedStyle(document.querySelector('#drawing')).opacity")) < 1
             page.wait_for_selector("#trouble:visible")
             assert "collector" in page.inner_text("#trouble")
+            assert page.locator("body.book-stale").count() == 0, "the audit is there"
             shot(page, "stale")
         finally:
             os.kill(collector, signal.SIGCONT)
         live(page)
         assert page.locator("body.stale").count() == 0
+
+
+def test_what_a_silent_server_told_is_greyed_with_all_the_audit_adds_up_to(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        page.wait_for_selector("#positions tbody tr")
+        feed = running.pid("feed")
+        assert feed is not None
+        os.kill(feed, signal.SIGSTOP)
+        try:
+            page.wait_for_selector("body.stale.book-stale")
+            for place in ("#drawing", "#positions", "#throttles", "#outcomes", "#denials"):
+                until(page, f"getComputedStyle(document.querySelector('{place}')).opacity < 0.5")
+        finally:
+            os.kill(feed, signal.SIGCONT)
+        live(page)
+        assert page.locator("body.book-stale").count() == 0
 
 
 def test_after_the_feed_died_it_goes_on_without_a_gap(browser: Any, running: Running) -> None:
@@ -331,6 +351,10 @@ def test_halt_and_resume_by_keyboard_behind_a_confirmation(
         page.wait_for_selector("#control-said >> text=Accepted as event")
         page.keyboard.press("Escape")
         page.wait_for_selector("#halted", state="hidden")
+        page.wait_for_selector("#events tbody >> text=halt: a test")
+        page.wait_for_selector("#events tbody >> text=resume")
+        page.reload()
+        page.wait_for_selector("#events tbody >> text=halt: a test")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from operated import a_pipeline, condition_is, eventually, is_ready, operating, say_load, stays
 
-from pipeline_operator.collectors.fake import Manner
+from pipeline_operator.collectors.fake import Manner, told_latency, told_stage
 from pipeline_operator.kube import paths
 from pipeline_operator.trial.stand import Stand
 
@@ -60,5 +60,24 @@ def test_a_collector_that_grants_no_stream_is_polled(on_a_stand: Runs) -> None:
 
             await eventually(raised, "a raise on polled figures")
         assert any(asked.startswith("/v1/snapshot") for asked in gateway.asked)
+
+    on_a_stand(work)
+
+
+def test_an_sla_on_an_event_that_nobody_records_is_told(on_a_stand: Runs) -> None:
+    async def work(stand: Stand) -> None:
+        gateway, [agent] = await a_pipeline(stand, slas={"latency": [{"event": "NOPE", "limitMs": 5}]})
+        say_load(gateway, [agent], lag_ms=5)
+        agent.tell(stages=[told_stage("agent", latencies=told_latency("AGENT_DECISION", [3.0] * 200))])
+        async with operating(stand):
+
+            async def unknown() -> dict[str, Any]:
+                found = await stand.condition("p", "SignalsStale")
+                return found if found.get("reason") == "EventUnknown" else {}
+
+            told = await eventually(unknown, "the unknown event")
+            assert told["status"] == "True"
+            assert "agent: nobody has recorded NOPE" in told["message"]
+            assert "recorded are AGENT_DECISION" in told["message"]
 
     on_a_stand(work)

@@ -3,76 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from operated import a_pipeline, eventually, has_replicas, is_ready, operating, say_load
+from rights import RULES, restricted
 
 from pipeline.errors import MissingError
 from pipeline_operator.kube import paths
-from pipeline_operator.kube.access import Access
 from pipeline_operator.kube.client import Api
 from pipeline_operator.kube.errors import ApiError
 from pipeline_operator.trial.stand import Stand
 
 Runs = Callable[[Callable[[Stand], Coroutine[Any, Any, None]]], None]
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
-
-READS = ["get", "list", "watch"]
-RULES: list[dict[str, Any]] = [
-    {"apiGroups": ["ringline.dev"], "resources": ["pipelines"], "verbs": READS},
-    {"apiGroups": ["ringline.dev"], "resources": ["pipelines/status"], "verbs": ["patch"]},
-    {"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": READS},
-    {
-        "apiGroups": ["apps"],
-        "resources": ["statefulsets/scale"],
-        "resourceNames": ["agent", "gateway"],
-        "verbs": ["patch"],
-    },
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
-    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
-    {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list", "watch"]},
-    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-    {
-        "apiGroups": ["coordination.k8s.io"],
-        "resources": ["leases"],
-        "resourceNames": ["ringline-operator"],
-        "verbs": ["get", "update"],
-    },
-]
-
-
-async def restricted(stand: Stand, rules: list[dict[str, Any]]) -> Access:
-    """An access with these rights in the stand's namespace and no others."""
-    namespace, api = stand.namespace, stand.api
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "operator"}}
-    await api.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "operator"}}
-    await api.create(f"{RBAC}/namespaces/{namespace}/roles", {**role, "rules": rules})
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "operator"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
-        "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": namespace}],
-    }
-    await api.create(f"{RBAC}/namespaces/{namespace}/rolebindings", binding)
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/operator/token"
-    token = (await api.create(path, request))["status"]["token"]
-    info = replace(
-        stand.access.info,
-        token=token,
-        certificate_data=None,
-        certificate_path=None,
-        private_key_data=None,
-        private_key_path=None,
-        username=None,
-        password=None,
-    )
-    return Access(info, rotates=False)
 
 
 def test_it_does_all_of_its_work_with_few_rights(on_a_stand: Runs) -> None:

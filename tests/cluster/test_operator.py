@@ -73,6 +73,7 @@ def test_a_breach_raises_the_right_stage_and_says_why_everywhere(on_a_stand: Run
             assert service.gauges.reaction.count == service.gauges.writes["raise"] >= 1
             page = service.gauges.page()
         written = [decode_record(line) for line in records.read_bytes().splitlines()]
+        assert {(one.namespace, one.pipeline) for one in written} == {(stand.namespace, "p")}
         record = next(one for one in written if one.writes)
         assert f"agent 1 → {raised}" in record.sentence
         assert record.sentence in [one["sentence"] for one in decisions]

@@ -17,6 +17,8 @@ from load_runs import left_over, report, run, said, start, verdicts
 from real_pipeline import Running as RunningPipeline
 from real_pipeline import free_ports, make_config, wait_for
 
+from pipeline.config import Config
+
 pytestmark = pytest.mark.timeout(180)
 
 GENEROUS = "p95_ms = 5000\nachieved_percent = 80\ndrain_s = 30\n"
@@ -107,6 +109,56 @@ def test_a_running_pipeline_is_tested_where_it_is(tmp_path: Path) -> None:
     assert not report(tmp_path)["started_by_test"]
 
 
+def _elsewhere(config: Config, audit_port: int) -> tuple[str, ...]:
+    """A pipeline by its addresses alone, as a pod of the cluster sees it."""
+    return (
+        "--url", f"http://{config.gateway.host}:{config.gateway.port}",
+        "--collector", f"http://{config.telemetry.host}:{config.telemetry.port}",
+        "--audit", f"http://{config.feed.host}:{audit_port}",
+        "--token-file", config.feed.read_token_files[0],
+        "--secret-file", config.sources["demo"].secret_files[0],
+        "--time-scale", "0.01",
+    )  # fmt: skip
+
+
+def _guarded(folder: Path) -> Config:
+    token = folder / "read.token"
+    token.write_text("a token of many letters\n")
+    return make_config(folder, feed={"read_token_files": [str(token)]})
+
+
+def test_a_pipeline_elsewhere_is_judged_by_its_audits_http_and_the_report_is_printed(tmp_path: Path) -> None:
+    config = _guarded(tmp_path)
+    with RunningPipeline(config):
+        words = (*_elsewhere(config, config.feed.port), "--markdown", *generous(tmp_path))
+        assert run("smoke", *words, folder=tmp_path, pipeline=[]) == 0, said(tmp_path)
+    found = verdicts(tmp_path)
+    assert {
+        found[name]
+        for name in ("accepted is audited", "journal is audited", "audited was sent", "duplicates", "drained")
+    } == {"met"}
+    assert found["audit verifies"] == "unknown", "that takes the audit's own files"
+    assert report(tmp_path)["facts"]["audited"]["accepted"] > 20
+    printed = (tmp_path / "out").read_text()
+    assert printed.startswith("# Load test smoke\n")
+    assert printed.rstrip().endswith(report(tmp_path)["headline"])
+    assert "\nok  accepted is audited: 0 of " in printed
+    assert " ?  audit verifies: Not verified: its HTTP does not tell" in printed
+
+
+@pytest.mark.slow
+def test_an_audit_elsewhere_that_refuses_the_token_ends_with_3_before_anything_is_sent(
+    tmp_path: Path,
+) -> None:
+    config = _guarded(tmp_path)
+    with RunningPipeline(config):
+        (tmp_path / "read.token").write_text("another token than that\n")
+        words = (*_elsewhere(config, config.feed.port), *generous(tmp_path))
+        assert run("smoke", *words, folder=tmp_path, pipeline=[]) == 3
+    assert "/v1/head: answers 401" in report(tmp_path)["facts"]["ending"]["fault"]
+    assert report(tmp_path)["statuses"] == {}
+
+
 @pytest.mark.slow
 def test_a_pipeline_that_dies_in_the_middle_ends_with_3_and_what_was_measured(tmp_path: Path) -> None:
     test = start("smoke", "--start", "--time-scale", "0.1", *generous(tmp_path), folder=tmp_path)
@@ -139,6 +191,7 @@ def test_ctrl_c_ends_with_1_a_report_and_no_process_left(tmp_path: Path) -> None
     found = report(tmp_path)
     assert "it was interrupted" in found["facts"]["ending"]["fault"]
     assert verdicts(tmp_path)["accepted is audited"] == "met"
+    assert verdicts(tmp_path)["audited was sent"] == "met", "all that was sent stands in the ledger"
     assert left_over(tmp_path) == []
 
 

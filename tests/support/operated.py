@@ -18,10 +18,12 @@ from pipeline_operator.trial.stand import Stand, until
 
 
 @contextlib.asynccontextmanager
-async def operating(stand: Stand, records: str = "", access: Access | None = None) -> AsyncIterator[Service]:
+async def operating(
+    stand: Stand, records: str = "", access: Access | None = None, name: str = ""
+) -> AsyncIterator[Service]:
     """An operator on the stand's namespace, for as long as the context lasts; `access`: another way there."""
     settings = RunSettings(
-        (stand.namespace,), host="127.0.0.1", port=0, records=records, identity=own_identity()
+        (stand.namespace,), host="127.0.0.1", port=0, records=records, identity=own_identity(), name=name
     )
     service, stop = Service(settings, access or stand.access), asyncio.Event()
     running = asyncio.create_task(service.run(stop))

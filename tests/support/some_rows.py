@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pipeline.delivery import ORIGIN, Delivery, agent_digest, exec_digest
+from pipeline.messages import CONTROL_TAG
 
 KEYS = ("A", "B", "C")
 ROWS = 30
 OUTCOMES = ("filled", "held", "rejected")
 
 
-def some_rows(run: str = "1", delay_us: int = 0) -> list[Delivery]:
+def some_rows(run: str = "1", delay_us: int = 0, controls: frozenset[int] = frozenset()) -> list[Delivery]:
+    """The events of numbers `controls` are tagged as control events."""
     rows: list[Delivery] = []
     digests = dict.fromkeys(KEYS, (ORIGIN, ORIGIN))
     for number in range(ROWS):
         key, key_seq = KEYS[number % 3], number // 3 + 1
         a_prev, x_prev = digests[key]
         payload = f"event {number}".encode()
+        if number in controls:
+            payload = b"\x92" + CONTROL_TAG + payload
         a = agent_digest(a_prev, key_seq, 0, payload, b"decision")
         x = exec_digest(x_prev, key_seq, a, b"fills")
         digests[key] = (a, x)

@@ -1,5 +1,9 @@
 {{- /* Combinations that would lose data, double a limit or never work. */ -}}
 {{- define "ringline.checks" -}}
+{{- include "ringline.objectChecks" . -}}
+{{- if eq (int .Values.gateway.replicas) 0 -}}
+{{- fail "gateway.replicas = 0: nothing would be accepted, and what its journal holds would never be settled; allowed: 1. To stop a pipeline for a while, uninstall it: volumes and secrets stay" -}}
+{{- end -}}
 {{- if gt (int .Values.gateway.replicas) 1 -}}
 {{- fail (printf "gateway.replicas = %d: there is one gateway with one journal; a second one would accept the same event again. Allowed: 1" (int .Values.gateway.replicas)) -}}
 {{- end -}}
@@ -90,4 +94,6 @@
 {{- if le (int64 (include "ringline.bytes" .Values.gateway.persistence.size)) $journal -}}
 {{- fail (printf "gateway.persistence.size = %s: must exceed config.journal.max_bytes (%d), or the disk is full before the journal is" .Values.gateway.persistence.size $journal) -}}
 {{- end -}}
+{{- include "ringline.operatorChecks" . -}}
+{{- include "ringline.configChecks" . -}}
 {{- end -}}

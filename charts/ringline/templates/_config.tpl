@@ -34,7 +34,7 @@ feed:
   {{- end }}
   {{- if .Values.feed.controls.enabled }}
   control_source: {{ .Values.feed.controls.source }}
-  gateway_url: {{ dig "gateway" "tls_cert_file" "" .Values.config | empty | ternary "http" "https" }}://{{ include "ringline.fullname" $root }}-gateway{{ trimSuffix "." $domain }}:{{ .Values.gateway.service.port }}
+  gateway_url: {{ include "ringline.gatewayScheme" $root }}://{{ include "ringline.fullname" $root }}-gateway{{ trimSuffix "." $domain }}:{{ .Values.gateway.service.port }}
   {{- end }}
   {{- end }}
 {{- if .Values.valuation.enabled }}

@@ -60,9 +60,9 @@ capabilities:
 
 {{- define "ringline.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: {{ .Values.podSecurityContext.runAsUser }}
-runAsGroup: {{ .Values.podSecurityContext.runAsGroup }}
-fsGroup: {{ .Values.podSecurityContext.fsGroup }}
+runAsUser: {{ int64 .Values.podSecurityContext.runAsUser }}
+runAsGroup: {{ int64 .Values.podSecurityContext.runAsGroup }}
+fsGroup: {{ int64 .Values.podSecurityContext.fsGroup }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
@@ -104,8 +104,8 @@ imagePullSecrets:
 
 {{- /* A quantity of memory in bytes. */ -}}
 {{- define "ringline.bytes" -}}
-{{- $text := toString . -}}
-{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "K" 1000 "k" 1000 "M" 1000000 "G" 1000000000 -}}
+{{- $text := kindIs "float64" . | ternary (printf "%.0f" .) (toString .) -}}
+{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "T" 1000000000000 "K" 1000 "k" 1000 "M" 1000000 "G" 1000000000 -}}
 {{- $unit := regexFind "[A-Za-z]+$" $text -}}
 {{- $number := regexFind "^[0-9]+" $text -}}
 {{- if or (eq $number "") (ne (print $number $unit) $text) (and $unit (not (hasKey $units $unit))) -}}
@@ -229,4 +229,9 @@ spec:
 
 {{- define "ringline.valuationEngine" -}}
 {{- dig "valuation" "engine" "sqlite" .Values.config -}}
+{{- end -}}
+
+{{- /* What the gateway speaks: http or https. */ -}}
+{{- define "ringline.gatewayScheme" -}}
+{{- dig "gateway" "tls_cert_file" "" .Values.config | empty | ternary "http" "https" -}}
 {{- end -}}

@@ -19,6 +19,12 @@ import click
     help="Namespaces to watch, as a,b,c. Default: the one of the credentials.",
 )
 @click.option(
+    "--name",
+    envvar="RINGLINE_OPERATOR_NAME",
+    default="",
+    help="Decide only on Pipelines whose spec.operator is this or left out. Default: on all.",
+)
+@click.option(
     "--host",
     envvar="RINGLINE_OPERATOR_HOST",
     default="0.0.0.0",  # noqa: S104 - probes and Prometheus come from outside the pod
@@ -48,12 +54,13 @@ import click
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="Of the log on standard error.",
 )
-def command(namespaces: str, host: str, port: int, records: str, log_level: str) -> int:
+def command(namespaces: str, name: str, host: str, port: int, records: str, log_level: str) -> int:
     """Watch Pipelines, decide, and scale their StatefulSets, until SIGTERM.
 
     The API server is found by KUBECONFIG, by the pod's service account, or in ~/.kube/config, in this order.
-    Each option can be given in the environment: RINGLINE_OPERATOR_NAMESPACES, _HOST, _PORT, _RECORDS and
-    _LOG_LEVEL.
+    Each option can be given in the environment: RINGLINE_OPERATOR_NAMESPACES, _NAME, _HOST, _PORT, _RECORDS
+    and _LOG_LEVEL. Any number of operators may watch a namespace: a Lease sees to it that one decides on a
+    Pipeline.
 
     \b
     Example:
@@ -74,7 +81,9 @@ def command(namespaces: str, host: str, port: int, records: str, log_level: str)
     sys.setswitchinterval(limits.SWITCH_INTERVAL_S)
     _log_to_stderr(log_level)
     access = find_access()
-    settings = run_settings(namespaces, access.default_namespace, host=host, port=port, records=records)
+    settings = run_settings(
+        namespaces, access.default_namespace, name=name, host=host, port=port, records=records
+    )
 
     async def run() -> None:
         stop = asyncio.Event()

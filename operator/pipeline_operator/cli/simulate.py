@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from pipeline.errors import EXIT_NO, EXIT_OK, UsageError
+from pipeline_operator.words import counted
 
 
 @click.command("simulate")
@@ -79,7 +80,7 @@ def command(
     settings = Settings(seed=seed, lag_ms=lag_ms, tuning=with_tuning(assignments), sweep=sweep)
     comparisons = []
     for trace in traces or SHIPPED:
-        click.echo(f"{trace.name}: {trace.seconds // 60} minutes", err=True)
+        click.echo(f"{trace.name}: {counted(trace.seconds // 60, 'minute')}", err=True)
         comparisons.append(compare(trace, settings))
     made = report(tuple(comparisons), settings)
     if page is not None:

@@ -12,9 +12,16 @@ from pipeline_operator import limits
 class Backoff:
     """Doubles with each failure, with jitter, and never comes back before Retry-After. One per subject."""
 
-    __slots__ = ("_dice", "_failures", "until_ns")
+    __slots__ = ("_dice", "_failures", "_first_s", "_most_s", "until_ns")
 
-    def __init__(self, dice: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        dice: random.Random | None = None,
+        *,
+        first_s: float = limits.FIRST_BACKOFF_S,
+        most_s: float = limits.MAX_BACKOFF_S,
+    ) -> None:
+        self._first_s, self._most_s = first_s, most_s
         self._dice = dice or random.Random()  # noqa: S311 - spreads clients in time, keeps no secret
         self._failures = 0
         self.until_ns = 0
@@ -26,7 +33,7 @@ class Backoff:
     def failed(self, now_ns: int, retry_after_s: float | None = None) -> None:
         """One more failure."""
         self._failures += 1
-        top_s = min(limits.MAX_BACKOFF_S, limits.FIRST_BACKOFF_S * 2 ** min(self._failures - 1, 20))
+        top_s = min(self._most_s, self._first_s * 2 ** min(self._failures - 1, 20))
         wait_s = top_s * (0.5 + self._dice.random() / 2)
         if retry_after_s is not None:
             wait_s = max(wait_s, min(retry_after_s, limits.MAX_RETRY_AFTER_S))

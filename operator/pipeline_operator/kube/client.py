@@ -19,15 +19,13 @@ from pipeline.clock import Clock, SystemClock
 from pipeline_operator import limits
 from pipeline_operator.kube.access import TOKEN_READ_EVERY_NS, Access
 from pipeline_operator.kube.backoff import Backoff, retry_after_s
-from pipeline_operator.kube.errors import ApiAwayError, error_of
+from pipeline_operator.kube.errors import SERVER_WIDE, ApiAwayError, error_of
 from pipeline_operator.kube.meter import ApiMeter
 
 APPLY = "application/apply-patch+yaml"
 """Server-side apply; JSON is YAML."""
 MERGE = "application/merge-patch+json"
 FIELD_MANAGER = "ringline-operator"
-_SERVER_WIDE = (429, 502, 503, 504)
-"""Answers that are about the API server, not about the object that was asked for."""
 _MANY_SICK = 10_000
 
 
@@ -103,9 +101,13 @@ class Api:
             "patch", path, body=body, kind=MERGE, params={"fieldManager": FIELD_MANAGER}
         )
 
-    async def apply(self, path: str, body: object, *, force: bool = False) -> Any:
-        """Server-side apply as `ringline-operator`."""
-        params = {"fieldManager": FIELD_MANAGER, **({"force": "true"} if force else {})}
+    async def apply(self, path: str, body: object, *, force: bool = False, dry_run: bool = False) -> Any:
+        """Server-side apply as `ringline-operator`; `dry_run`: all of it but the storing."""
+        params = {"fieldManager": FIELD_MANAGER}
+        if force:
+            params["force"] = "true"
+        if dry_run:
+            params["dryRun"] = "All"
         return await self.request("patch", path, body=body, kind=APPLY, params=params)
 
     async def delete(self, path: str) -> Any:
@@ -156,7 +158,7 @@ class Api:
 
     def _note(self, path: str, status: int, retry_after: str | None) -> None:
         now_ns = self._clock.monotonic_ns()
-        if status in _SERVER_WIDE:
+        if status in SERVER_WIDE:
             self._all.failed(now_ns, retry_after_s(retry_after, time.time()))
             return
         self._all.worked()

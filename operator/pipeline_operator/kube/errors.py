@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+SERVER_WIDE = (429, 502, 503, 504)
+"""Answers that are about the API server, not about the object that was asked for."""
+
 
 class ApiError(Exception):
     """An answer of 400 or more. `status` is the HTTP code, `reason` the API's own word for it."""
@@ -23,6 +26,12 @@ class ApiError(Exception):
     def is_field_conflict(self) -> bool:
         """Somebody else owns the field that was applied."""
         return self.status == 409 and "FieldManagerConflict" in self.causes
+
+    @property
+    def is_refusal(self) -> bool:
+        """The same call is refused again until somebody mends something: a right, a quota, a webhook. Not
+        what a newer version of the object heals (404, 409), nor an API server that is busy or away."""
+        return self.status not in (404, 409, *SERVER_WIDE)
 
 
 class ApiAwayError(Exception):

@@ -1,4 +1,4 @@
-"""A Lease in each watched namespace: of two operators that overlap, one writes.
+"""A Lease in a watched namespace: of two operators that overlap, one writes.
 
 The holder is judged by our own monotonic clock, never by the times in the Lease: those are other machines'
 (as client-go's leaderelection does it). `leaseTransitions` counts holders, and so tells a newer one.
@@ -20,12 +20,18 @@ logger = logging.getLogger(__name__)
 NAME = "ringline-operator"
 
 
-class Lease:
-    """One namespace's. `step` every LEASE_RENEW_EVERY_S; write only while `held`."""
+def lease_name(operator: str) -> str:
+    """Of Pipelines that are meant for this operator; empty: for anybody."""
+    return f"{NAME}-{operator}" if operator else NAME
 
-    def __init__(self, api: Api, namespace: str, identity: str, clock: Clock) -> None:
+
+class Lease:
+    """One of a namespace. `step` every LEASE_RENEW_EVERY_S; write only while `held`."""
+
+    def __init__(self, api: Api, namespace: str, identity: str, clock: Clock, name: str = NAME) -> None:
         self._api = api
         self._namespace = namespace
+        self._name = name
         self._identity = identity
         self._clock = clock
         self._renewed_ns: int | None = None
@@ -58,18 +64,18 @@ class Lease:
         if not self.held:
             return
         try:
-            lease = await self._api.get(paths.leases(self._namespace, NAME))
+            lease = await self._api.get(paths.leases(self._namespace, self._name))
             if (lease.get("spec") or {}).get("holderIdentity") == self._identity:
                 lease["spec"].update({"holderIdentity": "", "leaseDurationSeconds": 1})
-                await self._api.replace(paths.leases(self._namespace, NAME), lease)
+                await self._api.replace(paths.leases(self._namespace, self._name), lease)
         except (ApiError, ApiAwayError) as error:
-            logger.info("Lease %s/%s was not given back: %s", self._namespace, NAME, error)
+            logger.info("Lease %s/%s was not given back: %s", self._namespace, self._name, error)
         self._renewed_ns = None
 
     async def _step(self) -> None:
         asked_ns = self._clock.monotonic_ns()
         try:
-            lease = await self._api.get(paths.leases(self._namespace, NAME))
+            lease = await self._api.get(paths.leases(self._namespace, self._name))
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -98,26 +104,26 @@ class Lease:
         if create:
             written = await self._api.create(paths.leases(self._namespace), lease)
         else:
-            written = await self._api.replace(paths.leases(self._namespace, NAME), lease)
+            written = await self._api.replace(paths.leases(self._namespace, self._name), lease)
         self._renewed_ns = asked_ns  # when it was asked, not when it was answered: the safe side
         self._note(self._identity, int(written["spec"].get("leaseTransitions") or 0))
 
     def _complain(self, text: str) -> None:
         """Once, not at each step."""
         if text != self._complaint:
-            logger.warning("Lease %s/%s: %s", self._namespace, NAME, text)
+            logger.warning("Lease %s/%s: %s", self._namespace, self._name, text)
         self._complaint = text
 
     def _note(self, holder: str, transitions: int) -> None:
         if holder != self.holder:
-            logger.info("Lease %s/%s is held by %s", self._namespace, NAME, holder or "nobody")
+            logger.info("Lease %s/%s is held by %s", self._namespace, self._name, holder or "nobody")
         self.holder, self.transitions = holder, transitions
 
     def _new(self) -> dict[str, Any]:
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": NAME, "namespace": self._namespace},
+            "metadata": {"name": self._name, "namespace": self._namespace},
             "spec": self._spec(transitions=0),
         }
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pipeline_operator import limits
 from pipeline_operator.policy.limiters import is_contested
 from pipeline_operator.policy.proposals import said
+from pipeline_operator.policy.slas import unknown_events
 from pipeline_operator.policy.solve import Choice
 from pipeline_operator.record import Condition, ConditionType
 from pipeline_operator.spec import PipelineSpec
+from pipeline_operator.words import answering, counted, does, duration, plural
 
 CEILINGS = ("Bounds", "Budget")
 PODS_MISSING = "PodsMissing"
@@ -61,7 +63,7 @@ def _ready(choices: Sequence[Choice], missing: Sequence[str]) -> Condition:
         if seen.fault:
             absent.append(f"{seen.stage}: {seen.fault}")
         elif seen.ready < least:
-            short.append(f"{seen.stage} has {seen.ready} of at least {least} ready pods")
+            short.append(f"{seen.stage} has {seen.ready} of at least {least} ready {plural(least, 'pod')}")
     return Condition(
         type=ConditionType.READY,
         status="False" if absent or short else "True",
@@ -85,11 +87,17 @@ def _scaling_active(choices: Sequence[Choice], missing: Sequence[str], spec: Pip
             reason=reason,
             message=f"the mode is {spec.mode}: {_MODES[spec.mode]}",
         )
+    refused = [
+        (choice.facts.seen.refused.reason, f"{choice.facts.spec.name}: {choice.facts.seen.refused.message}")
+        for choice in choices
+        if choice.facts.seen.refused is not None
+    ]
+    reasons = ["TargetFault"] * bool(faults) + [reason for reason, _ in refused]
     return Condition(
         type=ConditionType.SCALING_ACTIVE,
-        status="False" if faults else "True",
-        reason="TargetFault" if faults else "Scaling",
-        message="; ".join(faults) or ALL_WELL[ConditionType.SCALING_ACTIVE],
+        status="False" if reasons else "True",
+        reason=reasons[0] if reasons else "Scaling",
+        message="; ".join(faults + [text for _, text in refused]) or ALL_WELL[ConditionType.SCALING_ACTIVE],
     )
 
 
@@ -101,7 +109,7 @@ def _at_capacity(choices: Sequence[Choice]) -> list[str]:
         cut = [e for e in choice.effects if e.limiter in CEILINGS and e.after < e.before]
         at_most = choice.after >= facts.spec.max_replicas
         if cut and choice.wanted > facts.seen.replicas:
-            found.append(f"{name} wants {choice.wanted} replicas, but {cut[-1].why}")
+            found.append(f"{name} wants {counted(choice.wanted, 'replica')}, but {cut[-1].why}")
         elif at_most and facts.violated and not facts.blocked and not choice.starved:
             most = facts.spec.max_replicas
             found.append(f"{name} has its maximum of {most}, and its {said(facts.violated[0])}")
@@ -123,10 +131,10 @@ def _elsewhere(choices: Sequence[Choice]) -> list[str]:
 
 
 def _contested(choices: Sequence[Choice], spec: PipelineSpec, now_us: int) -> list[str]:
-    minutes = spec.tuning.contested_hold_ms // 60_000
+    held = duration(spec.tuning.contested_hold_ms)
     return [
-        f"somebody else set {choice.facts.spec.target} to {choice.facts.seen.replicas} replicas, which is "
-        f"respected for {minutes} minutes since"
+        f"somebody else set {choice.facts.spec.target} to {counted(choice.facts.seen.replicas, 'replica')}, "
+        f"which is respected for {held} since"
         for choice in choices
         if is_contested(choice.facts, spec, now_us)
     ]
@@ -138,13 +146,12 @@ def _stuck(choices: Sequence[Choice]) -> list[str]:
         if choice.facts.counted.stuck:
             name, nodes = choice.facts.spec.name, choice.facts.seen.unschedulable
             stuck = choice.facts.counted.stuck
-            text = f"{stuck} {_pods(stuck)} of {name} should have started by now and do not count as capacity"
+            text = (
+                f"{counted(stuck, 'pod')} of {name} should have started by now and "
+                f"{does(stuck, 'does', 'do')} not count as capacity"
+            )
             found.append(text + (f" ({nodes} of them on no node: none has room)" if nodes else ""))
     return found
-
-
-def _pods(count: int) -> str:
-    return "pod" if count == 1 else "pods"
 
 
 def _stale(choices: Sequence[Choice]) -> Condition:
@@ -152,10 +159,18 @@ def _stale(choices: Sequence[Choice]) -> Condition:
     for choice in choices:
         sources = choice.facts.seen.signals.sources
         if not choice.facts.fresh:
-            told = f"{sources.answered} of {sources.expected} collectors answer in time"
+            told = answering(sources.answered, sources.expected, "answers", "answer")
             if not sources.expected:
                 told = "none of its collectors has answered yet"
             text = f"{choice.facts.spec.name}: {told}"
             named = sources.ignored[: limits.MAX_IGNORED_NAMES]
             found.append(text + (f" ({', '.join(named)})" if named else ""))
-    return _some(ConditionType.SIGNALS_STALE, "CollectorsSilent", "Fresh", found)
+    reason = "CollectorsSilent" if found else "EventUnknown"
+    found += [
+        f"{choice.facts.spec.name}: nobody has recorded {event}, so that its latency SLA cannot be judged; "
+        f"recorded are {', '.join(choice.facts.seen.signals.events)}"
+        for choice in choices
+        if choice.facts.fresh
+        for event in unknown_events(choice.facts.spec, choice.facts.seen.signals)
+    ]
+    return _some(ConditionType.SIGNALS_STALE, reason, "Fresh", found)

@@ -9,6 +9,7 @@ from pipeline_operator.policy.facts import Facts
 from pipeline_operator.policy.lowering import US_PER_MS
 from pipeline_operator.policy.proposals import rate_text
 from pipeline_operator.spec import Tuning
+from pipeline_operator.words import counted
 
 
 def raised(facts: Facts, to_replicas: int, now_us: int) -> Raise:
@@ -40,7 +41,7 @@ def judged(facts: Facts, held_up: bool, tuning: Tuning, now_us: int) -> StageMem
     if not facts.violated or facts.blocked or held_up or has_gained(facts, last, tuning):
         return structs.replace(past, judged=None)
     why = (
-        f"from {last.from_replicas} to {facts.seen.ready} replicas brought "
+        f"from {last.from_replicas} to {counted(facts.seen.ready, 'replica')} brought "
         f"{rate_text(max(0, _gain(facts, last)))} of {rate_text(_promise(facts, last))} expected"
     )
     return structs.replace(past, judged=None, ineffective_us=now_us, ineffective_why=why)

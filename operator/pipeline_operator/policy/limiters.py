@@ -12,6 +12,7 @@ from pipeline_operator.policy.judge import has_gained
 from pipeline_operator.policy.lowering import US_PER_MS
 from pipeline_operator.record import Effect
 from pipeline_operator.spec import PipelineSpec
+from pipeline_operator.words import answering, counted, does, duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def _settling(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | 
     most = replicas + max(1, replicas * context.spec.tuning.settling_per_mille // 1000)
     if not facts.counted.starting or not replicas < wanted <= most:
         return None
-    return replicas, f"{facts.counted.starting} pods are starting"
+    starting = facts.counted.starting
+    return replicas, f"{counted(starting, 'pod')} {does(starting, 'is', 'are')} starting"
 
 
 def _ineffective(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
@@ -112,13 +114,15 @@ def _pods_stuck(facts: Facts, wanted: int, context: Context) -> tuple[int, str] 
     oldest_ms = max((*facts.seen.starting_ms, 0))
     if started_us and started_us > context.now_us - oldest_ms * US_PER_MS:
         return None
-    return facts.seen.replicas, f"{facts.counted.stuck} pods do not start"
+    stuck = facts.counted.stuck
+    return facts.seen.replicas, f"{counted(stuck, 'pod')} {does(stuck, 'does', 'do')} not start"
 
 
 def _sla_violated(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
     if not context.violations or wanted >= facts.seen.replicas:
         return None
-    return facts.seen.replicas, f"nothing is lowered while {', '.join(context.violations)} violates an SLA"
+    verb = does(len(context.violations), "violates", "violate")
+    return facts.seen.replicas, f"nothing is lowered while {', '.join(context.violations)} {verb} an SLA"
 
 
 def _lower_hold(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
@@ -126,7 +130,7 @@ def _lower_hold(facts: Facts, wanted: int, context: Context) -> tuple[int, str] 
     hold_ms = context.spec.tuning.lower_hold_ms
     if wanted >= facts.seen.replicas or context.now_us - changed_us >= hold_ms * US_PER_MS:
         return None
-    return facts.seen.replicas, f"changed less than {hold_ms // 1000} s ago"
+    return facts.seen.replicas, f"changed less than {duration(hold_ms)} ago"
 
 
 def _bounds(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
@@ -146,14 +150,22 @@ def _stale(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | Non
     most = replicas if facts.past.stale_raise_us else replicas + 1
     after = min(max(wanted, replicas), max(most, min(facts.spec.min_replicas, wanted)))
     sources = facts.seen.signals.sources
-    return after, f"{sources.answered} of {sources.expected} collectors answered in time"
+    return after, answering(sources.answered, sources.expected, "answered", "answered")
+
+
+def _write_refused(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
+    """Not decided again and again while it cannot be carried out: stages after it must not count on it."""
+    refused = facts.seen.refused
+    if refused is None or not refused.waits or context.spec.mode != "active":
+        return None
+    return facts.seen.replicas, refused.message
 
 
 def _contested(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
     if not is_contested(facts, context.spec, context.now_us):
         return None
-    minutes = context.spec.tuning.contested_hold_ms // 60_000
-    return facts.seen.replicas, f"somebody else changed the replicas less than {minutes} minutes ago"
+    held = duration(context.spec.tuning.contested_hold_ms)
+    return facts.seen.replicas, f"somebody else changed the replicas less than {held} ago"
 
 
 def _target_fault(facts: Facts, wanted: int, context: Context) -> tuple[int, str] | None:
@@ -185,6 +197,7 @@ LIMITERS: dict[str, Limiter] = {
     "Bounds": _bounds,
     "SignalsStale": _stale,
     "TargetFault": _target_fault,
+    "WriteRefused": _write_refused,
     "Contested": _contested,
     "Paused": _paused,
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline_operator.policy.proposals import said
+from pipeline_operator.policy.slas import unknown_events
 from pipeline_operator.policy.solve import Choice
+from pipeline_operator.words import does
 
 
 def stage_sentence(choice: Choice) -> str:
@@ -18,7 +20,8 @@ def stage_sentence(choice: Choice) -> str:
     if choice.after != before:
         return f"{name} {before} → {choice.after}: {_reason(choice)}{limited}."
     if choice.wanted != before:
-        return f"{name} stays at {before}, although {choice.wanted} are wanted: {_reason(choice)}{limited}."
+        wanted = f"{choice.wanted} {does(choice.wanted, 'is', 'are')} wanted"
+        return f"{name} stays at {before}, although {wanted}: {_reason(choice)}{limited}."
     return f"{name} stays at {before}: {_quiet(choice)}."
 
 
@@ -30,6 +33,8 @@ def decision_sentence(choices: Sequence[Choice], mode: str) -> str:
     troubled = [choice for choice in choices if choice.facts.violated]
     told = changed or held or troubled
     if not told:
+        if len(choices) == 1:
+            return "The one stage stays as it is: no SLA is violated."
         return f"All {len(choices)} stages stay as they are: no SLA is violated."
     return would + " ".join(map(stage_sentence, told))
 
@@ -51,7 +56,10 @@ def _quiet(choice: Choice) -> str:
     if choice.starved:
         return f"{troubles + ', but ' if troubles else ''}a stage before it holds messages up"
     if troubles and facts.counted.starting:
-        return f"{troubles}; {facts.counted.starting} of its pods are starting"
+        starting = facts.counted.starting
+        return f"{troubles}; {starting} of its pods {does(starting, 'is', 'are')} starting"
     if troubles:
         return f"{troubles}; what runs suffices for the load and its backlog"
+    if unknown := unknown_events(facts.spec, facts.seen.signals):
+        return f"no SLA is violated, but nobody has recorded {', '.join(unknown)}, which one is about"
     return "no SLA is violated"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pipeline.telemetry.events import EventID
+from pipeline_operator import limits
 from pipeline_operator.memory import Second
 from pipeline_operator.observation import SlaVerdict, StageSignals
 from pipeline_operator.record import SlaState
 from pipeline_operator.spec import LatencySla, StageSpec
 
+PRODUCT_EVENTS = {event.name for event in EventID if event < EventID.LAG}
+"""Latencies that the stages record themselves."""
 RAISE_WINDOW_MS, LOWER_WINDOW_MS = 1_000, 60_000
 
 
@@ -45,6 +49,20 @@ def percentile_text(basis_points: int) -> str:
 
 def latency_name(sla: LatencySla) -> str:
     return f"latency {sla.event} {percentile_text(sla.percentile_basis_points)}"
+
+
+def unknown_events(stage: StageSpec, signals: StageSignals) -> tuple[str, ...]:
+    """Those of latency SLAs that nobody records, so that these are never judged.
+
+    An event of the product is believed to come as long as nothing was handled; any other name is taken for
+    wrong once the stage's pods tell of events and not of it.
+    """
+    wanted = {sla.event for sla in stage.slas.latency} - set(signals.events)
+    if not signals.events or len(signals.events) >= limits.MAX_EVENTS_TOLD:
+        return ()
+    if not signals.window(LOWER_WINDOW_MS).handled:
+        wanted -= PRODUCT_EVENTS
+    return tuple(sorted(wanted))
 
 
 def _states(

@@ -15,8 +15,9 @@ from pipeline_operator.policy.lowering import lower
 from pipeline_operator.policy.proposals import Load, capacity_at_hand, drain_milli, raises
 from pipeline_operator.record import Effect, Proposal
 from pipeline_operator.spec import PipelineSpec
+from pipeline_operator.words import counted
 
-FIXED = ("SignalsStale", "TargetFault", "Contested", "Paused")
+FIXED = ("SignalsStale", "TargetFault", "WriteRefused", "Contested", "Paused")
 """Limiters whose word the budget respects."""
 
 
@@ -149,6 +150,6 @@ def _cut(choice: Choice, granted: int, budget: int) -> Choice:
         limiter="Budget",
         before=choice.after,
         after=granted,
-        why=f"all stages together may have {budget} replicas",
+        why=f"all stages together may have {counted(budget, 'replica')}",
     )
     return replace(choice, after=granted, effects=(*choice.effects, effect))

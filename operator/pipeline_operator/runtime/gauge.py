@@ -46,6 +46,8 @@ class Gauges:
         self.errors: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
         """By direction: raise, lower."""
+        self.refused: Counter[tuple[str, str, str]] = Counter()
+        """Writes by (namespace, Pipeline, reason)."""
         self.replicas: dict[tuple[str, str], Mapping[str, tuple[int, int]]] = {}
         """(namespace, Pipeline) → stage → (asked for, wanted)."""
         self.signals: dict[tuple[str, str], tuple[int, int]] = {}
@@ -53,13 +55,16 @@ class Gauges:
         self.collectors = (0, 0)
         """Known, streaming."""
         self.pipelines = 0
-        self.leases: Mapping[str, bool] = {}
+        self.leases: Mapping[tuple[str, str], bool] = {}
+        """(namespace, Lease) → whether it is ours."""
         self.watch_restarts = 0
         self.events_dropped = 0
 
     def forget(self, key: tuple[str, str]) -> None:
         self.replicas.pop(key, None)
         self.signals.pop(key, None)
+        for counted in [counted for counted in self.refused if counted[:2] == key]:
+            del self.refused[counted]
 
     def page(self) -> str:
         return "\n".join(self._lines()) + "\n"
@@ -83,13 +88,19 @@ class Gauges:
         yield from _head("writes_total", "counter", "Patches of /scale")
         for direction, count in sorted(self.writes.items()):
             yield f'ringline_operator_writes_total{{direction="{direction}"}} {count}'
+        yield from _head("scale_refused_total", "counter", "Patches of /scale that were refused")
+        for (namespace, name, reason), count in sorted(self.refused.items()):
+            labels = f'namespace="{namespace}",pipeline="{name}",reason="{reason}"'
+            yield f"ringline_operator_scale_refused_total{{{labels}}} {count}"
         yield from self._by_pipeline()
         yield from _one("pipelines", "gauge", "Pipelines watched", self.pipelines)
         yield from _one("collectors", "gauge", "Collectors listened to", self.collectors[0])
         yield from _one("collectors_streaming", "gauge", "Of them those that push", self.collectors[1])
-        yield from _head("lease_held", "gauge", "Whether this operator writes in the namespace")
-        for namespace, held in sorted(self.leases.items()):
-            yield f'ringline_operator_lease_held{{namespace="{namespace}"}} {int(held)}'
+        yield from _head(
+            "lease_held", "gauge", "Whether this operator decides on the Pipelines of this Lease"
+        )
+        for (namespace, lease), held in sorted(self.leases.items()):
+            yield f'ringline_operator_lease_held{{namespace="{namespace}",lease="{lease}"}} {int(held)}'
         yield from _one(
             "watch_restarts_total", "counter", "Times that all watches were begun anew", self.watch_restarts
         )

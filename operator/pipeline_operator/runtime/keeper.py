@@ -15,12 +15,14 @@ from pipeline_operator import limits
 from pipeline_operator.collectors.feeds import Feeds
 from pipeline_operator.errors import SpecError
 from pipeline_operator.memory import Memory, decode_memory
+from pipeline_operator.merge import Digests
 from pipeline_operator.observation import Observation
 from pipeline_operator.parse_spec import parse_spec
-from pipeline_operator.record import Record
+from pipeline_operator.record import Record, Write, named
 from pipeline_operator.runtime.gauge import Gauges
 from pipeline_operator.runtime.observe import Starts, observe
 from pipeline_operator.runtime.records import RecordLog
+from pipeline_operator.runtime.refusals import Refusals, probes_of
 from pipeline_operator.runtime.replicas import KnownReplicas
 from pipeline_operator.runtime.scaler import Scaler, Written
 from pipeline_operator.runtime.seen import SeenPipeline
@@ -60,8 +62,10 @@ class Keeper:
         self._tools = tools
         self._memory = decode_memory(status.memory.encode())
         self._known: dict[str, KnownReplicas] = {}
-        self._left = {(stage.name, stage.target): stage.replicas for stage in status.stages}
+        self._left = {(stage.name, stage.target): (stage.replicas, stage.version) for stage in status.stages}
         self._starts = Starts(self._memory.at_us)
+        self._refusals = Refusals()
+        self._digests = Digests()
         self._due_ns = 0
         self._last_ns = 0
         self._news_ns: int | None = None
@@ -86,13 +90,15 @@ class Keeper:
             self._parse()
             self._due_ns = 0
 
-    def news(self, snapshot: Snapshot | None, *, breach: bool) -> bool:
-        """A collector said something. A breach is decided on at once, one that was pushed as well as one that
-        the figures show; True when it is one.
+    def news(self, pod: str, stage: str, snapshot: Snapshot | None, *, breach: bool) -> bool:
+        """The collector of a pod of this stage said something. A breach is decided on at once, one that was
+        pushed as well as one that the figures show; True when it is one.
         """
         now_ns = self._tools.clock.monotonic_ns()
         if self._news_ns is None:
             self._news_ns = now_ns
+        if snapshot is not None:
+            self._digests.read(pod, stage, snapshot)
         urgent = breach or (
             snapshot is not None and self.spec is not None and shows_breach(self.spec, snapshot)
         )
@@ -121,8 +127,9 @@ class Keeper:
         self._tools.gauges.decision.observe((self._tools.clock.monotonic_ns() - now_ns) / NS_PER_S)
         self._note(record, observation, now_ns)
         self.teller.tell(self.pipeline, record, self._memory, now_us)
-        if record.writes:
-            self._writing = asyncio.create_task(self._write(record, before, news_ns or now_ns))
+        probes = self._probes(record, now_ns) if self.spec.mode == "active" else ()
+        if record.writes or probes:
+            self._writing = asyncio.create_task(self._write(record, probes, before, news_ns or now_ns))
 
     async def close(self) -> None:
         """Wait for what is being written: it is done or fails within an API timeout."""
@@ -143,14 +150,26 @@ class Keeper:
             seen = tools.world.sets.get(namespace, stage.target)
             if seen is None:
                 self._known.pop(stage.name, None)
+                self._left.pop((stage.name, stage.target), None)  # one that comes now is another one
+                self._refusals.forget(stage.name)
                 continue
             known = self._known.get(stage.name)
             if known is None or known.uid != seen.uid:
-                known = KnownReplicas(seen.uid, self._left.pop((stage.name, stage.target), None))
+                self._refusals.forget(stage.name)
+                known = KnownReplicas(seen.uid, *self._left.pop((stage.name, stage.target), (None, "")))
                 self._known[stage.name] = known
             known.look(seen, now_us)
         faults = faults_of(self.pipeline, spec, tools.world, claims)
-        return observe(namespace, spec, tools.world, tools.feeds, faults, self._known, self._starts, now_us)
+        refused = self._refusals.told(tools.clock.monotonic_ns())
+        return observe(
+            namespace, spec, tools.world, tools.feeds, faults, self._known, self._starts, refused, now_us,
+            self._digests,
+        )  # fmt: skip
+
+    def _probes(self, record: Record, now_ns: int) -> tuple[Write, ...]:
+        sound = {stage.stage for stage in record.inputs.observation.stages if not stage.fault}
+        targets = {one.stage: (one.target, one.before) for one in record.stages if one.stage in sound}
+        return probes_of(self._refusals.told(now_ns), targets, record.writes)
 
     def _note(self, record: Record, observation: Observation, now_ns: int) -> None:
         gauges = self._tools.gauges
@@ -164,24 +183,28 @@ class Keeper:
         )
         if gist != self._recorded[0] or now_ns - self._recorded[1] >= limits.RECORD_EVERY_S * NS_PER_S:
             self._recorded = (gist, now_ns)
-            self._tools.records.write(record)
+            self._tools.records.write(named(record, *self.key))
 
-    async def _write(self, record: Record, before: Memory, news_ns: int) -> None:
+    async def _write(self, record: Record, probes: tuple[Write, ...], before: Memory, news_ns: int) -> None:
         """All stages at once. What was not done is not remembered as done."""
         try:
-            namespace = self.pipeline.namespace
-            results = await asyncio.gather(
-                *(self._tools.scaler.scale(namespace, write) for write in record.writes)
+            namespace, scaler = self.pipeline.namespace, self._tools.scaler
+            tried, results = await asyncio.gather(
+                asyncio.gather(*(scaler.probe(namespace, probe) for probe in probes)),
+                asyncio.gather(*(scaler.scale(namespace, write) for write in record.writes)),
             )
             for result in results:
                 self._wrote(result, news_ns)
+            for result in (*tried, *results):
+                self._refusals.note(result, self._tools.clock.monotonic_ns())
             failed = {result.write.stage for result in results if result.fault}
             self._memory = _forget_writes(self._memory, before, failed)
-            if failed:
+            if any(result.fault and not result.refusal for result in (*tried, *results)):
                 self.postpone(round(limits.FAILED_WRITE_APART_S * NS_PER_S))
             else:
-                self._due_ns = 0
-            self.teller.wrote(self.pipeline, record, results)
+                self._due_ns = 0  # what is refused waits by itself
+            if results:
+                self.teller.wrote(self.pipeline, record, results)
         except Exception:
             self._tools.gauges.errors["write"] += 1
             logger.exception("%s/%s: writing", *self.key)
@@ -192,6 +215,8 @@ class Keeper:
         write, gauges = result.write, self._tools.gauges
         if result.fault:
             gauges.errors["scale"] += 1
+            if result.refusal:
+                gauges.refused[(*self.key, result.refusal)] += 1
             logger.log(
                 logging.DEBUG if result.away else logging.WARNING,
                 "%s/%s: %s was not scaled: %s",
@@ -201,7 +226,7 @@ class Keeper:
             )
             return
         if (known := self._known.get(write.stage)) is not None:
-            known.wrote(write.replicas)
+            known.wrote(write.replicas, result.seen.version if result.seen else "")
         raised = write.replicas > write.before
         gauges.writes["raise" if raised else "lower"] += 1
         if raised:

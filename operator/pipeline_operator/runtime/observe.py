@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pipeline.clock import NS_PER_MS, NS_PER_US
 from pipeline_operator import limits
 from pipeline_operator.collectors.feeds import Feeds
-from pipeline_operator.merge import Answer, merge
-from pipeline_operator.observation import Observation, StageObservation, StageSignals
+from pipeline_operator.merge import Answer, Digests, merge
+from pipeline_operator.observation import Observation, Refusal, StageObservation, StageSignals
 from pipeline_operator.runtime.replicas import KnownReplicas
 from pipeline_operator.runtime.seen import SeenPod, SeenSet
 from pipeline_operator.runtime.world import World
@@ -50,16 +50,19 @@ def observe(
     faults: Mapping[str, str],
     known: Mapping[str, KnownReplicas],
     starts: Starts,
+    refused: Mapping[str, Refusal],
     now_us: int,
+    digests: Digests | None = None,
 ) -> Observation:
-    """All stages of `spec` at `now_us`."""
+    """All stages of `spec` at `now_us`; `faults`, `known` and `refused` are by stage. `digests` are of this
+    Pipeline's collectors, kept from tick to tick."""
     sets = {stage.name: world.sets.get(namespace, stage.target) for stage in spec.stages}
     pods = {name: world.pods_of(found) if found else [] for name, found in sets.items()}
-    signals = _signals(namespace, spec, pods, feeds, now_us)
+    signals = _signals(namespace, spec, pods, feeds, now_us, digests)
     starts.keep_only({pod.uid for some in pods.values() for pod in some})
     return Observation(
         stages=tuple(
-            _stage(stage, sets[stage.name], pods[stage.name], faults, known, starts, signals, now_us)
+            _stage(stage, sets[stage.name], pods[stage.name], faults, known, starts, refused, signals, now_us)
             for stage in spec.stages
         )
     )
@@ -71,6 +74,7 @@ def _signals(
     pods: Mapping[str, list[SeenPod]],
     feeds: Feeds,
     now_us: int,
+    digests: Digests | None,
 ) -> dict[str, StageSignals]:
     expected: dict[str, list[str]] = {}
     answers = []
@@ -91,7 +95,14 @@ def _signals(
                         fault=feed.fault,
                     )
                 )
-    return merge(spec.stages, expected, answers, stale_after_ms=spec.tuning.stale_after_ms, now_us=now_us)
+    return merge(
+        spec.stages,
+        expected,
+        answers,
+        stale_after_ms=spec.tuning.stale_after_ms,
+        now_us=now_us,
+        digests=digests,
+    )
 
 
 def _should_answer(pod: SeenPod, has_answered: bool, tuning: Tuning, now_us: int) -> bool:
@@ -108,6 +119,7 @@ def _stage(
     faults: Mapping[str, str],
     known: Mapping[str, KnownReplicas],
     starts: Starts,
+    refused: Mapping[str, Refusal],
     signals: Mapping[str, StageSignals],
     now_us: int,
 ) -> StageObservation:
@@ -122,8 +134,10 @@ def _stage(
         terminating=len(pods) - len(staying),
         started_ms=starts.new(staying),
         unschedulable=sum(pod.unschedulable for pod in starting),
+        version=target.version if target else "",
         revision=target.revision if target else "",
         foreign_us=ours.foreign_us if ours else None,
         fault=faults.get(stage.name, ""),
+        refused=refused.get(stage.name),
         signals=signals[stage.name],
     )

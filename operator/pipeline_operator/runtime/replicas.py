@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline_operator.kube.client import FIELD_MANAGER
-from pipeline_operator.runtime.seen import SeenSet
+from pipeline_operator.runtime.seen import SeenSet, version_number
 
 
 class KnownReplicas:
@@ -11,28 +11,37 @@ class KnownReplicas:
 
     Ownership of the field alone proves nothing: whoever creates a StatefulSet owns even the default of 1, and
     every later change of that owner renews the time beside it.
+
+    What is older than what we know proves nothing: the watch of StatefulSets may lag behind the status in
+    which a former operator left word, and shows then, as somebody else's, what was there before its write.
     """
 
-    __slots__ = ("_live", "foreign_us", "known", "uid")
+    __slots__ = ("_live", "_version", "foreign_us", "known", "uid")
 
-    def __init__(self, uid: str, known: int | None) -> None:
-        """`known` is what a former operator left word of; None when there was none."""
+    def __init__(self, uid: str, known: int | None, version: str = "") -> None:
+        """`known` is what a former operator left word of, seen at `version`; None when there was none."""
         self.uid = uid
         self.known = known
+        self._version = version_number(version)
         self.foreign_us: int | None = None
         """When somebody else last changed the value; None: nobody did."""
         self._live = False
 
     def look(self, seen: SeenSet, now_us: int) -> None:
         """Compare with what is there now."""
+        if version_number(seen.version) < self._version:
+            return
+        self._version = version_number(seen.version)
         theirs = seen.is_shared or not seen.is_ours
         if self.known is not None and seen.replicas != self.known and theirs:
             self.foreign_us = now_us if self._live else _last_write_us(seen, now_us)
         self.known = seen.replicas
         self._live = True
 
-    def wrote(self, replicas: int) -> None:
+    def wrote(self, replicas: int, version: str = "") -> None:
+        """Ourselves; `version` is what it made of the StatefulSet."""
         self.known = replicas
+        self._version = max(self._version, version_number(version))
 
 
 def _last_write_us(seen: SeenSet, now_us: int) -> int:

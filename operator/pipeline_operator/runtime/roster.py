@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pipeline.clock import NS_PER_S
 from pipeline_operator import limits
 from pipeline_operator.collectors.feed import Address
+from pipeline_operator.errors import SpecError
 from pipeline_operator.kube.events import Events
+from pipeline_operator.parse_spec import parse_spec
 from pipeline_operator.runtime.keeper import Keeper, Tools
 from pipeline_operator.runtime.seen import SeenPipeline
 from pipeline_operator.runtime.targets import Claims, claims_of
 from pipeline_operator.runtime.teller import Teller
 from pipeline_operator.runtime.world import Key
-from pipeline_operator.spec import StageSpec
+from pipeline_operator.spec import PipelineSpec, StageSpec
 
 _SketchedAddress = tuple[Address, tuple[str, ...]]
 
@@ -26,7 +28,7 @@ class Roster:
         self,
         tools: Tools,
         events: Events,
-        held: Callable[[str], bool],
+        held: Callable[[SeenPipeline], bool],
         new_teller: Callable[[SeenPipeline], Teller],
     ) -> None:
         self.keepers: dict[Key, Keeper] = {}
@@ -35,36 +37,42 @@ class Roster:
         self._events = events
         self._held = held
         self._new_teller = new_teller
-        self._by_pod: dict[Key, Key] = {}
+        self._by_pod: dict[Key, tuple[Key, str]] = {}
+        """Whose Pipeline a pod is of, and of which stage."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._others: dict[str, tuple[int, PipelineSpec | None]] = {}
+        """Specs of Pipelines that are not ours to decide on, by uid, with their generation."""
 
     def sync(self) -> None:
         """Begin and end keepers, and listen to the collectors of their pods."""
         there = {
             key: pipeline
             for key, pipeline in self._tools.world.pipelines.things.items()
-            if self._held(pipeline.namespace)
+            if self._held(pipeline)
         }
         for key, keeper in list(self.keepers.items()):
             now = there.get(key)
             if now is None or now.uid != keeper.pipeline.uid:
                 self._close(self.keepers.pop(key))
+        uids = {pipeline.uid for pipeline in self._tools.world.pipelines.things.values()}
+        self._others = {uid: kept for uid, kept in self._others.items() if uid in uids}
         for key, pipeline in there.items():
             if key in self.keepers:
                 self.keepers[key].look(pipeline)
             else:
                 self.keepers[key] = Keeper(pipeline, self._tools, self._new_teller(pipeline))
-        specs = {keeper.pipeline.uid: keeper.spec for keeper in self.keepers.values()}
-        self.claims = claims_of(there, lambda pipeline: specs.get(pipeline.uid))
+        # Of all Pipelines, whoever decides on them: a target has one, also where operators divide them up.
+        self.claims = claims_of(self._tools.world.pipelines.things, self._spec_of)
         self._listen()
 
     def heard(self, namespace: str, pod: str, breach: bool) -> bool:
         """Pass the news of a pod's collector on; True when something is to be decided at once."""
-        keeper = self.keepers.get(self._by_pod.get((namespace, pod), ("", "")))
+        key, stage = self._by_pod.get((namespace, pod), (("", ""), ""))
+        keeper = self.keepers.get(key)
         feed = self._tools.feeds.of(namespace, pod)
         if keeper is None or feed is None:
             return False
-        return keeper.news(feed.snapshot, breach=breach)
+        return keeper.news(pod, stage, feed.snapshot, breach=breach)
 
     def drop_gone(self) -> bool:
         """Drop Pipelines whose deletion the watch has not told, but a write has; True when there were any."""
@@ -84,6 +92,20 @@ class Roster:
         """When the next keeper wants to decide."""
         latest = now_ns + round(limits.TICK_EVERY_S * NS_PER_S)
         return min((keeper.due_ns for keeper in self.keepers.values()), default=latest)
+
+    def _spec_of(self, pipeline: SeenPipeline) -> PipelineSpec | None:
+        """None where it cannot be followed."""
+        keeper = self.keepers.get((pipeline.namespace, pipeline.name))
+        if keeper is not None:
+            return keeper.spec
+        generation, spec = self._others.get(pipeline.uid, (-1, None))
+        if generation != pipeline.generation:
+            try:
+                spec = parse_spec({"spec": pipeline.spec})
+            except SpecError:
+                spec = None
+            self._others[pipeline.uid] = (pipeline.generation, spec)
+        return spec
 
     def _listen(self) -> None:
         wanted: dict[Key, _SketchedAddress] = {}
@@ -105,7 +127,7 @@ class Roster:
             if pod.name in addresses:
                 host, port = addresses[pod.name]
                 wanted[namespace, pod.name] = (Address(namespace, pod.name, host, port), sketches)
-                self._by_pod[namespace, pod.name] = key
+                self._by_pod[namespace, pod.name] = (key, stage.name)
 
     def _close(self, keeper: Keeper) -> None:
         self._events.forget(keeper.pipeline.uid)

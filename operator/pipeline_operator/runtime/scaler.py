@@ -22,12 +22,14 @@ class Written:
     """What became of a write. `seen` is the StatefulSet after it; `fault` is empty when it was done.
 
     `away`: the API server did not take it because of its own troubles; it is written again soon.
+    `refusal`: why it would not take it again either, in a word; empty when it might.
     """
 
     write: Write
     seen: SeenSet | None
     fault: str = ""
     away: bool = False
+    refusal: str = ""
 
 
 class Scaler:
@@ -56,30 +58,37 @@ class Scaler:
         async with self._api.urgent():
             return await self._scale(namespace, write)
 
-    async def _scale(self, namespace: str, write: Write) -> Written:
+    async def probe(self, namespace: str, write: Write) -> Written:
+        """As `scale`, but nothing is stored: whether what was refused would be taken now."""
+        async with self._api.patient():
+            return await self._scale(namespace, write, dry_run=True)
+
+    async def _scale(self, namespace: str, write: Write, *, dry_run: bool = False) -> Written:
         seen = self._world.sets.get(namespace, write.target)
         for _ in range(limits.SCALE_TRIES):
             if seen is None:
                 self._world.sets.keep_without(namespace, write.target)
                 return Written(write, None, f"StatefulSet {write.target} is gone")
             try:
-                return Written(write, await self._apply(namespace, write, seen))
+                return Written(write, await self._apply(namespace, write, seen, dry_run=dry_run))
             except ApiError as error:
                 fault = error.message or str(error)
                 if error.status not in (404, 409):
-                    return Written(write, None, fault, away=error.status == 429 or error.status >= 500)
+                    return _not_taken(write, error)
             except ApiAwayError as error:
                 return Written(write, None, str(error), away=True)
             before = seen
             try:
                 seen = await self._read_again(namespace, write.target)
-            except (ApiError, ApiAwayError):
+            except ApiError as error:
+                return _not_taken(write, error)
+            except ApiAwayError:
                 return Written(write, None, fault, away=True)
             if seen is not None and _changed_hands(before, seen):
                 return Written(write, seen, fault)
         return Written(write, seen, fault)
 
-    async def _apply(self, namespace: str, write: Write, seen: SeenSet) -> SeenSet:
+    async def _apply(self, namespace: str, write: Write, seen: SeenSet, *, dry_run: bool) -> SeenSet:
         """The StatefulSet after it. Raises ApiError and ApiAwayError."""
         body = {
             "apiVersion": "autoscaling/v1",
@@ -88,11 +97,14 @@ class Scaler:
             "spec": {"replicas": write.replicas},
         }
         force = seen.must_be_taken_over
-        if force:
+        if force and not dry_run:
             others = ", ".join(manager for manager, _ in seen.owners if manager != FIELD_MANAGER)
             text = "%s/%s: taking spec.replicas over from %s"
             logger.info(text, namespace, write.target, others or "nobody")
-        scaled = await self._api.apply(paths.scale(namespace, write.target), body, force=force)
+        path = paths.scale(namespace, write.target)
+        scaled = await self._api.apply(path, body, force=force, dry_run=dry_run)
+        if dry_run:
+            return seen
         after = replace(
             seen,
             version=str(scaled["metadata"]["resourceVersion"]),
@@ -112,6 +124,13 @@ class Scaler:
             raise
         self._world.sets.put(namespace, name, seen)
         return seen
+
+
+def _not_taken(write: Write, error: ApiError) -> Written:
+    fault = error.message or str(error)
+    if not error.is_refusal:
+        return Written(write, None, fault, away=True)
+    return Written(write, None, fault, refusal="ScaleForbidden" if error.status == 403 else "ScaleRefused")
 
 
 def _changed_hands(before: SeenSet, after: SeenSet) -> bool:

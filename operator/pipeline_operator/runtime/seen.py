@@ -17,6 +17,11 @@ SERVICE_LABEL = "kubernetes.io/service-name"
 _STUCK_REASONS = ("Unschedulable",)
 
 
+def version_number(version: str) -> int:
+    """A resourceVersion as a number: they grow (KEP-5504). 0 for none."""
+    return int(version) if version.isascii() and version.isdigit() else 0
+
+
 @dataclass(frozen=True, slots=True)
 class SeenPipeline:
     namespace: str
@@ -26,6 +31,12 @@ class SeenPipeline:
     created: str
     spec: Any
     status: Raw
+
+    @property
+    def operator(self) -> str:
+        """Whom it is meant for; empty: anybody."""
+        named = self.spec.get("operator") if isinstance(self.spec, Mapping) else None
+        return named if isinstance(named, str) else ""
 
     @property
     def age_order(self) -> tuple[str, str]:

@@ -14,10 +14,10 @@ from pipeline_operator.collectors.feeds import Feeds
 from pipeline_operator.kube.access import Access
 from pipeline_operator.kube.client import Api
 from pipeline_operator.kube.events import Events
-from pipeline_operator.kube.lease import Lease
 from pipeline_operator.policy import decide
 from pipeline_operator.runtime.gauge import Gauges
 from pipeline_operator.runtime.keeper import Keeper, Tools
+from pipeline_operator.runtime.leases import Leases
 from pipeline_operator.runtime.listing import list_all, sweep, wait_for_crd
 from pipeline_operator.runtime.pages import Pages
 from pipeline_operator.runtime.records import RecordLog
@@ -46,9 +46,8 @@ class Service:
         self._feeds = Feeds(self._clock, self._heard)
         self._events = Events(self._api, settings.identity, self._clock)
         self._records = RecordLog(settings.records)
-        self._leases = {
-            name: Lease(self._api, name, settings.identity, self._clock) for name in settings.namespaces
-        }
+        self._leases = Leases(self._api, settings.namespaces, settings.name, settings.identity, self._clock)
+        self._renew_now = asyncio.Event()
         tools = Tools(
             self._world,
             self._feeds,
@@ -58,7 +57,7 @@ class Service:
             self._clock,
             decide,
         )
-        self._roster = Roster(tools, self._events, self._held, self._new_teller)
+        self._roster = Roster(tools, self._events, self._leases.held, self._new_teller)
         self._wake = asyncio.Event()
         self._changed = True
         self._synced_ns = 0
@@ -112,12 +111,12 @@ class Service:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tick_forever(watch), name="tick")
-                tasks.create_task(self._forever(self._renew, limits.LEASE_RENEW_EVERY_S), name="lease")
+                tasks.create_task(self._renew_forever(), name="lease")
                 tasks.create_task(self._forever(self._sweep, limits.SWEEP_EVERY_S), name="sweep")
         finally:
             self._ready = False
             await self._roster.close()
-            await asyncio.gather(*(lease.release() for lease in self._leases.values()))
+            await self._leases.release()
             await asyncio.to_thread(watch.stop)
 
     async def _keep_beating(self) -> None:
@@ -132,10 +131,10 @@ class Service:
             synced_ms = (now_ns - self._synced_ns) // NS_PER_MS
             if self._changed and synced_ms >= limits.SYNC_AT_LEAST_APART_MS:
                 self._changed, self._synced_ns = False, now_ns
-                self._guarded("sync", self._roster.sync)
+                self._guarded("sync", self._sync)
             self._changed |= self._roster.drop_gone()
             for keeper in list(self._roster.keepers.values()):
-                if keeper.due_ns <= now_ns and self._held(keeper.pipeline.namespace):
+                if keeper.due_ns <= now_ns and self._leases.held(keeper.pipeline):
                     self._tick(keeper)
                     await asyncio.sleep(0)  # collectors and watches are heard between two Pipelines
             self._measure(watch)
@@ -180,18 +179,26 @@ class Service:
         if self._roster.heard(namespace, pod, breach):
             self._wake.set()
 
-    def _held(self, namespace: str) -> bool:
-        lease = self._leases.get(namespace)
-        return lease is not None and lease.held
+    def _sync(self) -> None:
+        if self._leases.want(self._world.pipelines.things.values()):
+            self._renew_now.set()
+        self._roster.sync()
 
     def _new_teller(self, pipeline: SeenPipeline) -> Teller:
-        lease = self._leases[pipeline.namespace]
-        return Teller(pipeline, self._api, self._events, self.gauges, self._clock, lambda: lease.transitions)
+        return Teller(pipeline, self._api, self._events, self.gauges, self._clock, self._leases.transitions)
+
+    async def _renew_forever(self) -> None:
+        while True:
+            self._renew_now.clear()
+            await self._try(self._renew)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limits.LEASE_RENEW_EVERY_S):
+                    await self._renew_now.wait()
 
     async def _renew(self) -> None:
-        before = {name: lease.held for name, lease in self._leases.items()}
-        await asyncio.gather(*(lease.step() for lease in self._leases.values()))
-        self.gauges.leases = {name: lease.held for name, lease in self._leases.items()}
+        before = self.gauges.leases
+        await self._leases.step()
+        self.gauges.leases = self._leases.told()
         if before != self.gauges.leases:
             self._changed = True
             self._wake.set()
@@ -206,12 +213,15 @@ class Service:
 
     async def _forever(self, work: Callable[[], Coroutine[Any, Any, None]], every_s: float) -> None:
         while True:
-            try:
-                await work()
-            except Exception:
-                self.gauges.errors[work.__name__.strip("_")] += 1
-                logger.exception("%s", work.__name__)
+            await self._try(work)
             await asyncio.sleep(every_s)
+
+    async def _try(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await work()
+        except Exception:
+            self.gauges.errors[work.__name__.strip("_")] += 1
+            logger.exception("%s", work.__name__)
 
     def _measure(self, watch: Watch) -> None:
         feeds = self._feeds.all()

@@ -23,10 +23,12 @@ class RunSettings:
     port: int = 8080
     records: str = "-"
     identity: str = ""
+    name: str = ""
+    """Only Pipelines that are meant for this name or for anybody; empty: all."""
 
 
 def run_settings(namespaces: str, default_namespace: str | None, **rest: object) -> RunSettings:
-    """Checks the list of namespaces. Raises UsageError naming the one that cannot be."""
+    """Checks the list of namespaces and the name. Raises UsageError naming the one that cannot be."""
     names = tuple(dict.fromkeys(name.strip() for name in namespaces.split(",") if name.strip()))
     if not names and default_namespace:
         names = (default_namespace,)
@@ -37,6 +39,8 @@ def run_settings(namespaces: str, default_namespace: str | None, **rest: object)
     for name in names:
         if not _LABEL.fullmatch(name):
             raise UsageError(f"--namespaces: '{name}' is no name of a namespace (a-z, 0-9, -; at most 63)")
+    if (name := str(rest.get("name") or "")) and not _LABEL.fullmatch(name):
+        raise UsageError(f"--name: '{name}' is no name of an operator (a-z, 0-9, -; at most 63)")
     return RunSettings(names, identity=own_identity(), **rest)  # type: ignore[arg-type]
 
 

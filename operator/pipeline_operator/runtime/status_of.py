@@ -89,10 +89,11 @@ def status_of(
     decisions = before.decisions
     if decision is not None:
         decisions = (decision, *decisions)[: limits.MAX_STATUS_DECISIONS]
+    versions = {stage.stage: stage.version for stage in record.inputs.observation.stages}
     return PipelineStatus(
         observed_generation=generation,
         conditions=conditions_of(record.conditions, before.conditions, generation, record.at_us),
-        stages=tuple(_stage(result) for result in record.stages),
+        stages=tuple(_stage(result, versions[result.stage]) for result in record.stages),
         stage_count=len(record.stages),
         replicas=sum(result.before for result in record.stages),
         worst_sla=worst_sla(record.stages),
@@ -117,11 +118,12 @@ def _share(sla: SlaState) -> float:
     return (sla.value or 0) / max(1, sla.limit)
 
 
-def _stage(result: StageResult) -> StageStatus:
+def _stage(result: StageResult, version: str) -> StageStatus:
     return StageStatus(
         name=result.stage,
         target=result.target,
         replicas=result.before,
+        version=version,
         ready=result.ready,
         wanted=result.after,
         capacity_milli=result.capacity_milli,

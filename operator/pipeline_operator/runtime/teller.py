@@ -45,7 +45,7 @@ class Teller:
         events: Events,
         gauges: Gauges,
         clock: Clock,
-        transitions: Callable[[], int],
+        transitions: Callable[[SeenPipeline], int],
     ) -> None:
         self._api, self._events, self._gauges, self._clock = api, events, gauges, clock
         self._transitions = transitions
@@ -89,7 +89,7 @@ class Teller:
             record,
             before,
             generation=pipeline.generation,
-            lease_transitions=self._transitions(),
+            lease_transitions=self._transitions(pipeline),
             memory=kept if len(kept) <= limits.MAX_MEMORY_CHARS else "",
             decision=self._decision(record, before, now_us),
         )
@@ -105,9 +105,10 @@ class Teller:
             self._done = Decision(at=text_of(record.at_us), sentence=cut(record.sentence))
             raised = any(write.replicas > write.before for write in done)
             self._say(pipeline, "Raised" if raised else "Lowered", record.sentence)
-        if failed := [result for result in results if result.fault and not result.away]:
-            told = "; ".join(f"{one.write.target}: {one.fault}" for one in failed)
-            self._say(pipeline, "ScaleFailed", told, warning=True)
+        failed = [result for result in results if result.fault and not result.away]
+        for reason in sorted({one.refusal for one in failed}):
+            told = "; ".join(f"{one.write.target}: {one.fault}" for one in failed if one.refusal == reason)
+            self._say(pipeline, reason or "ScaleFailed", told, warning=True)
 
     async def close(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -9,6 +9,7 @@ from pipeline_operator.status import Decision, PipelineStatus
 
 WARNED_OF = {
     "Ready": "False",
+    "ScalingActive": "False",
     "Contested": "True",
     "PodsStuck": "True",
     "SignalsStale": "True",

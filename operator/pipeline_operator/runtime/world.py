@@ -17,6 +17,7 @@ from pipeline_operator.runtime.seen import (
     pod_of,
     set_of,
     slice_of,
+    version_number,
 )
 
 Key = tuple[str, str]
@@ -67,9 +68,8 @@ class Shelf(Generic[Thing]):
 
 
 def _version(thing: object) -> int:
-    """The resourceVersion as a number, where one is kept; they grow (KEP-5504)."""
-    version = getattr(thing, "version", "")
-    return int(version) if version.isdigit() else 0
+    """0 for what keeps none."""
+    return version_number(getattr(thing, "version", ""))
 
 
 class World:

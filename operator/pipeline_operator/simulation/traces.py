@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from pipeline.errors import MissingError
 from pipeline_operator import limits
 from pipeline_operator.errors import TraceError
+from pipeline_operator.words import counted
 
 DIURNAL_S = 3_600
 """A day in an hour: the slopes are 24 times steeper than a real day's."""
@@ -83,29 +85,44 @@ SHIPPED = (
 
 
 def read_trace(file: Path) -> Trace:
-    """A CSV with one count of messages a minute in the last column of each row; a heading may come first.
+    """A CSV with one count of messages a minute in the last column of each row; a heading may come first, in
+    which nothing looks like a number. A byte order mark and empty rows are passed over.
 
     Raises MissingError when it cannot be read, TraceError when it is none.
     """
     try:
-        with open(file, newline="", encoding="utf-8") as stream:
-            rows = [row for row in csv.reader(stream) if row and row[-1].strip()]
+        with open(file, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MissingError(f"trace {file}: cannot be read: {error}") from None
-    if rows and not _is_count(rows[0][-1]):
+    if rows and _is_heading(rows[0][1]):
         rows = rows[1:]
     if not 2 <= len(rows) <= limits.MAX_TRACE_MINUTES:
-        raise TraceError(f"trace {file}: {len(rows)} minutes, allowed: 2 to {limits.MAX_TRACE_MINUTES}")
+        told = counted(len(rows), "minute")
+        raise TraceError(f"trace {file}: {told}, allowed: 2 to {limits.MAX_TRACE_MINUTES}")
     points = []
-    for index, row in enumerate(rows):
+    for index, (line, row) in enumerate(rows):
         text = row[-1].strip()
         if not _is_count(text) or float(text) > limits.MAX_TRACE_COUNT:
             raise TraceError(
-                f"trace {file}, minute {index + 1}: {text!r:.40} is no count of messages, "
+                f"trace {file}, line {line}, minute {index + 1}: {text!r:.40} is no count of messages, "
                 f"allowed: 0 to {limits.MAX_TRACE_COUNT}"
             )
         points += [(60.0 * index, float(text) / 60), (60.0 * (index + 1), float(text) / 60)]
-    return Trace(file.stem, f"{len(rows)} minutes of {file.name}", tuple(points))
+    return Trace(file.stem, f"{counted(len(rows), 'minute')} of {file.name}", tuple(points))
+
+
+_NUMBERLIKE = re.compile(r"[-+.,$€£]*\d|[-+]?(nan|inf|infinity)$", re.ASCII | re.IGNORECASE)
+_NOTHING = ("", "-", "–", "na", "n/a", "#n/a", "null", "none")
+"""What programs write where there is no number."""
+
+
+def _is_heading(row: Sequence[str]) -> bool:
+    """Names, and a last one that is no gap: a first row with anything like a number is one of counts, and a
+    wrong one is told, not dropped."""
+    cells = [cell.strip() for cell in row]
+    return not any(_NUMBERLIKE.match(cell) for cell in cells) and cells[-1].lower() not in _NOTHING
 
 
 def _is_count(text: str) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,9 +26,8 @@ from pipeline.stages.feed.readers import Readers
 from pipeline.stages.feed.reports import Reports
 from pipeline.telemetry.link_files import links_folder
 from pipeline.web.frame import Rates, Report, frame_of, golden_path_of, point_of
+from pipeline.web.view import BookView
 from pipeline.web.viewers import Viewers
-
-log = logging.getLogger(__name__)
 
 BOOK_S = 1.0
 _encode = msgspec.json.Encoder().encode
@@ -133,17 +131,16 @@ class Board:
     async def _books(self) -> None:
         """While it is behind it reads on ten times as often as it tells of it."""
         loop = asyncio.get_running_loop()
-        before, due_s = b"", 0.0
+        view, before, due_s = BookView(), b"", 0.0
         while True:
             await self._viewers.first.wait()
             try:
                 view = await self._readers.run(self._ledger.turn)
             except RinglineError as error:
-                log.debug("page: %s", error)
-            else:
-                if not self._ledger.behind or loop.time() >= due_s:
-                    made, due_s = _encode(view), loop.time() + BOOK_S
-                    if made != before:
-                        before = made
-                        self._viewers.give(book=made)
+                view = msgspec.structs.replace(view, away=str(error))
+            if view.away or not self._ledger.behind or loop.time() >= due_s:
+                made, due_s = _encode(view), loop.time() + BOOK_S
+                if made != before:
+                    before = made
+                    self._viewers.give(book=made)
             await asyncio.sleep(BOOK_S / 10 if self._ledger.behind else BOOK_S)

@@ -6,7 +6,8 @@ throttles come from its last stored state and the rows since, a few keys a turn:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from pipeline.storage.audit.query import Filter, Query
 from pipeline.storage.audit.reader import AuditReader
 from pipeline.trading.cores import reading_logic
 from pipeline.trading.instruments import Instruments
-from pipeline.trading.pnl import ProfitAndLoss
+from pipeline.trading.pnl import ProfitAndLoss, ProfitLine
 from pipeline.trading.reasons import code_of
 from pipeline.trading.state import State
 from pipeline.web.view import BookView
@@ -133,7 +134,7 @@ class Ledger:
             since=self._since,
             outcomes={str(outcome): self._outcomes.get(str(outcome), 0) for outcome in Outcome},
             denials=dict(sorted(self._denials.items(), key=lambda item: -item[1])),
-            lines=tuple(msgspec.to_builtins(line) for line in lines[: limits.BOOK_LINES]),
+            lines=tuple(msgspec.to_builtins(line) for line in _open_first(lines)),
             lines_left_out=max(0, len(lines) - limits.BOOK_LINES),
             throttles=tuple(payloads[: limits.BOOK_SCOPES]),
             throttles_left_out=max(0, len(payloads) - limits.BOOK_SCOPES),
@@ -142,6 +143,14 @@ class Ledger:
             keys=len(self._scopes),
             fault=self._fault,
         )
+
+
+def _open_first(lines: Sequence[ProfitLine]) -> Sequence[ProfitLine]:
+    """As many as are sent, in their order: of too many those are left out that are closed."""
+    if len(lines) <= limits.BOOK_LINES:
+        return lines
+    chosen = sorted(lines, key=lambda line: not Decimal(line.position))[: limits.BOOK_LINES]
+    return sorted(chosen, key=lambda line: (line.strategy, line.symbol))
 
 
 def _newest_of_each(payloads: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

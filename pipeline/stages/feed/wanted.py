@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from pipeline import limits
 from pipeline.errors import RinglineError, UsageError
 from pipeline.messages import Outcome
-from pipeline.storage.audit.query import Filter, Query
+from pipeline.storage.audit.query import CONTROL, Filter, Query
 from pipeline.trading.instruments import microseconds
 
 FILTERS = ("key", "outcome", "since", "until", "event_id", "webhook_id", "source", "strategy", "after")
@@ -18,6 +18,7 @@ FEED = ("from", "after_hash", "key", "outcome", "heartbeat_ms", "delay_ms")
 MANY = ("key", "outcome")
 """May be given several times: any of them."""
 ORDERS = ("asc", "desc")
+OUTCOMES = (*map(str, Outcome), CONTROL)
 DEFAULT_LIMIT = 100
 
 
@@ -103,8 +104,8 @@ def feed_wanted(query_string: bytes, heartbeat_ms: int) -> FeedWanted:
 
 def _filter(given: Parameters) -> Filter:
     for outcome in given.get("outcome", []):
-        if outcome not in {str(one) for one in Outcome}:
-            raise ParameterError("outcome", f" = {outcome!r}: expected one of {', '.join(Outcome)}")
+        if outcome not in OUTCOMES:
+            raise ParameterError("outcome", f" = {outcome!r}: expected one of {', '.join(OUTCOMES)}")
     for key in given.get("key", []):
         if len(key) > limits.MAX_SYMBOL_CHARS:
             raise ParameterError("key", f" = {key!r}: the limit is {limits.MAX_SYMBOL_CHARS} characters")

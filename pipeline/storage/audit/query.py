@@ -12,12 +12,16 @@ from msgspec import Struct
 
 from pipeline import limits
 from pipeline.delivery import Delivery
-from pipeline.messages import decode_decision
+from pipeline.messages import CONTROL_TAG, decode_decision, is_control
 from pipeline.storage.audit.database import Database
 from pipeline.storage.audit.rows import AuditRow
 
 FIRST = 0
 """The place before the first row."""
+
+
+CONTROL = "control"
+"""Among outcomes: the rows of control events, whatever became of them."""
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -41,11 +45,16 @@ class Filter(Struct, frozen=True, kw_only=True):
         return (
             row.seq > self.after
             and (not self.keys or delivery.key in self.keys)
-            and (not self.outcomes or delivery.outcome in self.outcomes)
+            and (not self.outcomes or self._has_outcome(delivery))
             and (self.since_us is None or delivery.accepted_us >= self.since_us)
             and (self.until_us is None or delivery.accepted_us < self.until_us)
             and (not self.event_id or delivery.event_id == self.event_id)
             and self._inner(delivery)
+        )
+
+    def _has_outcome(self, delivery: Delivery) -> bool:
+        return delivery.outcome in self.outcomes or (
+            CONTROL in self.outcomes and is_control(delivery.payload)
         )
 
     def _inner(self, delivery: Delivery) -> bool:
@@ -123,12 +132,20 @@ class Query:
         step = limits.SCAN_WINDOW_ROWS - 1
         return (high, max(low, high - step)) if self.newest_first else (low, min(high, low + step))
 
+    def _outcome_test(self, database: Database) -> tuple[str, list[object]]:
+        """Control events are known by their bytes: what else has these by chance does not pass later."""
+        outcomes = self.wanted.outcomes
+        test, values = _one_of("outcome", outcomes), [*outcomes]
+        if CONTROL in outcomes:
+            return f"({test} OR {database.contains('body')})", [*values, CONTROL_TAG]
+        return test, [*values]
+
     def _tests(self, database: Database) -> tuple[str, list[object]]:
         """The filter as SQL, each test with AND before it, and its values."""
         wanted = self.wanted
         given: list[tuple[str, list[object]]] = [
             (_one_of("key", wanted.keys), [*wanted.keys]),
-            (_one_of("outcome", wanted.outcomes), [*wanted.outcomes]),
+            self._outcome_test(database),
             ("accepted_us >= ?", [] if wanted.since_us is None else [wanted.since_us]),
             ("accepted_us < ?", [] if wanted.until_us is None else [wanted.until_us]),
             ("event_id = ?", [wanted.event_id] if wanted.event_id else []),

@@ -87,6 +87,7 @@ function showSteps() {
 
 function showBook() {
   const behind = book.seq < book.head ? [el("p", { class: "words" }, `added up to row ${number(book.seq)} of ${number(book.head)}`)] : [];
+  if (book.away) behind.push(el("p", { class: "bad" }, book.away));
   const since = book.since > 1 ? [el("p", { class: "words" }, `rows before ${number(book.since)} were pruned and are not counted`)] : [];
   put(byId("outcomes"), tables.bars(book.outcomes, "No row yet."), ...behind, ...since);
   put(byId("denials"), el("h3", {}, "Denied, by reason"), tables.bars(book.denials, "Nothing was denied."));
@@ -105,6 +106,8 @@ function age() {
   const stale = ageMs === null || ageMs > STALE_MS;
   const pill = byId("live");
   document.body.classList.toggle("stale", stale);
+  // What the audit adds up to needs no collector: it is old when this page's server is silent, or has no audit.
+  document.body.classList.toggle("book-stale", silentMs > STALE_MS || Boolean(book?.away));
   pill.className = `pill ${stale ? "bad" : "good"}`;
   pill.textContent = ageMs === null ? "no data yet" : stale ? `stale: ${span(ageMs)} old` : `live, ${span(ageMs)} old`;
   const trouble = byId("trouble");

@@ -4,7 +4,7 @@ import { ask, subprotocols } from "./server.js";
 
 export const SHOWN = 60;
 const FAR = 5000; // further behind than this the newest are shown, and how many were left out is said
-const HAPPENED = ["filled", "placed", "rejected", "expired", "dead_lettered"];
+const HAPPENED = ["filled", "placed", "rejected", "expired", "dead_lettered", "control"];
 
 export class Rows {
   constructor(changed) {

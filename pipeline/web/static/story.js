@@ -1,7 +1,7 @@
 // The whole story of one event, as `ringline explain` tells it.
 import { byId, el, table } from "./dom.js";
 import { ask } from "./server.js";
-import { tone } from "./tables.js";
+import { plain, tone } from "./tables.js";
 
 // `opener` gets the focus back when the story is closed; if its row is gone by then, the newest row does.
 export async function openStory(eventId, opener = null) {
@@ -28,7 +28,7 @@ const code = (text) => (text ? el("code", {}, text) : "");
 
 function chapter(row) {
   if (row.unreadable) return el("section", {}, facts([["row", row.seq], ["unreadable", row.unreadable]]));
-  const event = Object.entries(row.event).map(([name, value]) => `${name} ${value}`).join(", ");
+  const event = Object.entries(row.event).map(([name, value]) => `${name} ${plain(String(value))}`).join(", ");
   const made = el("section", {},
     el("h3", {}, `${row.key}, its event ${row.key_seq}: `, el("span", { class: tone(row.outcome) }, row.outcome)),
     facts([["accepted", row.accepted], ["by", `${row.source}, webhook-id ${row.webhook_id}`], ["event", event], ["fate", row.fate === "live" ? "" : row.fate],

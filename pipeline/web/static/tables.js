@@ -48,13 +48,17 @@ export function throttles(book) {
 export function positions(book) {
   if (!book.lines.length) return el("p", { class: "soft" }, "Nothing has been filled yet.");
   const tone = (text) => [text, text.startsWith("-") ? "bad" : /[1-9]/.test(text) ? "good" : ""];
-  return table([["key"], ["strategy"], ["position", "n"], ["last close", "n"], ["realised", "n"], ["unrealised", "n"], ["commission", "n"], ["net", "n"], ["fills", "n"], ["trades", "n"]],
-    book.lines.map((one) => [one.symbol, one.strategy, one.position, one.last_close || NOTHING, tone(one.realised), tone(one.unrealised), one.commission, tone(one.net), number(one.fills), number(one.trades)]), "Positions");
+  const more = book.lines_left_out ? el("p", { class: "words" }, `${number(book.lines_left_out)} more are not shown; closed positions are left out first`) : null;
+  return el("div", {}, more, table([["key"], ["strategy"], ["position", "n"], ["last close", "n"], ["realised", "n"], ["unrealised", "n"], ["commission", "n"], ["net", "n"], ["fills", "n"], ["trades", "n"]],
+    book.lines.map((one) => [one.symbol, one.strategy, one.position, one.last_close || NOTHING, tone(one.realised), tone(one.unrealised), one.commission, tone(one.net), number(one.fills), number(one.trades)]), "Positions"));
 }
 
 export function clock(text) {
   return text ? text.replace("T", " ").replace(/\.\d+/, "").replace(/Z|\+00:00/, "") : NOTHING;
 }
+
+// What is written in a text that somebody sent: signs that turn it around, or are not seen, stand as U+….
+export const plain = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (sign) => `\u27e8U+${sign.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`);
 
 export function what(row) {
   if (row.unreadable) return `unreadable: ${row.unreadable}`;
@@ -66,7 +70,7 @@ export function what(row) {
   if (told) return told;
   const event = row.event;
   if (event.type === "candle") return `candle, close ${event.close}`;
-  if (event.type === "control") return `${event.action}${event.reason ? `: ${event.reason}` : ""}`;
+  if (event.type === "control") return `${event.action}${event.reason ? `: ${plain(event.reason)}` : ""}`;
   return [event.type, event.strategy, event.side, event.quantity].filter(Boolean).join(" ");
 }
 

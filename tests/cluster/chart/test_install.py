@@ -7,6 +7,7 @@ import json
 
 import pytest
 from chart_release import CONFIG, NAME, STAGES, Release, until
+from left_behind import documented, left_behind
 from load_pod import Load
 
 READY_WITHIN_S = 30
@@ -77,6 +78,24 @@ def test_checkpoints_are_signed_by_the_kept_key(release: Release) -> None:
     assert "audit.key" not in made
 
 
+def test_nothing_in_the_image_installs_packages(release: Release) -> None:
+    name = r"(pip|setuptools|wheel|ensurepip|pkg_resources|_distutils_hack)"
+    script = (
+        "import os, re\n"
+        f"wanted = re.compile(r'{name}([-.0-9].*)?')\n"
+        "for folder, folders, files in os.walk('/'):\n"
+        "    folders[:] = [one for one in folders if not os.path.ismount(os.path.join(folder, one))]\n"
+        "    for one in (*folders, *files):\n"
+        "        if wanted.fullmatch(one): print(os.path.join(folder, one))"
+    )
+    found = release.in_pod(release.pod("agent"), "python", "-c", script).splitlines()
+    # Where a build without a registry's network mounts its settings; empty, and no program.
+    assert [path for path in found if path != "/etc/pip.conf"] == []
+    for program in ("/opt/ringline/bin/python", "/usr/local/bin/python3"):
+        script = "import importlib.util as u; print([n for n in ('pip', 'ensurepip') if u.find_spec(n)])"
+        assert release.in_pod(release.pod("agent"), program, "-c", script).strip() == "[]"
+
+
 @pytest.mark.slow
 def test_upgrade_and_rollback_under_load_lose_nothing(release: Release) -> None:
     secret = release.get("secret", f"{NAME}-ringline-webhooks")["data"]
@@ -102,13 +121,7 @@ def test_an_uninstall_leaves_volumes_and_the_secret_for_the_next_install(
     rows = release.audited()
     release.helm("uninstall", NAME, "--wait", "--timeout=240s")
     until("the pods are gone", lambda: not release.get("pods")["items"])
-    kinds = "statefulsets,deployments,services,configmaps,secrets,serviceaccounts,networkpolicies,pvc,pdb"
-    left = {
-        f"{one['kind']}/{one['metadata']['name']}"
-        for one in release.get(kinds)["items"]
-        if one["metadata"]["name"] not in ("kube-root-ca.crt", "default")
-    }
-    assert left == {
+    kept = {
         f"Secret/{NAME}-ringline-webhooks",
         f"Secret/{NAME}-ringline-links",
         f"Secret/{NAME}-ringline-feed",
@@ -116,6 +129,9 @@ def test_an_uninstall_leaves_volumes_and_the_secret_for_the_next_install(
         f"PersistentVolumeClaim/data-{NAME}-ringline-gateway-0",
         f"PersistentVolumeClaim/data-{NAME}-ringline-audit-0",
     }
+    maybe = {"CustomResourceDefinition/pipelines.ringline.dev", "Lease/ringline-operator"}
+    assert left_behind(release) - maybe == kept
+    assert left_behind(release) <= documented()
     release.install("operator.enabled=false")
     assert release.get("secret", f"{NAME}-ringline-webhooks")["data"] == secret
     assert base64.b64decode(secret["demo.whsec"]).startswith(b"whsec_")

@@ -132,6 +132,7 @@ def test_that_is_all_its_account_may(operated: Release) -> None:
             "events.events.k8s.io [] [] [create patch]",
             "horizontalpodautoscalers.autoscaling [] [] [get list watch]",
             "leases.coordination.k8s.io [] [] [create]",
+            f"leases.coordination.k8s.io [] [ringline-operator-{NAME}-ringline] [get update]",
             "leases.coordination.k8s.io [] [ringline-operator] [get update]",
             "pipelines.ringline.dev [] [] [get list watch]",
             "pipelines.ringline.dev/status [] [] [get patch]",

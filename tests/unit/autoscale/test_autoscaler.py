@@ -127,6 +127,7 @@ def test_a_load_above_one_exec_raises_them_and_quiet_lowers_them_again() -> None
     assert len(made.execs) == 1
     assert [change.after for change in made.state().changes][-1] == 1
     assert len(made.records) < len(made.states) / 3, "what says nothing new is kept once a minute"
+    assert {(record.namespace, record.pipeline) for record in made.records} == {("", "local")}
 
 
 def test_the_most_is_never_exceeded_and_said() -> None:

@@ -178,7 +178,8 @@ def test_the_operator_writes_scale_status_and_events_and_nothing_else() -> None:
         if set(rule["verbs"]) - {"get", "list", "watch"}
     }
     assert written == {
-        ("pipelines/status",), ("events",), ("leases",), ("leases", "ringline-operator"),
+        ("pipelines/status",), ("events",), ("leases",),
+        ("leases", "ringline-operator", "ringline-operator-rl-ringline"),
         ("statefulsets/scale", *(f"rl-ringline-{name}" for name in STAGES)),
     }  # fmt: skip
 
@@ -189,8 +190,17 @@ def test_a_role_is_made_in_each_watched_namespace() -> None:
     bindings = [one["metadata"]["namespace"] for one in objects if one["kind"] == "RoleBinding"]
     assert roles == bindings == ["trading", "other"]
     for role in (one for one in objects if one["kind"] == "Role"):
-        named = [rule for rule in role["rules"] if rule.get("resourceNames") == ["ringline-operator"]]
+        leases = ["ringline-operator", "ringline-operator-rl-ringline"]
+        named = [rule for rule in role["rules"] if rule.get("resourceNames") == leases]
         assert [rule["resources"] for rule in named] == [["leases"]], "it decides where it holds the Lease"
+
+
+def test_each_release_has_an_operator_for_its_own_pipeline() -> None:
+    objects = rendered()
+    [container] = objects.of("Deployment")["rl-ringline-operator"]["spec"]["template"]["spec"]["containers"]
+    [pipeline] = objects.of("Pipeline").values()
+    assert f"--name={pipeline['spec']['operator']}" in container["args"]
+    assert pipeline["spec"]["operator"] == "rl-ringline"
 
 
 def test_volumes_of_gateway_and_audit_outlive_everything() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.cli.app import run
-from pipeline.cli.cluster_job import job_of, report_in
+from pipeline.cli.cluster_job import job_of, reads_of, report_in
 
 GATEWAY: dict[str, Any] = {
     "metadata": {"name": "rl-gateway", "namespace": "trading", "labels": {
@@ -25,12 +25,27 @@ GATEWAY: dict[str, Any] = {
                 {"name": "data", "mountPath": "/data"},
                 {"name": "webhooks", "mountPath": "/etc/ringline/webhooks"},
             ]}],
-        "volumes": [{"name": "config"}, {"name": "shm"}, {"name": "webhooks"}]}}},
+        "volumes": [
+            {"name": "config", "configMap": {"name": "rl-config"}}, {"name": "shm"}, {"name": "webhooks"}
+        ]}}},
 }  # fmt: skip
+AUDIT: dict[str, Any] = {
+    "metadata": {"name": "rl-audit", "namespace": "trading", "labels": {
+        "app.kubernetes.io/instance": "rl", "app.kubernetes.io/component": "audit"}},
+    "spec": {"serviceName": "rl-audit", "template": {"spec": {
+        "containers": [
+            {"name": "worker-0"},
+            {"name": "feed", "ports": [{"name": "feed", "containerPort": 8006}],
+             "volumeMounts": [{"name": "feed", "mountPath": "/etc/ringline/feed", "readOnly": True}]},
+        ],
+        "volumes": [{"name": "feed", "secret": {"secretName": "rl-feed", "defaultMode": 288}}]}}},
+}  # fmt: skip
+CONFIGURATION = {"feed": {"read_token_files": ["/etc/ringline/feed/read.token"]}}
 KUBECTL = """#!/bin/sh
 echo "$@" >> "$KUBECTL_DIARY"
 case "$1 $2" in
   "get statefulsets") cat "$KUBECTL_SETS" ;;
+  "get configmap") cat "$KUBECTL_SETS.config" ;;
   "get pods") echo '{"items":[{"status":{"containerStatuses":[{"state":{"terminated":{"exitCode":1}}}]}}]}' ;;
   "create --filename") cat > "$KUBECTL_DIARY.job" ;;
   "logs --follow") printf 'draining\\n{\\n "ok": false\\n}\\n' ;;
@@ -46,9 +61,11 @@ def diary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script.parent.mkdir()
     script.write_text(KUBECTL)
     script.chmod(0o755)
-    (tmp_path / "sets").write_text(json.dumps({"items": [GATEWAY]}))
+    (tmp_path / "sets").write_text(json.dumps({"items": [AUDIT, GATEWAY]}))
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
     monkeypatch.setenv("KUBECTL_DIARY", str(tmp_path / "diary"))
+    texts = {"ringline.json": json.dumps({"feed": {"read_token_files": ["/f/read"]}})}
+    (tmp_path / "sets.config").write_text(json.dumps({"data": texts}))
     monkeypatch.setenv("KUBECTL_SETS", str(tmp_path / "sets"))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "diary"
@@ -70,6 +87,27 @@ def test_the_job_is_the_gateways_own_in_all_but_its_command() -> None:
     assert job["metadata"]["namespace"] == "trading"
 
 
+def test_the_job_reads_the_audit_with_the_token_that_may_and_no_other() -> None:
+    job = job_of(GATEWAY, "lt-1", ["smoke"], reads_of(AUDIT, CONFIGURATION))
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert {"--audit=http://rl-audit:8006", "--token-file=/etc/ringline/feed/read.token"} <= set(
+        container["args"]
+    )
+    assert {"name": "feed", "mountPath": "/etc/ringline/feed", "readOnly": True} in container["volumeMounts"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "feed"]
+    assert volume["secret"] == {
+        "secretName": "rl-feed", "defaultMode": 288, "items": [{"key": "read.token", "path": "read.token"}]
+    }  # fmt: skip
+
+
+def test_an_audit_without_http_is_not_read() -> None:
+    silent = json.loads(json.dumps(AUDIT))
+    silent["spec"]["template"]["spec"]["containers"].pop()
+    assert reads_of(silent, CONFIGURATION) is None
+    assert reads_of(AUDIT, {}) is None
+
+
 def test_the_tests_exit_code_and_report_are_passed_on_and_the_job_is_removed(
     diary: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,7 +116,8 @@ def test_the_tests_exit_code_and_report_are_passed_on_and_the_job_is_removed(
     assert json.loads(report.read_text()) == {"ok": False}
     assert "draining" in capsys.readouterr().out
     sent = json.loads((tmp_path / "diary.job").read_text())
-    assert "--rate=300" in sent["spec"]["template"]["spec"]["containers"][0]["args"]
+    args = sent["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert {"--rate=300", "--audit=http://rl-audit:8006", "--token-file=/f/read"} <= set(args)
     assert diary.read_text().splitlines()[-1] == f"delete job/{sent['metadata']['name']} --wait=false"
 
 

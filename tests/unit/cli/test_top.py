@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import threading
 from collections import deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline.cli.app import run
@@ -15,6 +19,7 @@ from pipeline.cli.top_screen import bars, stale, what
 from pipeline.cli.top_stream import View
 from pipeline.web.frame import steps_of
 from pipeline.web.view import BookView, Frame, LinkView, Point, ReplicaView, Steps
+from pipeline.web.viewers import NAMES, event
 
 SIZES = [24, 40, 60, 80, 120, 200]
 
@@ -160,6 +165,41 @@ def test_a_server_that_began_anew_leaves_a_blank_in_the_bars_and_what_was_before
     assert str(shown.place) == "b:3"
     assert [point.p95_ms for point in shown.points] == [1, 1, None, 8]
     assert "▂▂ █" in screen_text(shown, 120) or "▁▁ █" in screen_text(shown, 120)
+
+
+class Told(BaseHTTPRequestHandler):
+    """A feed that tells one view, and its newest rows."""
+
+    def do_GET(self) -> None:
+        told = view()
+        news = {"frame": told.frame, "book": told.book, "steps": told.steps, "points": list(told.points)}
+        body = b'{"rows":[{"seq":7}]}'
+        if self.path.startswith("/v1/live"):
+            body = b'event: hello\ndata: {"epoch":"a"}\n\n'
+            body += b"".join(event(name, msgspec.json.encode(news[name])) for name in ("points", *NAMES))
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the test's output is its own."""
+
+
+@pytest.mark.parametrize("once", [[], ["--once"]])
+def test_for_programs_all_of_it_is_json(
+    once: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert run(["top", "--json", *once, "--url", url, "--set", f"data_dir={tmp_path}"]) == 0
+        server.shutdown()
+    found = json.loads(capsys.readouterr().out)
+    assert found["frame"]["replicas"][0]["name"] == "gateway-0"
+    assert found["points"][0][:3] == [1, 1, 50]
+    assert found["rows"] == [{"seq": 7}]
+    assert {"book", "steps"} < found.keys()
 
 
 def test_nobody_there_is_exit_code_3_and_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

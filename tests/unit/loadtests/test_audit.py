@@ -8,9 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtests.audit import FillSaid, LegSaid, RowSaid, compare
+from loadtests.audit import compare
 from loadtests.ids import id_number, parse, user_number, webhook_id
 from loadtests.ledger import SENT, Ledger, Sent, read_ledgers
+from loadtests.row_said import FillSaid, LegSaid, RowSaid
 
 RUN = "0badcafe"
 

@@ -104,6 +104,10 @@ def test_nothing_known_about_duplicates_is_said_so() -> None:
 
 
 def test_an_audit_that_cannot_be_read_from_here_fails_nothing() -> None:
+    by_http = verdict(
+        "audit verifies", audited=replace(AUDITED, verifies=None, detail="its HTTP does not tell")
+    )
+    assert (by_http.verdict, by_http.sentence) == ("unknown", "Not verified: its HTTP does not tell.")
     found = verdict("audit verifies", audited=None, audit_fault="elsewhere", expects_audit=False)
     assert found.verdict == "unknown"
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pipeline.snapshot import Counts, Latency, Replica, Snapshot, Stage
 from pipeline.telemetry.sketch import Sketch
-from pipeline_operator.merge import Answer, merge
+from pipeline_operator.merge import Answer, Digests, merge
 from pipeline_operator.observation import SlaVerdict, StageSignals
 from pipeline_operator.spec import LatencySla, Slas, StageSpec
 
@@ -159,3 +160,65 @@ def test_trade_throttling_is_no_signal() -> None:
 def test_the_order_of_answers_means_nothing(order: list[int]) -> None:
     answers = [agents("agent-0", handled=40), agents("agent-1", handled=-2), gateways(50.0, 3)]
     assert merged(*(answers[index] for index in order)) == merged(*answers)
+
+
+def a_word(pod: str, figure: int) -> Answer:
+    """Some sound, some impossible."""
+    sketch = Sketch()
+    sketch.add([figure * 1_000_000 + 1] * 40)
+    told = Latency(event="AGENT_DECISION", window_s=1.0, count=40, sketch=sketch.to_bytes(), lost=figure - 1)
+    if pod == "gateway-0":
+        return gateways(float(figure * 100 - 100), figure)
+    return agents(pod, latencies=(told,), handled=figure * 10 - 5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["agent-0", "agent-1", "gateway-0"]), st.integers(0, 3)), max_size=8
+    ),
+    st.lists(st.sampled_from([30, 5]), min_size=8, max_size=8),
+)
+def test_what_is_kept_from_tick_to_tick_changes_nothing(
+    ticks: list[dict[str, int]], limits_ms: list[int]
+) -> None:
+    digests = Digests()
+    said: dict[str, Answer] = {}
+    for news, limit_ms in zip(ticks, limits_ms, strict=False):
+        said |= {pod: a_word(pod, figure) for pod, figure in news.items()}
+        sla = LatencySla(event="AGENT_DECISION", percentile_basis_points=9500, limit_ms=limit_ms)
+        stages = (GATEWAY, replace(AGENT, slas=Slas(latency=(sla,))))
+        expected = {"agent": ("agent-0", "agent-1"), "gateway": ("gateway-0",)}
+        for answer in said.values() if len(news) > 1 else ():  # read as it comes, or with the tick
+            assert answer.snapshot is not None
+            digests.read(answer.pod, answer.stage, answer.snapshot)
+        told = [
+            merge(stages, expected, said.values(), stale_after_ms=3000, now_us=NOW_US, digests=kept)
+            for kept in (digests, None)
+        ]
+        assert told[0] == told[1]
+
+
+def test_a_snapshot_that_was_seen_is_not_read_again() -> None:
+    digests = Digests()
+    answers = [agents("agent-0", handled=40), agents("agent-1", handled=60)]
+
+    def signals(said: list[Answer]) -> StageSignals:
+        return merge((AGENT,), {}, said, stale_after_ms=3000, now_us=NOW_US, digests=digests)["agent"]
+
+    first, again = signals(answers), signals([replace(answer, age_ms=200) for answer in answers])
+    assert again.windows is first.windows
+    assert (first.sources.oldest_ms, again.sources.oldest_ms) == (100, 200)
+    assert signals([answers[0]]).window(1000).handled == 40, "a pod that is gone counts no more"
+
+
+def test_all_events_of_a_stage_with_a_latency_sla_are_named() -> None:
+    def told(*events: str) -> tuple[Latency, ...]:
+        return tuple(Latency(event=event, window_s=1.0, count=0) for event in events)
+
+    signals = merged(agents("agent-0", told("B", "A")), agents("agent-1", told("C")))
+    assert signals.events == ("A", "B", "C")
+    no_sla = merge(
+        (replace(AGENT, slas=Slas()),), {}, [agents("agent-0", told("A"))], stale_after_ms=3000, now_us=NOW_US
+    )
+    assert no_sla["agent"].events == ()

@@ -117,6 +117,17 @@ def test_a_sketch_comes_back_from_its_bytes(values: list[int]) -> None:
     assert back.quantiles() == sketch.quantiles()
 
 
+@given(VALUES, VALUES)
+def test_merging_what_is_packed_equals_merging_it(one: list[int], other: list[int]) -> None:
+    merged, packed = sketch_of(one), sketch_of(one)
+    merged.merge(sketch_of(other))
+    packed.merge_packed(Sketch.unpack(sketch_of(other).to_bytes()))
+    assert packed.to_bytes() == merged.to_bytes()
+    both = Sketch()
+    both.merge_packed(*(Sketch.unpack(sketch_of(values).to_bytes()) for values in (one, [], other)))
+    assert both.to_bytes() == merged.to_bytes()
+
+
 @given(VALUES, st.data())
 def test_damaged_bytes_are_refused_or_read_as_another_sketch(values: list[int], data: st.DataObject) -> None:
     damaged = bytearray(sketch_of(values).to_bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
+from pipeline import limits
 from pipeline.golden_steps import STEPS
 from pipeline.snapshot import Counts, Dead, Latency, Replica, Snapshot, Stage
 from pipeline.web.frame import Rates, Report, SentLink, frame_of, links_of, point_of, steps_of
@@ -104,10 +105,17 @@ def test_a_point_has_count_and_loss_and_no_percentile_of_nothing() -> None:
     assert (empty.count, empty.p95_ms) == (0, None)
 
 
-def test_what_died_says_inside_of_what() -> None:
-    dead = (Dead(name="exec-1", pid=7, silent_ms=5, inside=("FILL_GENERATION",)),)
+def test_what_died_says_when_and_inside_of_what_and_is_told_for_a_while() -> None:
+    dead = (
+        Dead(name="audit-0", pid=6, silent_ms=5, age_ms=limits.PAGE_DEATH_MS),
+        Dead(name="agent-0", pid=6, silent_ms=5, age_ms=125_000),
+        Dead(name="exec-1", pid=7, silent_ms=5, inside=("FILL_GENERATION",), age_ms=59_999),
+    )
     frame = frame_of(snapshot(dead=dead), (), Rates(), number=1, now_us=NOW_US)
-    assert frame.dead == ("exec-1 (pid 7) died inside FILL_GENERATION",)
+    assert frame.dead == (
+        "agent-0 (pid 6) died 2 min ago",
+        "exec-1 (pid 7) died less than a minute ago inside FILL_GENERATION",
+    )
 
 
 def test_a_links_lag_is_an_age_and_not_the_instant_since_which_it_counts() -> None:

@@ -15,7 +15,10 @@ from pipeline_operator.merge import merge
 
 def test_it_prints_the_shape_of_every_bench() -> None:
     output = CliRunner().invoke(group, ["bench", "--rounds", "1", "--json"], standalone_mode=False).output
-    assert msgspec.convert(json.loads(output), Bench).results
+    rows = {row.name for row in msgspec.convert(json.loads(output), Bench).results}
+    assert {"decision alone, 10 stages of 20 pods", "reading of one snapshot as it comes"} <= rows
+    for told in ("none new", "half of them new", "all new"):
+        assert f"tick: merge of 200 snapshots, {told}, and decision" in rows
 
 
 def test_its_pods_all_speak_and_are_believed() -> None:

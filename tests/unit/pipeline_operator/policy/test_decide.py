@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from sights import MS, START_US, S, a_minute, a_spec, a_stage, learned, remembering, seen
 
 from pipeline_operator.memory import Capacity, Memory, Raise
-from pipeline_operator.observation import LatencySignal, SlaVerdict, StageObservation
+from pipeline_operator.observation import LatencySignal, Refusal, SlaVerdict, StageObservation
 from pipeline_operator.policy import decide
 from pipeline_operator.record import ConditionType, Record
 from pipeline_operator.spec import LatencySla, PipelineSpec, Slas, StageSpec
@@ -389,3 +389,28 @@ def test_a_violation_that_does_not_get_better_asks_for_one_more() -> None:
     assert "no better for 10 s" in record.sentence
     fresh = remembering(agent={"capacity": learned(100), "violated_since_us": NOW - 9 * S})
     assert record_of(fresh, gateway=CALM, agent=a_stage("agent", throttled=5)).stage("agent").after == 2
+
+
+def refused(waits: bool) -> StageObservation:
+    refusal = Refusal(reason="ScaleForbidden", message="the API server refuses agent: no right", waits=waits)
+    return a_stage("agent", lag_ms=2400, rate=200, refused=refusal)
+
+
+def test_what_is_refused_waits_and_stages_after_it_do_not_count_on_it() -> None:
+    memory = remembering(agent={"capacity": learned(100)}, exec={"capacity": learned(100)})
+    many = a_stage("gateway", ready=1, rate=1000)
+    waits = record_of(memory, gateway=many, agent=refused(waits=True))
+    assert (waits.stage("agent").after, waits.stage("exec").after, waits.writes) == (2, 2, ())
+    assert "held to 2: the API server refuses agent: no right (WriteRefused)" in waits.sentence
+    again = record_of(memory, gateway=many, agent=refused(waits=False))
+    assert [write.stage for write in again.writes] == ["agent", "exec"]
+    for record in (waits, again):
+        told = record.condition(ConditionType.SCALING_ACTIVE)
+        assert (told.status, told.reason) == ("False", "ScaleForbidden")
+        assert told.message == "agent: the API server refuses agent: no right"
+
+
+def test_what_is_refused_is_still_recommended() -> None:
+    record = record_of(None, a_spec(mode="recommend"), agent=refused(waits=True))
+    assert record.stage("agent").after > 2
+    assert record.condition(ConditionType.SCALING_ACTIVE).reason == "RecommendOnly"

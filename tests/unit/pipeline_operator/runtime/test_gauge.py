@@ -31,11 +31,15 @@ def test_every_line_of_the_page_is_prometheus_text() -> None:
     gauges.writes["raise"] += 1
     gauges.replicas["trading", "p"] = {"agent": (1, 3)}
     gauges.signals["trading", "p"] = (1500, 2)
-    gauges.leases = {"trading": True}
+    gauges.leases = {("trading", "ringline-operator-rl"): True}
+    gauges.refused["trading", "p", "ScaleForbidden"] += 2
     page = gauges.page()
     assert all(LINE.fullmatch(line) for line in page.splitlines())
     assert 'ringline_operator_replicas_wanted{namespace="trading",pipeline="p",stage="agent"} 3' in page
     assert 'ringline_operator_signal_age_seconds{namespace="trading",pipeline="p"} 1.5' in page
     assert 'ringline_operator_api_calls_total{verb="patch",code="200"} 1' in page
+    assert 'ringline_operator_lease_held{namespace="trading",lease="ringline-operator-rl"} 1' in page
+    refused = 'scale_refused_total{namespace="trading",pipeline="p",reason="ScaleForbidden"} 2'
+    assert f"ringline_operator_{refused}" in page
     gauges.forget(("trading", "p"))
     assert 'pipeline="p"' not in gauges.page()

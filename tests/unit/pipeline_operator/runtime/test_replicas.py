@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from pipeline_operator.kube.client import FIELD_MANAGER
 from pipeline_operator.runtime.replicas import KnownReplicas
 from pipeline_operator.runtime.seen import SeenSet
@@ -55,3 +58,42 @@ def test_a_renewed_ownership_of_the_same_value_is_not_foreign() -> None:
     known.look(by("helm", 3), NOW)
     known.look(by("argocd", 3, NOW + 5), NOW + 5)
     assert known.foreign_us is None
+
+
+def test_a_watch_that_lags_behind_what_a_former_operator_wrote_shows_nothing_foreign() -> None:
+    """The status says 5, which that operator wrote; the watch still shows Helm's 1 of before its write."""
+    known = KnownReplicas("u", 5, "11")
+    known.look(replace(by("helm", 1), version="10"), NOW)
+    assert (known.foreign_us, known.known) == (None, 5)
+    known.look(replace(SET, replicas=5, version="11"), NOW)
+    known.look(replace(by("kubectl", 2), version="12"), NOW)
+    assert known.foreign_us == NOW
+
+
+def test_what_is_older_than_our_own_write_shows_nothing_foreign() -> None:
+    known = KnownReplicas("u", None)
+    known.look(replace(by("helm", 1), version="10"), NOW)
+    known.wrote(5, "11")
+    known.look(replace(by("helm", 1), version="10"), NOW)
+    known.look(replace(SET, replicas=5, version="13"), NOW)
+    known.look(replace(by("helm", 1), version="9"), NOW)
+    assert known.foreign_us is None
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.data())
+def test_as_long_as_only_operators_write_nothing_is_foreign_however_late_it_is_seen(
+    written: list[int], data: st.DataObject
+) -> None:
+    """Helm makes it with one replica; operators write, and any of them may be another process that knows only
+    what the one before left in the status; the watch is late as it likes, but never goes back."""
+    history = [replace(by("helm", 1), version="100")]
+    known, shown = KnownReplicas("u", None), 0
+    for replicas in written:
+        history.append(replace(SET, replicas=replicas, version=str(100 + len(history))))
+        known.wrote(replicas, history[-1].version)
+        if data.draw(st.booleans(), label="another operator"):
+            left = data.draw(st.sampled_from(history), label="what the status says")
+            known = KnownReplicas("u", left.replicas, left.version)
+        shown = data.draw(st.integers(shown, len(history) - 1), label="what the watch shows")
+        known.look(history[shown], NOW)
+        assert known.foreign_us is None

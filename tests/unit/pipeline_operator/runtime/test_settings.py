@@ -22,6 +22,13 @@ def test_what_is_no_namespace_is_one_clear_line(text: str, fault: str) -> None:
         run_settings(text, None)
 
 
+@pytest.mark.parametrize("name", ["One", "a_b", "-", "x" * 64])
+def test_what_is_no_name_of_an_operator_is_one_clear_line(name: str) -> None:
+    with pytest.raises(UsageError, match=r"--name: .* is no name of an operator"):
+        run_settings("trading", None, name=name)
+    assert run_settings("trading", None, name="one").name == "one"
+
+
 def test_too_many_namespaces_are_refused() -> None:
     with pytest.raises(UsageError, match="65 given, at most 64"):
         run_settings(",".join(f"n{number}" for number in range(65)), None)

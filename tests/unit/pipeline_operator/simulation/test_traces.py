@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import MissingError
+from pipeline_operator import limits
 from pipeline_operator.errors import TraceError
 from pipeline_operator.simulation.traces import SHIPPED, Trace, read_trace, stairs
 
@@ -40,17 +45,27 @@ def test_a_csv_has_a_count_a_minute_in_its_last_column(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "0 minutes"),
-        ("count\n5\n", "1 minutes"),
+        ("count\n5\n", "1 minute, allowed"),
         ("5\n-1\n", "minute 2: '-1'"),
         ("5\nnan\n", "minute 2: 'nan'"),
         ("5\n6\nmany\n", "minute 3: 'many'"),
         ("5\n1e30\n", "minute 2: '1e30'"),
+        ("12x\n5\n6\n", "line 1, minute 1: '12x'"),
+        ("09:00,many\n09:01,5\n09:02,6\n", "line 1, minute 1: 'many'"),
+        ("many,09:00\n5,5\n5,6\n", "line 1, minute 1: '09:00'"),
+        ("-1\n5\n6\n", "line 1, minute 1: '-1'"),
+        ("$5\n5\n6\n", "line 1, minute 1: '$5'"),
+        ("nan\n5\n6\n", "line 1, minute 1: 'nan'"),
+        ("n/a\n5\n6\n", "line 1, minute 1: 'n/a'"),
+        ("minute,\n5,5\n6,6\n", "line 1, minute 1: ''"),
+        ("minute,count\n\n09:00,5\n09:01,\n", "line 4, minute 2: ''"),
+        ("minute,count\ntime,number\n1,5\n2,6\n", "line 2, minute 1: 'number'"),
     ],
 )
 def test_a_csv_that_is_none_is_refused_with_its_minute(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "bad.csv"
     file.write_text(text)
-    with pytest.raises(TraceError, match=said):
+    with pytest.raises(TraceError, match=re.escape(said)):
         read_trace(file)
 
 
@@ -60,3 +75,23 @@ def test_a_csv_that_cannot_be_read_is_missing(tmp_path: Path) -> None:
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(MissingError):
         read_trace(tmp_path / "bytes.csv")
+
+
+@pytest.mark.parametrize(
+    "text", ["600\n1200\n", "count\n600\n1200\n", '"minute","count"\r\n1,600\r\n2,1200\r\n']
+)
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "excel.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    trace = read_trace(file)
+    assert (trace.seconds, trace.at(30), trace.at(90)) == (120, 10, 20)
+
+
+@given(st.lists(st.integers(0, limits.MAX_TRACE_COUNT), min_size=2, max_size=20), st.booleans())
+def test_every_count_of_a_file_is_a_minute(counts: list[int], heading: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "counts.csv"
+        file.write_text("count\n" * heading + "".join(f"{count}\n" for count in counts))
+        trace = read_trace(file)
+    assert trace.seconds == 60 * len(counts)
+    assert [round(trace.at(60 * minute + 30) * 60) for minute in range(len(counts))] == counts

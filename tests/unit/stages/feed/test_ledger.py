@@ -83,6 +83,32 @@ def test_positions_outcomes_denials_throttles_and_halts_are_those_of_the_rows(tm
     reader.close()
 
 
+def test_of_too_many_positions_the_closed_ones_are_left_out_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path)
+    rows = traded(config)
+    desk = Desk(config, "AAA")
+    posted: list[EventIn] = [
+        candle(1, "10.25", "AAA"),
+        SignalIn(symbol="AAA", side="buy", quantity="1"),
+        candle(2, "10.50", "AAA"),
+        SignalIn(symbol="AAA", side="sell", quantity="1"), candle(3, "10.50", "AAA"),
+    ]  # fmt: skip
+    closed = [desk.handle(event, f"closed-{index}") for index, event in enumerate(posted)]
+    for row in closed:
+        row.code = rows[0].code
+    reader = AuditReader.open(write_audit(config, closed + rows))
+    everything = book_of(Ledger(config), reader)
+    assert [line["symbol"] for line in everything.lines] == ["AAA", *KEYS]
+    assert everything.lines[0]["position"] == "0"
+    monkeypatch.setattr(limits, "BOOK_LINES", len(KEYS))
+    view = book_of(Ledger(config), reader)
+    assert view.lines == everything.lines[1:]
+    assert view.lines_left_out == 1
+    reader.close()
+
+
 def test_a_throttle_tells_what_remains_and_when_it_lets_pass_again(tmp_path: Path) -> None:
     config = configured(tmp_path)
     rows = traded(config, ("AAPL",))[:2]

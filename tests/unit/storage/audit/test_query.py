@@ -18,12 +18,15 @@ from pipeline.storage.audit.reader import AuditReader
 from pipeline.storage.audit.rows import AuditRow
 from pipeline.storage.audit.sqlite import SqliteAuditStore
 
+CONTROLS = frozenset({1, 2, 9})
 FILTERS = [
     Filter(),
     Filter(keys=("A",)),
     Filter(keys=("A", "C")),
     Filter(outcomes=(OUTCOMES[0],)),
     Filter(keys=("B",), outcomes=OUTCOMES[:1], after=4),
+    Filter(outcomes=("control",)),
+    Filter(outcomes=(OUTCOMES[0], "control"), keys=("A", "B")),
     Filter(since_us=1010, until_us=1020),
     Filter(webhook_id="w1-7"),
     Filter(webhook_id="w1-"),
@@ -38,7 +41,7 @@ FILTERS = [
 def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AuditReader]:
     if request.param == "sqlite":
         store = SqliteAuditStore.open(tmp_path / "audit.sqlite", 4)
-        store.append(some_rows())
+        store.append(some_rows(controls=CONTROLS))
         found = AuditReader.open(tmp_path / "audit.sqlite")
         with contextlib.closing(store), contextlib.closing(found):
             yield found
@@ -47,7 +50,7 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AuditRead
     new_schema: Callable[[], str] = request.getfixturevalue("new_schema")
     schema = new_schema()
     with contextlib.closing(PostgresAuditStore.open(dsn, schema, 4)) as shared:
-        shared.append(some_rows())
+        shared.append(some_rows(controls=CONTROLS))
         with contextlib.closing(PostgresAuditReader.connect(dsn, schema)) as found:
             yield found
 
@@ -102,3 +105,13 @@ def test_what_was_counted_before_is_not_counted_again(reader: AuditReader) -> No
     whole = reader.outcomes_between(0, 30)
     parts = [reader.outcomes_between(0, 11), reader.outcomes_between(11, 30)]
     assert {name: sum(part.get(name, 0) for part in parts) for name in whole} == whole
+
+
+def test_controls_are_found_whatever_became_of_them(reader: AuditReader) -> None:
+    wanted = Filter(outcomes=("control", OUTCOMES[1]))
+    assert set(all_of(reader, Query(wanted), 100)) == {
+        1 + number for number in range(30) if number % 2 or number in CONTROLS
+    }
+    assert all_of(reader, Query(Filter(outcomes=("control",))), 100) == [
+        1 + number for number in sorted(CONTROLS)
+    ]
