@@ -24,8 +24,8 @@
 
 /* ---- the bytes of a ring: `layout.py` draws them, and `native.py` refuses us when it differs ---------- */
 enum { WORD = 8, HEAD = 128 / WORD, TAIL = 256 / WORD, DROPPED = 384 / WORD, HEARTBEAT = 512 / WORD };
-enum { FACTS_DROPPED = DROPPED + 3, STARTS = 4096 / WORD, MOST_STARTS = 1024 };
-enum { ENTRIES = 20480 / WORD, ENTRY_WORDS = 4, WEIGHT_SHIFT = 12, CORRELATION_SHIFT = 32 };
+enum { FACTS_DROPPED = DROPPED + 3, STARTS = 4096 / WORD, MOST_STARTS = 96 };
+enum { ENTRIES = 5632 / WORD, ENTRY_WORDS = 4, WEIGHT_SHIFT = 12, CORRELATION_SHIFT = 32 };
 #define WEIGHT_MASK UINT64_C(4095)
 /* The bits above belong to how many calls an entry stands for. */
 #define MAX_EVENT_ID UINT64_C(4095)
@@ -246,7 +246,7 @@ static int note_start_locked(Writer *self, uint64_t started, uint64_t what) {
     }
     uint32_t place = LOAD(&self->start_here);
     for (int left = MOST_STARTS; left > 0; left--, place++) {
-        place &= MOST_STARTS - 1;
+        place = place < MOST_STARTS ? place : 0;
         uint64_t *start = START_AT(self, place);
         if (LOAD(start + 1) == 0) {
             STORE(start, started);

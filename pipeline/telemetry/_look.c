@@ -19,7 +19,7 @@
 /* ---- the bytes of a ring: `layout.py` draws them, and `native.py` refuses us when it differs ---------- */
 enum { WORD = 8, HEAD = 128 / WORD, TAIL = 256 / WORD, DROPPED = 384 / WORD, NAMES_USED = 640 / WORD };
 enum { FACTS_DROPPED = DROPPED + 3 };
-enum { ENTRIES = 20480 / WORD, ENTRY_WORDS = 4, ENTRY_BYTES = ENTRY_WORDS * WORD };
+enum { ENTRIES = 5632 / WORD, ENTRY_WORDS = 4, ENTRY_BYTES = ENTRY_WORDS * WORD };
 
 #define KIND_BITS (UINT64_C(15) << 24)
 #define KIND_DURATION UINT64_C(0)

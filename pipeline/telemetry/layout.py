@@ -12,8 +12,8 @@ fetched together).
      384  dropped │ largest weight │ removed │ facts dropped │  line 3: the writer's
      512  heartbeat │ closed                                    line 4: the writer's
      640  bytes of names used │ names of own events (see `names`)  line 5 and on: the writer's
-    4096  STARTs: 1024 × (time, ns of CLOCK_MONOTONIC │ what)     the writer's; `what` 0: nothing there
-   20480  entries: capacity × 32 bytes
+    4096  STARTs: 96 × (time, ns of CLOCK_MONOTONIC │ what)     the writer's; `what` 0: nothing there
+    5632  entries: capacity × 32 bytes
 
     entry:  end, ns of CLOCK_MONOTONIC │ value │ what │ proof word
     what:   event : 12 │ weight : 12 │ kind : 4 │ none : 4 │ correlation : 32        (lowest bits first)
@@ -104,7 +104,7 @@ _IDENTITY = struct.Struct(f"<8s7Q{NAME_BYTES}s")
 
 assert _IDENTITY.size == LINE_BYTES
 assert NAMES_BYTE < STARTS_BYTE
-assert ENTRIES_BYTE % PAGE_BYTES == 0
+assert ENTRIES_BYTE % LINE_BYTES == 0
 assert ENTRY_BYTES == 1 << ENTRY_SHIFT
 assert limits.MAX_NAME_CHARS <= NAME_BYTES
 

@@ -121,10 +121,8 @@ def _tell(path: Path, untaken: int) -> None:
 
 
 def give_back(memory: mmap.mmap, identity: Identity, head: int, tail: int) -> None:
-    """Free the pages of a ring's STARTs, which are of the past when a writer leaves, and of its slots that
-    hold nothing untaken; they read as zeros then."""
+    """Free the pages of a ring's slots that hold nothing untaken; they read as zeros then."""
     capacity = identity.capacity
-    _free(memory, layout.STARTS_BYTE, layout.ENTRIES_BYTE)
     if identity.mode != Mode.DROP_NEWEST or head - tail >= capacity:
         return
     begin, end = tail & capacity - 1, head & capacity - 1
@@ -133,12 +131,8 @@ def give_back(memory: mmap.mmap, identity: Identity, head: int, tail: int) -> No
         start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
         stop = (layout.ENTRIES_BYTE + last * layout.ENTRY_BYTES) // mmap.PAGESIZE * mmap.PAGESIZE
         if start < stop:
-            _free(memory, start, stop)
-
-
-def _free(memory: mmap.mmap, start: int, stop: int) -> None:
-    with suppress(OSError):  # a file system that cannot: the whole ring stays
-        memory.madvise(mmap.MADV_REMOVE, start, stop - start)
+            with suppress(OSError):  # a file system that cannot: the whole ring stays
+                memory.madvise(mmap.MADV_REMOVE, start, stop - start)
 
 
 def is_left(path: Path) -> bool:
