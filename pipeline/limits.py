@@ -369,8 +369,9 @@ MAX_SLA_LIMIT_MS = MAX_DURATION_NS // 1_000_000
 """No call that is recorded takes longer."""
 MAX_SLA_PERCENTILES = 8
 """Thresholds of one event: each takes a counter for every series there can be, in every window."""
-MAX_OPEN_STARTS = 1024
-"""Open STARTs remembered for one ring: a writer nests a few deep; more means ENDs that never come."""
+MAX_OPEN_STARTS = 96
+"""Calls under way that a ring can tell, 16 bytes each: with them a full ring stays within 4.2 MB. A thread
+nests a few deep; of one that awaits more at a time the report says that there were more."""
 MAX_GONE_WORKERS = 64
 """Workers without a ring whose counters are still told apart, so that a worker that comes back goes on where
 it was: a stage's replicas and more."""

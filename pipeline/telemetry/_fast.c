@@ -24,11 +24,12 @@
 
 /* ---- the bytes of a ring: `layout.py` draws them, and `native.py` refuses us when it differs ---------- */
 enum { WORD = 8, HEAD = 128 / WORD, TAIL = 256 / WORD, DROPPED = 384 / WORD, HEARTBEAT = 512 / WORD };
-enum { ENTRIES = 4096 / WORD, ENTRY_WORDS = 4, WEIGHT_SHIFT = 12, CORRELATION_SHIFT = 32 };
+enum { FACTS_DROPPED = DROPPED + 3, STARTS = 4096 / WORD, MOST_STARTS = 96 };
+enum { ENTRIES = 5632 / WORD, ENTRY_WORDS = 4, WEIGHT_SHIFT = 12, CORRELATION_SHIFT = 32 };
 #define WEIGHT_MASK UINT64_C(4095)
 /* The bits above belong to how many calls an entry stands for. */
 #define MAX_EVENT_ID UINT64_C(4095)
-#define KIND_START (UINT64_C(1) << 24)
+#define KIND_BITS (UINT64_C(15) << 24)
 #define KIND_COUNT (UINT64_C(2) << 24)
 #define KIND_GAUGE (UINT64_C(3) << 24)
 /* No entry has this as its third word (kind 15 does not exist): what it stands for is counted as dropped. */
@@ -151,7 +152,7 @@ static int bind(PyObject *const *args, Py_ssize_t count, PyObject *keywords, con
 }
 
 /* ---- Writer ------------------------------------------------------------------------------------------- */
-typedef struct {
+typedef struct Writer {
     PyObject_HEAD
     Py_buffer memory;
     uint64_t *words; /* NULL once closed: every call then does nothing */
@@ -159,14 +160,23 @@ typedef struct {
     uint64_t head;
     uint64_t limit; /* up to here there is room for certain */
     uint64_t dropped;
+    uint64_t facts_dropped;
+    uint32_t under_way;    /* STARTs that stand there */
+    uint32_t start_here;   /* where the next one is looked for first */
+    uint32_t starts_above; /* none stands here or beyond */
+    struct Writer *next, *previous;
     PyObject *through; /* a Python put that DURATIONs of MetricsCollector pass: its sampler */
     char flight;
     char mixed;
-    char starts; /* MetricsCollector writes START entries too */
+    char starts; /* MetricsCollector writes STARTs too */
 } Writer;
 
-/* Counts as many calls as the entry stands for. */
+/* Counts as many calls as the entry stands for, or one fact. */
 static int drop_locked(Writer *self, uint64_t what) {
+    if (what != UNWRITABLE && (what & KIND_BITS) != 0) {
+        PUBLISH(self->words + FACTS_DROPPED, ++self->facts_dropped);
+        return 0;
+    }
     self->dropped += 1 + (what == UNWRITABLE ? 0 : what >> WEIGHT_SHIFT & WEIGHT_MASK);
     PUBLISH(self->words + DROPPED, self->dropped);
     return 0;
@@ -213,6 +223,108 @@ static inline int put(Writer *self, uint64_t end, uint64_t value, uint64_t what)
     return written;
 }
 
+/* ---- STARTs: what is under way ------------------------------------------------------------------------ */
+/* Every Writer there is: who ends a call in another thread than it began in looks for it in all of them. */
+static Writer *writers;
+#ifdef Py_GIL_DISABLED
+static PyMutex writers_lock;
+#define LOCK_WRITERS() PyMutex_Lock(&writers_lock)
+#define UNLOCK_WRITERS() PyMutex_Unlock(&writers_lock)
+#else
+#define LOCK_WRITERS()
+#define UNLOCK_WRITERS()
+#endif
+
+#define START_AT(self, place) ((self)->words + STARTS + 2 * (uint64_t)(place))
+enum { NO_START = -1 };
+
+/* The place of a START; NO_START where there is no room, or nothing that could be named. */
+static int note_start_locked(Writer *self, uint64_t started, uint64_t what) {
+    if (self->words == NULL || what == UNWRITABLE || (what & MAX_EVENT_ID) == 0 ||
+        LOAD(&self->under_way) >= MOST_STARTS) {
+        return NO_START;
+    }
+    uint32_t place = LOAD(&self->start_here);
+    for (int left = MOST_STARTS; left > 0; left--, place++) {
+        place = place < MOST_STARTS ? place : 0;
+        uint64_t *start = START_AT(self, place);
+        if (LOAD(start + 1) == 0) {
+            STORE(start, started);
+            PUBLISH(start + 1, what);
+            STORE(&self->start_here, place + 1);
+            if (place >= LOAD(&self->starts_above)) {
+                STORE(&self->starts_above, place + 1);
+            }
+            __atomic_add_fetch(&self->under_way, 1, __ATOMIC_RELAXED);
+            return (int)place;
+        }
+    }
+    return NO_START;
+}
+
+static int note_start(Writer *self, uint64_t started, uint64_t what) {
+    int place;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    place = note_start_locked(self, started, what);
+    Py_END_CRITICAL_SECTION();
+    return place;
+}
+
+/* Whether it stood there; 0 as event: any. The memory must be held. */
+static int wipe_start(Writer *self, int place, uint64_t started, uint64_t event) {
+    uint64_t *start = START_AT(self, place), what = LOAD(start + 1);
+    if (what == 0 || LOAD(start) != started || (event != 0 && (what & MAX_EVENT_ID) != event) ||
+        !__atomic_compare_exchange_n(start + 1, &what, 0, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+        return 0;
+    }
+    STORE(&self->start_here, (uint32_t)place);
+    __atomic_sub_fetch(&self->under_way, 1, __ATOMIC_RELAXED);
+    return 1;
+}
+
+/* Of one that was noted by this very thread, or by another. */
+static void forget_start(Writer *self, int place, uint64_t started) {
+    LOCK_WRITERS();
+    if (self->words != NULL) {
+        wipe_start(self, place, started, 0);
+    }
+    UNLOCK_WRITERS();
+}
+
+/* Of which only event and time are known. The writers must be locked. */
+static int find_start(Writer *self, uint64_t started, uint64_t event) {
+    if (self->words == NULL || LOAD(&self->under_way) == 0) {
+        return 0;
+    }
+    int newest = (int)LOAD(&self->start_here) - 1, above = (int)LOAD(&self->starts_above);
+    if (newest >= 0 && wipe_start(self, newest, started, event)) {
+        return 1;
+    }
+    for (int place = 0; place < above; place++) {
+        if (wipe_start(self, place, started, event)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Wherever it is; `likely` may be NULL. */
+static void end_start(Writer *likely, uint64_t started, uint64_t what) {
+    uint64_t event = what & MAX_EVENT_ID;
+    if (what == UNWRITABLE || event == 0) {
+        return;
+    }
+    LOCK_WRITERS();
+    if (likely == NULL || !find_start(likely, started, event)) {
+        for (Writer *one = writers; one != NULL; one = one->next) {
+            if (one != likely && find_start(one, started, event)) {
+                break;
+            }
+        }
+    }
+    UNLOCK_WRITERS();
+}
+
 static PyObject *Writer_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords)) {
     PyObject *memory;
     unsigned long long capacity;
@@ -245,12 +357,22 @@ static PyObject *Writer_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNU
     self->mixed = (char)mixed;
     self->head = self->limit = LOAD(self->words + HEAD);
     self->dropped = LOAD(self->words + DROPPED);
+    self->facts_dropped = LOAD(self->words + FACTS_DROPPED);
+    LOCK_WRITERS();
+    self->next = writers;
+    if (writers != NULL) {
+        writers->previous = self;
+    }
+    writers = self;
+    UNLOCK_WRITERS();
     return (PyObject *)self;
 }
 
 static void release(Writer *self) {
     Py_BEGIN_CRITICAL_SECTION(self);
+    LOCK_WRITERS();
     self->words = NULL;
+    UNLOCK_WRITERS();
     Py_END_CRITICAL_SECTION();
     if (self->memory.obj != NULL) {
         PyBuffer_Release(&self->memory);
@@ -269,6 +391,16 @@ static int Writer_clear(Writer *self) {
 
 static void Writer_dealloc(Writer *self) {
     PyObject_GC_UnTrack(self);
+    LOCK_WRITERS();
+    if (self->next != NULL) {
+        self->next->previous = self->previous;
+    }
+    if (self->previous != NULL) {
+        self->previous->next = self->next;
+    } else if (writers == self) {
+        writers = self->next;
+    }
+    UNLOCK_WRITERS();
     release(self);
     Writer_clear(self);
     Py_TYPE(self)->tp_free((PyObject *)self);
@@ -334,7 +466,7 @@ static PyObject *Writer_start(Writer *self, PyObject *const *args, Py_ssize_t co
         return NULL;
     }
     uint64_t started = now_ns();
-    put(self, started, 0, subject(given[0], given[1], KIND_START));
+    note_start(self, started, subject(given[0], given[1], 0));
     return PyLong_FromUnsignedLongLong(started);
 }
 
@@ -343,7 +475,7 @@ static PyObject *Writer_end(Writer *self, PyObject *const *args, Py_ssize_t coun
     if (!three(args, count, keywords, EVENT_START, 2, given)) {
         return NULL;
     }
-    uint64_t ended = now_ns(), started, what = subject(given[0], given[2], 0);
+    uint64_t ended = now_ns(), started = 0, what = subject(given[0], given[2], 0);
     int64_t duration = 0;
     if (given[1] == Py_None) {
         Py_RETURN_NONE;
@@ -356,6 +488,11 @@ static PyObject *Writer_end(Writer *self, PyObject *const *args, Py_ssize_t coun
         what = UNWRITABLE;
     }
     put(self, ended, (uint64_t)duration, what);
+    if (LOAD(&self->under_way) != 0 && what != UNWRITABLE && (what & MAX_EVENT_ID) != 0) {
+        LOCK_WRITERS();
+        find_start(self, started, what & MAX_EVENT_ID);
+        UNLOCK_WRITERS();
+    }
     Py_RETURN_NONE;
 }
 
@@ -405,7 +542,7 @@ static PyMethodDef Writer_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 static PyMemberDef Writer_members[] = {
-    {"starts", T_BOOL, offsetof(Writer, starts), 0, "whether MetricsCollector writes START entries here"},
+    {"starts", T_BOOL, offsetof(Writer, starts), 0, "whether MetricsCollector writes STARTs here"},
     {NULL, 0, 0, 0, NULL},
 };
 static PyTypeObject WriterType = {
@@ -513,6 +650,7 @@ static PyObject *Writer_span(Writer *self, PyObject *const *args, Py_ssize_t cou
 
 /* ---- MetricsCollector: the Writer of the calling thread ----------------------------------------------- */
 static int recording = 1;
+static int published; /* some Writer has had STARTs of ours */
 static uint64_t generation = 1; /* raised when every thread must ask for its Writer again */
 static PyObject *open_thread;   /* called without arguments in a thread that has none; adopts one, or not */
 static PyObject *correlation;   /* a ContextVar, once somebody uses it */
@@ -624,23 +762,42 @@ static inline void put_duration(uint64_t end, uint64_t value, uint64_t what) {
     }
 }
 
+/* A call of MetricsCollector's that is under way. */
+typedef struct {
+    uint64_t started; /* 0: recording was off */
+    Writer *writer;   /* owned: where its START stands; NULL: nowhere */
+    int place;
+} Begun;
+
 /* The time at which something of MetricsCollector begins; 0 while recording is off. */
-static inline uint64_t begin(uint64_t what) {
+static inline Writer *begin(uint64_t *started) {
     if (!recording) {
-        return 0;
+        *started = 0;
+        return NULL;
     }
     Writer *writer = writer_here(); /* first: making a ring is no part of what is measured */
-    uint64_t started = now_ns();
-    if (writer != NULL && writer->starts) {
-        put(writer, started, 0, what == UNWRITABLE ? what : with_correlation(what) | KIND_START);
-    }
-    return started;
+    *started = now_ns();
+    return writer != NULL && writer->starts ? writer : NULL;
 }
 
-static inline void finish(uint64_t what, uint64_t started) {
-    if (started != 0 && recording) {
+static inline void begin_call(Begun *begun, uint64_t what) {
+    Writer *writer = begin(&begun->started);
+    begun->writer = NULL;
+    if (writer != NULL && (begun->place = note_start(writer, begun->started, with_correlation(what))) != NO_START) {
+        Py_INCREF(writer);
+        begun->writer = writer;
+    }
+}
+
+/* Its START is wiped last: who is killed in between has both, and a reader sees that. */
+static inline void end_call(Begun *begun, uint64_t what) {
+    if (begun->started != 0 && recording) {
         uint64_t ended = now_ns();
-        put_duration(ended, ended - started, with_correlation(what));
+        put_duration(ended, ended - begun->started, with_correlation(what));
+    }
+    if (begun->writer != NULL) {
+        forget_start(begun->writer, begun->place, begun->started);
+        Py_CLEAR(begun->writer);
     }
 }
 
@@ -653,19 +810,24 @@ static PyObject *fast_record_start(PyObject *Py_UNUSED(module), PyObject *const 
     } else if (!bind(args, count, keywords, NAMES, 1, given)) {
         return NULL;
     }
-    return PyLong_FromUnsignedLongLong(begin(subject(given[0], NULL, 0)));
+    uint64_t started;
+    Writer *writer = begin(&started);
+    if (writer != NULL) {
+        note_start(writer, started, with_correlation(subject(given[0], NULL, 0)));
+    }
+    return PyLong_FromUnsignedLongLong(started);
 }
 
 static PyObject *fast_record_end(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count,
                                  PyObject *keywords) {
     PyObject *given[3];
-    uint64_t started;
+    uint64_t started = 0;
     static const char *const NAMES[] = {"event_id", "start_ts", NULL};
     if (!three(args, count, keywords, NAMES, 2, given)) {
         return NULL;
     }
     uint64_t what = subject(given[0], NULL, 0);
-    if (given[1] == Py_None || !recording) {
+    if (given[1] == Py_None || !(recording || published)) {
         Py_RETURN_NONE;
     }
     int64_t duration = 0;
@@ -677,7 +839,12 @@ static PyObject *fast_record_end(PyObject *Py_UNUSED(module), PyObject *const *a
     } else if (__builtin_sub_overflow((int64_t)ended, (int64_t)started, &duration)) {
         what = UNWRITABLE;
     }
-    put_duration(ended, (uint64_t)duration, with_correlation(what));
+    if (recording) {
+        put_duration(ended, (uint64_t)duration, with_correlation(what));
+    }
+    if (published) {
+        end_start(here.generation == LOAD(&generation) ? here.writer : NULL, started, what);
+    }
     Py_RETURN_NONE;
 }
 
@@ -707,6 +874,7 @@ static PyObject *fast_adopt(PyObject *Py_UNUSED(module), PyObject *writer) {
     if (hold != NULL) {
         Py_INCREF(writer);
         hold->writer = here.writer = (Writer *)writer;
+        published |= here.writer->starts;
         here.generation = LOAD(&generation);
     }
     return (PyObject *)hold;
@@ -747,7 +915,7 @@ typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     uint64_t what;
-    uint64_t started;
+    Begun begun;
 } Measure;
 
 static PyTypeObject MeasureType;
@@ -761,9 +929,13 @@ static PyObject *Measure_call(PyObject *callable, PyObject *const *Py_UNUSED(arg
                               PyObject *Py_UNUSED(keywords)) {
     Measure *self = (Measure *)callable;
     if (PyVectorcall_NARGS(count) == 0) { /* __enter__() */
-        self->started = begin(self->what);
+        if (self->begun.writer != NULL) { /* again before its end: one stands there, no more */
+            forget_start(self->begun.writer, self->begun.place, self->begun.started);
+            Py_CLEAR(self->begun.writer);
+        }
+        begin_call(&self->begun, self->what);
     } else { /* __exit__(kind, error, trace) */
-        finish(self->what, self->started);
+        end_call(&self->begun, self->what);
     }
     Py_RETURN_NONE;
 }
@@ -784,7 +956,8 @@ static inline Measure *measure_of(uint64_t what) {
         self->vectorcall = Measure_call;
     }
     self->what = what;
-    self->started = 0;
+    self->begun.started = 0;
+    self->begun.writer = NULL;
     return self;
 }
 
@@ -802,6 +975,10 @@ static PyObject *Measure_make(PyObject *Py_UNUSED(type), PyObject *const *args, 
 }
 
 static void Measure_dealloc(Measure *self) {
+    if (self->begun.writer != NULL) { /* never ended, and nobody can end it any more */
+        forget_start(self->begun.writer, self->begun.place, self->begun.started);
+        Py_CLEAR(self->begun.writer);
+    }
 #ifndef Py_GIL_DISABLED
     if (spares < SPARE) {
         spare[spares++] = self;
@@ -834,7 +1011,7 @@ static PyObject *Lap_call(PyObject *callable, PyObject *const *Py_UNUSED(args), 
                           PyObject *Py_UNUSED(keywords)) {
     Measure *begun = measure_of(((Lap *)callable)->what);
     if (begun != NULL) {
-        begun->started = begin(begun->what);
+        begin_call(&begun->begun, begun->what);
     }
     return (PyObject *)begun;
 }
@@ -876,9 +1053,10 @@ typedef struct {
 
 static PyObject *Timed_call(PyObject *callable, PyObject *const *args, size_t count, PyObject *keywords) {
     Timed *self = (Timed *)callable;
-    uint64_t started = begin(self->what);
+    Begun begun;
+    begin_call(&begun, self->what);
     PyObject *result = PyObject_Vectorcall(self->function, args, count, keywords);
-    finish(self->what, started);
+    end_call(&begun, self->what);
     return result;
 }
 
@@ -998,7 +1176,8 @@ static int fast_exec(PyObject *module) {
     if (PyModule_AddObject(module, "measure", (PyObject *)&MeasureType) < 0) {
         return -1;
     }
-    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, HEARTBEAT, ENTRIES, ENTRY_WORDS, 6);
+    PyObject *layout = Py_BuildValue("(iiiiiiiiii)", HEAD, TAIL, DROPPED, FACTS_DROPPED, HEARTBEAT, STARTS,
+                                     MOST_STARTS, ENTRIES, ENTRY_WORDS, 7);
     if (layout == NULL || PyModule_AddObject(module, "LAYOUT", layout) < 0) {
         return -1;
     }

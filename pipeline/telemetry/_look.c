@@ -18,7 +18,8 @@
 
 /* ---- the bytes of a ring: `layout.py` draws them, and `native.py` refuses us when it differs ---------- */
 enum { WORD = 8, HEAD = 128 / WORD, TAIL = 256 / WORD, DROPPED = 384 / WORD, NAMES_USED = 640 / WORD };
-enum { ENTRIES = 4096 / WORD, ENTRY_WORDS = 4, ENTRY_BYTES = ENTRY_WORDS * WORD };
+enum { FACTS_DROPPED = DROPPED + 3 };
+enum { ENTRIES = 5632 / WORD, ENTRY_WORDS = 4, ENTRY_BYTES = ENTRY_WORDS * WORD };
 
 #define KIND_BITS (UINT64_C(15) << 24)
 #define KIND_DURATION UINT64_C(0)
@@ -81,14 +82,15 @@ static int proven(const uint64_t *rows, uint64_t first, uint64_t count, int64_t 
 
 /* Copies all that is new to `into`, −1 when that takes more than copying. */
 static int64_t take(Look *self, uint64_t *into, uint64_t room, uint64_t tail, uint64_t dropped,
-                    uint64_t names, int64_t limit) {
+                    uint64_t facts, uint64_t names, int64_t limit) {
     struct stat found;
     uint64_t words[NAMES_USED - HEAD + 1]; /* from `head` on */
     if (fstat(self->fd, &found) != 0 || (uint64_t)found.st_size != (ENTRIES + self->capacity * ENTRY_WORDS) * WORD ||
         !copy(self, words, sizeof words, HEAD * WORD)) {
         return -1;
     }
-    if (words[DROPPED - HEAD] != dropped || words[NAMES_USED - HEAD] != names) {
+    if (words[DROPPED - HEAD] != dropped || words[FACTS_DROPPED - HEAD] != facts ||
+        words[NAMES_USED - HEAD] != names) {
         return -1;
     }
     uint64_t head = words[0];
@@ -117,11 +119,11 @@ static int64_t take(Look *self, uint64_t *into, uint64_t room, uint64_t tail, ui
 }
 
 static PyObject *Look_take(Look *self, PyObject *const *args, Py_ssize_t count) {
-    uint64_t given[5]; /* at, tail, dropped, names, limit */
-    if (count != 6) {
-        return PyErr_Format(PyExc_TypeError, "6 arguments, %zd given", count);
+    uint64_t given[6]; /* at, tail, dropped, facts, names, limit */
+    if (count != 7) {
+        return PyErr_Format(PyExc_TypeError, "7 arguments, %zd given", count);
     }
-    for (int index = 0; index < 5; index++) {
+    for (int index = 0; index < 6; index++) {
         given[index] = PyLong_AsUnsignedLongLong(args[index + 1]);
     }
     Py_buffer into;
@@ -132,7 +134,7 @@ static PyObject *Look_take(Look *self, PyObject *const *args, Py_ssize_t count) 
     int64_t taken = -1;
     if (self->fd != -1 && given[0] <= rows) {
         taken = take(self, (uint64_t *)into.buf + given[0] * ENTRY_WORDS, rows - given[0], given[1], given[2],
-                     given[3], (int64_t)given[4]);
+                     given[3], given[4], (int64_t)given[5]);
     }
     PyBuffer_Release(&into);
     return PyLong_FromLongLong(taken);
@@ -143,7 +145,7 @@ static PyObject *Look_take(Look *self, PyObject *const *args, Py_ssize_t count) 
 
 static PyMethodDef Look_methods[] = {
     {"take", FAST(Look_take), METH_FASTCALL,
-     "take(into, at, tail, dropped, names, limit) -> how many new entries were copied to row `at` and on, proven, and "
+     "take(into, at, tail, dropped, facts, names, limit) -> how many new entries were copied to row `at` and on, proven, and "
      "are the writer's again; -1, and nothing has moved, when it takes more than that"},
     {"close", FAST(Look_close), METH_NOARGS, "the file is about to be closed; later takes give -1"},
     {NULL, NULL, 0, NULL},
@@ -186,8 +188,10 @@ static int is_urgent(const Watched *watched, Py_ssize_t count, const char *folde
         }
     }
     struct stat found;
-    return stat(folder, &found) != 0 ||
-           (int64_t)found.st_mtim.tv_sec * (int64_t)NS_PER_S + found.st_mtim.tv_nsec != seen_ns;
+    if (stat(folder, &found) != 0) {
+        return seen_ns != -1; /* it was not there before either */
+    }
+    return (int64_t)found.st_mtim.tv_sec * (int64_t)NS_PER_S + found.st_mtim.tv_nsec != seen_ns;
 }
 
 static int wait_for(const Watched *watched, Py_ssize_t count, const char *folder, int64_t seen_ns,
@@ -245,7 +249,8 @@ static int look_exec(PyObject *module) {
     if (PyType_Ready(&LookType) < 0) {
         return -1;
     }
-    PyObject *layout = Py_BuildValue("(iiiiiii)", HEAD, TAIL, DROPPED, NAMES_USED, ENTRIES, ENTRY_WORDS, 3);
+    PyObject *layout = Py_BuildValue("(iiiiiiii)", HEAD, TAIL, DROPPED, FACTS_DROPPED, NAMES_USED, ENTRIES,
+                                     ENTRY_WORDS, 4);
     if (layout == NULL) {
         return -1;
     }

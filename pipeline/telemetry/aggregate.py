@@ -1,4 +1,4 @@
-"""Folds batches of proven entries into latencies, counters, gauges and open STARTs.
+"""Folds batches of proven entries into latencies, counters and gauges.
 
 Proven means whole, not sensible: values that cannot be true are refused by name here, so that one wrong
 writer does not spoil the others' figures.
@@ -24,12 +24,11 @@ from pipeline.telemetry.layout import (
     CORRELATION_SHIFT,
     COUNT,
     DURATION,
+    ENTRY_KINDS,
     EVENT_MASK,
     GAUGE,
     KIND_MASK,
     KIND_SHIFT,
-    LAST_KIND,
-    START,
     WEIGHT_MASK,
     WEIGHT_SHIFT,
 )
@@ -79,11 +78,11 @@ class Aggregate:
         self.counters.advance(now_ns)
 
     def lose(self, source: Source, drained: Drained, now_ns: int) -> None:
-        """Count the calls that a drain did not get. What an entry stood for that cannot be read any more, is
-        not known: it counts as the most that it may have been."""
+        """Count the calls and facts that a drain did not get. What an entry stood for that cannot be read any
+        more, is not known: it counts as the most that it may have been."""
         most = source.reader.most_calls
         calls = (drained.dropped, drained.overwritten * most, drained.unproven * most)
-        for which, lost in enumerate(calls):
+        for which, lost in enumerate((*calls, drained.facts_dropped)):
             self.counters.add_one(now_ns, CounterKey(source.stage, LOST, which), lost)
 
     def lose_others(self, calls: int, now_ns: int) -> None:
@@ -98,7 +97,6 @@ class Aggregate:
         weights = rows = None
         if not subjects.min() > 0 or subjects.max() > limits.MAX_EVENT_ID:  # else: durations, all of them
             kinds, ids = subjects >> KIND_SHIFT & KIND_MASK, subjects & EVENT_MASK
-            _note_starts(entries, kinds, spans)
             weights = _weights(subjects)
             durations = (kinds == DURATION) & (ids >= 1) & (ids <= limits.MAX_EVENT_ID)
             rows, others = np.flatnonzero(durations), np.flatnonzero(~durations)
@@ -106,8 +104,6 @@ class Aggregate:
                 self._fold_others(entries[others], kinds[others], _cut(spans, others), now_ns)
             subjects, spans, entries = ids[rows], _cut(spans, rows), entries[rows]
             weights = None if weights is None else weights[rows]
-        elif not all(span.source.plain for span in spans):
-            _note_starts(entries, np.zeros(len(entries), dtype=np.int64), spans)
         if len(entries):
             self._fold_durations(entries, subjects, spans, weights, now_ns)
 
@@ -130,7 +126,7 @@ class Aggregate:
 
     def _usable(self, batch: _Batch) -> Mask:
         kinds, values = batch.kinds, batch.entries[:, 1]
-        known = kinds <= LAST_KIND
+        known = np.isin(kinds, ENTRY_KINDS)
         in_range = (batch.events >= 1) & (batch.events <= LAST_OWN_ID)
         bounded = (kinds == DURATION) | (kinds == COUNT)
         sane = ~bounded | (values >= 0) & (values <= limits.MAX_DURATION_NS)
@@ -271,14 +267,6 @@ def _note_signs(entries: Entries, spans: Sequence[Span], now_ns: int) -> None:
     lasts = entries[[span.stop - 1 for span in spans], 0].tolist()
     for span, last_ns in zip(spans, lasts, strict=True):
         span.source.note_sign(min(last_ns, now_ns))
-
-
-def _note_starts(entries: Entries, kinds: Ints, spans: Sequence[Span]) -> None:
-    """Let each source note what begins, and what has ended that had begun."""
-    begun = np.logical_or.reduceat(kinds == START, [span.start for span in spans])
-    for (source, start, stop), some in zip(spans, begun, strict=True):
-        if some or not source.plain:
-            source.note_starts(kinds[start:stop], entries[start:stop])
 
 
 def _weights(subjects: Ints) -> Ints | None:

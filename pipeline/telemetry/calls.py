@@ -46,14 +46,23 @@ class ThreadPart:
     Without a ring the thread records nothing.
     """
 
-    __slots__ = ("__weakref__", "_sampler", "hold", "put", "put_start", "ring")
+    __slots__ = ("__weakref__", "_sampler", "hold", "put", "ring", "starts")
 
-    def __init__(self, ring: Ring | None, rate_now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ring: Ring | None,
+        rate_now: Callable[[], float],
+        tell: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """`tell`: see `Sampler`."""
         self.ring = ring
         self.put: Put = _refuse if ring is None else ring.put
         """For DURATIONs: straight into the ring until sampling is first asked for."""
-        self.put_start = ring.put if ring is not None and ring.path is not None else None
-        self._sampler = None if ring is None else Sampler(ring.put, rate_now, announce=ring.announce)
+        self.starts = ring.starts if ring is not None and ring.path is not None else None
+        """Where what is under way is told; None where nobody would look."""
+        self._sampler = (
+            None if ring is None else Sampler(ring.put, rate_now, announce=ring.announce, tell=tell)
+        )
         self.hold: object = None
 
     def sample(self) -> None:
@@ -123,7 +132,7 @@ class Calls:
         return part
 
     def forget_threads(self, *, starts: bool = False) -> None:  # noqa: ARG002 - some need it
-        """Let every thread open again; `starts`: their rings take START entries too."""
+        """Let every thread open again; `starts`: their rings tell what is under way."""
         self.local = threading.local()
 
 
@@ -169,7 +178,7 @@ class NativeCalls(Calls):
     def open(self) -> ThreadPart:
         part = super().open()
         if part.ring is not None and part.ring.native is not None:
-            part.ring.native.starts = part.put_start is not None
+            part.ring.native.starts = part.starts is not None
             part.hold = self._fast.adopt(part.ring.native)
         return part
 

@@ -6,8 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +72,10 @@ class Collector:
         windows_s: Sequence[float] = WINDOWS_S,
         now: Now = time.monotonic_ns,
         own_events: OwnEvents | None = None,
+        renew_lock: Callable[[], None] = lambda: None,
     ) -> None:
-        """`own_events`: those whose ids `thresholds` have."""
+        """`own_events`: those whose ids `thresholds` have; `renew_lock` comes before rings are looked for."""
+        self._renew_lock = renew_lock
         self._watch = Watch(thresholds)
         self._aggregate = Aggregate(windows_s, self._watch)
         self._least_limit_ns = min((one.limit_ns for one in thresholds), default=limits.MAX_DURATION_NS)
@@ -116,11 +117,13 @@ class Collector:
         What was taken is added up when somebody looks, when a call was too slow for some threshold or when
         much has come together: one large batch costs a fraction of many small ones.
         `final` looks for new rings and dead writers now, not when it is their time.
+        Raises what `renew_lock` raises.
         """
         now_ns = self._now()
         scan = final or now_ns >= self._scan_due_ns or self.folder.changed()
         if scan:
             self._scan_due_ns = now_ns + SCAN_EVERY_NS
+            self._renew_lock()
             self.sources.extend(self.folder.scan(now_ns))
             for source in list(self.sources):
                 self._hear_of_removed(source, now_ns)
@@ -272,16 +275,22 @@ class Collector:
                 left -= drained.kept + 1
                 more = drained.more and (final or self._filled == len(self._scratch))
         except RefusedRingError as error:
-            self._fold(now_ns)
-            self.folder.refuse(source, error)
-            self._forget(source)
+            self._refuse(source, error, now_ns)
+
+    def _refuse(self, source: Source, error: RefusedRingError, now_ns: int) -> None:
+        """What was taken before counts."""
+        self._fold(now_ns)
+        self.folder.refuse(source, error)
+        self._forget(source)
 
     def _hear_of_removed(self, source: Source, now_ns: int) -> None:
         """Count what was in rings that this writer removed while nobody collected."""
-        with suppress(RefusedRingError):  # dealt with by those who drain it
+        try:
             if calls := source.reader.take_removed():
                 self._aggregate.advance(now_ns)
                 self._aggregate.lose_others(calls, now_ns)
+        except RefusedRingError as error:
+            self._refuse(source, error, now_ns)
 
     def _catch_up(self, now_ns: int) -> None:
         if not self._filled and now_ns < self._step_ends_ns:
@@ -301,14 +310,15 @@ class Collector:
         """Fold what a gone writer left, say how it went, and remove its ring."""
         self._drain(source, now_ns, final=True)
         self._fold(now_ns)
-        self._hear_of_removed(source, now_ns)
+        if source in self.sources:
+            self._hear_of_removed(source, now_ns)
         if source not in self.sources:  # refused meanwhile
             return
         if not source.reader.closed:
             self.deaths += 1
             keep_flight(source.reader)
+            inside = source.inside(now_ns)
             silent_ms = (now_ns - source.last_sign_ns(now_ns)) / NS_PER_MS
-            inside = source.inside()
             pid = source.reader.identity.pid
             self.dead.append(Death(source.worker, pid, silent_ms, inside, now_ns))
             logger.warning(

@@ -22,8 +22,12 @@ class CounterKey(NamedTuple):
 
 
 LOST = 0
-"""Event id of records lost; `which` is an index of LOSS_REASONS."""
+"""Event id of records lost; `which` is an index of LOSS_REASONS, or FACTS_LOST."""
 LOSS_REASONS = ("dropped", "overwritten", "unproven")
+"""Of calls."""
+FACTS_LOST = len(LOSS_REASONS)
+"""Counts and gauges that found no room: they spoil counters, but no percentile."""
+TOLD_REASONS = (*LOSS_REASONS, "dropped_count_or_gauge")
 OTHERS = "(others)"
 """Loses what could not be kept apart by stage; it counts against every stage, for it may be theirs."""
 LOSSES_APART = len(LOSS_REASONS) * 64
@@ -61,7 +65,7 @@ class Counters:
             return index
         left = limits.MAX_COUNTERS - len(self._index)
         if key.subject != OTHERS:
-            left -= len(LOSS_REASONS) + (0 if key.event_id == LOST else LOSSES_APART)
+            left -= len(TOLD_REASONS) + (0 if key.event_id == LOST else LOSSES_APART)
         if left > 0:
             index = self._index[key] = self._free.pop() if self._free else len(self._index)
         elif key.event_id == LOST:
@@ -142,7 +146,7 @@ class Counters:
 
 
 def loss_keys(stages: Iterable[str]) -> list[CounterKey]:
-    """Of every loss that may be one of these stages'."""
+    """Of every loss of calls that may be one of these stages'."""
     return [
         CounterKey(stage, LOST, which) for stage in {*stages, OTHERS} for which in range(len(LOSS_REASONS))
     ]

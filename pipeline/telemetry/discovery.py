@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_S
@@ -24,6 +25,9 @@ from pipeline.telemetry.ring import (
 from pipeline.telemetry.source import Source
 
 logger = logging.getLogger(__name__)
+
+GIVEN_UP_LIFE_NS = 1 * NS_PER_S
+"""A ring that is being removed for this long is not: it takes milliseconds."""
 
 DRAFT_LIFE_NS = 10 * NS_PER_S
 """A draft that nobody holds for this long is what a killed writer left; making one takes milliseconds."""
@@ -48,10 +52,13 @@ class RingFolder:
         """Files that are no rings, by reason, each counted once."""
         self.seen_ns = 0
         """When the folder had last changed as it was scanned; 0 when it may have changed since without a
-        newer time."""
+        newer time, −1 when it was not there."""
+        self._warned = False
         self._attached: set[str] = set()
         self._foreign: dict[str, Stamp] = {}
         self._drafts: dict[str, int] = {}
+        self._given_up: dict[str, int] = {}
+        """Rings that somebody seems to be removing, and since when."""
         self._again: set[str] = set()
         """Foreign files whose reason may pass."""
         self._spoiled: set[str] = set()
@@ -82,9 +89,13 @@ class RingFolder:
                     if source is not None:
                         found.append(source)
         except OSError as error:
-            logger.warning("telemetry directory %s cannot be read: %s", self.directory, error)
+            self.seen_ns = changed_ns
+            if not self._warned:  # not at each look for as long as it lasts
+                self._warned = True
+                logger.warning("telemetry directory %s cannot be read: %s", self.directory, error)
             return found
-        for known in (self._foreign, self._drafts):
+        self._warned = False
+        for known in (self._foreign, self._drafts, self._given_up):
             for name in known.keys() - names:
                 del known[name]
         self._spoiled &= names
@@ -125,7 +136,7 @@ class RingFolder:
         if self._foreign.get(name) == stamp and name not in self._again:
             return None
         try:
-            source = self._attach(Path(entry.path))
+            source = self._attach(Path(entry.path), now_ns)
             self._again.discard(name)
             return source
         except RefusedRingError as error:
@@ -136,13 +147,13 @@ class RingFolder:
             self._refuse(name, stamp, RefusedRingError("cannot_open", str(error)), again=True)
         return None
 
-    def _attach(self, path: Path) -> Source | None:
+    def _attach(self, path: Path, now_ns: int) -> Source | None:
         if not path.name.endswith(RING_SUFFIX):
             raise RefusedRingError("foreign_name")
         if len(self._attached) >= limits.MAX_RINGS:
             raise RefusedRingError("too_many_rings", f"the limit is {limits.MAX_RINGS}")
         source = Source(RingReader.attach(path))
-        if source.reader.given_up:
+        if self._is_being_removed(source, path.name, now_ns):
             source.reader.close()
             return None
         try:
@@ -152,6 +163,23 @@ class RingFolder:
             raise
         self._attached.add(path.name)
         return source
+
+    def _is_being_removed(self, source: Source, name: str, now_ns: int) -> bool:
+        """By somebody who counts what is in it. Where nobody can be, the word that says so is told, and the
+        ring is drained like any other."""
+        word = source.reader.given_up
+        if word == 1 and now_ns - self._given_up.setdefault(name, now_ns) < GIVEN_UP_LIFE_NS:
+            return True
+        if word:
+            self.refused["absurd_given_up"] += 1
+            logger.warning(
+                "telemetry directory %s: %s says that it is being removed (%d), and is not: it is drained",
+                self.directory,
+                name,
+                word,
+            )
+        self._given_up.pop(name, None)
+        return False
 
     def _refuse(self, name: str, stamp: Stamp, error: RefusedRingError, *, again: bool) -> None:
         """`again`: the reason may pass (no file descriptors, too many rings); counted once all the same."""
@@ -192,17 +220,45 @@ class CollectorLock:
             except OSError as error:
                 raise MissingError(f"telemetry.directory = {directory}: cannot be used: {error}") from None
             time.sleep(LOCK_PAUSE_S)
-        raise MissingError(
-            f"telemetry.directory = {directory}: another collector drains it; one running pipeline a folder"
-        )
+        self._refuse()
+
+    def renew(self) -> None:
+        """Take it anew where it was removed, with its folder or alone, and the folder is there again: to be
+        called before rings are looked for.
+
+        Raises MissingError when another collector took it first.
+        """
+        for _ in range(LOCK_ATTEMPTS):
+            with suppress(OSError):
+                if self.is_held() or not self.path.parent.is_dir():
+                    return
+                before = self._fd
+                if self._take():
+                    os.close(before)
+                    return
+            time.sleep(LOCK_PAUSE_S)
+        self._refuse()
 
     def release(self) -> None:
-        """Unlink the lock, and the directory if nothing else is in it."""
+        """Unlink the lock, and the directory if nothing else is in it; not those of another collector."""
         with suppress(OSError):
-            self.path.unlink()
+            if self.is_held():
+                self.path.unlink()
         os.close(self._fd)
         with suppress(OSError):
             self.path.parent.rmdir()
+
+    def is_held(self) -> bool:
+        """Whether the name still leads to what is locked."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(self._fd), self.path.stat())
+        return False
+
+    def _refuse(self) -> NoReturn:
+        raise MissingError(
+            f"telemetry.directory = {self.path.parent}: another collector drains it; "
+            "one running pipeline a folder"
+        )
 
     def _take(self) -> bool:
         """Lock the file, and see that its name still leads to what was locked."""

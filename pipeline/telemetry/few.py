@@ -18,11 +18,11 @@ from pipeline.telemetry.layout import (
     CORRELATION_SHIFT,
     COUNT,
     DURATION,
+    ENTRY_KINDS,
     EVENT_MASK,
     GAUGE,
     KIND_MASK,
     KIND_SHIFT,
-    LAST_KIND,
 )
 from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.source import LAST_OWN_ID, Source
@@ -78,7 +78,7 @@ def _event(source: Source, event: int) -> int:
 
 
 def _usable(kind: int, event: int, value: int, refused: Counter[str]) -> bool:
-    known, in_range = kind <= LAST_KIND, 1 <= event <= LAST_OWN_ID
+    known, in_range = kind in ENTRY_KINDS, 1 <= event <= LAST_OWN_ID
     sane = kind not in (DURATION, COUNT) or 0 <= value <= limits.MAX_DURATION_NS
     if known and in_range and sane:
         return True

@@ -23,7 +23,9 @@ from pipeline.telemetry.left_rings import RING_SUFFIX
 from pipeline.telemetry.reader import RingReader, read_identity, sequences
 from pipeline.telemetry.ring import FLIGHT_SUFFIX
 from pipeline.telemetry.ring_words import Entries
+from pipeline.telemetry.starts import Start
 
+_BEGUN = int(Kind.START) << layout.KIND_SHIFT
 FLIGHT_ENTRIES = 4096
 """128 KiB: a second of a busy worker."""
 
@@ -33,6 +35,8 @@ class Flight(NamedTuple):
 
     identity: Identity
     entries: Entries
+    begun: list[Start]
+    """What it began and did not end."""
     names: dict[int, str]
     heartbeat_ns: int
     closed: bool
@@ -48,6 +52,7 @@ def read_flight(path: Path) -> Flight:
         return Flight(
             reader.identity,
             reader.recent(),
+            reader.under_way(),
             reader.new_names(),
             reader.heartbeat_ns,
             reader.closed,
@@ -104,24 +109,23 @@ def timeline(flight: Flight, seconds: float) -> Iterator[str]:
     if flight.closed:
         state = "left well"
     yield f"worker {identity.worker}, pid {identity.pid}: {state}; {len(entries)} entries"
-    if not len(entries):
+    rows = sorted([*entries[:, :3].tolist(), *([at_ns, 0, what | _BEGUN] for at_ns, what in flight.begun)])
+    if not rows:
         return
-    newest_ns = int(entries[:, 0].max())
+    newest_ns = rows[-1][0]
     yield f"last heartbeat {(flight.heartbeat_ns - newest_ns) / NS_PER_S:+.3f} s from its newest entry"
-    begun: dict[tuple[int, int, int], str] = {}
-    for at_ns, value, what in entries[:, :3].tolist():
+    begun = []
+    for at_ns, value, what in rows:
         kind, event_id = what >> layout.KIND_SHIFT & layout.KIND_MASK, what & layout.EVENT_MASK
         correlation = what >> layout.CORRELATION_SHIFT & layout.CORRELATION_MASK
         name = flight.names.get(event_id) or event_name(event_id)
         line = f"{(at_ns - newest_ns) / NS_PER_MS:>12.3f} ms  {_told(kind, name, value)}"
         line += f"  event {correlation:08x}" if correlation else ""
         if kind == Kind.START:
-            begun[event_id, correlation, at_ns] = line
-        elif kind == Kind.DURATION:
-            begun.pop((event_id, correlation, at_ns - value), None)
+            begun.append(line)
         if newest_ns - at_ns <= seconds * NS_PER_S:
             yield line
-    for line in begun.values():
+    for line in begun:
         yield f"never ended: {line.strip()}"
 
 

@@ -356,5 +356,7 @@ def figures_of(
     minimum = min(int(extremes[0][one]) for one in series)
     maximum = max(int(extremes[1][one]) for one in series)
     p50, p95, p99, p99_9 = (min(max(value, minimum), maximum) for value in found.tolist())
-    mean = sum(int(view.sums()[one]) for one in series) / count
+    mean: float | None = sum(int(view.sums()[one]) for one in series) / count
+    if not minimum <= (mean or 0) <= maximum:  # thousands of calls of days each: the 64-bit sum has wrapped
+        mean = None
     return Figures(count, p50, p95, p99, p99_9, minimum, maximum, mean)

@@ -8,11 +8,12 @@ fetched together).
        0  magic (8 bytes) │ version │ capacity │ mode │ proof │ pid │ process start │ generation
       64  worker name, UTF-8, padded with zeros (64 bytes)      line 0: written once, before the file appears
      128  head                                                  line 1: the writer's
-     256  tail │ dropped seen │ removed seen │ given up │       line 2: the reader's
-     384  dropped │ largest weight │ removed │                  line 3: the writer's
+     256  tail │ dropped seen │ removed seen │ given up │ facts seen    line 2: the reader's
+     384  dropped │ largest weight │ removed │ facts dropped │  line 3: the writer's
      512  heartbeat │ closed                                    line 4: the writer's
      640  bytes of names used │ names of own events (see `names`)  line 5 and on: the writer's
-    4096  entries: capacity × 32 bytes
+    4096  STARTs: 96 × (time, ns of CLOCK_MONOTONIC │ what)     the writer's; `what` 0: nothing there
+    5632  entries: capacity × 32 bytes
 
     entry:  end, ns of CLOCK_MONOTONIC │ value │ what │ proof word
     what:   event : 12 │ weight : 12 │ kind : 4 │ none : 4 │ correlation : 32        (lowest bits first)
@@ -20,8 +21,15 @@ fetched together).
 `weight` is how many calls a DURATION stands for, less one: 0 where nothing is sampled. It stands in every
 entry that it concerns, so that no entry needs another one to be understood. `largest weight` is the largest
 that any entry of the ring may have: what an entry that is gone stood for at most. `dropped` counts calls,
-each dropped entry by its own weight. `removed` counts calls in rings of others that this writer removed, and
-`given up` is not 0 while somebody is removing this one (see `left_rings`).
+each dropped entry by its own weight; `facts dropped` counts dropped COUNTs and GAUGEs, which are no calls.
+
+A START says what is under way. It is no entry but stands in a place of its own until its call ends, which
+wipes it: whoever ends the call, with whatever correlation, whether the call is recorded or left out, and
+whether or not there is room for its DURATION. So what stands there when a writer has died is what it was
+doing. A writer stores the time first and `what` last, and wipes `what` alone.
+
+`removed` counts calls in rings of others that this writer removed, with a check of its own (see
+`proven_count`), and `given up` is not 0 while somebody is removing this one (see `left_rings`).
 
 `head` counts entries ever published and `tail` entries ever taken; both only rise, and entry number n
 (from 0) lives in slot n mod capacity. Its sequence is n + 1, so that memory full of zeros proves nothing.
@@ -39,7 +47,7 @@ from typing import NamedTuple
 from pipeline import limits
 
 MAGIC = b"RINGLINE"
-VERSION = 3
+VERSION = 4
 
 WORD_BYTES = 8
 LINE_BYTES = 128
@@ -57,15 +65,19 @@ TAIL_BYTE = HEAD_BYTE + LINE_BYTES
 DROPPED_SEEN_BYTE = TAIL_BYTE + WORD_BYTES
 REMOVED_SEEN_BYTE = DROPPED_SEEN_BYTE + WORD_BYTES
 GIVEN_UP_BYTE = REMOVED_SEEN_BYTE + WORD_BYTES
+FACTS_SEEN_BYTE = GIVEN_UP_BYTE + WORD_BYTES
 DROPPED_BYTE = TAIL_BYTE + LINE_BYTES
 LARGEST_WEIGHT_BYTE = DROPPED_BYTE + WORD_BYTES
 REMOVED_BYTE = LARGEST_WEIGHT_BYTE + WORD_BYTES
+FACTS_DROPPED_BYTE = REMOVED_BYTE + WORD_BYTES
 HEARTBEAT_BYTE = DROPPED_BYTE + LINE_BYTES
 CLOSED_BYTE = HEARTBEAT_BYTE + WORD_BYTES
 NAMES_USED_BYTE = HEARTBEAT_BYTE + LINE_BYTES
 NAMES_BYTE = NAMES_USED_BYTE + WORD_BYTES
-ENTRIES_BYTE = PAGE_BYTES
-NAMES_BYTES = ENTRIES_BYTE - NAMES_BYTE
+STARTS_BYTE = PAGE_BYTES
+START_WORDS = 2
+ENTRIES_BYTE = STARTS_BYTE + limits.MAX_OPEN_STARTS * START_WORDS * WORD_BYTES
+NAMES_BYTES = STARTS_BYTE - NAMES_BYTE
 """Room for names."""
 
 # ---- the same as word indices ---------------------------------------------------------------------------
@@ -74,12 +86,15 @@ TAIL = TAIL_BYTE // WORD_BYTES
 DROPPED_SEEN = DROPPED_SEEN_BYTE // WORD_BYTES
 REMOVED_SEEN = REMOVED_SEEN_BYTE // WORD_BYTES
 GIVEN_UP = GIVEN_UP_BYTE // WORD_BYTES
+FACTS_SEEN = FACTS_SEEN_BYTE // WORD_BYTES
 DROPPED = DROPPED_BYTE // WORD_BYTES
 LARGEST_WEIGHT = LARGEST_WEIGHT_BYTE // WORD_BYTES
 REMOVED = REMOVED_BYTE // WORD_BYTES
+FACTS_DROPPED = FACTS_DROPPED_BYTE // WORD_BYTES
 HEARTBEAT = HEARTBEAT_BYTE // WORD_BYTES
 CLOSED = CLOSED_BYTE // WORD_BYTES
 NAMES_USED = NAMES_USED_BYTE // WORD_BYTES
+STARTS = STARTS_BYTE // WORD_BYTES
 ENTRIES = ENTRIES_BYTE // WORD_BYTES
 PROOF_WORD = ENTRIES + ENTRY_WORDS - 1
 """Word index of slot 0's proof word; slot n's is ENTRY_WORDS · n further."""
@@ -88,7 +103,8 @@ HEADER_WORDS = NAMES_USED_BYTE // WORD_BYTES
 _IDENTITY = struct.Struct(f"<8s7Q{NAME_BYTES}s")
 
 assert _IDENTITY.size == LINE_BYTES
-assert NAMES_BYTE < ENTRIES_BYTE
+assert NAMES_BYTE < STARTS_BYTE
+assert ENTRIES_BYTE % LINE_BYTES == 0
 assert ENTRY_BYTES == 1 << ENTRY_SHIFT
 assert limits.MAX_NAME_CHARS <= NAME_BYTES
 
@@ -101,6 +117,8 @@ KIND_MASK = 0xF
 CORRELATION_SHIFT = 32
 CORRELATION_MASK = (1 << 32) - 1
 WORD_MASK = (1 << 64) - 1
+_COUNT_BITS = 48
+COUNT_MASK = (1 << _COUNT_BITS) - 1
 
 assert limits.MAX_EVENT_ID == EVENT_MASK
 assert limits.MAX_SAMPLING_WEIGHT == WEIGHT_MASK + 1
@@ -112,7 +130,7 @@ class Kind(IntEnum):
     DURATION = 0
     """ns from its start to `end`."""
     START = 1
-    """0; something began at `end` and a DURATION of the same start closes it."""
+    """Of no entry: what begins stands among the ring's STARTs. A list of calls has it (`ListRecorder`)."""
     COUNT = 2
     """Added to a counter."""
     GAUGE = 3
@@ -121,7 +139,7 @@ class Kind(IntEnum):
 
 # The same as plain integers: on Python 3.11 an enum's member is looked up by a Python function each time.
 DURATION, START, COUNT, GAUGE = (int(kind) for kind in Kind)
-LAST_KIND = GAUGE
+ENTRY_KINDS = (DURATION, COUNT, GAUGE)
 
 
 class Mode(IntEnum):
@@ -186,7 +204,7 @@ def pack_identity(identity: Identity) -> bytes:
 
 def unpack_identity(line: bytes, file_bytes: int) -> Identity:
     """Line 0 of a file of `file_bytes`. Raises RefusedRingError naming what is wrong with it."""
-    if len(line) < LINE_BYTES or file_bytes < ENTRIES_BYTE:
+    if len(line) < LINE_BYTES or file_bytes < PAGE_BYTES:
         raise RefusedRingError("too_short", f"{file_bytes} bytes")
     magic, version, capacity, mode, proof, pid, start, generation, name = _IDENTITY.unpack_from(line)
     if magic != MAGIC:
@@ -202,6 +220,25 @@ def unpack_identity(line: bytes, file_bytes: int) -> Identity:
     if mode not in tuple(Mode) or proof not in tuple(Proof):
         raise RefusedRingError("bad_mode", f"mode {mode}, proof {proof}")
     return Identity(capacity, mode, proof, pid, start, generation, _worker_name(name))
+
+
+def proven_count(count: int) -> int:
+    """A word that says `count` and proves that somebody meant to: a quarter of it is a check. What `removed`
+    may be has no other bound, for it tells of rings that are no more."""
+    count = min(count, COUNT_MASK)
+    return count | _check_of(count) << _COUNT_BITS
+
+
+def count_in(word: int) -> int:
+    """What such a word says. Raises RefusedRingError when it was not made by `proven_count`; 0 says 0."""
+    count = word & COUNT_MASK
+    if word and word != proven_count(count):
+        raise RefusedRingError("absurd_removed", str(word))
+    return count
+
+
+def _check_of(count: int) -> int:
+    return 0 if count == 0 else (count * 0x9E3779B97F4A7C15 >> _COUNT_BITS) & 0xFFFF | 1
 
 
 def usable_capacity(capacity: int) -> bool:

@@ -19,11 +19,13 @@ import itertools
 import logging
 import mmap
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline import limits
+from pipeline.clock import NS_PER_S
 from pipeline.telemetry import layout
 from pipeline.telemetry.layout import Identity, Mode, RefusedRingError
 
@@ -37,27 +39,45 @@ Charge = Callable[[int], None]
 """Takes the calls that were in a ring that is about to be removed."""
 
 
+LOOK_AGAIN_NS = 1 * NS_PER_S
+"""How long others' rings that had writers are taken to have them still."""
+
+
 class _Held:
-    """How many rings of a directory had writers when this process last looked."""
+    """How many rings of others in a directory had writers when this process last looked."""
 
     directory: Path | None = None
     rings = 0
+    at_ns = 0
 
 
-def remove_oldest(directory: Path, charge: Charge, collected: Callable[[], bool], *, opening: bool) -> None:
+def remove_oldest(
+    directory: Path,
+    charge: Charge,
+    collected: Callable[[], bool],
+    *,
+    opening: bool,
+    own: Collection[str] = (),
+) -> None:
     """Of more rings than MAX_LEFT_RINGS that no writer holds any more. Never raises.
 
-    `collected` tells whether a collector is at work in the directory. Who is `opening` a ring looks at each
-    file only when there are more than those that had writers at the last look and MAX_LEFT_RINGS.
+    `collected` tells whether a collector is at work in the directory. `own`: names of this process's rings,
+    which have writers; one of them is being opened or left, and is among the last when nobody holds it any
+    more. Of others, who is `opening` one looks at each only when there are more than MAX_LEFT_RINGS and those
+    that had writers a moment ago.
     """
+    most = limits.MAX_LEFT_RINGS - bool(own)
     with suppress(OSError):
         names = [name for name in os.listdir(directory) if name.endswith(RING_SUFFIX)]  # noqa: PTH208 - names do
-        held = _Held.rings if opening and _Held.directory == directory else 0
-        if len(names) <= limits.MAX_LEFT_RINGS + held or collected():
+        now_ns = time.monotonic_ns()
+        known = opening and _Held.directory == directory and now_ns - _Held.at_ns < LOOK_AGAIN_NS
+        held = len(own) + (_Held.rings if known else 0)
+        if len(names) <= most + held or collected():
             return
-        left = sorted((path for name in names if is_left(path := directory / name)), key=_changed_ns)
-        _Held.directory, _Held.rings = directory, len(names) - len(left)
-        for path in left[: max(0, len(left) - limits.MAX_LEFT_RINGS)]:
+        others = [name for name in names if name not in own]
+        left = sorted((path for name in others if is_left(path := directory / name)), key=_changed_ns)
+        _Held.directory, _Held.rings, _Held.at_ns = directory, len(others) - len(left), now_ns
+        for path in left[: max(0, len(left) - most)]:
             with suppress(OSError):
                 _remove(path, charge, collected)
 
@@ -158,6 +178,9 @@ def _untaken_in(fd: int) -> int:
     most = min(words[layout.LARGEST_WEIGHT], layout.WEIGHT_MASK) + 1
     waiting = words[layout.HEAD] - words[layout.TAIL]
     dropped = words[layout.DROPPED] - words[layout.DROPPED_SEEN]
-    removed = words[layout.REMOVED] - words[layout.REMOVED_SEEN]
+    try:
+        removed = layout.count_in(words[layout.REMOVED]) - layout.count_in(words[layout.REMOVED_SEEN])
+    except RefusedRingError:
+        return 0
     told = (waiting, dropped, removed)
     return waiting * most + dropped + removed if all(0 <= one < _ABSURD for one in told) else 0

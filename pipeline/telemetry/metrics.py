@@ -35,7 +35,7 @@ from pipeline.telemetry.correlation import correlation_bits, let_carry
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.layout import KIND_SHIFT, Kind, Mode
 from pipeline.telemetry.recorder import COUNT_BITS, GAUGE_BITS, MAX_EVENT_ID, UNWRITABLE
-from pipeline.telemetry.sampling import adapted, check_rate
+from pipeline.telemetry.sampling import Load, adapted, check_rate
 from pipeline.telemetry.thread_rings import ThreadRings
 
 if TYPE_CHECKING:  # numpy is loaded when figures are asked for, not by recording
@@ -77,9 +77,8 @@ class MetricsCollector:
         self._enabled = True
         self._calls.set_recording(True)
         self._sampling_rate = 1.0
-        self._adaptive_rate = 1.0
-        self._adaptive_above_per_s: float | None = None
-        self._threads = ThreadRings(self._rate_now, self._relieve)
+        self._load = Load()
+        self._threads = ThreadRings(self._rate_now, self._is_sampled, self._note_calls, self._relieve)
         self._forget_process()
 
     def _forget_process(self) -> None:
@@ -127,19 +126,19 @@ class MetricsCollector:
         self._resample()
 
     def set_adaptive_sampling(self, above_per_s: float | None) -> None:
-        """Above this many calls a second keep fewer, down to a tenth; None (the default) switches it off.
-
-        Works while `start` is in force.
+        """Above this many calls a second of this process keep fewer, down to a tenth, and all again when they
+        are less; None (the default) switches it off. Where no `start` is in force, each call is counted on
+        its way, which costs about as much as sampling does.
         """
-        if above_per_s is not None and above_per_s <= 0:
+        if above_per_s is not None and not above_per_s > 0:
             raise ValueError(f"above_per_s = {above_per_s}: must be positive")
-        self._adaptive_above_per_s = above_per_s
-        self._adaptive_rate = 1.0
+        self._load = Load(above_per_s)
+        self._resample()
 
     @property
     def sampling_rate(self) -> float:
         """The share in force: the smaller of what was set and what adaptive sampling chose."""
-        return min(self._sampling_rate, self._adaptive_rate)
+        return self._rate_now()
 
     # ---- where records go ---------------------------------------------------------------------------
 
@@ -182,6 +181,7 @@ class MetricsCollector:
         if thread is not threading.current_thread():
             thread.join()
         self._thread = None
+        self._resample()
 
     def publish(
         self,
@@ -283,10 +283,18 @@ class MetricsCollector:
                 self._lock.release()
 
     def _rate_now(self) -> float:
-        return min(self._sampling_rate, self._adaptive_rate)
+        return min(self._sampling_rate, self._load.rate)
+
+    def _is_sampled(self) -> bool:
+        """Whether records must pass the samplers of their threads: to be left out, or to be counted."""
+        return self._rate_now() != 1.0 or (self._load.above_per_s is not None and self._thread is None)
+
+    def _note_calls(self, calls: int, at_ns: int) -> None:
+        if self._thread is None:  # else the aggregator counts them
+            self._load.tell(calls, at_ns)
 
     def _resample(self) -> None:
-        if self._rate_now() != 1.0:
+        if self._is_sampled():
             self._threads.sample()
 
     def _aggregator(self) -> InProcess:
@@ -313,10 +321,10 @@ class MetricsCollector:
         _ = self.stats
 
     def _adapt(self, stats: MetricsStats) -> None:
-        above = self._adaptive_above_per_s
-        if above is None:
+        load = self._load
+        if load.above_per_s is None:
             return
-        self._adaptive_rate = adapted(self._adaptive_rate, above, stats.rate_per_s(stats.windows_seconds[0]))
+        load.rate = adapted(load.rate, load.above_per_s, stats.rate_per_s(stats.windows_seconds[0]))
         self._resample()
 
 

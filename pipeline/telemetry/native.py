@@ -11,16 +11,20 @@ import os
 from importlib import import_module
 from types import ModuleType
 
+from pipeline import limits
 from pipeline.telemetry import layout
 
 VARIABLE = "RINGLINE_TELEMETRY"
-INTERFACE = 6
+INTERFACE = 7
 """Raised with every change of what C and Python expect of each other; a stale build is then not used."""
 LAYOUT = (
     layout.HEAD,
     layout.TAIL,
     layout.DROPPED,
+    layout.FACTS_DROPPED,
     layout.HEARTBEAT,
+    layout.STARTS,
+    limits.MAX_OPEN_STARTS,
     layout.ENTRIES,
     layout.ENTRY_WORDS,
     INTERFACE,
@@ -29,10 +33,11 @@ READING_LAYOUT = (
     layout.HEAD,
     layout.TAIL,
     layout.DROPPED,
+    layout.FACTS_DROPPED,
     layout.NAMES_USED,
     layout.ENTRIES,
     layout.ENTRY_WORDS,
-    3,
+    4,
 )
 """What the reading side's extension must say; its last figure is to it what INTERFACE is to the writer."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.clock import NS_PER_S
 from pipeline.telemetry.aggregate import OUTCOMES
 from pipeline.telemetry.collector import Collector
-from pipeline.telemetry.counters import LOSS_REASONS, LOST, CounterKey
+from pipeline.telemetry.counters import LOST, TOLD_REASONS, CounterKey
 from pipeline.telemetry.events import EventID, event_name, split_worker
 from pipeline.telemetry.latencies import figures_of
 from pipeline.telemetry.sketch import BUCKETS_AN_OCTAVE
@@ -167,7 +167,7 @@ def _counters(collector: Collector) -> Iterator[str]:
         "counter",
         "Telemetry records that were lost, by reason; percentiles understate the tail while this rises.",
         (
-            f"{labels(('stage', key.subject), ('reason', LOSS_REASONS[key.which]))} {total}"
+            f"{labels(('stage', key.subject), ('reason', TOLD_REASONS[key.which]))} {total}"
             for key, total in by_event.get(LOST, ())
         ),
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from pipeline.telemetry.layout import CORRELATION_MASK, CORRELATION_SHIFT
-from pipeline.telemetry.recorder import MAX_EVENT_ID, START_BITS, UNWRITABLE
+from pipeline.telemetry.recorder import MAX_EVENT_ID, UNWRITABLE
+from pipeline.telemetry.ring import end_start
+from pipeline.telemetry.starts import Starts
 from pipeline.telemetry.writer import Put
 
 if TYPE_CHECKING:
@@ -25,10 +27,10 @@ def make_start(calls: PythonCalls) -> RecordStart:
             return 0
         if not calls.writes_starts:
             return now()
-        put_start = calls.part().put_start  # first: making a ring is no part of what is measured
+        starts = calls.part().starts  # first: making a ring is no part of what is measured
         started_ns = now()
-        if put_start is not None:
-            _put(calls, put_start, started_ns, 0, event_id, START_BITS)
+        if starts is not None:
+            _begin(calls, starts, started_ns, event_id)
         return started_ns
 
     return record_start
@@ -39,7 +41,7 @@ def make_end(calls: PythonCalls) -> RecordEnd:
 
     def record_end(event_id: int, start_ts: int) -> None:
         if start_ts and calls.recording:
-            ended_ns = now()
+            ended_ns, begun = now(), event_id
             try:
                 put = calls.local.part.put
             except AttributeError:
@@ -53,6 +55,10 @@ def make_end(calls: PythonCalls) -> RecordEnd:
                     _put(calls, put, ended_ns, ended_ns - start_ts, event_id)
             except TypeError:  # not a time, or not an event
                 put(UNWRITABLE, 0, 0)
+            if calls.writes_starts:
+                _end(calls, start_ts, begun)
+        elif start_ts and calls.writes_starts:
+            _end(calls, start_ts, event_id)
 
     return record_end
 
@@ -89,7 +95,7 @@ def make_block(calls: PythonCalls) -> Callable[..., AbstractContextManager[None]
                 self._started_ns = record_start(self._event_id)
 
         def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
-            if calls.current is not None:
+            if calls.current is not None or calls.writes_starts:
                 record_end(self._event_id, self._started_ns)
             elif calls.recording and self._started_ns:
                 ended_ns = now()
@@ -105,11 +111,25 @@ def make_block(calls: PythonCalls) -> Callable[..., AbstractContextManager[None]
     return Block
 
 
-def _put(calls: PythonCalls, put: Put, end_ns: int, value: int, event_id: int, bits: int = 0) -> None:
+def _begin(calls: PythonCalls, starts: Starts, at_ns: int, event_id: int) -> None:
+    with suppress(TypeError):  # not an event
+        if event_id <= MAX_EVENT_ID:
+            which = 0 if calls.current is None else (calls.current() & CORRELATION_MASK) << CORRELATION_SHIFT
+            starts.begin(at_ns, event_id | which)
+
+
+def _end(calls: PythonCalls, at_ns: int, event_id: int) -> None:
+    """Also while recording is off: what has ended is not under way. It may have begun in another thread."""
+    starts = calls.part().starts
+    if starts is None or not starts.end(at_ns, event_id):
+        end_start(at_ns, event_id)
+
+
+def _put(calls: PythonCalls, put: Put, end_ns: int, value: int, event_id: int) -> None:
     try:
         if event_id > MAX_EVENT_ID:
             event_id = UNWRITABLE
         which = 0 if calls.current is None else (calls.current() & CORRELATION_MASK) << CORRELATION_SHIFT
-        put(end_ns, value, event_id | which | bits)
+        put(end_ns, value, event_id | which)
     except TypeError:  # not a duration, or not an event
         put(UNWRITABLE, 0, 0)

@@ -19,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.telemetry import layout
+from pipeline.telemetry.drops import Drops
 from pipeline.telemetry.layout import Identity, Mode, Proof, RefusedRingError
 from pipeline.telemetry.left_rings import lock_is_free
 from pipeline.telemetry.names import parse_names
 from pipeline.telemetry.native import extension, reading
 from pipeline.telemetry.ring_words import Entries, FileWords, OwnWords, RingWords
+from pipeline.telemetry.starts import Start, starts_in
 
 _MIXED = int(Proof.MIXED)
 PROOF_ATTEMPTS = 3
@@ -32,10 +34,6 @@ ABSURD_HEAD = 1 << 62
 """No writer gets here, at 10 ns an entry, within a thousand years."""
 ABSURD_STEP = 1 << 40
 """Entries between two looks: at 10 ns each this is three hours; no writer does it between two drains."""
-LEAST_RECORD_NS = 4
-"""No call takes less, written, dropped or left out by sampling: reading the clock alone takes longer."""
-DROPPED_AT_ONCE = 1 << 24
-"""May be added to a counter of dropped entries in no time: weights, and what other rings have lost."""
 
 
 class Drained(NamedTuple):
@@ -49,12 +47,14 @@ class Drained(NamedTuple):
     """Entries that the writer wrote over before they were read (flight recorder)."""
     unproven: int = 0
     """Entries that never proved themselves."""
+    facts_dropped: int = 0
+    """Counts and gauges that the writer dropped: no calls."""
     more: bool = False
     """The caller's array was too small for all of it."""
 
     @property
     def lost(self) -> int:
-        return self.dropped + self.overwritten + self.unproven
+        return self.dropped + self.overwritten + self.unproven + self.facts_dropped
 
 
 NOTHING = Drained(0)
@@ -65,13 +65,11 @@ class RingReader:
 
     __slots__ = (
         "_attempts",
-        "_dropped_before",
-        "_dropped_seen",
+        "_drops",
         "_fence",
         "_flight",
         "_look",
         "_names_used",
-        "_now",
         "_plain",
         "_quarter",
         "_ring",
@@ -98,10 +96,7 @@ class RingReader:
         self.path = path
         self._words = self._ring.look()
         self._tail = self._words[layout.TAIL]
-        self._dropped_seen = self._words[layout.DROPPED_SEEN]
-        self._now = now
-        self._dropped_before = (self._words[layout.DROPPED], now())
-        """What its writer had dropped at some time before, ns."""
+        self._drops = Drops(self._words, identity, now)
         self._flight = identity.mode == Mode.FLIGHT_RECORDER
         self._attempts = 0
         self._names_used = 0
@@ -202,6 +197,18 @@ class RingReader:
         """Calls whose entries the writer dropped, since the ring was made."""
         return self._ring.look()[layout.DROPPED]
 
+    def under_way(self) -> list[Start]:
+        """What the writer began and has not ended, the oldest first; not what an entry shows to have ended:
+        who was killed while it ended a call came no further. Raises RefusedRingError as `recent` does."""
+        found = starts_in(self._ring.header())
+        if not found:
+            return found
+        rows = self.recent()
+        rows = rows[rows[:, 2] >> layout.KIND_SHIFT & layout.KIND_MASK == layout.DURATION][-1:]
+        with np.errstate(over="ignore"):
+            ended = {(int(row[0] - row[1]), int(row[2]) & layout.EVENT_MASK) for row in rows}
+        return [one for one in found if (one.at_ns, one.what & layout.EVENT_MASK) not in ended]
+
     def raw_header(self) -> bytes:
         """All bytes before the entries. Raises RefusedRingError when the file was cut short."""
         return self._ring.header()
@@ -230,21 +237,24 @@ class RingReader:
     def take_removed(self) -> int:
         """Calls in rings of others that the writer removed, less those told before.
 
-        Raises RefusedRingError when the file was cut short or the number cannot be true.
+        To be asked now and then: what a ring may say next is bounded by the time since.
+        Raises RefusedRingError when the file was cut short or a number of its writer's cannot be true.
         """
         words = self._ring.look()
-        removed = words[layout.REMOVED]
-        new = removed - words[layout.REMOVED_SEEN]
+        if words[layout.LARGEST_WEIGHT] > layout.WEIGHT_MASK:
+            raise RefusedRingError("absurd_weight", str(words[layout.LARGEST_WEIGHT]))
+        self._drops.bound(words)
+        new = layout.count_in(words[layout.REMOVED]) - layout.count_in(words[layout.REMOVED_SEEN])
         if new:
-            if not 0 < new < ABSURD_STEP:
-                raise RefusedRingError("absurd_removed", str(removed))
-            self._ring.note(layout.REMOVED_SEEN, removed)
+            if new < 0:
+                raise RefusedRingError("absurd_removed", f"{-new} fewer than were told")
+            self._ring.note(layout.REMOVED_SEEN, words[layout.REMOVED])
         return new
 
     @property
-    def given_up(self) -> bool:
-        """True while somebody is removing this ring, who counts what is in it."""
-        return not self.writer_is_gone() and self._word(layout.GIVEN_UP) != 0
+    def given_up(self) -> int:
+        """Not 0 while somebody is removing this ring, who counts what is in it: 1, or it is no such word."""
+        return 0 if self.writer_is_gone() else self._word(layout.GIVEN_UP)
 
     def writer_is_gone(self) -> bool:
         """True when nobody holds the writer's lock; from then on this reader holds it."""
@@ -257,16 +267,18 @@ class RingReader:
         Raises RefusedRingError when the header's numbers cannot be true.
         """
         words = self._ring.look()
-        dropped = self._take_dropped(words[layout.DROPPED])
+        dropped, facts = self._drops.take(words)
+        if facts:
+            self._ring.note(layout.FACTS_SEEN, self._drops.facts_seen)
         head = words[layout.HEAD]
         behind = head - self._tail
         if head >= ABSURD_HEAD:
             raise RefusedRingError("absurd_head", str(head))
         if behind == 0:
-            if not dropped:
+            if not (dropped or facts):
                 return NOTHING
-            self._ring.store(self._tail, self._dropped_seen)
-            return Drained(0, dropped)
+            self._ring.store(self._tail, self._drops.seen)
+            return Drained(0, dropped, facts_dropped=facts)
         if self._fence is not None:  # the entries are loaded after head
             self._fence()
         flight = self._flight
@@ -286,9 +298,9 @@ class RingReader:
             overwritten += stale
         kept, unproven = self._prove(into, tail, stale, count, final)
         self._tail = tail + stale + kept + unproven
-        self._ring.store(self._tail, self._dropped_seen)
+        self._ring.store(self._tail, self._drops.seen)
         more = head != self._tail and not self._attempts
-        return Drained(kept, dropped, overwritten, unproven, more)
+        return Drained(kept, dropped, overwritten, unproven, facts, more)
 
     def copy(self, into: Entries, at: int) -> int:
         """The first half of `drain` for the common case, for a caller that proves the entries of many rings
@@ -299,7 +311,7 @@ class RingReader:
         Raises RefusedRingError when the file was cut short.
         """
         words = self._ring.look()
-        if words[layout.DROPPED] != self._dropped_seen:
+        if self._drops.are_new(words):
             return -1
         count = words[layout.HEAD] - self._tail
         if count == 0:
@@ -315,7 +327,8 @@ class RingReader:
         look = self._look
         if look is None:
             return -1, False
-        count: int = look.take(into, at, self._tail, self._dropped_seen, self._names_used, limit_ns)
+        seen = (self._drops.seen, self._drops.facts_seen, self._names_used)
+        count: int = look.take(into, at, self._tail, *seen, limit_ns)
         if count <= 0:
             return count, False
         self._attempts = 0
@@ -326,7 +339,7 @@ class RingReader:
         """The second half: what was copied is proven, and its slots are the writer's again."""
         self._attempts = 0
         self._tail += count
-        self._ring.store(self._tail, self._dropped_seen)
+        self._ring.store(self._tail, self._drops.seen)
 
     def close(self) -> None:
         """Let go of it; never unlinks."""
@@ -334,19 +347,6 @@ class RingReader:
             self._look.close()
         self._words = memoryview(bytearray(layout.NAMES_BYTE)).cast("Q")
         self._ring.close()
-
-    def _take_dropped(self, dropped: int) -> int:
-        new = dropped - self._dropped_seen
-        if new == 0:
-            return 0
-        before, then_ns = self._dropped_before
-        now_ns = self._now()
-        possible = DROPPED_AT_ONCE + (now_ns - then_ns) // LEAST_RECORD_NS
-        if not 0 < new < ABSURD_STEP or dropped - before > possible:
-            raise RefusedRingError("absurd_dropped", f"{dropped}, was {self._dropped_seen}")
-        self._dropped_before = (dropped, now_ns)
-        self._dropped_seen = dropped
-        return new
 
     def _skip_to(self, oldest: int) -> int:
         skipped = max(0, oldest - self._tail)

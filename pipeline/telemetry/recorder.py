@@ -30,6 +30,7 @@ from pipeline.telemetry.layout import (
 )
 from pipeline.telemetry.ring import Now, Ring, create_ring
 from pipeline.telemetry.spans import make_span
+from pipeline.telemetry.starts import Starts
 from pipeline.telemetry.writer import Put
 
 if TYPE_CHECKING:  # a recording process need not pay for the configuration's types
@@ -82,8 +83,8 @@ class Recorder:
     record: Record
     """A latency that ends now and lasted `duration_ns`."""
     start: Start
-    """Write that something begins and return its time; `end` closes it. What stays open at a writer's
-    death is reported as what it was doing."""
+    """Say in the ring that something begins and return its time; `end` wipes it. What stands there at a
+    writer's death is reported as what it was doing."""
     end: End
     """A latency that began at `start_ts`, a value `start` returned (0: recording was off; nothing)."""
     span: MakeSpan
@@ -113,7 +114,7 @@ class RingRecorder(Recorder):
         if ring.native is not None and now is time.monotonic_ns:  # the clock that the extension reads
             _bind_native(self, ring.native)
         else:
-            _bind(self, ring.put, now)
+            _bind(self, ring.put, now, ring.starts)
             self.heartbeat = _heartbeat(ring, now)
         # Also when it is forgotten or the interpreter exits: leaving is not dying.
         self.close = weakref.finalize(self, ring.close)
@@ -125,7 +126,7 @@ class NullRecorder(Recorder):
     __slots__ = ()
 
     def __init__(self) -> None:
-        _bind(self, lambda _end, _value, _what: False, lambda: 0)
+        _bind(self, lambda _end, _value, _what: False, lambda: 0, None)
         self.heartbeat = self.close = lambda: None
 
     @property
@@ -143,6 +144,19 @@ class Written(NamedTuple):
     correlation: int
 
 
+class ListStarts:
+    """Tells what begins as an entry of the kind START."""
+
+    def __init__(self, put: Put) -> None:
+        self._put = put
+
+    def begin(self, at_ns: int, what: int) -> None:
+        self._put(at_ns, 0, what | START_BITS)
+
+    def end(self, _at_ns: int, _event_id: int) -> bool:
+        return True
+
+
 class ListRecorder(Recorder):
     """Records into the list `written`: for tests of what uses a recorder."""
 
@@ -156,7 +170,7 @@ class ListRecorder(Recorder):
             self.written.append(Written(end_ns, kind, what & EVENT_MASK, value, what >> CORRELATION_SHIFT))
             return True
 
-        _bind(self, put, now)
+        _bind(self, put, now, ListStarts(put))
         self.heartbeat = self.close = lambda: None
 
 
@@ -200,7 +214,9 @@ def _bind_native(recorder: Recorder, writer: Writer) -> None:
     recorder.heartbeat = writer.heartbeat
 
 
-def _bind(recorder: Recorder, put: Put, now: Now) -> None:  # noqa: C901 - small functions around one put
+def _bind(  # noqa: C901 - small functions around one put
+    recorder: Recorder, put: Put, now: Now, starts: Starts | ListStarts | None
+) -> None:
     """Give `recorder` its calls. What cannot be written is counted as dropped, by `put`."""
 
     def record(event_id: int, duration_ns: int, correlation: int = 0) -> None:
@@ -213,24 +229,23 @@ def _bind(recorder: Recorder, put: Put, now: Now) -> None:  # noqa: C901 - small
 
     def start(event_id: int, correlation: int = 0) -> int:
         started_ns = now()
-        try:
-            if event_id > MAX_EVENT_ID:
-                event_id = UNWRITABLE
-            put(started_ns, 0, event_id | correlation << CORRELATION_SHIFT | START_BITS)
-        except TypeError:
-            put(UNWRITABLE, 0, 0)
+        with suppress(TypeError):  # its end tells
+            if starts is not None and event_id <= MAX_EVENT_ID:
+                starts.begin(started_ns, event_id | correlation << CORRELATION_SHIFT)
         return started_ns
 
     def end(event_id: int, start_ts: int, correlation: int = 0) -> None:
         if not start_ts:
             return
-        ended_ns = now()
+        ended_ns, begun = now(), event_id
         try:
             if event_id > MAX_EVENT_ID:
                 event_id = UNWRITABLE
             put(ended_ns, ended_ns - start_ts, event_id | correlation << CORRELATION_SHIFT)
         except TypeError:
             put(UNWRITABLE, 0, 0)
+        if starts is not None:
+            starts.end(start_ts, begun)
 
     def count(event_id: int, n: int = 1, correlation: int = 0) -> None:
         try:

@@ -27,6 +27,7 @@ from pipeline.telemetry.layout import Identity, Mode, Proof
 from pipeline.telemetry.left_rings import RING_SUFFIX, give_back, remove_oldest
 from pipeline.telemetry.names import on_register, registered
 from pipeline.telemetry.native import extension
+from pipeline.telemetry.starts import Starts
 from pipeline.telemetry.writer import Put, make_put
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ Now = Callable[[], int]
 class Ring:
     """A mapped ring and its writer. One thread writes; see `writer` for what else is survived."""
 
-    __slots__ = ("__weakref__", "_body", "_lock_fd", "identity", "memory", "native", "path", "put", "words")
+    __slots__ = (
+        "__weakref__", "_body", "_lock_fd", "identity", "memory", "native", "path", "put", "starts", "words",
+    )  # fmt: skip
 
     def __init__(self, memory: mmap.mmap, identity: Identity, path: Path | None, lock_fd: int) -> None:
         self.memory = memory
@@ -57,6 +60,8 @@ class Ring:
         flight, mixed = identity.mode == Mode.FLIGHT_RECORDER, identity.proof == Proof.MIXED
         self.native: Writer | None = None
         """The extension's writer of this ring, where it is in use."""
+        self.starts = Starts(self.words)
+        """What is under way, for writers in Python."""
         if extension is None:
             self.put: Put = make_put(self.words, self._body, identity.capacity, identity.mode, identity.proof)
         else:
@@ -73,6 +78,13 @@ class Ring:
         """Calls whose entries the writer dropped since the ring was made; 0 once closed."""
         with suppress(ValueError):
             return self.words[layout.DROPPED]
+        return 0
+
+    @property
+    def facts_dropped(self) -> int:
+        """Counts and gauges that the writer dropped since the ring was made; 0 once closed."""
+        with suppress(ValueError):
+            return self.words[layout.FACTS_DROPPED]
         return 0
 
     @property
@@ -114,8 +126,9 @@ class Ring:
         """Records, or losses that nobody has been told of."""
         with suppress(ValueError):
             words = self.words
-            told = words[layout.DROPPED_SEEN], words[layout.REMOVED_SEEN]
-            return self.waiting > 0 or (words[layout.DROPPED], words[layout.REMOVED]) != told
+            told = words[layout.DROPPED_SEEN], words[layout.REMOVED_SEEN], words[layout.FACTS_SEEN]
+            lost = words[layout.DROPPED], words[layout.REMOVED], words[layout.FACTS_DROPPED]
+            return self.waiting > 0 or lost != told
         return False
 
     def _leave(self, directory: Path) -> None:
@@ -125,11 +138,14 @@ class Ring:
 
     def bound_left(self, directory: Path, *, opening: bool) -> None:
         """Remove the oldest of too many rings without a writer, on this one's account (see `left_rings`)."""
-        remove_oldest(directory, self._charge, lambda: _collected(directory), opening=opening)
+        paths = [ring.path for ring in list(_open_rings) if ring.path is not None]
+        own = {path.name for path in paths if path.parent == directory}
+        remove_oldest(directory, self._charge, lambda: _collected(directory), opening=opening, own=own)
 
     def _charge(self, calls: int) -> None:
         with suppress(ValueError):
-            self.words[layout.REMOVED] += calls
+            before = layout.count_in(self.words[layout.REMOVED])
+            self.words[layout.REMOVED] = layout.proven_count(before + calls)
 
     def abandon(self) -> None:
         """Let go without a word: what a forked child does with its parent's rings."""
@@ -147,6 +163,13 @@ class Ring:
 
 
 _open_rings: weakref.WeakSet[Ring] = weakref.WeakSet()
+
+
+def end_start(at_ns: int, event_id: int) -> None:
+    """End what began in whichever ring of this process (see `Starts`). Never raises."""
+    for ring in list(_open_rings):
+        if ring.starts.end(at_ns, event_id):
+            return
 
 
 def _after_fork_in_child() -> None:

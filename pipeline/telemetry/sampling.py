@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipeline import limits
+from pipeline.clock import NS_PER_S
 from pipeline.telemetry.layout import EVENT_MASK, WEIGHT_SHIFT, WORD_MASK
 from pipeline.telemetry.writer import Put
 
@@ -20,6 +21,9 @@ ADAPTIVE_FLOOR = 0.1
 """Adaptive sampling never keeps less than this share."""
 ADAPTIVE_STEP = 1.25
 """The rate changes when it should differ by this factor, so that it does not tremble."""
+TELL_CALLS = 256
+TELL_EVERY_NS = NS_PER_S // 10
+"""A sampler tells how many calls there were after so many, or so long."""
 _MOST = (1 << 63) - 1
 """Times and durations are signed words."""
 
@@ -28,6 +32,33 @@ def adapted(rate: float, above_per_s: float, calls_per_s: float) -> float:
     """What follows `rate` so that about `above_per_s` of `calls_per_s` calls are kept."""
     wanted = max(ADAPTIVE_FLOOR, min(1.0, above_per_s / max(above_per_s, calls_per_s)))
     return rate if wanted != 1.0 and 1 / ADAPTIVE_STEP < wanted / rate < ADAPTIVE_STEP else wanted
+
+
+class Load:
+    """How many calls a second the threads of a process make, from what their samplers tell now and then, and
+    the rate that follows from it."""
+
+    __slots__ = ("_calls", "_since_ns", "above_per_s", "rate")
+
+    def __init__(self, above_per_s: float | None = None) -> None:
+        """None: the rate stays 1."""
+        self.above_per_s = above_per_s
+        self.rate = 1.0
+        self._calls = 0
+        self._since_ns = 0
+
+    def tell(self, calls: int, at_ns: int) -> None:
+        """So many calls were made until now. Above what a second may bring, fewer are kept at once; more
+        again after a second that brought less. Threads may tell together: what some told is then missed."""
+        if self.above_per_s is None:
+            return
+        self._calls += calls
+        elapsed_ns = at_ns - self._since_ns
+        if elapsed_ns >= NS_PER_S:
+            self.rate = adapted(self.rate, self.above_per_s, self._calls * NS_PER_S / elapsed_ns)
+            self._calls, self._since_ns = 0, at_ns
+        elif self._calls > self.above_per_s:
+            self.rate = min(self.rate, adapted(self.rate, self.above_per_s, self._calls))
 
 
 def check_rate(rate: float) -> float:
@@ -50,13 +81,16 @@ class Sampler:
     __slots__ = (
         "_announce",
         "_base",
+        "_calls",
         "_debt",
+        "_due_ns",
         "_longer_share",
         "_put",
         "_randrange",
         "_rate",
         "_rate_now",
         "_strata",
+        "_tell",
     )
 
     def __init__(
@@ -65,8 +99,13 @@ class Sampler:
         rate_now: Callable[[], float],
         randrange: Callable[[int], int] | None = None,
         announce: Callable[[int], None] | None = None,
+        tell: Callable[[int, int], None] | None = None,
     ) -> None:
-        """`announce` is told how many calls an entry may stand for, before there is one."""
+        """`announce` is told how many calls an entry may stand for, before there is one; `tell` now and then
+        how many calls there were since it was told, and the time."""
+        self._tell = tell
+        self._calls = 0
+        self._due_ns = 0
         self._announce = announce
         self._put = put
         self._rate_now = rate_now
@@ -79,6 +118,10 @@ class Sampler:
         self._debt = 0.5
 
     def __call__(self, end_ns: int, value: int, what: int) -> bool:
+        self._calls += 1
+        if self._tell is not None and (self._calls >= TELL_CALLS or self._due_ns <= end_ns <= _MOST):
+            self._tell(self._calls, end_ns)
+            self._calls, self._due_ns = 0, end_ns + TELL_EVERY_NS
         rate = self._rate_now()
         if rate != self._rate:
             self._change(rate)

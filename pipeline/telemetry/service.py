@@ -97,27 +97,30 @@ def run_collector(config: Config, stop: StopFlag, ready: Callable[[], None] = la
     """Drain and serve until `stop` is set, drain once more, leave no file behind. Returns 0.
 
     `ready` is called once the port is open. Installs no signal handlers. Raises MissingError when the
-    directory or the port cannot be had, or another collector drains this directory.
+    directory or the port cannot be had, or another collector drains this directory: at the beginning, or
+    since somebody removed it.
     """
     lock = CollectorLock(telemetry_directory(config))
     try:
         with _listen(config.telemetry.host, config.telemetry.port) as listener:
-            collector = _collector(lock.path.parent, config)
+            collector = _collector(lock, config)
             try:
                 asyncio.run(_serve(collector, links_folder(config), listener, stop, ready))
             finally:
                 collector.close()
-                remove_flights(lock.path.parent)
+                if lock.is_held():
+                    remove_flights(lock.path.parent)
     finally:
         lock.release()
     return 0
 
 
-def _collector(directory: Path, config: Config) -> Collector:
+def _collector(lock: CollectorLock, config: Config) -> Collector:
     own_events, told = OwnEvents(), config.telemetry.sla
     if unknown := sorted(told.keys() - EventID.__members__.keys()):
         logger.warning("telemetry.sla: judged once some process registers them: %s", ", ".join(unknown))
-    return Collector(directory, thresholds=told_thresholds(told, own_events.id_of), own_events=own_events)
+    thresholds = told_thresholds(told, own_events.id_of)
+    return Collector(lock.path.parent, thresholds=thresholds, own_events=own_events, renew_lock=lock.renew)
 
 
 class _Server(PatientServer):

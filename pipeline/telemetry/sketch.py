@@ -8,6 +8,7 @@ nearest-rank one; it is answered with the harmonic mean of its bucket's ends, wh
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def ranked(cumulated: Ints, percentiles: Sequence[int] = PERCENTILES) -> Ints:
 
 
 class SketchError(ValueError):
-    """Bytes are not a sketch of ours."""
+    """Bytes are not a sketch of ours, or a sketch has no such figure."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,12 +176,24 @@ class Sketch:
             self.maximum = min(self.maximum, max(int(EDGES[used[-1] + 1]) - 1, self.minimum))
 
     def quantile(self, percent: float) -> int | None:
-        """The nearest-rank percentile in ns, within RELATIVE_ERROR; None when empty."""
-        found = quantiles(self.counts, (round(percent * 100),))
+        """The nearest-rank percentile in ns, within RELATIVE_ERROR; None when empty.
+
+        Raises SketchError unless it is one of 0, 0.01, 0.02, … 100.
+        """
+        if not 0 <= percent <= 100:
+            raise SketchError(f"percentile {percent}: must lie between 0 and 100")
+        hundredths = round(percent * 100)
+        if not math.isclose(percent * 100, hundredths, abs_tol=1e-6):
+            raise SketchError(f"percentile {percent}: two decimals at most, such as 99.99")
+        found = quantiles(self.counts, (hundredths,))
         return None if found is None else self._within(int(found[0]))
 
     def quantiles(self, percentiles: Sequence[int] = PERCENTILES) -> list[int]:
-        """Several at once, in hundredths of a percent; empty list when empty."""
+        """Several at once, in hundredths of a percent; empty list when empty. Raises SketchError for one that
+        is none of 0 … 10,000."""
+        for one in percentiles:
+            if not 0 <= one <= 10_000:
+                raise SketchError(f"{one} hundredths of a percent: must lie between 0 and 10000")
         found = quantiles(self.counts, percentiles)
         return [] if found is None else [self._within(int(value)) for value in found]
 

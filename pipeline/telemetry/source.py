@@ -13,11 +13,10 @@ from pipeline.telemetry.events import EventID, event_name, name_event, split_wor
 from pipeline.telemetry.layout import (
     CORRELATION_MASK,
     CORRELATION_SHIFT,
-    DURATION,
     EVENT_MASK,
     KIND_MASK,
     KIND_SHIFT,
-    START,
+    RefusedRingError,
 )
 from pipeline.telemetry.reader import RingReader, sequences
 from pipeline.telemetry.ring_words import Entries
@@ -30,9 +29,7 @@ LAST_OWN_ID = limits.MAX_EVENT_ID + limits.MAX_NAMED_EVENTS
 CPU_HISTORY = 32
 CPU_SPAN_NS = 1 * NS_PER_S
 """A processor percentage is taken over at least this long, if so much history is there."""
-_SUBJECT_MASK = ~((1 << CORRELATION_SHIFT) - 1) | EVENT_MASK
-_MIX = np.int64(0x9E3779B97F4A7C1)
-"""An odd number; spreads event and correlation over the word, so that they rarely cancel times out."""
+MORE = "more than a ring can tell"
 
 
 class OwnEvents:
@@ -80,8 +77,6 @@ class Source:
         """Event id in this ring → event id in this reader; None while the ring names no events of its own."""
         self.series: Indices | None = None
         """Event id in this ring → series, kept here by `Aggregate` while the ring names events of its own."""
-        self._open: dict[int, tuple[int, int]] = {}
-        """Open STARTs: key → (time ns, what), oldest first."""
 
     def last_sign_ns(self, now_ns: int) -> int:
         """The last heartbeat or entry; a heartbeat of the future counts as now."""
@@ -123,31 +118,8 @@ class Source:
             self.own_ids = own
             self.series = None
 
-    @property
-    def plain(self) -> bool:
-        """True while nothing is remembered that a DURATION could change."""
-        return not self._open
-
-    def note_starts(self, kinds: Ints, entries: Entries) -> None:
-        """Keep the STARTs that no DURATION of the same event, correlation and start time has closed."""
-        begun = entries[kinds == START]
-        if not len(begun) and not self._open:
-            return
-        ended = entries[kinds == DURATION]
-        closed = _keys(ended[:, 0] - ended[:, 1], ended[:, 2])
-        if self._open:
-            keys = np.fromiter(self._open, dtype=np.int64, count=len(self._open))
-            for key in keys[np.isin(keys, closed)].tolist():
-                del self._open[key]
-        keys = _keys(begun[:, 0], begun[:, 2])
-        still = ~np.isin(keys, closed)
-        for key, (at_ns, _, what, _) in zip(keys[still].tolist(), begun[still].tolist(), strict=True):
-            self._open[key] = (at_ns, what)
-        while len(self._open) > limits.MAX_OPEN_STARTS:
-            del self._open[next(iter(self._open))]
-
     def remember(self) -> None:
-        """Of what an earlier reader of this ring took: STARTs that are still open, and the last sign of life.
+        """Of what an earlier reader of this ring took: the last sign of life.
 
         Raises RefusedRingError when the header cannot be true.
         """
@@ -156,12 +128,19 @@ class Source:
         entries = self.reader.recent()
         entries = entries[sequences(entries, self.reader.identity.proof) <= self.reader.tail]
         if len(entries):
-            self.note_starts(entries[:, 2] >> KIND_SHIFT & KIND_MASK, entries)
             self.note_sign(int(entries[-1, 0]))
 
-    def inside(self) -> tuple[str, ...]:
-        """What the writer was doing: names of its open STARTs, the innermost last."""
-        return tuple(self._told(what) for _, what in sorted(self._open.values()))
+    def inside(self, now_ns: int) -> tuple[str, ...]:
+        """What the writer is doing, or was when it died: names of its STARTs, the innermost last. The newest
+        is a sign of life."""
+        try:
+            found = self.reader.under_way()
+        except RefusedRingError:
+            return ()
+        if found:
+            self.note_sign(min(found[-1].at_ns, now_ns))
+        more = (MORE,) if len(found) >= limits.MAX_OPEN_STARTS else ()
+        return (*(self._told(one.what) for one in found), *more)
 
     def _told(self, what: int) -> str:
         event_id = what & EVENT_MASK
@@ -175,9 +154,3 @@ def kinds_of(entries: Entries) -> Ints:
     """The kind of each entry."""
     kinds: Ints = (entries[:, 2] >> KIND_SHIFT) & KIND_MASK
     return kinds
-
-
-def _keys(starts: Ints, whats: Ints) -> Ints:
-    with np.errstate(over="ignore"):
-        keys: Ints = starts ^ ((whats & _SUBJECT_MASK) * _MIX)
-    return keys

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import limits
 from pipeline.clock import NS_PER_S
 from pipeline.telemetry.aggregate import Aggregate, Span
-from pipeline.telemetry.counters import CounterKey, loss_keys
+from pipeline.telemetry.counters import FACTS_LOST, LOST, TOLD_REASONS, CounterKey, loss_keys
 from pipeline.telemetry.events import event_name
 from pipeline.telemetry.latencies import WINDOWS_S, Figures
 from pipeline.telemetry.omission import corrected
@@ -68,10 +69,14 @@ class MetricsStats:
         self._now = now
 
     def add(self, event_id: int, durations_ns: Iterable[int]) -> None:
-        """Add latencies that end now, from anywhere but a ring. Raises ValueError for a negative one."""
-        values = np.fromiter(durations_ns, dtype=np.int64)
-        if len(values) and values.min() < 0:
-            raise ValueError(f"a duration of {values.min()} ns: must not be negative")
+        """Add latencies that end now, from anywhere but a ring. Raises ValueError for a negative one, and for
+        one beyond MAX_DURATION_NS."""
+        given = list(durations_ns)
+        if given and min(given) < 0:
+            raise ValueError(f"a duration of {min(given)} ns: must not be negative")
+        if given and max(given) > limits.MAX_DURATION_NS:
+            raise ValueError(f"a duration of {max(given)} ns: {limits.MAX_DURATION_NS} at most")
+        values = np.array(given, dtype=np.int64)
         with self._lock:
             now_ns = self._advance()
             series = self._aggregate.latencies.series_of(_GROUP, int(event_id))
@@ -152,9 +157,13 @@ class MetricsStats:
         return violated(self.judge(window_seconds))
 
     def get_refused(self) -> dict[str, int]:
-        """Records that were written and cannot be true, such as a negative duration, by reason."""
+        """Records that were written and cannot be true, such as a negative duration, by reason; and counts
+        and gauges that found no room."""
         with self._lock:
-            return dict(self._aggregate.refused)
+            refused = dict(self._aggregate.refused)
+            counters = self._aggregate.counters.totals()
+            facts = sum(total for key, total in counters if (key.event_id, key.which) == (LOST, FACTS_LOST))
+            return {**refused, TOLD_REASONS[FACTS_LOST]: facts} if facts else refused
 
     def rate_per_s(self, window_seconds: float = 1) -> float:
         """Calls a second over a window, of all events, as many as the kept entries stand for."""

@@ -27,14 +27,23 @@ InMemory = tuple[Ring, "weakref.ref[ThreadPart]"]
 class ThreadRings:
     """Where each thread's records go."""
 
-    def __init__(self, rate_now: Callable[[], float], crowded: Callable[[], None]) -> None:
-        """`rate_now`: the share of calls that is kept; `crowded` is called when there are many rings."""
+    def __init__(
+        self,
+        rate_now: Callable[[], float],
+        sampled: Callable[[], bool],
+        tell: Callable[[int, int], None],
+        crowded: Callable[[], None],
+    ) -> None:
+        """`rate_now`: the share of calls that is kept; `sampled`: whether records must pass their samplers;
+        `tell`: see `Sampler`; `crowded` is called when there are many rings."""
         self.directory: Path | None = None
         """Where records are published; None while they stay in this process."""
         self._worker = "process"
         self._entries = limits.DEFAULT_RING_ENTRIES
         self._mode = Mode.DROP_NEWEST
         self._rate_now = rate_now
+        self._sampled = sampled
+        self._tell = tell
         self._crowded = crowded
         self.forget()
 
@@ -59,7 +68,7 @@ class ThreadRings:
         except (OSError, ValueError) as error:
             self._warn(error)
             return ThreadPart(None, self._rate_now)
-        part = ThreadPart(ring, self._rate_now)
+        part = ThreadPart(ring, self._rate_now, self._tell)
         self._parts.add(part)
         if ring.path is None:
             # No lock: this may run in a signal handler or gc callback of a thread that holds it.
@@ -69,7 +78,7 @@ class ThreadRings:
         else:
             weakref.finalize(part, ring.close)
             self._end_well()
-        if self._rate_now() != 1.0:
+        if self._sampled():
             part.sample()
         return part
 

@@ -21,7 +21,10 @@ from pipeline.telemetry.layout import (
     DROPPED,
     ENTRY_SHIFT,
     ENTRY_WORDS,
+    FACTS_DROPPED,
     HEAD,
+    KIND_MASK,
+    KIND_SHIFT,
     PROOF_WORD,
     TAIL,
     WEIGHT_MASK,
@@ -31,9 +34,12 @@ from pipeline.telemetry.layout import (
     Proof,
 )
 
+_FITS = struct.Struct("<qqQ").pack
+_KIND_BITS = KIND_MASK << KIND_SHIFT
 Words: TypeAlias = "list[int] | memoryview[int]"
 Put = Callable[[int, int, int], bool]
-"""(end_ns, value, what) → whether it was written, else counted as the calls it stands for. Never raises."""
+"""(end_ns, value, what) → whether it was written, else counted: as the calls it stands for, or as one fact.
+Never raises."""
 PACK_ENTRY = struct.Struct("<qqQQ").pack_into
 PACK_PAYLOAD = struct.Struct("<qqQ").pack_into
 
@@ -61,9 +67,10 @@ def drop_newest(words: Words, body: Any, capacity: int, proof: int, pack: Pack =
     head = words[HEAD]
     limit = head
     dropped = words[DROPPED]
+    facts_dropped = words[FACTS_DROPPED]
 
     def put(end_ns: int, value: int, what: int) -> bool:
-        nonlocal head, limit, dropped
+        nonlocal head, limit, dropped, facts_dropped
         try:
             while True:
                 position = head
@@ -71,8 +78,13 @@ def drop_newest(words: Words, body: Any, capacity: int, proof: int, pack: Pack =
                     tail = words[TAIL]  # a call here, such as min(), could let another put in
                     limit = (tail if tail < position else position) + capacity
                     if position >= limit:
-                        dropped += _calls(what)
-                        words[DROPPED] = dropped
+                        _FITS(end_ns, value, what)  # else it is counted below, as any ring would
+                        if what & _KIND_BITS:
+                            facts_dropped += 1
+                            words[FACTS_DROPPED] = facts_dropped
+                        else:
+                            dropped += _calls(what)
+                            words[DROPPED] = dropped
                         return False
                 after = position + 1
                 proven = (after ^ end_ns ^ value ^ what) & WORD_MASK if mixed else after

@@ -11,7 +11,7 @@ from pipeline.telemetry.events import EventID
 from pipeline.telemetry.layout import WEIGHT_SHIFT, Kind
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.ring import memory_ring
-from pipeline.telemetry.source import Source, kinds_of
+from pipeline.telemetry.source import Source
 
 NOW_NS = 10**12
 
@@ -147,29 +147,6 @@ def test_each_entry_stands_for_as_many_calls_as_it_says(weights: list[int], data
         if part:
             fold(aggregate, (one, part))
     assert aggregate.latencies.figures([0], 1).count == sum(weights)
-
-
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=40), st.integers(1, 7))
-def test_open_starts_are_those_without_their_end(steps: list[tuple[bool, int]], batch: int) -> None:
-    """A step begins an event (True) or ends the newest open one of its kind."""
-    one = source()
-    rows: list[list[int]] = []
-    open_now: list[tuple[int, int]] = []
-    for number, (begins, which) in enumerate(steps):
-        at_ns = 1000 + number
-        if begins:
-            open_now.append((at_ns, which))
-            rows.append(entry(9 + which, 0, Kind.START, which, at_ns))
-        elif mine := [pair for pair in open_now if pair[1] == which]:
-            open_now.remove(mine[-1])
-            rows.append(entry(9 + which, at_ns - mine[-1][0], Kind.DURATION, which, at_ns))
-    for first in range(0, len(rows), batch):
-        entries = np.array(rows[first : first + batch], dtype=np.int64)
-        one.note_starts(kinds_of(entries), entries)
-    assert one.inside() == tuple(
-        EventID(9 + which).name + (f" for event {which:08x}" if which else "")
-        for _, which in sorted(open_now)
-    )
 
 
 def test_processor_time_is_a_percentage_over_about_a_second() -> None:

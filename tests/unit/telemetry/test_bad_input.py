@@ -16,31 +16,26 @@ from pipeline.clock import FakeClock
 from pipeline.telemetry import EventID, layout, open_recorder, reader
 from pipeline.telemetry import collector as collecting
 from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.layout import Identity
 from pipeline.telemetry.native import VARIABLE
 from pipeline.telemetry.prometheus import as_openmetrics, render
 from pipeline.telemetry.reader import PROOF_ATTEMPTS
+from pipeline.telemetry.recorder import RingRecorder
 from pipeline.telemetry.ring import Ring, create_ring
+from pipeline.telemetry.sla import Verdict
 from pipeline.telemetry.view import build_snapshot
 
-FIELDS = {
-    "magic": 0,
-    "version": 8,
-    "capacity": 16,
-    "mode": 24,
-    "proof": 32,
-    "pid": 40,
-    "process start": 48,
-    "generation": 56,
-    "name": 64,
-    "head": layout.HEAD_BYTE,
-    "tail": layout.TAIL_BYTE,
-    "dropped seen": layout.DROPPED_SEEN_BYTE,
-    "dropped": layout.DROPPED_BYTE,
-    "heartbeat": layout.HEARTBEAT_BYTE,
-    "closed": layout.CLOSED_BYTE,
-    "names used": layout.NAMES_USED_BYTE,
-    "names": layout.NAMES_BYTE,
+IDENTITY = ("magic", "version", *Identity._fields)
+FIELDS = {name: index * layout.WORD_BYTES for index, name in enumerate(IDENTITY)} | {
+    name.removesuffix("_BYTE").lower(): byte
+    for name, byte in vars(layout).items()
+    if name.endswith("_BYTE") and name not in ("IDENTITY_BYTE", "ENTRIES_BYTE")
 }
+"""Every field before the entries, by its first byte."""
+REASONS = {
+    "bad_magic", "other_version", "bad_capacity", "bad_size", "bad_mode", "bad_name", "bad_names",
+    "absurd_head", "absurd_dropped", "absurd_removed", "absurd_weight", "absurd_given_up",
+}  # fmt: skip
 words = st.one_of(
     st.binary(min_size=8, max_size=8),
     st.sampled_from([0, 1, 63, 64, 65, (1 << 31) - 1, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]).map(
@@ -60,6 +55,19 @@ def look(collector: Collector, clock: FakeClock) -> None:
     collector.tick(final=True)
     build_snapshot(collector, clock.monotonic_ns(), clock.wall_us())
     render(collector, clock.monotonic_ns())
+
+
+def test_every_word_that_the_header_has_is_a_field() -> None:
+    drawn = (layout.__doc__ or "").partition("    entry:")[0]
+    for name in (
+        "magic", "version", "capacity", "mode", "proof", "pid", "process start", "generation", "worker",
+        "head", "tail", "dropped seen", "removed seen", "given up", "facts seen", "dropped", "largest weight",
+        "removed", "facts dropped", "heartbeat", "closed", "names used", "names", "starts",
+    ):  # fmt: skip
+        assert name.replace(" ", "_") in FIELDS
+    lines = [line for line in drawn.splitlines() if line.strip().split(" ")[0].isdigit()]
+    words = [word for line in lines for word in line.partition("line ")[0].split("│") if word.strip()]
+    assert len(words) == len(FIELDS) + 1 + 1  # a START has two, and the last line is the entries'
 
 
 @settings(max_examples=250)
@@ -84,11 +92,71 @@ def test_any_bytes_in_any_field_of_a_header(
     look(collector, clock)
     stages = {group for group, _ in collector.aggregate.latencies.series}
     assert "agent" in stages  # the good one was read
-    known = {"bad_magic", "other_version", "bad_capacity", "bad_size", "bad_mode", "bad_name", "bad_names"}
-    assert set(collector.folder.refused) <= known | {"absurd_head", "absurd_dropped"}
+    assert set(collector.folder.refused) <= REASONS
     collector.close()
     good.close()
     shutil.rmtree(directory)
+
+
+ABSURD = (1, 7, 1 << 39, 1 << 47, (1 << 64) - 1)
+
+
+def harmed(directory: Path, field: str, value: int, *, before: bool) -> tuple[Collector, int]:
+    """A collector of a living writer's ring in whose header a word was changed, before it was attached or
+    since; and how many were recorded."""
+    clock = FakeClock(monotonic_ns=10**12)
+    recorder = open_recorder(directory, "web-0", 1024)
+    other = open_recorder(directory, "agent-0", 1024)
+    assert isinstance(recorder, RingRecorder)
+    collector = Collector(directory, now=clock.monotonic_ns)
+    if not before:
+        collector.tick(final=True)
+    recorder.ring.words[FIELDS[field] // layout.WORD_BYTES] = value
+    recorded = 0
+    for _ in range(12):
+        for _ in range(50):
+            recorder.record(EventID.ORDER_PLACEMENT, 1000)
+            other.record(EventID.ORDER_PLACEMENT, 1000)
+            recorded += 1
+        clock.advance(ms=200)
+        collector.tick()
+    collector.tick(final=True)
+    recorder.close()
+    other.close()
+    return collector, recorded
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("value", ABSURD)
+@pytest.mark.parametrize("field", ["dropped", "facts_dropped", "removed", "removed_seen", "largest_weight"])
+def test_an_absurd_counter_of_a_living_writer_is_named_and_spoils_no_verdict_of_others(
+    tmp_path: Path, field: str, value: int, before: bool
+) -> None:
+    collector, recorded = harmed(tmp_path, field, value, before=before)
+    small = field != "removed" and field != "removed_seen" and value <= 7
+    assert sum(collector.folder.refused.values()) == (not small)
+    assert collector.lost() <= 7
+    series = collector.aggregate.latencies.series["agent", EventID.ORDER_PLACEMENT]
+    assert int(collector.aggregate.latencies.totals.row(series).sum()) == recorded
+    if not small:
+        verdicts = {one.verdict for one in collector.results() if one.threshold.event_id == 3}
+        assert verdicts == {Verdict.MET}
+        name = field.split("_")[0] if field != "largest_weight" else "weight"
+        assert set(collector.folder.refused) == {f"absurd_{name.replace('facts', 'dropped')}"}
+    collector.close()
+
+
+@pytest.mark.parametrize("value", ABSURD)
+def test_a_living_writers_ring_that_says_it_is_being_removed_is_named_and_drained(
+    tmp_path: Path, value: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector, recorded = harmed(tmp_path, "given_up", value, before=True)
+    assert dict(collector.folder.refused) == {"absurd_given_up": 1}
+    assert caplog.text.count("says that it is being removed") == 1
+    totals = collector.aggregate.latencies.totals
+    assert sum(int(totals.row(one).sum()) for one in range(2)) == 2 * recorded
+    assert collector.lost() == 0
+    collector.close()
 
 
 LIVES = st.lists(
@@ -144,8 +212,7 @@ def test_any_word_in_any_field_of_the_header_of_a_ring_that_a_living_writer_hold
             take()
         recorded = record_and_harm(ring, life, PROOF_ATTEMPTS + 1, take)
         look(collector, clock)
-    known = {"bad_magic", "other_version", "bad_capacity", "bad_size", "bad_mode", "bad_name", "bad_names"}
-    assert set(collector.folder.refused) <= known | {"absurd_head", "absurd_dropped"}
+    assert set(collector.folder.refused) <= REASONS
     latencies = collector.aggregate.latencies
     read = latencies.figures([latencies.series["agent", EventID.AGENT_DECISION]], 60)
     assert read.count == (PROOF_ATTEMPTS + 1) * len(life) + attached_first

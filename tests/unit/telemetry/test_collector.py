@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from pipeline.telemetry import EventID, event_name
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.counters import LOST, CounterKey
 from pipeline.telemetry.discovery import DRAFT_LIFE_NS, CollectorLock
-from pipeline.telemetry.layout import HEAD_BYTE, Mode
+from pipeline.telemetry.layout import ENTRIES_BYTE, HEAD_BYTE, Mode
+from pipeline.telemetry.native import reading
 from pipeline.telemetry.prometheus import render
 from pipeline.telemetry.reader import RingReader, sequences
 from pipeline.telemetry.recorder import Recorder, RingRecorder, open_recorder
@@ -218,6 +220,38 @@ def test_a_collector_that_comes_later_knows_what_was_begun_before(tmp_path: Path
     collector.close()
 
 
+def test_the_last_sign_of_life_is_also_known_of_what_an_earlier_collector_took(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    recorder = opened(tmp_path, clock)
+    clock.advance(s=5)
+    recorder.record(EventID.AGENT_DECISION, 5)
+    first = Collector(tmp_path, now=clock.monotonic_ns)
+    first.tick(final=True)
+    first.close()
+    clock.advance(ms=200)
+    second = Collector(tmp_path, now=clock.monotonic_ns)
+    die(recorder)
+    second.tick(final=True)
+    assert second.dead[0].silent_ms == 200
+    second.close()
+
+
+def test_a_breach_that_ends_without_another_record_may_begin_again(tmp_path: Path, clock: FakeClock) -> None:
+    thresholds = thresholds_ms(EventID.AGENT_DECISION, p95=1)
+    collector = Collector(tmp_path, thresholds=thresholds, windows_s=(1,), now=clock.monotonic_ns)
+    recorder, told = opened(tmp_path, clock, entries=256), []
+    for _ in range(3):
+        for _ in range(30):
+            recorder.record(EventID.AGENT_DECISION, 2_000_000)
+        for _ in range(20):
+            clock.advance(ms=100)
+            told += [result.verdict for result in collector.tick()]
+    assert told == [Verdict.VIOLATED] * 3
+    recorder.close()
+    collector.close()
+
+
 def test_what_a_writer_left_where_nobody_ever_collected_is_counted_by_the_first(
     tmp_path: Path, clock: FakeClock
 ) -> None:
@@ -250,7 +284,8 @@ def test_a_ring_that_is_left_keeps_only_the_memory_of_what_nobody_has_taken(
         recorder.record(15, 1000 + number)
     recorder.close()
     [path] = tmp_path.iterdir()
-    assert path.stat().st_blocks * 512 <= 4096 + written * 32 + 2 * 4096
+    begins_and_ends = 2 if written <= 4096 - taken else 4  # of what lies together, a page each at most
+    assert path.stat().st_blocks * 512 <= ENTRIES_BYTE + written * 32 + begins_and_ends * 4096
     second = Collector(tmp_path, now=clock.monotonic_ns)
     second.tick(final=True)
     found = second.aggregate.latencies.totals
@@ -506,13 +541,69 @@ def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         CollectorLock(tmp_path / "file")
 
 
-def test_a_collector_survives_a_directory_that_goes_away(
+def test_a_collector_survives_a_directory_that_goes_away_and_says_so_once(
     tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    collector = Collector(tmp_path / "gone", now=clock.monotonic_ns)
+    directory = tmp_path / "gone"
+    collector = Collector(directory, now=clock.monotonic_ns)
+    for times in (1, 2):
+        for _ in range(5):
+            collector.tick(final=True)
+        assert caplog.text.count("cannot be read") == times
+        assert not collector.urgent
+        if reading is not None:
+            due_ns = time.monotonic_ns() + 20_000_000
+            assert collector.sleep(due_ns, 1_000_000) is False
+        assert build_snapshot(collector, clock.monotonic_ns(), clock.wall_us()).replicas == ()
+        directory.mkdir()
+        assert collector.urgent
+        collector.tick(final=True)
+        directory.rmdir()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_lock_that_was_removed_is_taken_anew_before_rings_are_looked_for(
+    tmp_path: Path, clock: FakeClock, whole: bool
+) -> None:
+    directory = tmp_path / "rings"
+    lock = CollectorLock(directory)
+    collector = Collector(directory, now=clock.monotonic_ns, renew_lock=lock.renew)
     collector.tick(final=True)
-    assert "cannot be read" in caplog.text
-    assert build_snapshot(collector, clock.monotonic_ns(), clock.wall_us()).replicas == ()
+    if whole:
+        shutil.rmtree(directory)
+        collector.tick(final=True)
+        assert not directory.exists()
+    else:
+        lock.path.unlink()
+    recorder = opened(directory, clock)
+    recorder.record(15, 5)
+    collector.tick(final=True)
+    assert count_of(collector, 15) == 1
+    with pytest.raises(MissingError, match="another collector drains it"):
+        CollectorLock(directory)
+    recorder.close()
+    collector.tick(final=True)
+    collector.close()
+    lock.release()
+    assert not directory.exists()
+
+
+def test_who_finds_another_collector_in_a_folder_made_anew_ends(tmp_path: Path, clock: FakeClock) -> None:
+    directory = tmp_path / "rings"
+    lock = CollectorLock(directory)
+    collector = Collector(directory, now=clock.monotonic_ns, renew_lock=lock.renew)
+    collector.tick(final=True)
+    shutil.rmtree(directory)
+    other = CollectorLock(directory)
+    recorder = opened(directory, clock)
+    with pytest.raises(MissingError, match="another collector drains it"):
+        collector.tick(final=True)
+    assert collector.sources == []
+    collector.close()
+    lock.release()
+    assert other.is_held()
+    recorder.close()
+    other.release()
 
 
 KILLED_WRITER = """

@@ -25,6 +25,7 @@ recorder = open_recorder(Path(sys.argv[1]), "agent-1", 1024)
 own = register_event("my own")
 for number in range(100):
     recorder.record(own, 2_000_000, number)
+recorder.end(EventID.AGENT_DECISION, recorder.start(EventID.AGENT_DECISION, 0xaaa), 0xaaa)
 recorder.count(EventID.HANDLED, 3)
 recorder.gauge(EventID.DEPTH, 7)
 recorder.start(EventID.AGENT_DECISION, 0xabc)

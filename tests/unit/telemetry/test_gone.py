@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline import limits
@@ -12,7 +13,8 @@ from pipeline.clock import FakeClock
 from pipeline.telemetry import EventID, open_recorder
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.counters import CounterKey, Counters
-from pipeline.telemetry.events import event_name, split_worker
+from pipeline.telemetry.events import GONE, event_name, split_worker
+from pipeline.telemetry.latencies import Latencies
 from pipeline.telemetry.prometheus import render
 from pipeline.telemetry.sla import thresholds_ms
 from pipeline.telemetry.view import build_snapshot
@@ -180,3 +182,22 @@ def test_a_table_shows_what_was_added_up_and_not_what_is_gone() -> None:
     table = counters.table(events)
     sums = dict(zip(table.rows, counters.read(1, table), strict=True))
     assert sums == {"web-1": [4], "web (gone)": [3]}
+
+
+@pytest.mark.parametrize("window_s", [None, 60])
+def test_the_extremes_of_who_is_gone_stay_and_are_no_one_elses(window_s: int | None) -> None:
+    latencies = Latencies()
+
+    def record(stage: str, event_id: int, *values: int) -> None:
+        series = latencies.series_of(stage, event_id)
+        times = np.full(len(values), 10**12)
+        latencies.fold(np.full(len(values), series, dtype=np.intp), np.array(values), times)
+
+    latencies.advance(10**12)
+    record("web", 3, 7, 900)
+    latencies.add_up({"web"})
+    gone = latencies.figures([latencies.series[GONE, 3]], window_s)
+    assert (gone.count, gone.minimum, gone.maximum) == (2, 7, 900)
+    record("job", 4, 50)  # in the place that has become free
+    new = latencies.figures([latencies.series["job", 4]], window_s)
+    assert (new.count, new.minimum, new.maximum) == (1, 50, 50)

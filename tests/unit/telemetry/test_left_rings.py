@@ -1,6 +1,8 @@
 """Rings left behind: bounded, and what is removed is counted once, against whomever it may concern."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -45,10 +47,36 @@ def told(directory: Path) -> tuple[int, int]:
 def test_of_killed_writers_no_more_rings_stay_than_of_those_that_left(tmp_path: Path) -> None:
     for number in range(3 * MOST):
         left_by(tmp_path, f"web-{number}", 7)
-        assert len(list(tmp_path.iterdir())) <= MOST + 1
+        assert len(list(tmp_path.iterdir())) <= MOST
+    assert len(list(tmp_path.iterdir())) == MOST
     counted, lost = told(tmp_path)
     assert counted + lost == 7 * 3 * MOST
     assert counted >= 7 * MOST
+
+
+def test_of_writers_that_leave_one_by_one_no_more_rings_stay_either(tmp_path: Path) -> None:
+    for number in range(2 * MOST):
+        ring = create_ring(tmp_path, f"web-{number}", 64)
+        ring.put(1, 5, 3)
+        ring.close()
+        assert len(list(tmp_path.iterdir())) == min(number + 1, MOST)
+
+
+def test_processes_that_are_killed_one_by_one_leave_no_more(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from pathlib import Path
+from pipeline.telemetry import MetricsCollector
+for number in range(40):
+    if (child := os.fork()) == 0:
+        metrics = MetricsCollector()
+        metrics.publish(Path(sys.argv[1]), "web-0", 64)
+        metrics.record(3, 5)
+        os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, stderr=subprocess.DEVNULL)
+    assert len(list(tmp_path.iterdir())) == MOST
 
 
 def test_writers_that_leave_at_one_time_tell_each_loss_once(tmp_path: Path) -> None:
@@ -74,10 +102,15 @@ def test_writers_that_leave_at_one_time_tell_each_loss_once(tmp_path: Path) -> N
 
 def one_too_many(directory: Path, oldest_has: int) -> Path:
     """One more left ring than are kept; returns the oldest, which can be told by what is in it."""
-    oldest = left_by(directory, "oldest-0", oldest_has)
+    oldest = create_ring(directory, "oldest-0", 64)
+    rings = [oldest, *(create_ring(directory, f"web-{number}", 64) for number in range(MOST))]
+    for ring, records in zip(rings, [oldest_has, *[1] * MOST], strict=True):
+        for number in range(records):
+            ring.put(number + 1, 5, 3)
+        ring.abandon()
     assert oldest.path is not None
-    for number in range(MOST):
-        left_by(directory, f"web-{number}")
+    for number, path in enumerate(ring.path for ring in rings if ring.path):
+        os.utime(path, ns=(number, number))
     assert is_left(oldest.path)
     return oldest.path
 
@@ -139,7 +172,7 @@ def test_what_the_removed_ring_had_dropped_or_removed_itself_is_counted_too(tmp_
     path = one_too_many(tmp_path, 64 + 6)
     with path.open("r+b") as file:
         file.seek(layout.REMOVED_BYTE)
-        file.write((100).to_bytes(8, "little"))
+        file.write(layout.proven_count(100).to_bytes(8, "little"))
     os.utime(path, ns=(0, 0))
     charged: list[int] = []
     remove_oldest(tmp_path, charged.append, nobody, opening=False)
@@ -164,7 +197,7 @@ def test_what_was_removed_may_be_any_stages(tmp_path: Path) -> None:
 def test_a_collector_that_comes_and_goes_tells_a_removal_once(tmp_path: Path) -> None:
     one_too_many(tmp_path, 7)
     last = create_ring(tmp_path, "agent-0", 64)
-    assert told(tmp_path) == (MOST, 7)
+    assert told(tmp_path) == (MOST - 1, 7 + 1)
     assert told(tmp_path) == (0, 0)
     last.close()
 
@@ -172,7 +205,7 @@ def test_a_collector_that_comes_and_goes_tells_a_removal_once(tmp_path: Path) ->
 def test_who_has_nothing_of_its_own_still_leaves_word_of_what_it_removed(tmp_path: Path) -> None:
     one_too_many(tmp_path, 7)
     create_ring(tmp_path, "agent-0", 64).close()
-    assert told(tmp_path) == (MOST, 7)
+    assert told(tmp_path) == (MOST - 1, 7 + 1)
 
 
 def test_what_is_no_ring_is_not_removed(tmp_path: Path) -> None:

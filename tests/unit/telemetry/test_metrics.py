@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline import limits
@@ -27,6 +28,10 @@ from pipeline.telemetry import (
 )
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.layout import Mode
+from pipeline.telemetry.reader import RingReader
+from pipeline.telemetry.recorder import GAUGE_BITS
+from pipeline.telemetry.ring import memory_ring
+from pipeline.telemetry.source import Source
 
 EVENT = EventID.ORDER_PLACEMENT
 
@@ -367,7 +372,7 @@ def test_published_records_are_drained_by_a_collector_process(
     metrics.record_start(EventID.ORDER_FILL)
     collector.tick(final=True)
     assert collector.aggregate.latencies.figures([0], None).count == 1
-    assert collector.sources[0].inside() == ("ORDER_FILL",)
+    assert collector.sources[0].inside(0) == ("ORDER_FILL",)
     for refused in (metrics.start, lambda: metrics.get_stats(EVENT)):
         with pytest.raises(UsageError, match="published"):
             refused()
@@ -526,6 +531,24 @@ def test_statistics_may_be_fed_by_hand_from_many_threads() -> None:
     assert stats.check_sla_violations(5) == []
     with pytest.raises(ValueError, match="must not be negative"):
         stats.add(1, [-1])
+    for huge in (limits.MAX_DURATION_NS + 1, 1 << 62, 1 << 70):
+        with pytest.raises(ValueError, match="at most"):
+            stats.add(2, [huge] * 4)
+    assert stats.get_stats(2).count == 0
+    stats.add(2, [limits.MAX_DURATION_NS] * 4)
+    assert stats.get_stats(2).mean == limits.MAX_DURATION_NS
+    stats.add(2, [limits.MAX_DURATION_NS] * 8200)  # more than 64 bits hold
+    assert stats.get_stats(2).mean is None
+
+
+def test_an_older_gauge_of_another_ring_does_not_win() -> None:
+    stats = MetricsStats()
+    for at_ns, value in ((200, 7), (100, 5)):
+        ring = memory_ring("w", 64)
+        ring.put(at_ns, value, EventID.DEPTH | GAUGE_BITS)
+        source, into = Source(RingReader(ring.memory, ring.identity)), np.zeros((64, 4), dtype=np.int64)
+        stats.fold(source, into, source.reader.drain(into))
+    assert stats.get_gauge(EventID.DEPTH) == 7
 
 
 RECORD_ONLY = """
@@ -570,7 +593,7 @@ def test_every_call_takes_its_arguments_by_name(metrics: MetricsCollector, tmp_p
         pass
     collector = Collector(tmp_path)
     collector.tick(final=True)
-    assert (collector.aggregate.entries, collector.lost(), dict(collector.aggregate.refused)) == (6, 0, {})
+    assert (collector.aggregate.entries, collector.lost(), dict(collector.aggregate.refused)) == (5, 0, {})
     collector.close()
     recorder.close()
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from pipeline.telemetry import layout
-from pipeline.telemetry.layout import DROPPED, ENTRIES, ENTRY_WORDS, HEAD, TAIL, Mode, Proof
+from pipeline.telemetry.layout import DROPPED, ENTRIES, ENTRY_WORDS, FACTS_DROPPED, HEAD, TAIL, Mode, Proof
 from pipeline.telemetry.reader import proven_rows
 from pipeline.telemetry.writer import drop_newest, overwrite_oldest
 
 CAPACITY = 2
-# The words that matter: head, tail, dropped, and the slots'.
-WORDS = (HEAD, TAIL, DROPPED, *range(ENTRIES, ENTRIES + CAPACITY * ENTRY_WORDS))
+# The words that matter: head, tail, what was dropped, and the slots'.
+WORDS = (HEAD, TAIL, DROPPED, FACTS_DROPPED, *range(ENTRIES, ENTRIES + CAPACITY * ENTRY_WORDS))
 PLACE = {word: place for place, word in enumerate(WORDS)}
 SLOTS = PLACE[ENTRIES]
 Memory = tuple[int, ...]

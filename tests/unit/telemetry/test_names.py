@@ -66,7 +66,7 @@ def test_two_processes_may_number_their_events_differently(tmp_path: Path) -> No
         for (_, event), series in latencies.series.items()
     }
     assert counts == {"checkout": 1, "refund": 2}
-    assert [source.inside() for source in collector.sources if source.inside()] == [
+    assert [source.inside(0) for source in collector.sources if source.inside(0)] == [
         ("refund for event 00000007",)
     ]
     collector.close()

@@ -15,6 +15,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, cast
 
@@ -37,6 +38,7 @@ from pipeline.telemetry.layout import (
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.recorder import Recorder, _bind, _bind_native
 from pipeline.telemetry.ring import memory_ring
+from pipeline.telemetry.starts import Starts, starts_in
 from pipeline.telemetry.writer import make_put
 
 CAPACITY = 64
@@ -63,7 +65,7 @@ def test_calls_in_c_say_the_same_parameters_as_those_in_python(fast: ModuleType)
     for name in ("record", "record_start", "record_end"):
         assert parameters(getattr(fast, name)) == parameters(getattr(in_python, name))
     recorder, ring = Recorder(), memory_ring("w", CAPACITY)
-    _bind(recorder, ring.put, time.monotonic_ns)
+    _bind(recorder, ring.put, time.monotonic_ns, None)
     writer = fast.Writer(ring.memory, CAPACITY, False, False)
     for name in ("record", "start", "end", "count", "gauge"):
         assert parameters(getattr(writer, name)) == parameters(getattr(recorder, name))
@@ -133,10 +135,10 @@ def test_c_and_python_calls_mean_the_same(event: Any, value: Any, correlation: A
         if way == "C":
             _bind_native(recorder, writer)
         else:
-            _bind(recorder, writer.put, time.monotonic_ns)
+            _bind(recorder, writer.put, time.monotonic_ns, Starts(memoryview(space).cast("Q")))
         call(recorder)
         header, entries = _readable(space)
-        return header + entries[1 + timed :]
+        return header + entries[1 + timed :] + [one.what for one in starts_in(space[:ENTRIES_BYTE])]
 
     def inside(recorder: Recorder) -> None:
         with recorder.span(event, correlation):
@@ -345,6 +347,29 @@ def test_entries_carry_the_correlation_of_their_task(metrics: MetricsCollector) 
     carried = sorted((row[2] >> 32) for row in rows.tolist() if row[2] & 0xFFFFFF == 2)
     assert carried == [0, 1, 2, 3, 4, 5, 6, 7, 8]
     assert all(row[2] >> 32 == row[1] for row in rows.tolist() if row[2] & 0xFFFFFF == 35)
+
+
+@pytest.mark.parametrize("way", ["block", "pair", "record"])
+def test_entries_that_python_writes_carry_the_correlation_too(way: str) -> None:
+    ring, current = memory_ring("w", CAPACITY), ContextVar("current", default=0)
+    calls = PythonCalls(lambda: ThreadPart(ring, lambda: 1.0))
+    carried = []
+    for which in (0, 7, (1 << 32) + 9):
+        if which:
+            calls.correlate_by(current)
+            current.set(which)
+        if way == "block":
+            with calls.block(3):
+                pass
+        elif way == "pair":
+            calls.record_end(3, calls.record_start(3))
+        else:
+            calls.record(3, 5)
+        into = _scratch(4)
+        kept = RingReader(ring.memory, ring.identity).drain(into).kept
+        carried += [row[2] >> 32 for row in into[:kept].tolist()]
+    assert carried == [0, 7, 9]
+    ring.close()
 
 
 def test_python_can_be_chosen_although_the_extension_is_there() -> None:

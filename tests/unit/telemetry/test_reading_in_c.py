@@ -20,6 +20,7 @@ from pipeline.telemetry.layout import (
     DROPPED_BYTE,
     ENTRIES_BYTE,
     ENTRY_WORDS,
+    FACTS_DROPPED_BYTE,
     HEAD_BYTE,
     NAMES_USED_BYTE,
     TAIL,
@@ -106,7 +107,7 @@ def test_c_takes_what_python_takes(tmp_path: Path, bursts: list[list[tuple[int, 
 
 @pytest.mark.parametrize(
     "harm",
-    ["short", "long", "dropped", "names", "absurd head", "falling head", "proof", "torn"],
+    ["short", "long", "dropped", "facts dropped", "names", "absurd head", "falling head", "proof", "torn"],
 )
 def test_what_is_out_of_the_ordinary_is_left_to_python_and_nothing_moves(space: Space, harm: str) -> None:
     for number in range(5):
@@ -123,7 +124,9 @@ def test_what_is_out_of_the_ordinary_is_left_to_python_and_nothing_moves(space: 
     elif harm == "torn":
         space.poke(ENTRIES_BYTE + 5 * 32 + 24, 0)
     else:
-        byte = {"dropped": DROPPED_BYTE, "names": NAMES_USED_BYTE}.get(harm, HEAD_BYTE)
+        byte = {"dropped": DROPPED_BYTE, "facts dropped": FACTS_DROPPED_BYTE, "names": NAMES_USED_BYTE}.get(
+            harm, HEAD_BYTE
+        )
         space.poke(byte, {"absurd head": (1 << 64) - 1, "falling head": 3}.get(harm, 1))
     tail = space.words[TAIL] if harm != "short" else 5
     assert reader.take(into.data.cast("B"), 0, LIMIT) == (-1, False)
@@ -144,7 +147,7 @@ def test_a_head_that_no_writer_reaches_or_below_the_tail_takes_nothing(
     for number in range(tail, min(head, tail + 2)):
         space.poke(ENTRIES_BYTE + number % CAPACITY * 32 + 24, number + 1)
     look = found.Look(space.fd, CAPACITY)
-    assert look.take(rows().data.cast("B"), 0, tail, 0, 0, LIMIT) == -1
+    assert look.take(rows().data.cast("B"), 0, tail, 0, 0, 0, LIMIT) == -1
     assert space.words[TAIL] == 0
 
 
@@ -177,7 +180,7 @@ def test_a_closed_one_takes_nothing(space: Space) -> None:
     look = found.Look(space.fd, CAPACITY)
     look.close()
     look.close()
-    assert look.take(rows().data.cast("B"), 0, 0, 0, 0, LIMIT) == -1
+    assert look.take(rows().data.cast("B"), 0, 0, 0, 0, 0, LIMIT) == -1
 
 
 def test_a_capacity_that_no_ring_has_is_refused(space: Space) -> None:

@@ -31,18 +31,25 @@ def drained(recorder: Recorder) -> list[list[int]]:
     return [row[:3] for row in into[: reader.drain(into).kept].tolist()]
 
 
+def under_way(recorder: Recorder) -> list[tuple[int, int]]:
+    assert isinstance(recorder, RingRecorder)
+    reader = RingReader(recorder.ring.memory, recorder.ring.identity)
+    return [(one.at_ns, one.what) for one in reader.under_way()]
+
+
 def test_each_call_writes_its_kind_of_entry(tmp_path: Path) -> None:
     clock = FakeClock()
     recorder = open_recorder(tmp_path, "agent-0", 64, now=clock.monotonic_ns)
     begun = recorder.start(15, 3)
+    assert under_way(recorder) == [(begun, 15 | 3 << 32)]
     clock.advance(ns=500)
     recorder.end(15, begun, 3)
+    assert under_way(recorder) == []
     recorder.record(16, 77)
     recorder.count(35, 2)
     recorder.gauge(32, -5, 1)
     at = clock.monotonic_ns()
     assert drained(recorder) == [
-        [begun, 0, 15 | Kind.START << 24 | 3 << 32],
         [at, 500, 15 | 3 << 32],
         [at, 77, 16],
         [at, 2, 35 | Kind.COUNT << 24],
@@ -71,9 +78,9 @@ def test_arguments_of_the_wrong_kind_are_counted_and_never_raise(tmp_path: Path,
     recorder.record(15, 1, wrong)
     recorder.count(15, wrong)
     recorder.gauge(15, wrong)
-    recorder.start(wrong)
-    recorder.end(wrong, 5)
-    assert recorder.ring.dropped == 7
+    recorder.end(wrong, recorder.start(wrong))
+    assert under_way(recorder) == []
+    assert recorder.ring.dropped == 6
     recorder.close()
 
 
@@ -88,7 +95,7 @@ def test_an_event_id_beyond_its_bits_is_dropped_and_counted(tmp_path: Path, stra
         recorder.gauge(strange, 1)
         with recorder.span(strange):
             pass
-        assert (recorder.ring.dropped, drained(recorder)) == (6, [])
+        assert (recorder.ring.dropped, drained(recorder)) == (5, [])
         recorder.close()
 
 

@@ -8,6 +8,7 @@ any of them may fall between any two words that the reader looks at.
 import mmap
 import random
 import struct
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,8 +21,9 @@ from hypothesis import strategies as st
 
 from pipeline.clock import FakeClock
 from pipeline.telemetry import layout
+from pipeline.telemetry.drops import DROPPED_AT_ONCE, TICK_NS
 from pipeline.telemetry.layout import ENTRY_WORDS, Mode, Proof, RefusedRingError
-from pipeline.telemetry.reader import DROPPED_AT_ONCE, Drained, RingReader
+from pipeline.telemetry.reader import Drained, RingReader
 from pipeline.telemetry.ring import Ring, memory_ring
 from pipeline.telemetry.ring_words import Entries, OwnWords
 from pipeline.telemetry.writer import drop_newest, overwrite_oldest
@@ -179,15 +181,20 @@ def test_a_reader_amid_the_stores_of_a_writer_accepts_nothing_torn(
             lost.dropped + drained.dropped,
             lost.overwritten + drained.overwritten,
             lost.unproven + drained.unproven,
+            lost.facts_dropped + drained.facts_dropped,
         )
         go_on() if turn < 40 else None
     assert read == sorted(set(read))
     assert set(read) <= set(published)
     assert len(read) + lost.overwritten + lost.unproven == len(published)
     missed = set(known.values()) - set(published)
+    kinds = {one: entry(one)[2] >> layout.KIND_SHIFT & layout.KIND_MASK for one in missed}
     assert lost.dropped == sum(
-        1 + (entry(one)[2] >> layout.WEIGHT_SHIFT & layout.WEIGHT_MASK) for one in missed
+        1 + (entry(one)[2] >> layout.WEIGHT_SHIFT & layout.WEIGHT_MASK)
+        for one, kind in kinds.items()
+        if kind == layout.DURATION
     )
+    assert lost.facts_dropped == sum(kind != layout.DURATION for kind in kinds.values())
     if proof is Proof.SEQUENCE:
         assert lost.unproven == 0
         if mode is Mode.DROP_NEWEST:
@@ -281,19 +288,40 @@ def test_counters_that_cannot_be_true_are_refused(word: int, value: int, reason:
 
 
 def test_a_writer_cannot_have_dropped_more_than_time_allows() -> None:
-    """Since the ring was attached, or dropped some before: what it had dropped by then is believed."""
+    """Since it was looked at before; at the first look, since its process began."""
     ring, clock = memory_ring("w", CAPACITY), FakeClock(monotonic_ns=10**12)
+    ticks = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // TICK_NS
+    hour = ring.identity._replace(process_start=ticks - 3600 * 10**9 // TICK_NS)
+    ring.words[layout.DROPPED] = 3 * 10**11
+    assert RingReader(ring.memory, hour, now=clock.monotonic_ns).drain(scratch()).dropped == 3 * 10**11
+    ring.words[layout.DROPPED_SEEN] = 0
     ring.words[layout.DROPPED] = 1 << 39
+    with pytest.raises(RefusedRingError, match="absurd_dropped"):
+        RingReader(ring.memory, hour, now=clock.monotonic_ns).drain(scratch())
+    ring.words[layout.DROPPED] = 5
+    reader = RingReader(ring.memory, hour, now=clock.monotonic_ns)
+    assert reader.drain(scratch()).dropped == 5
+    for word, field in ((layout.DROPPED, "dropped"), (layout.FACTS_DROPPED, "facts_dropped")):
+        for _ in range(3):
+            clock.advance(s=10)
+            ring.words[word] += 10**9
+            assert getattr(reader.drain(scratch()), field) == 10**9
+        ring.words[word] += DROPPED_AT_ONCE
+        assert getattr(reader.drain(scratch()), field) == DROPPED_AT_ONCE
+        clock.advance(ms=100)
+        ring.words[word] += 10**9
+        with pytest.raises(RefusedRingError, match="absurd_dropped"):
+            reader.drain(scratch())
+        ring.words[word] -= 10**9
+
+
+def test_a_look_now_and_then_bounds_what_a_ring_may_say_next() -> None:
+    ring, clock = memory_ring("w", CAPACITY), FakeClock(monotonic_ns=10**12)
     reader = RingReader(ring.memory, ring.identity, now=clock.monotonic_ns)
-    assert reader.drain(scratch()).dropped == 1 << 39
-    for _ in range(3):
-        clock.advance(s=10)
-        ring.words[layout.DROPPED] += 10**9
-        assert reader.drain(scratch()).dropped == 10**9
-    ring.words[layout.DROPPED] += DROPPED_AT_ONCE
-    assert reader.drain(scratch()).dropped == DROPPED_AT_ONCE
-    clock.advance(ms=100)
-    ring.words[layout.DROPPED] += 10**9
+    clock.advance(s=3600)
+    assert reader.take_removed() == 0
+    clock.advance(ms=200)
+    ring.words[layout.DROPPED] = 10**8
     with pytest.raises(RefusedRingError, match="absurd_dropped"):
         reader.drain(scratch())
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import limits
+from pipeline.telemetry import measure
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.layout import (
     CORRELATION_SHIFT,
@@ -25,7 +26,7 @@ from pipeline.telemetry.layout import (
 from pipeline.telemetry.metrics import MetricsCollector
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.ring import create_ring, memory_ring
-from pipeline.telemetry.sampling import Sampler, check_rate
+from pipeline.telemetry.sampling import ADAPTIVE_FLOOR, Load, Sampler, check_rate
 from pipeline.telemetry.sla import SLAThreshold, Verdict
 from pipeline.telemetry.source import Source
 from pipeline.telemetry.stats import MetricsStats
@@ -223,3 +224,74 @@ def test_a_duration_that_cannot_be_written_is_lost_each_time(value: int) -> None
     assert not any(sampler(1, value, 7) for _ in range(50))
     assert ring.dropped == 50
     ring.close()
+
+
+@given(
+    above=st.floats(1, 10_000),
+    loads=st.lists(st.tuples(st.integers(1, 50_000), st.integers(1, 4)), min_size=1, max_size=5),
+    step_ms=st.sampled_from([1, 20, 100, 900]),
+)
+def test_a_load_that_lasts_is_kept_down_to_what_was_wanted_and_no_further(
+    above: float, loads: list[tuple[int, int]], step_ms: int
+) -> None:
+    load, now_ms = Load(above), 10**9
+    load.tell(1, now_ms * 1_000_000)
+    for calls_per_s, seconds in loads:
+        left = 0.0
+        for _ in range(0, (seconds + 2) * 1000, step_ms):
+            left += calls_per_s * step_ms / 1000
+            now_ms += step_ms
+            if left >= 1:
+                load.tell(int(left), now_ms * 1_000_000)
+                left -= int(left)
+        wanted = max(ADAPTIVE_FLOOR, min(1.0, above / calls_per_s))
+        if calls_per_s * step_ms >= 1000:
+            assert wanted / 1.3 <= load.rate <= min(1.0, wanted * 1.3)
+
+
+def test_a_load_that_is_not_wanted_changes_nothing() -> None:
+    load = Load()
+    for number in range(100):
+        load.tell(1_000_000, number)
+    assert load.rate == 1.0
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_adaptive_sampling_falls_and_comes_back_where_nobody_aggregates(
+    tmp_path: Path, metrics: MetricsCollector, published: bool
+) -> None:
+    metrics.set_adaptive_sampling(above_per_s=100)
+    collector = Collector(tmp_path)
+    if published:
+        metrics.publish(tmp_path, "web-0")
+    for _ in range(3000):
+        metrics.record(3, 5)
+    assert metrics.sampling_rate == ADAPTIVE_FLOOR
+    made, deadline = 3000, time.monotonic() + 20
+    while metrics.sampling_rate != 1.0:  # some 50 a second
+        assert time.monotonic() < deadline
+        metrics.record(3, 5)
+        made += 1
+        time.sleep(0.02)
+    metrics.set_adaptive_sampling(None)
+    if published:
+        collector.tick(final=True)
+        assert counted(collector) == pytest.approx(made, abs=22)
+        assert collector.aggregate.entries < made - 2000
+    else:
+        assert metrics.get_stats(3).count == pytest.approx(made, abs=22)
+    collector.close()
+
+
+def test_what_was_published_before_adaptive_sampling_was_asked_for_is_sampled_too(
+    tmp_path: Path, metrics: MetricsCollector
+) -> None:
+    metrics.publish(tmp_path, "web-0")
+    metrics.record(3, 5)
+    metrics.set_adaptive_sampling(above_per_s=10)
+    with pytest.raises(ValueError, match="above_per_s"):
+        metrics.set_adaptive_sampling(float("nan"))
+    for _ in range(1000):
+        with measure(3):
+            pass
+    assert metrics.sampling_rate == ADAPTIVE_FLOOR

@@ -164,3 +164,23 @@ def test_a_sum_beyond_a_word_is_right_and_a_sketch_of_it_can_be_sent() -> None:
     sketch.merge(sketch)
     again = Sketch.from_bytes(sketch.to_bytes())
     assert (again.count, again.total) == (10, (1 << 63) - 1)
+
+
+@pytest.mark.parametrize("percent", [-5, -0.01, 100.01, 101, float("nan"), float("inf"), 99.999, 50.005])
+def test_a_percentile_that_there_is_not_is_refused_in_one_line(percent: float) -> None:
+    sketch = sketch_of([1, 2, 3])
+    with pytest.raises(SketchError, match="percentile") as refused:
+        sketch.quantile(percent)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("one", [-1, 10_001, 1 << 70])
+def test_hundredths_of_a_percent_beyond_their_range_are_refused(one: int) -> None:
+    with pytest.raises(SketchError, match="between 0 and 10000"):
+        sketch_of([1, 2, 3]).quantiles((5000, one))
+
+
+def test_the_outermost_percentiles_are_the_extremes() -> None:
+    sketch = sketch_of([10, 200, 3_000_000])
+    assert (sketch.quantile(0), sketch.quantile(0.01), sketch.quantile(100)) == (10, 10, 3_000_000)
+    assert Sketch().quantile(50) is None
