@@ -33,6 +33,11 @@ class Questions:
             ordinal = self._audits[self._turn % len(self._audits)]
             self._outbox.send(ToAsk(ordinal), wire.Ask(self._number, key))
 
+    def ask_later(self, key: str, now_ns: int) -> None:
+        """Again after as long as an answer is waited for: the last one was of no use."""
+        self._number += 1  # so that it is not taken a second time
+        self._open[key] = (self._number, now_ns)
+
     def answered(self, state: wire.State) -> bool:
         """Whether this answers an open question; closes it."""
         key = state.tail.key

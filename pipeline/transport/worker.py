@@ -11,37 +11,22 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from msgspec import Struct
-
+from pipeline import limits
 from pipeline.delivery import Delivery
 from pipeline.transport import wire
-from pipeline.transport.downlinks import Downlinks, DownlinkStatistics
+from pipeline.transport.downlinks import Downlinks
 from pipeline.transport.held import Key, Work
 from pipeline.transport.outbox import Act, Outbox
 from pipeline.transport.questions import Questions
+from pipeline.transport.seldom_log import SeldomLog
 from pipeline.transport.settings import Meter, NoMeter, Timing, correlation_of
 from pipeline.transport.steps import Hand, NoHand, Steps
 from pipeline.transport.uplinks import Uplink, Uplinks
 from pipeline.transport.venue import Venue
+from pipeline.transport.worker_statistics import WorkerStatistics
 
 log = logging.getLogger(__name__)
-
-
-class WorkerStatistics(Struct, frozen=True):
-    """Depths of all queues, and what went differently."""
-
-    inbox: int
-    outputs: int
-    received: int
-    fullest_link: int
-    """Messages received on one link and neither settled nor refused, at the most: never above its credit."""
-    keys: int
-    questions: int
-    refused: int
-    failed_steps: int
-    resets: int
-    links_lost: int
-    downlinks: tuple[DownlinkStatistics, ...]
+_senseless = SeldomLog(log, limits.STRANGE_SAY_EVERY_S)
 
 
 class Worker:
@@ -260,10 +245,19 @@ class Worker:
         if held.asked_at <= tail.last < held.settled:
             self._ask(tail.key, held)
             return
+        try:
+            state = self._steps.rebuild(tail)
+        except Exception as error:
+            # The key waits until the audit's answer makes sense, and takes none of the others with it.
+            _senseless.say(
+                "%s cannot be rebuilt from what the audit has: %s: %s", tail.key, type(error).__name__, error
+            )
+            self._questions.ask_later(tail.key, self._now_ns)
+            return
         held.waiting = False
         held.position = held.settled = tail.last
         held.settled_id = tail.event_id
-        held.state = self._steps.rebuild(tail)
+        held.state = state
         self._resume(held, asked=True)
 
     def _evict(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
-from toy_pipeline import TIMING, World, rough
+from toy_pipeline import TIMING, ToyAgent, ToyExec, World, rough
 
 from pipeline.clock import NS_PER_MS
+from pipeline.delivery import Tail
 from pipeline.messages import Fate
 from pipeline.transport.memory import calm
 
@@ -39,6 +41,38 @@ def test_a_killed_process_loses_nothing(victim: str) -> None:
         if n in {10, 30}:
             world.network.run(3 * NS_PER_MS)
             world.restart(victim)
+    world.settle()
+    world.check()
+
+
+@pytest.mark.parametrize(("name", "steps"), [("agent-0", ToyAgent), ("exec-0", ToyExec)])
+def test_a_key_that_cannot_be_rebuilt_waits_and_takes_no_other_with_it(
+    name: str, steps: type[ToyAgent | ToyExec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    rebuild, asked, healed = steps.rebuild, [0], [False]
+
+    def damaged(self: Any, tail: Tail) -> Any:
+        if tail.key == "bad" and not healed[0]:
+            asked[0] += 1
+            raise ValueError("damaged")
+        return rebuild(self, tail)
+
+    def post(count: int) -> None:
+        for n in range(count):
+            world.post("bad" if n % 3 else f"k{n % 4}", b"%d" % n)
+
+    post(30)
+    world.settle()
+    monkeypatch.setattr(steps, "rebuild", damaged)
+    world.restart(name)
+    post(30)
+    waited_ns = 20 * TIMING.ask_again_ns
+    world.network.run(waited_ns)
+    assert len(world.store.rows["bad"]) == 20
+    assert world.audited == 40
+    assert 2 <= asked[0] <= 1 + waited_ns // TIMING.ask_again_ns
+    healed[0] = True
     world.settle()
     world.check()
 
