@@ -48,6 +48,7 @@ def _facts(spec: PipelineSpec, observation: Observation, memory: Memory, now_us:
     """Of every stage that is seen, in flow order."""
     seen = {stage.stage: stage for stage in observation.stages}
     past = {stage.stage: stage for stage in memory.stages}
+    sending = {name for stage in spec.stages for name in stage.upstream}
     return [
         facts_of(
             stage,
@@ -56,6 +57,7 @@ def _facts(spec: PipelineSpec, observation: Observation, memory: Memory, now_us:
             [seen[name] for name in stage.upstream if name in seen],
             spec.tuning,
             now_us,
+            last=stage.name not in sending,
         )
         for stage in flow_order(spec.stages)
         if stage.name in seen

@@ -57,8 +57,11 @@ def facts_of(
     upstream: Iterable[StageObservation],
     tuning: Tuning,
     now_us: int,
+    *,
+    last: bool,
 ) -> Facts:
-    """`upstream` are the observations of the stages that send to it, whose collectors report its lag."""
+    """`upstream` are the observations of the stages that send to it, whose collectors report its lag; `last`:
+    no stage comes after it, so that it can wait for none."""
     signals = seen.signals
     senders = list(upstream)
     speakers = [signals.sources, *(sender.signals.sources for sender in senders)]
@@ -87,8 +90,11 @@ def facts_of(
         )
         >= tuning.raise_min_count,
         waiting=is_waiting(spec, seen),
-        blocked=_is_blocked(seen, tuning)
-        or (signals.depth < workers and _lacks_credit(spec, seen, senders, tuning)),
+        blocked=not last
+        and (
+            _is_blocked(seen, tuning)
+            or (signals.depth < workers and _lacks_credit(spec, seen, senders, tuning))
+        ),
         slas=slas,
         violated=tuple(state for state in slas if state.verdict is SlaVerdict.VIOLATED),
         capacity_milli=believed_milli(capacity, tuning),
