@@ -109,9 +109,11 @@ class StageObservation(Struct, frozen=True, kw_only=True):
     are not ready yet, `terminating` those that leave. `started_ms` are the start times (creation to ready)
     of pods that became ready since the last tick, each told once. `unschedulable` pods found no node.
     `version` is the target's resourceVersion. `revision` names the code that runs: another one has another
-    capacity. `foreign_us` is when somebody else last changed the replicas (None: nobody did). `fault` says
-    why the target cannot be scaled at all (it is missing, or belongs to somebody else); such a stage is left
-    alone. `refused` says why what was last decided on it could not be written.
+    capacity. `foreign_us` is when somebody else last changed the replicas (None: nobody did);
+    `put_back_from` is how many there were before an upgrade or rollback of the release, which does not decide
+    them, put them down (None: it did not). `fault` says why the target cannot be scaled at all (it is
+    missing, or belongs to somebody else); such a stage is left alone. `refused` says why what was last
+    decided on it could not be written.
     """
 
     stage: str
@@ -124,6 +126,7 @@ class StageObservation(Struct, frozen=True, kw_only=True):
     version: str = ""
     revision: str = ""
     foreign_us: int | None = None
+    put_back_from: int | None = None
     fault: str = ""
     refused: Refusal | None = None
     signals: StageSignals = StageSignals()

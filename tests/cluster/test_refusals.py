@@ -65,6 +65,37 @@ def test_a_change_by_hand_is_taken_over_when_its_time_is_over(on_a_stand: Runs) 
     on_a_stand(work)
 
 
+async def put_back_by_helm(stand: Stand, target: str, replicas: int) -> None:
+    """As an upgrade or rollback of a chart does that leaves the replicas to the operator, but once rendered
+    them."""
+    body = {"metadata": {"annotations": {"ringline.dev/replicas": "kept"}}, "spec": {"replicas": replicas}}
+    await stand.api.request(
+        "patch",
+        paths.stateful_sets(stand.namespace, target),
+        body=body,
+        kind="application/merge-patch+json",
+        params={"fieldManager": "helm"},
+    )
+
+
+def test_what_the_release_puts_back_is_had_again_and_nobody_is_blamed(on_a_stand: Runs) -> None:
+    async def work(stand: Stand) -> None:
+        gateway, agents = await a_pipeline(stand)
+        async with operating(stand):
+            await is_ready(stand)
+            say_load(gateway, agents, lag_ms=2_000)
+            raised = await has_replicas(stand, lambda found: found > 1)
+            await put_back_by_helm(stand, "agent", 1)
+            await has_replicas(stand, lambda found: found >= raised)
+            assert (await stand.condition("p", "Contested"))["status"] == "False"
+        await put_back_by_helm(stand, "agent", 1)
+        async with operating(stand):
+            await has_replicas(stand, lambda found: found >= raised)
+            assert (await stand.condition("p", "Contested"))["status"] == "False"
+
+    on_a_stand(work)
+
+
 def test_a_change_by_hand_while_no_operator_ran_is_noticed_by_the_next(on_a_stand: Runs) -> None:
     async def work(stand: Stand) -> None:
         await a_pipeline(stand)

@@ -33,8 +33,11 @@ Limiter = Callable[[Facts, int, Context], tuple[int, str] | None]
 def limited(facts: Facts, wanted: int, context: Context) -> tuple[int, tuple[Effect, ...]]:
     """What is left of `wanted` replicas, and which limiters changed it."""
     effects = []
+    back = facts.seen.put_back_from or 0
     for name, limiter in LIMITERS.items():
         outcome = limiter(facts, wanted, context)
+        if outcome is not None and name in DOUBTS:
+            outcome = max(outcome[0], min(wanted, back)), outcome[1]
         if outcome is not None and outcome[0] != wanted:
             effects.append(Effect(limiter=name, before=wanted, after=outcome[0], why=outcome[1]))
             wanted = outcome[0]
@@ -202,6 +205,10 @@ LIMITERS: dict[str, Limiter] = {
     "Paused": _paused,
 }
 """Name → rule. Later ones have the last word."""
+
+
+DOUBTS = frozenset({"Unlearned", "LowCount", "Settling", "Ineffective", "SignalsStale"})
+"""What they hold back is a guess; what there was a moment ago is none."""
 
 
 def names() -> Iterable[str]:

@@ -44,6 +44,15 @@ def raises(facts: Facts, load: Load, tuning: Tuning, now_us: int) -> Iterator[Pr
         yield ahead
 
 
+def restored(facts: Facts) -> Proposal | None:
+    """What there was before the release's own upgrade or rollback put the replicas down."""
+    before, now = facts.seen.put_back_from, facts.seen.replicas
+    if before is None or before <= now:
+        return None
+    why = f"an upgrade or rollback of the release put {before} back to {now}"
+    return Proposal(name="restored", replicas=before, why=why)
+
+
 def rate_text(milli: int) -> str:
     """Of thousandths of a message a second."""
     rate = milli / 1000

@@ -12,7 +12,7 @@ from pipeline_operator.policy.facts import Facts, bottlenecks, load_of
 from pipeline_operator.policy.judge import judged
 from pipeline_operator.policy.limiters import Context, limited
 from pipeline_operator.policy.lowering import lower
-from pipeline_operator.policy.proposals import Load, capacity_at_hand, drain_milli, raises
+from pipeline_operator.policy.proposals import Load, capacity_at_hand, drain_milli, raises, restored
 from pipeline_operator.record import Effect, Proposal
 from pipeline_operator.spec import PipelineSpec
 from pipeline_operator.words import counted
@@ -84,10 +84,12 @@ def _choose(
         elif not proposals and (less := lower(facts, load.base_milli, tuning, context.now_us)) is not None:
             # One trial at a time, or what it teaches is no stage's.
             proposals = () if trying and less.name == "trial" else (less,)
+    if (back := restored(facts)) is not None:
+        proposals = (back, *(proposal for proposal in proposals if proposal.name not in ("lower", "trial")))
     most = max((proposal.replicas for proposal in proposals), default=replicas)
     falls = bool(proposals) and proposals[0].name in ("lower", "trial")
     # Stuck pods serve nothing: what is wanted is wanted besides them.
-    asked = falls or (bool(proposals) and most > facts.counted.replicas)
+    asked = falls or back is not None or (bool(proposals) and most > facts.counted.replicas)
     wanted = most + stuck if asked else replicas
     after, effects = limited(facts, wanted, context)
     return Choice(facts, load, steady_milli, starved, proposals, wanted, after, effects)

@@ -137,6 +137,7 @@ def _stage(
         version=target.version if target else "",
         revision=target.revision if target else "",
         foreign_us=ours.foreign_us if ours else None,
+        put_back_from=ours.put_back_from if ours else None,
         fault=faults.get(stage.name, ""),
         refused=refused.get(stage.name),
         signals=signals[stage.name],

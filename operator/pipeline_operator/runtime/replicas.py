@@ -14,9 +14,11 @@ class KnownReplicas:
 
     What is older than what we know proves nothing: the watch of StatefulSets may lag behind the status in
     which a former operator left word, and shows then, as somebody else's, what was there before its write.
+
+    What the release itself put back is nobody's wish: `put_back_from` says what there was.
     """
 
-    __slots__ = ("_live", "_version", "foreign_us", "known", "uid")
+    __slots__ = ("_live", "_version", "foreign_us", "known", "put_back_from", "uid")
 
     def __init__(self, uid: str, known: int | None, version: str = "") -> None:
         """`known` is what a former operator left word of, seen at `version`; None when there was none."""
@@ -25,6 +27,8 @@ class KnownReplicas:
         self._version = version_number(version)
         self.foreign_us: int | None = None
         """When somebody else last changed the value; None: nobody did."""
+        self.put_back_from: int | None = None
+        """What its release took them down from, until we have written again; None: it did not."""
         self._live = False
 
     def look(self, seen: SeenSet, now_us: int) -> None:
@@ -34,13 +38,18 @@ class KnownReplicas:
         self._version = version_number(seen.version)
         theirs = seen.is_shared or not seen.is_ours
         if self.known is not None and seen.replicas != self.known and theirs:
-            self.foreign_us = now_us if self._live else _last_write_us(seen, now_us)
+            if not seen.is_put_back:
+                self.put_back_from = None
+                self.foreign_us = now_us if self._live else _last_write_us(seen, now_us)
+            elif seen.replicas < self.known:
+                self.put_back_from = max(self.known, self.put_back_from or 0)
         self.known = seen.replicas
         self._live = True
 
     def wrote(self, replicas: int, version: str = "") -> None:
         """Ourselves; `version` is what it made of the StatefulSet."""
         self.known = replicas
+        self.put_back_from = None
         self._version = max(self._version, version_number(version))
 
 

@@ -15,6 +15,11 @@ COLLECTOR_PORT = 9464
 COLLECTOR_PORT_NAME = "collector"
 SERVICE_LABEL = "kubernetes.io/service-name"
 _STUCK_REASONS = ("Unschedulable",)
+REPLICAS_ANNOTATION = "ringline.dev/replicas"
+"""In which the chart says whose the replicas are."""
+_LEFT_TO_US = frozenset({"decided", "kept"})
+_RELEASERS = frozenset({"helm", "helm-controller"})
+"""Field managers of what applies a release."""
 
 
 def version_number(version: str) -> int:
@@ -57,6 +62,15 @@ class SeenSet:
     revision: str
     owners: tuple[tuple[str, int], ...]
     deleting: bool = False
+    left_to_us: bool = False
+    """Its chart says that the operator decides the replicas."""
+
+    @property
+    def is_put_back(self) -> bool:
+        """What its release wrote into the replicas, which are not the release's to decide: Helm writes what
+        ran when an upgrade was rendered, and at a rollback what ran long ago."""
+        others = {manager for manager, _ in self.owners if manager != FIELD_MANAGER}
+        return self.left_to_us and bool(others) and others <= _RELEASERS
 
     @property
     def is_ours(self) -> bool:
@@ -134,6 +148,7 @@ def set_of(raw: Raw) -> SeenSet:
         str(status.get("updateRevision") or ""),
         _replica_owners(meta),
         "deletionTimestamp" in meta,
+        (meta.get("annotations") or {}).get(REPLICAS_ANNOTATION) in _LEFT_TO_US,
     )
 
 

@@ -9,9 +9,8 @@ from msgspec import structs
 from sights import START_US, a_spec, a_stage, remembering, seen
 
 from pipeline_operator.policy import decide
-from pipeline_operator.record import Record
+from pipeline_operator.record import ConditionType, Record
 from pipeline_operator.spec import PipelineSpec
-from pipeline_operator.status import ConditionType
 
 
 def with_audits(most: int) -> PipelineSpec:

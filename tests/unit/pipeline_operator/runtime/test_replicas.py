@@ -97,3 +97,44 @@ def test_as_long_as_only_operators_write_nothing_is_foreign_however_late_it_is_s
         shown = data.draw(st.integers(shown, len(history) - 1), label="what the watch shows")
         known.look(history[shown], NOW)
         assert known.foreign_us is None
+
+
+def released(replicas: int, manager: str = "helm", *, left_to_us: bool = True) -> SeenSet:
+    return replace(by(manager, replicas), left_to_us=left_to_us)
+
+
+def test_what_the_release_puts_back_is_nobodys_wish_and_what_there_was_is_known() -> None:
+    known = KnownReplicas("u", 4)
+    known.look(released(4), NOW)
+    known.look(released(1), NOW + 1)
+    assert (known.foreign_us, known.put_back_from) == (None, 4)
+    known.look(released(2), NOW + 2)
+    known.look(released(1), NOW + 3)
+    assert known.put_back_from == 4, "until we have written"
+    known.wrote(4)
+    assert known.put_back_from is None
+
+
+def test_it_is_also_known_to_an_operator_that_began_after_it() -> None:
+    known = KnownReplicas("u", 4)
+    known.look(released(1, "helm-controller"), NOW)
+    assert (known.foreign_us, known.put_back_from) == (None, 4)
+
+
+def test_a_release_that_decides_the_replicas_itself_and_anybody_beside_it_are_respected() -> None:
+    for seen in (
+        released(1, left_to_us=False),
+        released(1, "kubectl"),
+        replace(released(1), owners=(("helm", NOW), ("kubectl", NOW))),
+    ):
+        known = KnownReplicas("u", 4)
+        known.look(released(4), NOW)
+        known.look(seen, NOW + 1)
+        assert (known.foreign_us, known.put_back_from) == (NOW + 1, None), seen
+
+
+def test_a_release_that_puts_more_is_neither_foreign_nor_taken_back() -> None:
+    known = KnownReplicas("u", 2)
+    known.look(released(2), NOW)
+    known.look(released(3), NOW + 1)
+    assert (known.known, known.foreign_us, known.put_back_from) == (3, None, None)

@@ -115,3 +115,20 @@ def test_pods_of_a_former_set_of_the_same_name_are_not_its() -> None:
     seen = world.sets.get("trading", "agent")
     assert seen is not None
     assert world.pods_of(seen) == []
+
+
+def test_a_release_that_leaves_the_replicas_to_the_operator_puts_them_back_and_nobody_else_does() -> None:
+    def put_back(says: str, *managers: str) -> bool:
+        fields = [
+            {"manager": one, "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+            for one in managers
+        ]
+        meta = META | {"annotations": {"ringline.dev/replicas": says}, "managedFields": fields}
+        return set_of({"metadata": meta}).is_put_back
+
+    assert put_back("kept", "helm")
+    assert put_back("decided", "helm-controller")
+    assert not put_back("fixed", "helm")
+    assert not put_back("kept", "helm", "kubectl")
+    assert not put_back("kept")
+    assert not set_of({"metadata": META}).is_put_back
