@@ -125,18 +125,18 @@ def test_the_operator_may_write_scale_and_its_status_and_no_more(operated: Relea
 
 
 def test_that_is_all_its_account_may(operated: Release) -> None:
-    scale = [f"statefulsets.apps/scale [] [{NAME}-ringline-{stage}] [get patch]" for stage in STAGES]
+    scale = [f"statefulsets.apps/scale [] [{NAME}-ringline-{stage}] [patch]" for stage in STAGES]
     assert operated.rights("operator") == sorted(
         [
-            "endpointslices.discovery.k8s.io [] [] [get list watch]",
+            "endpointslices.discovery.k8s.io [] [] [list watch]",
             "events.events.k8s.io [] [] [create patch]",
-            "horizontalpodautoscalers.autoscaling [] [] [get list watch]",
+            "horizontalpodautoscalers.autoscaling [] [] [list watch]",
             "leases.coordination.k8s.io [] [] [create]",
             f"leases.coordination.k8s.io [] [ringline-operator-{NAME}-ringline] [get update]",
             "leases.coordination.k8s.io [] [ringline-operator] [get update]",
             "pipelines.ringline.dev [] [] [get list watch]",
-            "pipelines.ringline.dev/status [] [] [get patch]",
-            "pods [] [] [get list watch]",
+            "pipelines.ringline.dev/status [] [] [patch]",
+            "pods [] [] [list watch]",
             "statefulsets.apps [] [] [get list watch]",
             *scale,
         ]
