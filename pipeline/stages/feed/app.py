@@ -13,7 +13,7 @@ from pipeline.clock import Clock
 from pipeline.config.feed import Feed
 from pipeline.errors import MissingError, RinglineError, UsageError
 from pipeline.stages.feed.access import SUBPROTOCOL, Access
-from pipeline.stages.feed.manifest import Manifests, Wanted, new_session
+from pipeline.stages.feed.manifest import Manifest, Manifests, Wanted, new_session
 from pipeline.stages.feed.pages import Pages
 from pipeline.stages.feed.readers import Readers
 from pipeline.stages.feed.session import Receive, Send, Session
@@ -64,7 +64,9 @@ class FeedApp:
         self._render = render
         self._clock = clock
         self._sessions: dict[str, Session] = {}
-        self._running: set[asyncio.Task[Any]] = set()
+        self._connected: set[asyncio.Task[Any]] = set()
+        self._keeping: set[asyncio.Task[None]] = set()
+        """Manifests of those who have left already."""
         self._leaving = False
         self.pages = Pages(
             readers, tail, manifests, render,
@@ -88,8 +90,9 @@ class FeedApp:
         self._leaving = True
         for session in self._sessions.values():
             session.leave()
-        if self._running:
-            await asyncio.wait(tuple(self._running), timeout=within_s)
+        for some in (self._connected, self._keeping):
+            if some:
+                await asyncio.wait(tuple(some), timeout=within_s / 2)
 
     # ---- HTTP
 
@@ -140,11 +143,11 @@ class FeedApp:
         name = new_session(self._clock.wall_us())
         task = asyncio.current_task()
         assert task is not None
-        self._running.add(task)
+        self._connected.add(task)
         try:
             await self._serve(name, wanted, scope, receive, send)
         finally:
-            self._running.discard(task)
+            self._connected.discard(task)
 
     def _refusal(self, scope: Scope) -> Answer | None:
         if scope["path"] != FEED_PATH:
@@ -153,7 +156,7 @@ class FeedApp:
             return refusal
         if self._leaving:
             return _DRAINING
-        if len(self._running) >= self._settings.max_clients:
+        if len(self._connected) >= self._settings.max_clients:
             detail = f"feed.max_clients = {self._settings.max_clients} are connected"
             return problem(Problem.TOO_MANY_CLIENTS, detail, retry_after_s=_RETRY_S)
         return None
@@ -196,10 +199,15 @@ class FeedApp:
         with contextlib.suppress(KeyError):
             if session.stalled:
                 scope["state"]["abort"]()
+        keeping = asyncio.create_task(self._keep(manifest))
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._keeping.discard)
+
+    async def _keep(self, manifest: Manifest) -> None:
         try:
             await asyncio.to_thread(self._manifests.keep, manifest)
         except OSError as error:
-            log.warning("feed: manifest of session %s: cannot be kept: %s", name, error)
+            log.warning("feed: manifest of session %s: cannot be kept: %s", manifest.session, error)
 
     async def _guarded_start(self, start: int, after_hash: bytes) -> Answer | None:
         try:

@@ -37,7 +37,7 @@ class Machine:
     def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         given = {"PATH": str(self.bin), "LOG": str(self.log), "TMPDIR": str(self.tmp), **environment}
         words = ["/bin/sh", str(SCRIPT), "ringline:dev", *(command or COMMAND)]
-        return subprocess.Popen(words, cwd=ROOT, env=given)
+        return subprocess.Popen(words, cwd=ROOT, env=given, preexec_fn=hears_interrupts)
 
     def run(self, *command: str, **environment: str) -> int:
         return self.start(*command, **environment).wait(30)
@@ -48,6 +48,12 @@ class Machine:
 
     def verbs(self) -> list[str]:
         return [" ".join(line.split()[:2]) for line in self.asked]
+
+
+def hears_interrupts() -> None:
+    """Also where the tests run in a shell's background, which has them ignored: a shell cannot trap what was
+    ignored when it began."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_kubeconfig_is_used_and_nothing_is_made(tmp_path: Path) -> None:
