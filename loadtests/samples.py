@@ -173,7 +173,8 @@ def read_process(pid: int, at_s: float) -> Reading | None:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     except OSError:
         return None
-    kib = {name: int(rest.split()[0]) for name, _, rest in map(_parted, rollup.splitlines()[1:])}
+    named = (line.partition(":") for line in rollup.splitlines()[1:])
+    kib = {name: int(rest.split()[0]) for name, _, rest in named}
     pss = kib.get("Pss")
     return Reading(
         at_s=at_s,
@@ -182,7 +183,3 @@ def read_process(pid: int, at_s: float) -> Reading | None:
         cpu_percent=None,
         memory_bytes=None if pss is None else (pss - kib.get("Pss_File", 0)) * 1024,
     )
-
-
-def _parted(line: str) -> tuple[str, str, str]:
-    return line.partition(":")

@@ -13,12 +13,8 @@ from websockets.sync.client import connect
 
 from pipeline import limits
 from pipeline.errors import RinglineError
-from pipeline.web.view import Point
+from pipeline.web.view import HAPPENED, Point
 
-HAPPENED = "".join(
-    f"&outcome={name}" for name in ("filled", "placed", "rejected", "expired", "dead_lettered", "control")
-)
-"""The rows that the page asks for when it is opened."""
 ROWS = 60
 HEARTBEAT_MS = 1000
 DELAY_MS = 200

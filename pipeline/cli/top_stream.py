@@ -18,12 +18,9 @@ from pipeline.config import Config
 from pipeline.connection import FAILURES, connect, no_answer
 from pipeline.errors import MissingError, RinglineError
 from pipeline.web.history import Place, go_on
-from pipeline.web.view import BookView, Frame, Point, Steps
+from pipeline.web.view import HAPPENED, BookView, Frame, Point, Steps
 
 ROWS = 12
-HAPPENED = "".join(
-    f"&outcome={name}" for name in ("filled", "placed", "rejected", "expired", "dead_lettered", "control")
-)
 SILENT_S = 15.0
 """A stream tells something twice a second; after this it is given up and opened again."""
 AGAIN_S = 1.0

@@ -9,6 +9,11 @@ from typing import Any
 
 from msgspec import Struct
 
+HAPPENED = "".join(
+    f"&outcome={name}" for name in ("filled", "placed", "rejected", "expired", "dead_lettered", "control")
+)
+"""Which rows the page, `ringline top` and their bench ask for, as it stands in a query."""
+
 
 class StageView(Struct, frozen=True, kw_only=True):
     """A stage over 5 s. `blocked_percent` is time with output and no credit for it, by replica."""

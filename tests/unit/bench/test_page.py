@@ -9,8 +9,9 @@ import pytest
 
 from pipeline import limits
 from pipeline.bench.page import Figures, Options, results
-from pipeline.bench.page_viewer import DELAY_MS, HAPPENED, HEARTBEAT_MS, ROWS, Points
+from pipeline.bench.page_viewer import DELAY_MS, HEARTBEAT_MS, ROWS, Points
 from pipeline.web.assets import assets
+from pipeline.web.view import HAPPENED
 
 
 @pytest.mark.parametrize(
