@@ -19,20 +19,21 @@ from operated import (
 from pipelines import two_stages
 
 from pipeline_operator.kube import paths
+from pipeline_operator.kube.client import MERGE
 from pipeline_operator.trial.stand import Stand
 
 Runs = Callable[[Callable[[Stand], Coroutine[Any, Any, None]]], None]
 
 
+async def patch_as(manager: str, stand: Stand, path: str, body: object) -> None:
+    """What is not the operator's own write."""
+    await stand.api.request("patch", path, body=body, kind=MERGE, params={"fieldManager": manager})
+
+
 async def scale_by_hand(stand: Stand, target: str, replicas: int) -> None:
     """As `kubectl scale` does."""
-    await stand.api.request(
-        "patch",
-        paths.scale(stand.namespace, target),
-        body={"spec": {"replicas": replicas}},
-        kind="application/merge-patch+json",
-        params={"fieldManager": "kubectl"},
-    )
+    path = paths.scale(stand.namespace, target)
+    await patch_as("kubectl", stand, path, {"spec": {"replicas": replicas}})
 
 
 def test_a_change_by_hand_is_respected_and_told(on_a_stand: Runs) -> None:
@@ -69,13 +70,7 @@ async def put_back_by_helm(stand: Stand, target: str, replicas: int) -> None:
     """As an upgrade or rollback of a chart does that leaves the replicas to the operator, but once rendered
     them."""
     body = {"metadata": {"annotations": {"ringline.dev/replicas": "kept"}}, "spec": {"replicas": replicas}}
-    await stand.api.request(
-        "patch",
-        paths.stateful_sets(stand.namespace, target),
-        body=body,
-        kind="application/merge-patch+json",
-        params={"fieldManager": "helm"},
-    )
+    await patch_as("helm", stand, paths.stateful_sets(stand.namespace, target), body)
 
 
 def test_what_the_release_puts_back_is_had_again_and_nobody_is_blamed(on_a_stand: Runs) -> None:
