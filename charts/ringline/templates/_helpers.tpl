@@ -235,3 +235,10 @@ spec:
 {{- define "ringline.gatewayScheme" -}}
 {{- dig "gateway" "tls_cert_file" "" .Values.config | empty | ternary "http" "https" -}}
 {{- end -}}
+
+{{- /* Whether the operator's account and its right to the Leases are there: also in the upgrade that switches it off.
+Helm removes what a manifest has no more all at once, Roles before Deployments, and without that right an operator that
+leaves could not give its Leases back: the next one would wait until they expire. */ -}}
+{{- define "ringline.leaseRights" -}}
+{{- if or .Values.operator.enabled (lookup "apps/v1" "Deployment" .Release.Namespace (print (include "ringline.fullname" .) "-operator")) -}}true{{- end -}}
+{{- end -}}
