@@ -1,8 +1,9 @@
-"""A release whose operator was off once, rolled back under load: its manifests have numbers of replicas, which
-Helm writes again, and the operator takes that for nobody's wish."""
+"""A release whose operator was off once, rolled back under load: its manifests have numbers of replicas,
+which Helm writes again, and the operator takes that for nobody's wish."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -26,7 +27,7 @@ SLOW_VENUE = (
 ON, OFF = "operator.enabled=true", "operator.enabled=false"
 EXEC = f"{NAME}-ringline-exec"
 BACK_WITHIN_S = 15.0
-"""A decision and a write, on a busy machine. It takes ten minutes where a rollback counts as a foreign change."""
+"""A decision and a write, on a busy machine. Ten minutes where a rollback counts as a foreign change."""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_a_rollback_to_the_same_revision_takes_no_replicas(release: Release) -> 
         finally:
             watching.end()
         seen = [(one.at_s, int(one.value)) for one in watching.seen if one.name == EXEC]
-        pairs = zip(seen, seen[1:], strict=False)
+        pairs = itertools.pairwise(seen)
         down_s = next((after[0] for first, after in pairs if after[1] < first[1]), ended_s)
         back_s = next(at_s for at_s, replicas in seen if replicas >= before and at_s >= down_s)
         print(f"exec {[replicas for _, replicas in seen]}; put back → had again: {back_s - down_s:.2f} s")
