@@ -34,7 +34,7 @@ class StateReader:
         self._known: dict[str, tuple[int, State]] = {}
 
     def read(self, reader: AuditReader, key: str, fresh: Sequence[AuditRow] | None = None) -> State:
-        """`fresh`: all rows of `key` since it was last asked for, and perhaps some before, if they are at hand.
+        """`fresh`: all rows of `key` since it was asked for last, perhaps with some before, where at hand.
         Raises UsageError where the rows were decided by another configuration."""
         seq, state = self._known.pop(key, (0, None))
         rows: Sequence[AuditRow] = ()

@@ -98,7 +98,7 @@ class Aggregate:
     def fold_facts(
         self, entries: Entries, spans: Sequence[Span], now_ns: int
     ) -> tuple[Entries, Sequence[Span]]:
-        """Add only what is no duration: counts, gauges, signs of life. Returns the rest, still to be folded."""
+        """Add only what is no duration: counts, gauges, signs of life. Returns the rest, yet to be folded."""
         _note_signs(entries, spans, now_ns)
         if len(entries) <= FEW:
             return self._fold_few_facts(entries, spans, now_ns)

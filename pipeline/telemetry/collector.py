@@ -318,8 +318,10 @@ class Collector:
 
     def _sift(self, now_ns: int) -> None:
         """Fold what is no duration, and close the gaps that it leaves."""
-        self._aggregate.counters.advance(now_ns)
         begin, fresh = self._sifted, self._spans[self._sifted_spans :]
+        if not fresh and now_ns < self._step_ends_ns:
+            return
+        self._aggregate.counters.advance(now_ns)
         if not fresh:
             return
         spans = [Span(source, start - begin, stop - begin) for source, start, stop in fresh]

@@ -23,7 +23,6 @@ class Holding(Struct, frozen=True, array_like=True, gc=False):
     position: int
     cost: int
 
-
     @property
     def basis(self) -> int:
         return self.cost if self.position > 0 else -self.cost
@@ -37,7 +36,7 @@ class OwnBook:
         self._instruments = instruments
         self._holdings: dict[tuple[str, str], Holding] = {}
         self._symbols: list[str] = []
-        """Ascending; in `_positions` the sum over all strategies of each, of whose holdings `_count` are left."""
+        """Ascending; in `_positions` what all strategies together hold of each, in `_count` how many do."""
         self._positions: list[Position] = []
         self._count: dict[str, int] = {}
         self._cash = 0

@@ -1,4 +1,4 @@
-"""A small batch, entry by entry, comes to what arrays make of a large one; so does one that is added in two."""
+"""A small batch, entry by entry, comes to what arrays make of a large one, at once or in two parts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from pipeline import limits
 from pipeline.telemetry import aggregate as large
 from pipeline.telemetry.aggregate import Aggregate, Span
 from pipeline.telemetry.events import EventID
+from pipeline.telemetry.few import FEW
 from pipeline.telemetry.layout import CORRELATION_MASK, CORRELATION_SHIFT, KIND_MASK, KIND_SHIFT
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.ring import memory_ring
@@ -90,10 +91,11 @@ def test_one_by_one_is_what_arrays_make_of_it(rows: list[Any], named: bool) -> N
         assert few == outcome(rows, named)
 
 
-@given(st.lists(entries, min_size=1, max_size=40), st.booleans(), st.sampled_from((0, large.FEW)))
+@given(st.lists(entries, min_size=1, max_size=40), st.booleans(), st.sampled_from((0, FEW)))
 def test_counts_and_gauges_first_and_durations_later_are_all_at_once(
     rows: list[Any], named: bool, few: int
 ) -> None:
+    rows.sort(key=lambda row: row[1])  # as in a ring: the last one is the newest sign of life
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(large, "FEW", few)
         assert outcome(rows, named, facts_first=True) == outcome(rows, named)

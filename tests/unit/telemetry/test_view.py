@@ -36,7 +36,6 @@ class House:
         assert decode_snapshot(encode_snapshot(found)) == found
         return found
 
-
     def brief(self) -> Snapshot:
         return build_snapshot(
             self.collector, self.clock.monotonic_ns(), self.clock.wall_us(), brief=True, counts_s=(1, 5)
