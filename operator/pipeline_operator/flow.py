@@ -25,3 +25,13 @@ def flow_order(stages: Sequence[StageSpec]) -> tuple[StageSpec, ...]:
         for stage in free:
             ordered.append(left.pop(stage.name))
     return tuple(ordered)
+
+
+def stages_after(name: str, stages: Sequence[StageSpec]) -> tuple[StageSpec, ...]:
+    """All that messages of a stage go on to, at once or later; itself never."""
+    reached = {name}
+    found: list[StageSpec] = []
+    while more := [one for one in stages if one.name not in reached and reached.intersection(one.upstream)]:
+        reached.update(one.name for one in more)
+        found += more
+    return tuple(found)

@@ -76,6 +76,14 @@ NOISE_SIGMAS = 2
 """Standard deviations of a Poisson count by which the load must exceed the capacity to raise ahead of a
 breach."""
 
+REFUTED_PER_MILLE = 900
+"""Of a load under which a trial failed: a minute's peak is above the mean of the seconds in which it did."""
+REFUTED_S = 86_400
+"""A failed trial is believed for a day: a neighbour's noise should not cost a replica for ever, nor a breach
+come more often."""
+SAME_LOAD_PER_MILLE = 1_250
+"""Of the peak before a trial: a load up to here is the same with its noise."""
+
 # ---- the simulation -------------------------------------------------------------------------------------
 MAX_TRACE_MINUTES = 44_640
 """A month: a simulated day takes about a minute for each autoscaler."""

@@ -37,6 +37,9 @@ class Capacity(Struct, frozen=True, kw_only=True):
     variance: int = 0
     shown_milli: int = 0
     sampled_us: int = 0
+    refuted_milli: int = 0
+    """The least load a replica under which a trial of one less had to be taken back; 0: none had."""
+    refuted_us: int = 0
 
 
 class Raise(Struct, frozen=True, kw_only=True):
@@ -76,6 +79,10 @@ class StageMemory(Struct, frozen=True, kw_only=True):
     """Since when one has been at every tick; 0: none is."""
     raised_us: int = 0
     lowered_us: int = 0
+    trial_us: int = 0
+    """When it was last lowered by a trial."""
+    trial_milli: int = 0
+    """The highest load of the minute before that."""
     foreign_us: int = 0
     stale_raise_us: int = 0
     """When a stale signal last raised it: such a raise happens once until signals are back."""

@@ -95,7 +95,8 @@ class Tuning(Section, frozen=True, kw_only=True):
     lower_hold_ms: HoldMs = 30_000
     """Nothing is lowered for so long after a change of the stage."""
     trial_hold_ms: HoldMs = 120_000
-    """Time between two trial reductions by one replica while the capacity of a replica is not known."""
+    """Time between two trial reductions by one replica while the capacity of a replica is not known. One that
+    has to be taken back is not tried again under such a load for a day."""
     start_ms: Annotated[int, Meta(ge=1_000, le=1_800_000)] = 60_000
     """Start time of a pod that is believed until enough have been seen; then the p99 of those seen."""
     learn_min_samples: Annotated[int, Meta(ge=2, le=limits.MAX_SAMPLES)] = 3

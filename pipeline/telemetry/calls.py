@@ -1,7 +1,7 @@
 """The calls that record for whichever thread makes them: what `MetricsCollector` and `measure` are made of.
 
-Two makes with the same meaning, `PythonCalls` and `NativeCalls`. A thread's first call opens its part, by a
-function that the collector gives.
+Two makes with the same meaning, `PythonCalls` and `NativeCalls`; `make_calls` chooses. A thread's first call
+opens its part, by a function that the collector gives.
 """
 
 from __future__ import annotations
@@ -11,11 +11,8 @@ import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from types import ModuleType
 from typing import Protocol
 
-from pipeline.telemetry import python_calls
-from pipeline.telemetry.native import extension
 from pipeline.telemetry.ring import Ring
 from pipeline.telemetry.sampling import Sampler
 from pipeline.telemetry.writer import Put
@@ -134,62 +131,6 @@ class Calls:
     def forget_threads(self, *, starts: bool = False) -> None:  # noqa: ARG002 - some need it
         """Let every thread open again; `starts`: their rings tell what is under way."""
         self.local = threading.local()
-
-
-class PythonCalls(Calls):
-    """In Python: closures over this state, which reach it faster than methods do (see `python_calls`)."""
-
-    def __init__(self, opener: Opener) -> None:
-        super().__init__(opener)
-        self.recording = True
-        self.writes_starts = False
-        self.current: Callable[[], int] | None = None
-        """Gives the correlation, once somebody uses it."""
-        self.record_start, self.record_end = python_calls.make_start(self), python_calls.make_end(self)
-        self.record, self.block = python_calls.make_record(self), python_calls.make_block(self)
-
-    def set_recording(self, on: bool) -> None:
-        self.recording = on
-
-    def correlate_by(self, variable: ContextVar[int]) -> None:
-        self.current = variable.get
-
-    def forget_threads(self, *, starts: bool = False) -> None:
-        super().forget_threads()
-        self.writes_starts = starts
-
-
-class NativeCalls(Calls):
-    """The extension finds the calling thread's writer by itself."""
-
-    def __init__(self, opener: Opener, fast: ModuleType) -> None:
-        super().__init__(opener)
-        self._fast = fast
-        self.record_start, self.record_end, self.record = fast.record_start, fast.record_end, fast.record
-        self.block = fast.measure
-        fast.configure(self.part)
-
-    def set_recording(self, on: bool) -> None:
-        self._fast.set_recording(on)
-
-    def correlate_by(self, variable: ContextVar[int]) -> None:
-        self._fast.correlate_by(variable)
-
-    def open(self) -> ThreadPart:
-        part = super().open()
-        if part.ring is not None and part.ring.native is not None:
-            part.ring.native.starts = part.starts is not None
-            part.hold = self._fast.adopt(part.ring.native)
-        return part
-
-    def forget_threads(self, *, starts: bool = False) -> None:  # noqa: ARG002 - each part's ring tells
-        self._fast.forget_threads()  # first: nobody may find a writer that its thread has let go of
-        super().forget_threads()
-
-
-def make_calls(opener: Opener) -> Calls:
-    """The extension's where it is in use, else Python's."""
-    return PythonCalls(opener) if extension is None else NativeCalls(opener, extension)
 
 
 def _refuse(_end_ns: int, _value: int, _what: int) -> bool:

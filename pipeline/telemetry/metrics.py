@@ -23,17 +23,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline import limits
 from pipeline.errors import UsageError
-from pipeline.telemetry.calls import (
-    Calls,
-    MakeBlock,
-    RecordDuration,
-    RecordEnd,
-    RecordStart,
-    make_calls,
-)
+from pipeline.telemetry.calls import Calls, MakeBlock, RecordDuration, RecordEnd, RecordStart
 from pipeline.telemetry.correlation import correlation_bits, let_carry
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.layout import KIND_SHIFT, Kind, Mode
+from pipeline.telemetry.make_calls import make_calls
 from pipeline.telemetry.recorder import COUNT_BITS, GAUGE_BITS, MAX_EVENT_ID, UNWRITABLE
 from pipeline.telemetry.sampling import Load, adapted, check_rate
 from pipeline.telemetry.thread_rings import ThreadRings

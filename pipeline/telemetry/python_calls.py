@@ -1,22 +1,43 @@
-"""What `PythonCalls` gives to those who record: each a closure over its state, made once."""
+"""The calls in Python: each a closure over their state, which reach it faster than methods do."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
 
+from pipeline.telemetry.calls import Calls, Opener, RecordDuration, RecordEnd, RecordStart
 from pipeline.telemetry.layout import CORRELATION_MASK, CORRELATION_SHIFT
 from pipeline.telemetry.recorder import MAX_EVENT_ID, UNWRITABLE
 from pipeline.telemetry.ring import end_start
 from pipeline.telemetry.starts import Starts
 from pipeline.telemetry.writer import Put
 
-if TYPE_CHECKING:
-    from pipeline.telemetry.calls import PythonCalls, RecordDuration, RecordEnd, RecordStart
-
 now = time.monotonic_ns
+
+
+class PythonCalls(Calls):
+    """Their state."""
+
+    def __init__(self, opener: Opener) -> None:
+        super().__init__(opener)
+        self.recording = True
+        self.writes_starts = False
+        self.current: Callable[[], int] | None = None
+        """Gives the correlation, once somebody uses it."""
+        self.record_start, self.record_end = make_start(self), make_end(self)
+        self.record, self.block = make_record(self), make_block(self)
+
+    def set_recording(self, on: bool) -> None:
+        self.recording = on
+
+    def correlate_by(self, variable: ContextVar[int]) -> None:
+        self.current = variable.get
+
+    def forget_threads(self, *, starts: bool = False) -> None:
+        super().forget_threads()
+        self.writes_starts = starts
 
 
 def make_start(calls: PythonCalls) -> RecordStart:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline_operator.flow import flow_order
+from pipeline_operator.flow import flow_order, stages_after
 from pipeline_operator.memory import Memory, StageMemory
 from pipeline_operator.observation import Observation
 from pipeline_operator.policy.conditions import conditions
@@ -48,7 +48,6 @@ def _facts(spec: PipelineSpec, observation: Observation, memory: Memory, now_us:
     """Of every stage that is seen, in flow order."""
     seen = {stage.stage: stage for stage in observation.stages}
     past = {stage.stage: stage for stage in memory.stages}
-    sending = {name for stage in spec.stages for name in stage.upstream}
     return [
         facts_of(
             stage,
@@ -57,7 +56,7 @@ def _facts(spec: PipelineSpec, observation: Observation, memory: Memory, now_us:
             [seen[name] for name in stage.upstream if name in seen],
             spec.tuning,
             now_us,
-            last=stage.name not in sending,
+            after=[(later, seen.get(later.name)) for later in stages_after(stage.name, spec.stages)],
         )
         for stage in flow_order(spec.stages)
         if stage.name in seen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -14,6 +14,9 @@ from pipeline_operator.policy.slas import now_states
 from pipeline_operator.policy.starts import Counted, counted
 from pipeline_operator.record import SlaState
 from pipeline_operator.spec import StageSpec, Tuning
+
+Seen = tuple[StageSpec, StageObservation | None]
+"""A stage, and what is seen of it."""
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -58,10 +61,10 @@ def facts_of(
     tuning: Tuning,
     now_us: int,
     *,
-    last: bool,
+    after: Collection[Seen],
 ) -> Facts:
-    """`upstream` are the observations of the stages that send to it, whose collectors report its lag; `last`:
-    no stage comes after it, so that it can wait for none."""
+    """`upstream` are the observations of the stages that send to it, whose collectors report its lag; `after`
+    are all stages that its messages go on to, without which it can wait for none."""
     signals = seen.signals
     senders = list(upstream)
     speakers = [signals.sources, *(sender.signals.sources for sender in senders)]
@@ -90,10 +93,14 @@ def facts_of(
         )
         >= tuning.raise_min_count,
         waiting=is_waiting(spec, seen),
-        blocked=not last
+        blocked=bool(after)
         and (
             _is_blocked(seen, tuning)
-            or (signals.depth < workers and _lacks_credit(spec, seen, senders, tuning))
+            or (
+                signals.depth < workers
+                and _lacks_credit(spec, seen, senders, tuning)
+                and any(_may_wait(*stage) for stage in after)
+            )
         ),
         slas=slas,
         violated=tuple(state for state in slas if state.verdict is SlaVerdict.VIOLATED),
@@ -114,7 +121,8 @@ def _lacks_credit(
     spec: StageSpec, seen: StageObservation, senders: Sequence[StageObservation], tuning: Tuning
 ) -> bool:
     """Messages wait for its credit. A stage that has nothing to do meanwhile is done with what holds that
-    credit, and more of its replicas would wait as well.
+    credit, and more of its replicas would wait as well, if messages wait for stages after it. If they do not,
+    its links are too narrow for their way there and back, and its every replica brings another one.
 
     A message that waits is counted once, so a second without newcomers tells none: then its senders do, or
     its idle processor, as when single keys have used up their share of the credit.
@@ -126,6 +134,11 @@ def _lacks_credit(
     idle = cpu is not None and cpu < limits.IDLE_CPU_PER_MILLE
     stalled = is_waiting(spec, seen) and (idle or any(_is_blocked(sender, tuning) for sender in senders))
     return bool(second.flow_throttled) or stalled
+
+
+def _may_wait(spec: StageSpec, seen: StageObservation | None) -> bool:
+    """Whether messages wait for a later stage, as far as anybody tells."""
+    return seen is None or seen.signals.lag_ms is None or is_waiting(spec, seen)
 
 
 def is_waiting(spec: StageSpec, seen: StageObservation) -> bool:

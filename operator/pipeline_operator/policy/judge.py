@@ -6,8 +6,8 @@ from msgspec import structs
 
 from pipeline_operator.memory import Raise, StageMemory
 from pipeline_operator.policy.facts import Facts
-from pipeline_operator.policy.lowering import US_PER_MS
 from pipeline_operator.policy.proposals import rate_text
+from pipeline_operator.policy.trials import US_PER_MS
 from pipeline_operator.spec import Tuning
 from pipeline_operator.words import counted
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipeline_operator import limits
 from pipeline_operator.policy.facts import Facts
 from pipeline_operator.policy.judge import has_gained
-from pipeline_operator.policy.lowering import US_PER_MS
+from pipeline_operator.policy.trials import US_PER_MS, is_no_more, on_trial
 from pipeline_operator.record import Effect
 from pipeline_operator.spec import PipelineSpec
 from pipeline_operator.words import answering, counted, does, duration
@@ -52,6 +52,8 @@ def _unlearned(facts: Facts, wanted: int, context: Context) -> tuple[int, str] |
     most = max(facts.seen.replicas + 1, facts.seen.replicas * per_mille // 1000)
     if facts.counted.starting:
         most = facts.seen.replicas
+    elif on_trial(facts.past) and is_no_more(facts.past):
+        most = facts.seen.replicas + 1  # what ran before the trial
     if wanted <= most:
         return None
     return most, "what a replica can do is not known yet" + (

@@ -8,10 +8,10 @@ from pipeline_operator.observation import SlaVerdict
 from pipeline_operator.policy.facts import Facts
 from pipeline_operator.policy.proposals import rate_text
 from pipeline_operator.policy.slas import minute_states
+from pipeline_operator.policy.trials import trial
 from pipeline_operator.record import Proposal
 from pipeline_operator.spec import Tuning
 
-US_PER_MS = 1_000
 MARGIN = 2
 """A trial reduction wants every SLA met at half its limit."""
 
@@ -37,7 +37,7 @@ def lower(facts: Facts, load_milli: int, tuning: Tuning, now_us: int) -> Proposa
             )
     if facts.capacity_low_milli is not None:
         return None
-    return _trial(facts, tuning, now_us) if _comfortable(facts, tuning) else None
+    return trial(facts, peak_milli, tuning, now_us) if _comfortable(facts, tuning) else None
 
 
 def _comfortable(facts: Facts, tuning: Tuning) -> bool:
@@ -48,15 +48,3 @@ def _comfortable(facts: Facts, tuning: Tuning) -> bool:
     # Busy workers are no reason to try with fewer; idle ones prove nothing, as they may wait for others.
     cpu, now = facts.seen.signals.cpu_per_mille, facts.counted.replicas
     return cpu is None or cpu * now <= tuning.lower_use_per_mille * (now - 1)
-
-
-def _trial(facts: Facts, tuning: Tuning, now_us: int) -> Proposal | None:
-    """One less, to learn what a replica can do: a stage that was never saturated could not shrink
-    otherwise."""
-    if now_us - max(facts.past.raised_us, facts.past.lowered_us) < tuning.trial_hold_ms * US_PER_MS:
-        return None
-    return Proposal(
-        name="trial",
-        replicas=facts.counted.replicas - 1,
-        why="every SLA met at half its limit for a minute, and what a replica can do is not known",
-    )

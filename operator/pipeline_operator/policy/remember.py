@@ -13,6 +13,7 @@ from pipeline_operator.policy.facts import Facts
 from pipeline_operator.policy.judge import raised
 from pipeline_operator.policy.limiters import foreign_us
 from pipeline_operator.policy.solve import Choice
+from pipeline_operator.policy.trials import taken_back
 from pipeline_operator.spec import Tuning
 
 
@@ -25,10 +26,15 @@ def remembered(
     waiting_since_us = (past.waiting_since_us or now_us) if saturated else 0
     ready_since_us = past.ready_since_us if past.ready == seen.ready and past.ready_since_us else now_us
     is_raise = written is not None and written > seen.replicas
+    is_trial = written is not None and written < seen.replicas and _is_trial(choice)
+    settled_us = min(now_us - waiting_since_us, now_us - ready_since_us)
+    capacity = _capacity(choice, tuning, settled_us, now_us)
+    if is_raise:
+        capacity = taken_back(past, capacity, choice.steady_milli, seen.replicas, tuning, now_us)
     return structs.replace(
         past,
         seconds=_seconds(facts, choice, now_us),
-        capacity=_capacity(choice, tuning, min(now_us - waiting_since_us, now_us - ready_since_us), now_us),
+        capacity=capacity,
         ratio_per_mille=_ratio(choice, choices, now_us),
         starts_ms=(*past.starts_ms, *seen.started_ms)[-limits.MAX_STARTS :],
         started_us=now_us if seen.started_ms else past.started_us,
@@ -39,10 +45,22 @@ def remembered(
         violated_since_us=(past.violated_since_us or now_us) if facts.violated else 0,
         raised_us=now_us if is_raise else past.raised_us,
         lowered_us=now_us if written is not None and written < seen.replicas else past.lowered_us,
+        trial_us=now_us if is_trial else past.trial_us,
+        trial_milli=max((second.load_milli for second in past.seconds), default=0)
+        if is_trial
+        else past.trial_milli,
         foreign_us=foreign_us(facts),
         stale_raise_us=0 if facts.fresh else now_us if is_raise else past.stale_raise_us,
         judged=raised(facts, written, now_us) if is_raise and written is not None else past.judged,
     )
+
+
+def _is_trial(choice: Choice) -> bool:
+    return any(proposal.name == "trial" for proposal in choice.proposals)
+
+
+def _peak_milli(past: StageMemory) -> int:
+    return max((second.load_milli for second in past.seconds), default=0)
 
 
 def _seconds(facts: Facts, choice: Choice, now_us: int) -> tuple[Second, ...]:

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.telemetry import MetricsCollector, correlate, measure, measure_sync, native
-from pipeline.telemetry.calls import PythonCalls, ThreadPart
+from pipeline.telemetry.calls import ThreadPart
 from pipeline.telemetry.layout import (
     ENTRIES,
     ENTRIES_BYTE,
@@ -35,6 +35,7 @@ from pipeline.telemetry.layout import (
     Proof,
     ring_bytes,
 )
+from pipeline.telemetry.python_calls import PythonCalls
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.recorder import Recorder, _bind, _bind_native
 from pipeline.telemetry.ring import memory_ring
