@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.clock import US_PER_S
 from pipeline.delivery import ORIGIN, Delivery, agent_digest, exec_digest
 from pipeline.messages import (
     Action,
@@ -17,6 +18,7 @@ from pipeline.messages import (
     encode,
 )
 from pipeline.simulation.clients import Clients
+from pipeline.simulation.ledger import Ledger
 from pipeline.simulation.plan import Plan
 from pipeline.simulation.story import ViolationError
 from pipeline.storage.audit import MemoryAuditStore
@@ -81,22 +83,23 @@ def check_queues(plan: Plan, network: MemoryNetwork) -> None:
 
 
 def check_end(
-    plan: Plan, store: WatchedStore, clients: Clients, fates: Mapping[tuple[str, int], Fate]
+    plan: Plan, store: WatchedStore, clients: Clients, ledger: Ledger
 ) -> None:
     """202s ⊆ audited exactly once ⊆ sent, every row is the step of the one before, the chain is whole."""
     report = verify_rows(store.rows)
     if not report.ok:
         raise ViolationError(f"the chain does not verify: {report.detail}")
+    retention_us = plan.config.journal.retention_s * US_PER_S
     seen: dict[tuple[str, str], int] = {}
     for key, rows in store.by_key.items():
-        _check_steps(plan, key, rows, fates)
+        _check_steps(plan, key, rows, ledger)
         for row in rows:
             if row.webhook_id not in clients.sent:
                 raise ViolationError(f"{key}:{row.key_seq} was never sent")
             place = (key, row.webhook_id)
-            seen[place] = seen.get(place, 0) + 1
-            if seen[place] > 1 and not _is_control(row):
+            if row.accepted_us - seen.get(place, -retention_us) < retention_us and not _is_control(row):
                 raise ViolationError(f"{row.webhook_id} has two rows in {key}")
+            seen[place] = row.accepted_us
     audited = {webhook_id for _, webhook_id in seen}
     if missing := clients.answered - audited - _controls_without_keys(clients):
         raise ViolationError(f"answered 202 and not audited: {sorted(missing)[:3]}")
@@ -121,7 +124,7 @@ def _controls_without_keys(clients: Clients) -> set[str]:
 
 
 def _check_steps(
-    plan: Plan, key: str, rows: Sequence[Delivery], fates: Mapping[tuple[str, int], Fate]
+    plan: Plan, key: str, rows: Sequence[Delivery], ledger: Ledger
 ) -> None:
     """Decides the whole key anew, from nothing: everything recorded must be what comes out.
 
@@ -136,7 +139,7 @@ def _check_steps(
         if row.code != agent.code:
             state = versions[row.code].decode(agent.encode(state))
             agent = versions[row.code]
-        _check_fate(key, row, fates.get((key, row.key_seq), Fate.LIVE))
+        _check_fate(key, row, ledger.fate(key, row.key_seq))
         decision = fills = b""
         if row.live:
             event = decode_event(row.payload)

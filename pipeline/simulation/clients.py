@@ -19,6 +19,9 @@ SCALE = 10_000
 POISON_SHARE = 0.01
 CONTROL_SHARE = 0.03
 ANSWER_MS = 0.3
+LULL_MS = (500, 1_900)
+ONCE_MORE_DAY = 1_000
+"""Later than any candle's day before."""
 
 
 class Sent(Struct, frozen=True):
@@ -45,6 +48,7 @@ class Clients:
         self._dice = dice
         self._post = post
         self._lost = plan.lost * 5
+        self._keys = plan.keys
         self.sent = {item.webhook_id: item for item in _events(plan, dice)}
         self.unanswered = set(self.sent)
         self.answered: set[str] = set()
@@ -53,6 +57,19 @@ class Clients:
             network.at(int(item.at_ms * NS_PER_MS), self._try, item)
             if dice.random() < 0.05:  # a client that repeats without need
                 network.at(int((item.at_ms + dice.uniform(0, 300)) * NS_PER_MS), self._once, item)
+
+    def once_more(self, *, within_retention: bool) -> None:
+        """Repeats everything, if the journal must know it still, and posts new events: one of each key, and
+        of one that was never seen. All of it at once."""
+        if within_retention:
+            for item in self.sent.values():
+                self._network.at(int(self._dice.uniform(10, 20) * NS_PER_MS), self._once, item)
+        for number in range(self._keys + 1):
+            event = _candle(f"K{number}", ONCE_MORE_DAY, 100 * SCALE)
+            item = Sent(f"again{number}", event, 0.0, "")
+            self.sent[item.webhook_id] = item
+            self.unanswered.add(item.webhook_id)
+            self._network.at(int(self._dice.uniform(10, 20) * NS_PER_MS), self._try, item)
 
     def _try(self, item: Sent) -> None:
         if item.webhook_id in self.unanswered:
@@ -74,12 +91,11 @@ def _events(plan: Plan, dice: Random) -> list[Sent]:
     keys = [f"K{n}" for n in range(plan.keys)]
     days = dict.fromkeys(keys, 0)
     prices = dict.fromkeys(keys, 100 * SCALE)
-    moments = sorted(
-        dice.uniform(0, FAULTS_MS * 0.95) if dice.random() < 0.8 else 300.0 for _ in range(plan.events)
-    )
+    moments = sorted(_moment(plan, dice) for _ in range(plan.events))
     found = []
     for number, at_ms in enumerate(moments):
-        key = keys[0] if dice.random() < plan.hot else dice.choice(keys)
+        known = 1 + int(at_ms / FAULTS_MS * len(keys)) if plan.late_keys else len(keys)
+        key = keys[0] if dice.random() < plan.hot else dice.choice(keys[:known])
         event: Event
         if dice.random() < CONTROL_SHARE:
             event = Control(dice.choice(list(Action)).value, "simulated")
@@ -94,6 +110,12 @@ def _events(plan: Plan, dice: Random) -> list[Sent]:
             poison = dice.choice(["agent", "exec", "audit"])
         found.append(Sent(f"e{number}", event, at_ms, poison))
     return found
+
+
+def _moment(plan: Plan, dice: Random) -> float:
+    at_ms = dice.uniform(0, FAULTS_MS * 0.95) if dice.random() < 0.8 else 300.0
+    begin, end = LULL_MS
+    return begin * at_ms / FAULTS_MS if plan.lull and at_ms < end else at_ms
 
 
 def _candle(key: str, day: int, close: int) -> Candle:

@@ -8,9 +8,13 @@ from pipeline.clock import NS_PER_MS
 from pipeline.simulation.gateway import NAME
 from pipeline.simulation.plan import FAULTS_MS
 from pipeline.simulation.world import World
+from pipeline.storage.journal.memory_disk import When
 
 MOST_WORKERS = 4
 KINDS = ("pause", "pause", "kill", "kill", "cut", "scale", "gateway", "power", "disk", "outage")
+
+OPERATIONS = ("sync", "sync", "sync", "write", "create", "rename", "unlink", "sync_names", "read")
+WHEN: tuple[When, ...] = ("before", "during", "after")
 
 
 def schedule(world: World) -> None:
@@ -39,9 +43,9 @@ def _strike(world: World, kind: str, dice: Random) -> None:
     elif kind == "power":
         world.kill(NAME, dice.choice([5, 50, 300]), power=True)
     elif kind == "disk":
-        operation = dice.choice(["sync", "write", "create", "rename", "unlink"])
-        world.story.tell("disk", f"the next {operation} fails")
-        world.disk.fail(operation)
+        operation, when = dice.choice(OPERATIONS), dice.choice(WHEN)
+        world.story.tell("disk", f"the next {operation} fails {when}")
+        world.disk.fail(operation, when=when)
     elif kind == "cut":
         other = dice.choice(names)
         world.story.tell("cut", f"{name} from {other}")

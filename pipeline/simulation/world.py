@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pipeline.clock import NS_PER_MS, NS_PER_US
+from pipeline.clock import NS_PER_MS, NS_PER_US, US_PER_S
 from pipeline.delivery import Delivery, Tail
 from pipeline.errors import DamagedError, MissingError
-from pipeline.messages import Event, Fate
+from pipeline.messages import Event
 from pipeline.simulation.checks import (
     WatchedStore,
     agents_of,
@@ -20,7 +20,8 @@ from pipeline.simulation.checks import (
     count_rows,
 )
 from pipeline.simulation.clients import Clients
-from pipeline.simulation.gateway import NAME, Gateway
+from pipeline.simulation.gateway import NAME, SOURCE, Gateway
+from pipeline.simulation.ledger import Ledger
 from pipeline.simulation.plan import FAULTS_MS, SETTLE_MS, Plan
 from pipeline.simulation.story import Story, ViolationError
 from pipeline.simulation.weather import Skies
@@ -40,6 +41,9 @@ from pipeline.transport.worker import Worker
 WALL_US = 1_700_000_000_000_000
 CHECK_NS = 10 * NS_PER_MS
 _NOWHERE = Path("/nonexistent")
+LATER = 0.5
+"""Share of the runs in which some time passes before the second part."""
+MOST_SEGMENTS = 30
 DIES_AGAIN = 0.85
 """A poisonous event kills whoever steps it with this probability, so that some get through."""
 
@@ -49,12 +53,14 @@ class SimulatedClock:
 
     def __init__(self, network: MemoryNetwork) -> None:
         self._network = network
+        self.stepped_us = 0
+        """By how much the wall clock was stepped."""
 
     def monotonic_ns(self) -> int:
         return self._network.now_ns
 
     def wall_us(self) -> int:
-        return WALL_US + self._network.now_ns // NS_PER_US
+        return WALL_US + self.stepped_us + self._network.now_ns // NS_PER_US
 
 
 class Hand:
@@ -101,7 +107,7 @@ class World:
         self.clients = Clients(plan, self.network, Random(plan.seed + 3), self._post)
         self.disk = MemoryDisk()
         self.gateway: Gateway | None = None
-        self.fates: dict[tuple[str, int], Fate] = {}
+        self.ledger = Ledger(SOURCE, plan.config.journal.retention_s)
         self.counts = {"audit": plan.audits, "exec": plan.execs, "agent": plan.agents}
         self._agents = agents_of(plan)
         self._hands: dict[str, Hand] = {}
@@ -132,7 +138,8 @@ class World:
         """A disk that fails while the journal is opened makes it try again, as its supervisor would."""
         try:
             self.gateway = Gateway(
-                self.plan, self.network, self.clock, self.disk, self.dice, self.story,
+                self.plan, self.network, self.clock, self.disk, self.dice, self.story, self.ledger,
+                self.store.by_key,
                 on_settled=self._settled, on_broken=self._broken,
             )  # fmt: skip
         except DamagedError as error:
@@ -148,6 +155,7 @@ class World:
         self.story.tell("kill", f"{name} {'(power)' if power else ''}")
         if name == NAME:
             self._end_gateway(power=power)
+            self.step_clock()
         else:
             self.network.kill(name)
         self.network.at(int(down_ms * NS_PER_MS), self._restart, name)
@@ -252,7 +260,6 @@ class World:
 
     def _settled(self, delivery: Delivery) -> None:
         check_settled(self.store, delivery)
-        self.fates[delivery.key, delivery.key_seq] = Fate(delivery.fate)
 
     # ---- the run
 
@@ -267,14 +274,45 @@ class World:
         for stage, count in self.counts.items():
             for ordinal in range(count):
                 self.start(f"{stage}-{ordinal}")
+        self._settle()
+        self._once_more()
+        self._settle()
+        check_end(self.plan, self.store, self.clients, self.ledger)
+        return {**self.story.counts, **count_rows(self.store), "frames": self.network.frames}
+
+    def _settle(self) -> None:
         if not self.network.run(SETTLE_MS * NS_PER_MS, self._done):
             unsettled = self.gateway.dispatcher.unsettled if self.gateway else -1
             raise ViolationError(
                 f"not settled {SETTLE_MS} ms after the faults: {unsettled} events, "
                 f"{len(self.clients.unanswered)} unanswered"
             )
-        check_end(self.plan, self.store, self.clients, self.fates)
-        return {**self.story.counts, **count_rows(self.store), "frames": self.network.frames}
+
+    def _once_more(self) -> None:
+        """When all is settled and tidied up, the gateway's machine goes, its clock is wrong when it comes
+        back, and everybody repeats what was answered long ago, with new events after it."""
+        if self.dice.random() < LATER:
+            self.clock.stepped_us += int(self.dice.uniform(0, 3) * US_PER_S)
+        self._tidy()
+        self.kill(NAME, 5, power=self.dice.random() < 0.5)
+        self.clients.once_more(within_retention=self.plan.config.journal.retention_s > FAULTS_MS)
+
+    def _tidy(self) -> None:
+        """Maintains the journal until nothing of it can be freed any more."""
+        for _ in range(MOST_SEGMENTS):
+            if self.gateway is None or not self.gateway.alive:
+                return
+            before = self.gateway.journal.bytes_used
+            self.gateway.tidy()
+            self.network.run(10 * NS_PER_MS)
+            self.gateway.tidy()
+            if self.gateway.journal.bytes_used >= before:
+                return
+
+    def step_clock(self) -> None:
+        """The wall clock is wrong from now on, or right again. Only called where the gateway ends: one that
+        runs is not ready after a step."""
+        self.clock.stepped_us = int(self.dice.choice([0, 0, self.dice.uniform(-6, 1)]) * US_PER_S)
 
     def _done(self) -> bool:
         gateway = self.gateway
