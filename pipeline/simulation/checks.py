@@ -22,7 +22,7 @@ from pipeline.simulation.ledger import Ledger
 from pipeline.simulation.plan import Plan
 from pipeline.simulation.story import ViolationError
 from pipeline.storage.audit import MemoryAuditStore
-from pipeline.storage.audit.store import Judged
+from pipeline.storage.audit.store import AuditFullError, Judged
 from pipeline.storage.audit.verify import verify_rows
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.exec import ExecLogic
@@ -36,8 +36,11 @@ class WatchedStore(MemoryAuditStore):
     def __init__(self, state_every: int) -> None:
         super().__init__(state_every)
         self.by_key: dict[str, list[Delivery]] = {}
+        self.full = False
 
     def append(self, batch: Sequence[Delivery]) -> list[Judged]:
+        if self.full:
+            raise AuditFullError("simulated")
         judged = super().append(batch)
         for delivery, word in zip(batch, judged, strict=True):
             if word.appended:

@@ -17,6 +17,7 @@ FIRST_DAY_US = 978_382_800_000_000
 SCALE = 10_000
 """The default instrument's price and quantity scale."""
 POISON_SHARE = 0.01
+CONTROL_POISON_SHARE = 0.1
 CONTROL_SHARE = 0.03
 ANSWER_MS = 0.3
 LULL_MS = (500, 1_900)
@@ -106,7 +107,7 @@ def _events(plan: Plan, dice: Random) -> list[Sent]:
             prices[key] = max(SCALE, prices[key] + dice.randint(-5, 5) * SCALE)
             event = _candle(key, days[key], prices[key])
         poison = ""
-        if not isinstance(event, Control) and dice.random() < POISON_SHARE:
+        if dice.random() < (CONTROL_POISON_SHARE if isinstance(event, Control) else POISON_SHARE):
             poison = dice.choice(["agent", "exec", "audit"])
         found.append(Sent(f"e{number}", event, at_ms, poison))
     return found

@@ -5,13 +5,17 @@ from __future__ import annotations
 from random import Random
 
 from pipeline.clock import NS_PER_MS
+from pipeline.messages import Control
 from pipeline.simulation.gateway import NAME
 from pipeline.simulation.plan import FAULTS_MS
 from pipeline.simulation.world import World
 from pipeline.storage.journal.memory_disk import When
 
 MOST_WORKERS = 4
-KINDS = ("pause", "pause", "kill", "kill", "cut", "scale", "gateway", "power", "disk", "outage")
+KINDS = (
+    "pause", "pause", "kill", "kill", "cut", "scale", "gateway", "power", "disk", "disk", "outage", "sick",
+    "store",
+)  # fmt: skip
 
 OPERATIONS = ("sync", "sync", "sync", "write", "create", "rename", "unlink", "sync_names", "read")
 WHEN: tuple[When, ...] = ("before", "during", "after")
@@ -46,12 +50,21 @@ def _strike(world: World, kind: str, dice: Random) -> None:
         operation, when = dice.choice(OPERATIONS), dice.choice(WHEN)
         world.story.tell("disk", f"the next {operation} fails {when}")
         world.disk.fail(operation, when=when)
+        if dice.random() < 0.5:  # what a failed sync lost is missed when the page cache is gone
+            world.network.at(int(dice.uniform(50, 400) * NS_PER_MS), world.kill, NAME, 5, True)
     elif kind == "cut":
         other = dice.choice(names)
         world.story.tell("cut", f"{name} from {other}")
         world.skies.cut(name, other, dice.uniform(50, 500), both=dice.random() < 0.5)
     elif kind == "scale":
         world.scale(dice.choice(["agent", "exec"]), dice.randint(1, MOST_WORKERS))
+    elif kind == "sick":
+        poisonous = [item.event for item in world.clients.sent.values() if item.poison]
+        keys = [event.symbol for event in poisonous if not isinstance(event, Control)]
+        world.sicken(dice.choice([*keys, "K0"]), dice.choice([100, 600, 1_500]))
+    elif kind == "store":
+        world.store_fails = dice.choice(["full", "before", "after"])
+        world.story.tell("store", f"the audit's next commit fails: {world.store_fails}")
     elif dice.random() < 0.5:
         down_ms = dice.uniform(100, 900)
         for ordinal in range(world.counts["audit"]):

@@ -150,8 +150,8 @@ class Gateway:
             self._broke(error)
             return
         self._ledger.synced(self.journal.synced)
-        self._syncing = False
         self._take_what_came()
+        self._syncing = False
         if self._waiting:
             self._start_sync()
         for action in covered:

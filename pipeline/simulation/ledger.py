@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from pipeline import limits
 from pipeline.clock import US_PER_S
 from pipeline.delivery import Delivery
-from pipeline.messages import Fate
+from pipeline.messages import Fate, is_control
 from pipeline.simulation.story import ViolationError
 from pipeline.storage.journal import Accepted, Journal
 
@@ -14,10 +16,11 @@ from pipeline.storage.journal import Accepted, Journal
 class _Promise:
     """An event whose accept was synced; `fate` is what was decided about it and synced."""
 
-    __slots__ = ("event_id", "fate")
+    __slots__ = ("control", "event_id", "fate")
 
-    def __init__(self, event_id: bytes) -> None:
+    def __init__(self, event_id: bytes, *, control: bool) -> None:
         self.event_id = event_id
+        self.control = control
         self.fate = Fate.LIVE
 
 
@@ -32,6 +35,7 @@ class Ledger:
         self._unsynced: list[tuple[int, str, Accepted]] = []
         self._undecided: list[tuple[int, str, int, Fate]] = []
         self._known: dict[str, Accepted] = {}
+        self._deaths: Counter[tuple[str, int]] = Counter()
         self._accepted_us = 0
         self._seen_us = 0
 
@@ -48,7 +52,18 @@ class Ledger:
         """The wall clock told the journal this: what is out of retention then may stay forgotten."""
         self._seen_us = max(self._seen_us, now_us, self._accepted_us)
 
+    def died(self, key: str, key_seq: int) -> None:
+        """A worker has died with this event in hand."""
+        self._deaths[key, key_seq] += 1
+
     def decided(self, jno: int, key: str, key_seq: int, fate: Fate) -> None:
+        """Raises ViolationError for a fate that the event may not have."""
+        if self._promises[key][key_seq - 1].control:
+            raise ViolationError(f"{key}:{key_seq} is a control event, and is to end as {fate.name}")
+        if fate == Fate.DEAD_LETTERED and self._deaths[key, key_seq] < limits.DEATHS_UNTIL_DEAD_LETTER:
+            raise ViolationError(
+                f"{key}:{key_seq} is given up after {self._deaths[key, key_seq]} deaths: one was told twice"
+            )
         self._undecided.append((jno, key, key_seq, fate))
 
     def synced(self, upto: int) -> None:
@@ -69,7 +84,7 @@ class Ledger:
                 raise ViolationError(
                     f"{delivery.key}: key_seq {delivery.key_seq} is given after {len(promises)}"
                 )
-            promises.append(_Promise(delivery.event_id))
+            promises.append(_Promise(delivery.event_id, control=is_control(delivery.payload)))
 
     def fate(self, key: str, key_seq: int) -> Fate:
         """What the journal has durably decided about an event."""

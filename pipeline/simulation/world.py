@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from pipeline.clock import NS_PER_MS, NS_PER_US, US_PER_S
 from pipeline.delivery import Delivery, Tail
 from pipeline.errors import DamagedError, MissingError
-from pipeline.messages import Event
+from pipeline.messages import Control, Event
 from pipeline.simulation.checks import (
     WatchedStore,
     agents_of,
@@ -26,10 +27,11 @@ from pipeline.simulation.plan import FAULTS_MS, SETTLE_MS, Plan
 from pipeline.simulation.story import Story, ViolationError
 from pipeline.simulation.weather import Skies
 from pipeline.stages.agent_steps import AgentSteps
-from pipeline.stages.appender import Appender
+from pipeline.stages.appender import REFUSED, Appender
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.malformed import MalformedFrames
 from pipeline.stages.meter import LinkMeter
+from pipeline.storage.audit.store import Judged
 from pipeline.storage.journal.memory_disk import MemoryDisk
 from pipeline.telemetry.recorder import NullRecorder
 from pipeline.trading.exec import ExecLogic
@@ -41,8 +43,10 @@ from pipeline.transport.worker import Worker
 WALL_US = 1_700_000_000_000_000
 CHECK_NS = 10 * NS_PER_MS
 _NOWHERE = Path("/nonexistent")
-LATER = 0.5
-"""Share of the runs in which some time passes before the second part."""
+LATER_S = (0, 1, 3)
+"""The time that passes before the second part."""
+CONTROL_KILLS = 5
+"""A control event is never given up, so that a poisonous one must lose its power."""
 MOST_SEGMENTS = 30
 DIES_AGAIN = 0.85
 """A poisonous event kills whoever steps it with this probability, so that some get through."""
@@ -111,6 +115,12 @@ class World:
         self.counts = {"audit": plan.audits, "exec": plan.execs, "agent": plan.agents}
         self._agents = agents_of(plan)
         self._hands: dict[str, Hand] = {}
+        self._killed: Counter[tuple[str, int]] = Counter()
+        """By event, how many it has killed."""
+        self._sick: dict[str, int] = {}
+        """Keys that the audit refuses, and until when (ns)."""
+        self.store_fails = ""
+        """How the audit's next commit fails: "full", "before" or "after" it is done; "": not at all."""
         self._recorder = NullRecorder()
         self._meter = LinkMeter(self._recorder, MalformedFrames(_NOWHERE, "none"))
         for stage, count in self.counts.items():
@@ -148,7 +158,7 @@ class World:
             self.story.tell("no start", str(error))
             self.network.at(50 * NS_PER_MS, self.start, NAME)
 
-    def kill(self, name: str, down_ms: float, *, power: bool = False) -> None:
+    def kill(self, name: str, down_ms: float, power: bool = False) -> None:
         """Ends a node as SIGKILL does, or with `power` the gateway's machine; starts it again later."""
         if self.network.node(name) is None:
             return
@@ -171,7 +181,11 @@ class World:
         self.disk = self.disk.power_cut(self.dice) if power else self.disk.copy()
 
     def _died(self, name: str) -> None:
-        self.story.tell("died", f"{name} with {self._hands[name].held} in hand")
+        held = self._hands[name].held
+        self.story.tell("died", f"{name} with {held} in hand")
+        if held is not None:
+            self.ledger.died(*held)
+            self._killed[held] += 1
         self.network.at(int(self.dice.uniform(20, 60) * NS_PER_MS), self._restart, name)
 
     def _broken(self) -> None:
@@ -238,19 +252,49 @@ class World:
                 hand.note(delivery.key, delivery.key_seq)
                 if self._deadly(delivery, "audit"):
                     raise SimulatedDeathError
-            return appender.append(batch)
+            well = [delivery for delivery in batch if not self._is_sick(delivery.key)]
+            words = iter(self._commit(appender, hand, well))
+            return [REFUSED if self._is_sick(delivery.key) else next(words) for delivery in batch]
 
         return Judge(
             name, self.clock.wall_us(), append, self._tail, self.plan.timing,
             batch=self.plan.batch, died_in_hand=died,
         )  # fmt: skip
 
+    def _commit(self, appender: Appender, hand: Hand, batch: Sequence[Delivery]) -> Sequence[Judged]:
+        """Appends; where the store fails the worker ends, and nobody hears what was committed."""
+        fails, self.store_fails = self.store_fails, ""
+        if fails == "full":
+            self.store.full = True
+        elif fails == "before":
+            hand.clear()
+            raise SimulatedDeathError
+        try:
+            words = appender.append(batch)
+        finally:
+            self.store.full = False
+        if fails == "after":
+            raise SimulatedDeathError
+        return words
+
+    def sicken(self, key: str, duration_ms: float) -> None:
+        """The audit refuses all rows of a key for a while, as on a full disk."""
+        self.story.tell("sick", f"{key} for {duration_ms:.0f} ms")
+        self._sick[key] = self.network.now_ns + int(duration_ms * NS_PER_MS)
+
+    def _is_sick(self, key: str) -> bool:
+        return self._sick.get(key, 0) > self.network.now_ns
+
     def _tail(self, key: str) -> Tail:
         return self.store.tail(key)
 
     def _deadly(self, delivery: Delivery, stage: str) -> bool:
         item = self.clients.sent.get(delivery.webhook_id)
-        return item is not None and item.poison == stage and delivery.live and self.dice.random() < DIES_AGAIN
+        if item is None or item.poison != stage or not delivery.live:
+            return False
+        if isinstance(item.event, Control) and self._killed[delivery.key, delivery.key_seq] >= CONTROL_KILLS:
+            return False
+        return self.dice.random() < DIES_AGAIN
 
     # ---- events
 
@@ -291,8 +335,7 @@ class World:
     def _once_more(self) -> None:
         """When all is settled and tidied up, the gateway's machine goes, its clock is wrong when it comes
         back, and everybody repeats what was answered long ago, with new events after it."""
-        if self.dice.random() < LATER:
-            self.clock.stepped_us += int(self.dice.uniform(0, 3) * US_PER_S)
+        self.clock.stepped_us += self.dice.choice(LATER_S) * US_PER_S
         self._tidy()
         self.kill(NAME, 5, power=self.dice.random() < 0.5)
         self.clients.once_more(within_retention=self.plan.config.journal.retention_s > FAULTS_MS)
@@ -312,7 +355,7 @@ class World:
     def step_clock(self) -> None:
         """The wall clock is wrong from now on, or right again. Only called where the gateway ends: one that
         runs is not ready after a step."""
-        self.clock.stepped_us = int(self.dice.choice([0, 0, self.dice.uniform(-6, 1)]) * US_PER_S)
+        self.clock.stepped_us = int(self.dice.choice([0, self.dice.uniform(-6, 1)]) * US_PER_S)
 
     def _done(self) -> bool:
         gateway = self.gateway
