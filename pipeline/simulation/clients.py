@@ -21,6 +21,7 @@ CONTROL_POISON_SHARE = 0.1
 CONTROL_SHARE = 0.03
 ANSWER_MS = 0.3
 LULL_MS = (500, 1_900)
+BUSY_EVENTS = 30
 ONCE_MORE_DAY = 1_000
 """Later than any candle's day before."""
 
@@ -59,6 +60,19 @@ class Clients:
             if dice.random() < 0.05:  # a client that repeats without need
                 network.at(int((item.at_ms + dice.uniform(0, 300)) * NS_PER_MS), self._once, item)
 
+    def busy_while(self, sick: str) -> None:
+        """A poisonous event for the sick key, and many for the others."""
+        self._post_new("poisonous", sick, 1.0, poison="agent")
+        for number in range(BUSY_EVENTS):
+            others = [f"K{key}" for key in range(1, self._keys)] or ["other"]
+            self._post_new(f"busy{number}", self._dice.choice(others), self._dice.uniform(1, 400))
+
+    def _post_new(self, webhook_id: str, key: str, after_ms: float, poison: str = "") -> None:
+        event = _candle(key, ONCE_MORE_DAY + len(self.sent), 100 * SCALE)
+        item = self.sent[webhook_id] = Sent(webhook_id, event, 0.0, poison)
+        self.unanswered.add(webhook_id)
+        self._network.at(int(after_ms * NS_PER_MS), self._try, item)
+
     def once_more(self, *, within_retention: bool) -> None:
         """Repeats everything, if the journal must know it still, and posts new events: one of each key, and
         of one that was never seen. All of it at once."""
@@ -66,11 +80,7 @@ class Clients:
             for item in self.sent.values():
                 self._network.at(int(self._dice.uniform(10, 20) * NS_PER_MS), self._once, item)
         for number in range(self._keys + 1):
-            event = _candle(f"K{number}", ONCE_MORE_DAY, 100 * SCALE)
-            item = Sent(f"again{number}", event, 0.0, "")
-            self.sent[item.webhook_id] = item
-            self.unanswered.add(item.webhook_id)
-            self._network.at(int(self._dice.uniform(10, 20) * NS_PER_MS), self._try, item)
+            self._post_new(f"again{number}", f"K{number}", self._dice.uniform(10, 20))
 
     def _try(self, item: Sent) -> None:
         if item.webhook_id in self.unanswered:

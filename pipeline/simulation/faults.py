@@ -66,6 +66,6 @@ def _strike(world: World, kind: str, dice: Random) -> None:
         world.store_fails = dice.choice(["full", "before", "after"])
         world.story.tell("store", f"the audit's next commit fails: {world.store_fails}")
     elif dice.random() < 0.5:
-        down_ms = dice.uniform(100, 900)
+        down_ms = dice.choice([150, 500, 1_300])
         for ordinal in range(world.counts["audit"]):
             world.kill(f"audit-{ordinal}", down_ms)

@@ -96,8 +96,8 @@ def draw(seed: int, *, hard: bool = False) -> Plan:
 def _journal(dice: Random) -> Journal:
     """A journal of which segments are freed within a run: far below the bounds of a configuration, which are
     about speed. Some forget an event a second after they accepted it."""
-    segment_bytes = dice.choice([512, 1_024, 2_048, 4_096])
-    retention_s = dice.choice([1, 3_600, 3_600])
+    retention_s = dice.choice([1, 3_600])
+    segment_bytes = dice.choice([512, 512, 1_024, 4_096] if retention_s == 1 else [1_024, 2_048, 4_096])
     least_bytes = 0 if retention_s == 1 else IDENTITIES_BYTES
     return Journal(
         segment_bytes=segment_bytes,

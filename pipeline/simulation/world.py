@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_US, US_PER_S
 from pipeline.delivery import Delivery, Tail
 from pipeline.errors import DamagedError, MissingError
@@ -43,8 +44,11 @@ from pipeline.transport.worker import Worker
 WALL_US = 1_700_000_000_000_000
 CHECK_NS = 10 * NS_PER_MS
 _NOWHERE = Path("/nonexistent")
-LATER_S = (0, 1, 3)
+LATER_S = (0, 3, 3)
 """The time that passes before the second part."""
+SMALL_BYTES = 8 * limits.KIB
+"""A journal this small goes round within the events of a last sickness."""
+SICK_MS = 1_000
 CONTROL_KILLS = 5
 """A control event is never given up, so that a poisonous one must lose its power."""
 MOST_SEGMENTS = 30
@@ -319,6 +323,8 @@ class World:
             for ordinal in range(count):
                 self.start(f"{stage}-{ordinal}")
         self._settle()
+        if self.plan.config.journal.max_bytes <= SMALL_BYTES:
+            self._last_sickness()
         self._once_more()
         self._settle()
         check_end(self.plan, self.store, self.clients, self.ledger)
@@ -331,6 +337,12 @@ class World:
                 f"not settled {SETTLE_MS} ms after the faults: {unsettled} events, "
                 f"{len(self.clients.unanswered)} unanswered"
             )
+
+    def _last_sickness(self) -> None:
+        """One key's events stay where they are, one of them given up, while the journal is freed under them."""
+        self.sicken("K0", SICK_MS)
+        self.clients.busy_while("K0")
+        self.network.run(SICK_MS * NS_PER_MS // 2)
 
     def _once_more(self) -> None:
         """When all is settled and tidied up, the gateway's machine goes, its clock is wrong when it comes
