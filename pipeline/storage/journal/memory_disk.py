@@ -18,7 +18,7 @@ from typing import Literal
 SECTOR_BYTES = 512
 
 When = Literal["before", "during", "after"]
-"""What of an operation has happened when it fails: nothing, half of it, or all."""
+"""When an operation fails: with nothing, half, or all of it done."""
 
 
 class _File:
@@ -41,9 +41,8 @@ class _File:
         self.dirty.clear()
 
     def lose(self) -> None:
-        """A sync that fails halfway: every other write gets there, and all are called clean."""
-        self.dirty = self.dirty[1::2]
-        self.sync()
+        """A sync that fails: nothing gets there, and all of it is called clean."""
+        self.dirty.clear()
 
     def _settle(self, offset: int, length: int) -> None:
         start = offset - offset % SECTOR_BYTES
@@ -86,8 +85,8 @@ class MemoryDisk:
     def fail(self, operation: str, error: int = errno.EIO, when: When = "during") -> None:
         """Let the next call of `operation` ("write", "sync", "create", "rename" …) fail with `error`.
 
-        Halfway, a write has written its first half, a created file is too short, and a sync has lost half
-        of its writes for good; of what happens to names there is no half, so nothing has happened.
+        Halfway, a write has written its first half, a created file is too short, and a sync has lost all
+        it had to write for good; of what happens to names there is no half, so nothing has happened.
         """
         self._failures[operation] = (error, when)
 

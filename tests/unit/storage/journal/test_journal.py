@@ -44,7 +44,10 @@ class Bench:
         return self.journal.accept("s", f"w{self.count}", FINGERPRINT, key, payload, births)
 
     def reopen(self) -> Journal:
-        self.disk = self.disk.copy()
+        return self.reopen_on(self.disk.copy())
+
+    def reopen_on(self, disk: MemoryDisk) -> Journal:
+        self.disk = disk
         self.journal = Journal.on(self.disk, self.settings, self.clock)
         return self.journal
 
@@ -519,3 +522,39 @@ def test_damage_in_a_real_folder_names_the_file_and_lets_go_of_the_lock(tmp_path
     for _ in range(2):
         with pytest.raises(DamagedError, match=str(file)):
             Journal.open(tmp_path, SMALL, FakeClock())
+
+
+class AllOrNewest(Random):
+    """A power cut that keeps every sector of every write, and the newest names."""
+
+    def random(self) -> float:
+        return 0.5
+
+    def randrange(self, start: int, *_: object) -> int:  # type: ignore[override]
+        return start - 1
+
+
+def test_what_was_dropped_never_comes_back_though_zeroing_it_failed(bench: Bench) -> None:
+    """A torn batch is zeroed at the next start; when the sync of the zeros fails, reads show zeros ever after
+    and the platter has the old records still, which fit behind new ones that are as long and end with a sector."""
+    bench.accept("A", bytes(600))
+    bench.clock.advance(s=2)
+    bench.journal.sync()  # with its mark
+    end = bench.journal._log.active
+    assert end is not None
+    torn = end.filled + 10
+    bench.accept("A", bytes(684))
+    bench.accept("B", b"never answered")
+    bench.disk.fail("sync", when="before")
+    with pytest.raises(JournalBrokenError):
+        bench.journal.sync()
+    bench.disk = bench.disk.power_cut(AllOrNewest())
+    bench.disk.damage(end.name, torn)
+    bench.disk.fail("sync")
+    with pytest.raises(MissingError):
+        bench.reopen_on(bench.disk)
+    bench.reopen()
+    bench.accept("A", bytes(684))
+    bench.journal.sync()
+    bench.reopen_on(bench.disk.power_cut(AllOrNewest()))
+    assert [(each.key, each.key_seq) for each in bench.journal.recovered] == [("A", 1), ("A", 2)]
