@@ -58,6 +58,11 @@ def agents_of(plan: Plan) -> list[AgentLogic]:
     return [AgentLogic(trading, plan.config.exec.fill_policy) for trading in plan.versions]
 
 
+def execs_of(plan: Plan) -> list[ExecLogic]:
+    """Every version of the execs' code that runs in a plan."""
+    return [ExecLogic(plan.config.trading, section) for section in plan.exec_versions]
+
+
 def _copy(delivery: Delivery) -> Delivery:
     return Delivery(**{name: getattr(delivery, name) for name in delivery.__struct_fields__})
 
@@ -135,8 +140,8 @@ def _check_steps(
     """
     versions = {agent.code: agent for agent in agents_of(plan)}
     agent = next(iter(versions.values()))
-    execs = ExecLogic(plan.config.trading, plan.config.exec)
-    state, held = agent.origin(key), execs.origin(key)
+    execs = execs_of(plan)
+    state, held = agent.origin(key), execs[0].origin(key)
     a = x = ORIGIN
     for row in rows:
         if row.code != agent.code:
@@ -147,15 +152,20 @@ def _check_steps(
         if row.live:
             event = decode_event(row.payload)
             state, decided = agent.step(state, event, key_seq=row.key_seq, at_us=row.accepted_us)
-            held, filled = execs.step(held, event, decided, key_seq=row.key_seq)
-            decision, fills = encode(decided), encode(filled)
+            decision = encode(decided)
+            for each in execs:  # a row does not say which of them it was
+                after, filled = each.step(held, event, decided, key_seq=row.key_seq)
+                fills = encode(filled)
+                if fills == row.fills:
+                    break
+            held = after
         a = agent_digest(a, row.key_seq, row.fate, row.payload, decision)
         x = exec_digest(x, row.key_seq, a, fills)
         if (row.decision, row.fills, row.a, row.x) != (decision, fills, a, x):
             raise ViolationError(f"{key}:{row.key_seq} forked: not the step of the recorded state")
         if row.agent_state and row.agent_state != agent.encode(state):
             raise ViolationError(f"{key}:{row.key_seq}: the stored agent state is not the rebuilt one")
-        if row.exec_state and row.exec_state != execs.encode(held):
+        if row.exec_state and row.exec_state != execs[0].encode(held):
             raise ViolationError(f"{key}:{row.key_seq}: the stored exec state is not the rebuilt one")
 
 

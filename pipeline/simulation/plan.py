@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from pipeline import limits
 from pipeline.clock import NS_PER_MS
 from pipeline.config import Config, resolve
-from pipeline.config.schema import Journal, Trading
+from pipeline.config.schema import Exec, Journal, Trading
 from pipeline.transport.settings import Timing
 
 FAULTS_MS = 2_500
@@ -49,6 +49,8 @@ class Plan(Struct, frozen=True):
     """Keys are first seen one after the other."""
     lull: bool
     """Nothing is sent for a while in the middle."""
+    exec_versions: tuple[Exec, ...]
+    """As `versions`, of the execs: with two, they fill at different prices."""
     versions: tuple[Trading, ...]
     """Configurations of the agents: with two, agents of both decide side by side, and differently."""
 
@@ -85,6 +87,9 @@ def draw(seed: int, *, hard: bool = False) -> Plan:
         fault_count=int(12 * level),
         timing=timing,
         config=replace(_config(10), journal=_journal(dice)),
+        exec_versions=tuple(
+            Exec(slippage_bps=slippage) for slippage in (("0", "50") if hard or dice.random() < 0.3 else ("0",))
+        ),
         late_keys=dice.random() < 0.5,
         lull=dice.random() < 0.3,
         versions=tuple(

@@ -20,6 +20,7 @@ from pipeline.simulation.checks import (
     check_queues,
     check_settled,
     count_rows,
+    execs_of,
 )
 from pipeline.simulation.clients import Clients
 from pipeline.simulation.gateway import NAME, SOURCE, Gateway
@@ -35,7 +36,6 @@ from pipeline.stages.meter import LinkMeter
 from pipeline.storage.audit.store import Judged
 from pipeline.storage.journal.memory_disk import MemoryDisk
 from pipeline.telemetry.recorder import NullRecorder
-from pipeline.trading.exec import ExecLogic
 from pipeline.transport.judge import Judge
 from pipeline.transport.memory import MemoryNetwork, SimulatedDeathError
 from pipeline.transport.steps import Steps
@@ -118,6 +118,7 @@ class World:
         self.ledger = Ledger(SOURCE, plan.config.journal.retention_s)
         self.counts = {"audit": plan.audits, "exec": plan.execs, "agent": plan.agents}
         self._agents = agents_of(plan)
+        self._execs = execs_of(plan)
         self._hands: dict[str, Hand] = {}
         self._killed: Counter[tuple[str, int]] = Counter()
         """By event, how many it has killed."""
@@ -234,12 +235,12 @@ class World:
         return hand, died
 
     def _worker(self, name: str, stage: str) -> Worker:
-        config, every = self.plan.config, self.plan.state_every
+        every = self.plan.state_every
         steps: Steps
         if stage == "agent":
             steps = AgentSteps(self.dice.choice(self._agents), every, self._recorder, self._meter)
         else:
-            steps = ExecSteps(ExecLogic(config.trading, config.exec), every, self._recorder)
+            steps = ExecSteps(self.dice.choice(self._execs), every, self._recorder)
         hand, died = self._hand(name)
         return Worker(
             name, "exec" if stage == "agent" else "audit", self.clock.wall_us(),

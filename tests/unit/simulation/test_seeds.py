@@ -41,7 +41,7 @@ def test_a_rule_taken_out_of_the_code_is_missed(rule: str) -> None:
         if result.violation:
             assert result.story
             return
-    pytest.fail(f"{CAUGHT_WITHIN} seeds are clean without the rule: {RULES[rule][0]}")
+    pytest.fail(f"{CAUGHT_WITHIN} seeds are clean without the rule: {RULES[rule].meaning}")
 
 
 def test_a_seed_is_always_the_same_run() -> None:
