@@ -90,9 +90,7 @@ def check_queues(plan: Plan, network: MemoryNetwork) -> None:
             raise ViolationError(f"{node.name} has more outputs than messages")
 
 
-def check_end(
-    plan: Plan, store: WatchedStore, clients: Clients, ledger: Ledger
-) -> None:
+def check_end(plan: Plan, store: WatchedStore, clients: Clients, ledger: Ledger) -> None:
     """202s ⊆ audited exactly once ⊆ sent, every row is the step of the one before, the chain is whole."""
     report = verify_rows(store.rows)
     if not report.ok:
@@ -131,9 +129,7 @@ def _controls_without_keys(clients: Clients) -> set[str]:
     return {name for name, item in clients.sent.items() if isinstance(item.event, Control)}
 
 
-def _check_steps(
-    plan: Plan, key: str, rows: Sequence[Delivery], ledger: Ledger
-) -> None:
+def _check_steps(plan: Plan, key: str, rows: Sequence[Delivery], ledger: Ledger) -> None:
     """Decides the whole key anew, from nothing: everything recorded must be what comes out.
 
     Where another version of the code took over, the state goes the way it went: by its stored form.

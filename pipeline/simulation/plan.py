@@ -88,7 +88,8 @@ def draw(seed: int, *, hard: bool = False) -> Plan:
         timing=timing,
         config=replace(_config(10), journal=_journal(dice)),
         exec_versions=tuple(
-            Exec(slippage_bps=slippage) for slippage in (("0", "50") if hard or dice.random() < 0.3 else ("0",))
+            Exec(slippage_bps=slippage)
+            for slippage in (("0", "50") if hard or dice.random() < 0.3 else ("0",))
         ),
         late_keys=dice.random() < 0.5,
         lull=dice.random() < 0.3,

@@ -340,7 +340,7 @@ class World:
             )
 
     def _last_sickness(self) -> None:
-        """One key's events stay where they are, one of them given up, while the journal is freed under them."""
+        """One key's events stay, one of them given up, while the journal is freed under them."""
         self.sicken("K0", SICK_MS)
         self.clients.busy_while("K0")
         self.network.run(SICK_MS * NS_PER_MS // 2)

@@ -202,7 +202,7 @@ class MemoryDisk:
         raise OSError(number, os.strerror(number))
 
 
-def _overwrite(data: bytearray, offset: int, piece: bytes) -> None:
+def _overwrite(data: bytearray, offset: int, piece: bytes | bytearray) -> None:
     if len(data) < offset + len(piece):
         data.extend(bytes(offset + len(piece) - len(data)))
     data[offset : offset + len(piece)] = piece

@@ -24,7 +24,6 @@ from pipeline.storage.journal.replay import Replay
 from pipeline.storage.journal.scan import SegmentScan, scan_segment
 from pipeline.storage.journal.segment import Segment
 
-
 ZEROING_FILE = "zeroing"
 
 
@@ -152,8 +151,8 @@ class _Reading:
     def _rewrite(self, segment: Segment) -> None:
         """Write what nothing proves to be synced again before believing a sync of it, and zero the rest.
 
-        After a failed sync the kernel may hold pages that it calls clean and the disk does not have. That goes
-        for the zeros too: a file says that they were written and not synced, and is seen for as long as such
+        After a failed sync the kernel may hold pages that it calls clean and the disk does not have. So it is
+        with the zeros: a file says that they were written and not synced, and is seen for as long as such
         pages are; whoever finds it writes them again, or what they cover could come back behind new records.
         """
         name = segment.name

@@ -15,8 +15,8 @@ from pipeline.delivery import Delivery
 from pipeline.errors import MissingError
 from pipeline.messages import Control, decode_event
 from pipeline.signing import Secret
-from pipeline.stages.gateway.batch import Batches
 from pipeline.stages.gateway.answer import Answer
+from pipeline.stages.gateway.batch import Batches
 from pipeline.stages.gateway.commit import Commit, CommitFailedError
 from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.counters import Counters

@@ -150,6 +150,41 @@ def test_the_last_accept_time_outlives_the_segment_it_was_in(bench: Bench) -> No
     assert bench.accept().accepted_us >= last_us
 
 
+def test_the_last_accept_time_outlives_all_events() -> None:
+    """Marks go to a segment of their own; then the only segment with an event in it is freed."""
+    bench = Bench(Settings(segment_bytes=512, max_bytes=8192, retention_s=60, keep_settled_s=0))
+    last_us = bench.accept("A", bytes(600)).accepted_us
+    bench.journal.sync()
+    bench.journal.settled("A", 1)
+    for _ in range(2):
+        bench.clock.advance(s=61)
+        bench.journal.compact()
+        bench.journal.sync()
+    assert f"{1:016x}.seg" not in bench.disk.names()
+    bench.clock.step_wall(-1000 * US_PER_S)
+    bench.reopen()
+    assert bench.accept().accepted_us >= last_us
+
+
+def test_a_segment_stays_until_what_was_carried_during_a_sync_is_synced() -> None:
+    """The loop frees a segment while the thread is in the midst of a sync that does not cover the copies."""
+    bench = Bench(Settings(segment_bytes=512, max_bytes=8192, retention_s=60, keep_settled_s=0))
+    bench.accept("A", bytes(600))
+    bench.journal.sync()
+    bench.journal.settled("A", 1)
+    bench.clock.advance(s=61)
+    bench.accept("B")
+    bench.disk.meanwhile = bench.journal.compact
+    bench.journal.sync()
+    assert bench.journal._log.dooming
+    assert f"{1:016x}.seg" in bench.disk.names()
+    assert Journal.on(bench.disk.copy(), bench.settings, bench.clock).last("A") == (1, 0)
+    bench.disk.meanwhile = lambda: None
+    bench.journal.sync()
+    assert f"{1:016x}.seg" not in bench.disk.names()
+    assert bench.reopen().last("A") == (1, 1)
+
+
 def test_a_fingerprint_of_another_length_is_a_mistake(bench: Bench) -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         bench.journal.accept("s", "w", b"short", "K", b"p")
@@ -530,13 +565,13 @@ class AllOrNewest(Random):
     def random(self) -> float:
         return 0.5
 
-    def randrange(self, start: int, *_: object) -> int:  # type: ignore[override]
+    def randrange(self, start: int, *_: object) -> int:
         return start - 1
 
 
 def test_what_was_dropped_never_comes_back_though_zeroing_it_failed(bench: Bench) -> None:
     """A torn batch is zeroed at the next start; when the sync of the zeros fails, reads show zeros ever after
-    and the platter has the old records still, which fit behind new ones that are as long and end with a sector."""
+    and the platter has the old records still, which fit behind new ones that end with a sector too."""
     bench.accept("A", bytes(600))
     bench.clock.advance(s=2)
     bench.journal.sync()  # with its mark
