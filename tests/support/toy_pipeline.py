@@ -219,7 +219,7 @@ class World:
 
     # ---- the gateway's owner
 
-    def post(self, key: str, payload: bytes) -> Delivery:
+    def post(self, key: str, payload: bytes, *, control: bool = False) -> Delivery:
         """Accepts an event: in the journal, then dispatched."""
         deliveries = self.journal.setdefault(key, [])
         key_seq = len(deliveries) + 1
@@ -230,7 +230,7 @@ class World:
         deliveries.append(delivery)
         gateway = self.gateway
         if gateway is not None:
-            gateway.enqueue(delivery, self.network.now_ns)
+            gateway.enqueue(delivery, self.network.now_ns, control=control)
             self.network.wake("gateway-0")
         return delivery
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from msgspec import Struct
 
@@ -79,7 +80,7 @@ class Journal:
         All of it counts as dispatched: none of it may expire any more."""
 
     @classmethod
-    def open(cls, directory: Path, settings: Settings, clock: Clock) -> Journal:
+    def open(cls, directory: Path, settings: Settings, clock: Clock) -> Self:
         """Open or create the journal in `directory` and recover what it holds.
 
         Raises MissingError when it is locked, unreadable or the disk is full, DamagedError naming file
@@ -88,7 +89,7 @@ class Journal:
         return cls.on(OsDisk(directory), settings, clock)
 
     @classmethod
-    def on(cls, disk: Disk, settings: Settings, clock: Clock) -> Journal:
+    def on(cls, disk: Disk, settings: Settings, clock: Clock) -> Self:
         """The same on any disk."""
         try:
             return cls(disk, settings, clock)

@@ -16,6 +16,7 @@ from pipeline.errors import MissingError
 from pipeline.messages import Control, decode_event
 from pipeline.signing import Secret
 from pipeline.stages.gateway.answer import Answer
+from pipeline.stages.gateway.batch import Batches
 from pipeline.stages.gateway.commit import Commit, CommitFailedError
 from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.counters import Counters
@@ -171,6 +172,33 @@ def test_a_repeat_waits_until_the_first_is_on_disk() -> None:
         await repeat
         assert first.ended
         assert desk.take("one")[1] is None
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_a_repeated_batch_waits_until_the_first_is_on_disk() -> None:
+    async def story() -> None:
+        desk = Desk()
+        batches = Batches(desk.intake, desk.committer, desk.clock, 10)
+        timestamp = b"%d" % (desk.clock.wall_us() // 1_000_000)
+        body = b"[%b,%b]" % (SIGNAL, SIGNAL)
+        named = {
+            b"webhook-id": b"batch",
+            b"webhook-timestamp": timestamp,
+            b"webhook-signature": NEW.signature(b"batch.%b." % timestamp, body),
+        }
+        desk.journal.hold()
+        _, first = batches.take(SOURCE, named, body)
+        answer, repeat = batches.take(SOURCE, named, body)
+        assert answer.status == 202
+        assert first is not None
+        assert repeat is not None
+        assert not repeat.ended
+        desk.journal.release()
+        await repeat
+        assert first.ended
+        assert batches.take(SOURCE, named, body)[1] is None
         await finish(desk)
 
     asyncio.run(story())
