@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import le
 
 from pipeline.delivery import ORIGIN, Delivery, agent_digest, exec_digest
 from pipeline.messages import (
@@ -111,6 +112,15 @@ def _check_fate(key: str, row: Delivery, journalled: Fate) -> None:
         raise ViolationError(f"{key}:{row.key_seq}: journal and row differ on how it ended")
 
 
+def _check_way(key: str, row: Delivery) -> None:
+    """By one clock no step was before the one it follows, also where some were done again. An event that was
+    recovered was synced nobody knows when."""
+    steps = (row.synced_us or row.accepted_us, row.dispatched_us, row.decided_us, row.executed_us)
+    times_us = (row.accepted_us, *steps, row.audited_us)
+    if not all(map(le, times_us, times_us[1:])):
+        raise ViolationError(f"{key}:{row.key_seq}: its steps were at {times_us}")
+
+
 def _is_control(row: Delivery) -> bool:
     return isinstance(decode_event(row.payload), Control)
 
@@ -137,6 +147,7 @@ def _check_steps(
             state = versions[row.code].decode(agent.encode(state))
             agent = versions[row.code]
         _check_fate(key, row, fates.get((key, row.key_seq), Fate.LIVE))
+        _check_way(key, row)
         decision = fills = b""
         if row.live:
             event = decode_event(row.payload)

@@ -211,9 +211,9 @@ class World:
         config, every = self.plan.config, self.plan.state_every
         steps: Steps
         if stage == "agent":
-            steps = AgentSteps(self.dice.choice(self._agents), every, self._recorder, self._meter)
+            steps = AgentSteps(self.dice.choice(self._agents), every, self._recorder, self._meter, self.clock.wall_us)
         else:
-            steps = ExecSteps(ExecLogic(config.trading, config.exec), every, self._recorder)
+            steps = ExecSteps(ExecLogic(config.trading, config.exec), every, self._recorder, self.clock.wall_us)
         hand, died = self._hand(name)
         return Worker(
             name, "exec" if stage == "agent" else "audit", self.clock.wall_us(),
@@ -223,7 +223,10 @@ class World:
 
     def _judge(self, name: str) -> Judge:
         hand, died = self._hand(name)
-        appender = Appender(self.store, hand, self._recorder, self.clock.monotonic_ns)
+        clock = self.clock
+        appender = Appender(
+            self.store, hand, self._recorder, clock.monotonic_ns, wall_us=clock.wall_us
+        )
 
         def append(batch: Any) -> Any:
             for delivery in batch:
