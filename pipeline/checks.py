@@ -24,8 +24,8 @@ DERIVED = "derived"
 
 
 class Checks(Struct, frozen=True, array_like=True, gc=False):
-    """`secret` is the name of the one that matched, never a byte of it. `named_by` is the header or member that
-    gave the event its id, or DERIVED. `body_bytes` as posted and signed, of a batch all of it; `index` is the
+    """`secret` is the name of the one that matched, never a byte of it. `named_by` is the header or member
+    that gave the event its id, or DERIVED. `body_bytes` as posted and signed, of a batch all of it; `index` is the
     place in the batch, -1 for a single event. `age_ms` is how old the signed time was when the event was
     accepted (negative: in the future), None where the profile signs none."""
 

@@ -211,9 +211,13 @@ class World:
         config, every = self.plan.config, self.plan.state_every
         steps: Steps
         if stage == "agent":
-            steps = AgentSteps(self.dice.choice(self._agents), every, self._recorder, self._meter, self.clock.wall_us)
+            steps = AgentSteps(
+                self.dice.choice(self._agents), every, self._recorder, self._meter, self.clock.wall_us
+            )
         else:
-            steps = ExecSteps(ExecLogic(config.trading, config.exec), every, self._recorder, self.clock.wall_us)
+            steps = ExecSteps(
+                ExecLogic(config.trading, config.exec), every, self._recorder, self.clock.wall_us
+            )
         hand, died = self._hand(name)
         return Worker(
             name, "exec" if stage == "agent" else "audit", self.clock.wall_us(),
@@ -224,9 +228,7 @@ class World:
     def _judge(self, name: str) -> Judge:
         hand, died = self._hand(name)
         clock = self.clock
-        appender = Appender(
-            self.store, hand, self._recorder, clock.monotonic_ns, wall_us=clock.wall_us
-        )
+        appender = Appender(self.store, hand, self._recorder, clock.monotonic_ns, wall_us=clock.wall_us)
 
         def append(batch: Any) -> Any:
             for delivery in batch:

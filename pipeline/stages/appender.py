@@ -36,9 +36,9 @@ class Appender:
         on_appended: Callable[[], None] = lambda: None,
         wall_us: Callable[[], int] = no_time,
     ) -> None:
-        """`on_appended` is called after a batch that made rows; it must not wait for anything. `wall_us` tells
-        when a row was written, just before its commit: the row's bytes are chained, so nothing later is in
-        them."""
+        """`on_appended` is called after a batch that made rows; it must not wait for anything. `wall_us`
+        tells when a row was written, just before its commit: the row's bytes are chained, so nothing later
+        is in them."""
         self._wall_us = wall_us
         self._on_appended = on_appended
         self._store = store
@@ -83,8 +83,9 @@ class Appender:
         return judged
 
     def _complete(self, delivery: Delivery, now_us: int) -> bool:
-        """Fills in the outcome and the time. Only here are an event's own bytes touched one by one: the note names the
-        culprit should they kill this process; where they cannot be read, the row alone is refused."""
+        """Fills in the outcome and the time. Only here are an event's own bytes touched one by one: the note
+        names the culprit should they kill this process; where they cannot be read, the row alone is
+        refused."""
         try:
             self._hand.note(delivery.key, delivery.key_seq)
             delivery.outcome = _outcome(delivery)

@@ -227,7 +227,9 @@ class Dispatcher:
             correlation = correlation_of(pending.delivery.event_id)
             self._meter.published(max(0, now_ns - pending.enqueued_ns), correlation)
         line.next += 1
-        pending.delivery.dispatched_us = self._wall_us()  # of the last copy sent, which may be the one that counts
+        pending.delivery.dispatched_us = (
+            self._wall_us()
+        )  # of the last copy sent, which may be the one that counts
         self._down.transmit(link, pending.delivery, pending.accepted_ns)
         return True
 

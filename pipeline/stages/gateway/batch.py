@@ -128,9 +128,7 @@ class Batches:
             result = {"status": 202, **_members(receipt(known, key_of(body))), "replayed": True}
             progress.results.append(result)
         else:
-            found = self._intake.first(
-                source, verified, identity, fingerprint, body, traceparent, index
-            )
+            found = self._intake.first(source, verified, identity, fingerprint, body, traceparent, index)
             if isinstance(found, Answer):
                 progress.refused(found)
             else:

@@ -235,12 +235,9 @@ def checked_of(source: Source, verified: Verified, index: int, now_us: int) -> b
     """What is kept of an event's checks."""
     _, secret, _, named_by, signed_s, posted_bytes = verified
     age_ms = (now_us - signed_s * US_PER_S) // US_PER_MS if signed_s else None
-    return encode_checks(
-        Checks(
-            source.profile.name, shortened(secret), shortened(named_by), posted_bytes, index, source.gates,
-            age_ms,
-        )  # fmt: skip
-    )
+    names = shortened(secret), shortened(named_by)
+    checks = Checks(source.profile.name, *names, posted_bytes, index, source.gates, age_ms)
+    return encode_checks(checks)
 
 
 def traceparent_of(named: Named) -> str:

@@ -50,8 +50,8 @@ class KeyMissingError(RinglineError):
 class Verified(NamedTuple):
     """What identifies a request, the name of the secret that matched, and the body: all of it that may be
     kept and that a repeat must be equal in. `named_by` is the header or member that the identity is from, or
-    `checks.DERIVED`; `signed_s` the time that was signed, 0 where none is; `posted_bytes` the size of the body
-    as it came."""
+    `checks.DERIVED`; `signed_s` the time that was signed, 0 where none is; `posted_bytes` the size of the
+    body as it came."""
 
     identity: str
     secret: str
@@ -110,9 +110,7 @@ class StandardProfile:
             self._secrets, webhook_id, timestamp, signature, body,
             now_s=now_s, tolerance_s=self._tolerance_s,
         )  # fmt: skip
-        return Verified(
-            webhook_id.decode("ascii"), secret.name, body, ID_HEADER, int(timestamp), len(body)
-        )
+        return Verified(webhook_id.decode("ascii"), secret.name, body, ID_HEADER, int(timestamp), len(body))
 
     def event(self, named: Named, body: bytes) -> bytes | None:  # noqa: ARG002
         return body
