@@ -25,9 +25,9 @@ DERIVED = "derived"
 
 class Checks(Struct, frozen=True, array_like=True, gc=False):
     """`secret` is the name of the one that matched, never a byte of it. `named_by` is the header or member
-    that gave the event its id, or DERIVED. `body_bytes` as posted and signed, of a batch all of it; `index` is the
-    place in the batch, -1 for a single event. `age_ms` is how old the signed time was when the event was
-    accepted (negative: in the future), None where the profile signs none."""
+    that gave the event its id, or DERIVED. `body_bytes` as posted and signed, of a batch all of it; `index`
+    is the place in the batch, -1 for a single event. `age_ms` is how old the signed time was when the event
+    was accepted (negative: ahead), None where the profile signs none."""
 
     profile: str
     secret: str
@@ -56,6 +56,6 @@ def decode_checks(data: bytes) -> Checks | None:
 
 def shortened(name: str) -> str:
     """A name as much as is kept of it; of a file's that is no text what is."""
-    if not name.isascii():
-        name = name.encode("utf-8", "replace").decode("utf-8")
-    return name[: limits.MAX_NAME_CHARS]
+    if name.isascii() and len(name) <= limits.MAX_NAME_CHARS:
+        return name
+    return name.encode("utf-8", "replace").decode("utf-8")[: limits.MAX_NAME_CHARS]

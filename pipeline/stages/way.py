@@ -18,8 +18,8 @@ _LAST_US = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) * US_PER_S
 class ChecksStory(Struct, frozen=True, kw_only=True):
     """What an event passed before it was accepted. `secret` is the name of the one that matched; `named_by`
     says what its webhook-id is from (`derived`: from nothing the sender named); `age_ms` how old the signed
-    time was, null where the profile signs none; `index` its place in a batch, null for one alone; `passed` the
-    gates beside the signature."""
+    time was, null where the profile signs none; `index` its place in a batch, null for one alone; `passed`
+    the gates beside the signature."""
 
     profile: str
     secret: str

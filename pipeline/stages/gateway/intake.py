@@ -235,9 +235,8 @@ def checked_of(source: Source, verified: Verified, index: int, now_us: int) -> b
     """What is kept of an event's checks."""
     _, secret, _, named_by, signed_s, posted_bytes = verified
     age_ms = (now_us - signed_s * US_PER_S) // US_PER_MS if signed_s else None
-    names = shortened(secret), shortened(named_by)
-    checks = Checks(source.profile.name, *names, posted_bytes, index, source.gates, age_ms)
-    return encode_checks(checks)
+    name, by = shortened(secret), shortened(named_by)
+    return encode_checks(Checks(source.profile.name, name, by, posted_bytes, index, source.gates, age_ms))
 
 
 def traceparent_of(named: Named) -> str:
