@@ -12,10 +12,11 @@ from pipeline.cli.audit_file import open_audit
 from pipeline.cli.output import print_json
 from pipeline.cli.remote_audit import RemoteAudit, event_id_of
 from pipeline.cli.session import feed_token_option, feed_url_option, json_option, with_config
+from pipeline.clock import US_PER_MS
 from pipeline.config import Config
 from pipeline.errors import RinglineError, UsageError
 from pipeline.stages.story import FillStory, LegStory, Story, story_of
-from pipeline.stages.way import ChecksStory, StepStory
+from pipeline.stages.way import ChecksStory, steps
 from pipeline.storage.audit import AuditReader, AuditRow
 from pipeline.storage.audit.checkpoint import Archived
 from pipeline.trading.instruments import Instruments
@@ -98,7 +99,7 @@ def lines(story: Story) -> Iterator[str]:
         yield f"  cancelled {cancel.strategy} {cancel.quantity} of {order}"
     if story.resting:
         yield f"  resting   {story.resting} order{'s wait' if story.resting > 1 else ' waits'} to be filled"
-    yield from _way_lines(story.way)
+    yield from _way_lines(story)
     yield f"  row       {story.seq} of the audit, hash {story.chain_hash}"
     digests = f"{story.agent_digest[:16]}… {story.exec_digest[:16]}…"
     yield f"  code      {story.code or 'none'}, digests {digests}\n"
@@ -122,12 +123,15 @@ def _age(age_ms: int | None) -> str:
     return f"signed {age_ms} ms before" if age_ms >= 0 else f"signed {-age_ms} ms ahead of its acceptance"
 
 
-def _way_lines(way: tuple[StepStory, ...]) -> Iterator[str]:
-    for step in way:
-        if step.after_ms is None:
-            yield f"  time      {step.step:10} not recorded"
+def _way_lines(story: Story) -> Iterator[str]:
+    if story.way is None:
+        yield "  time      not told: the feed is of an older version"
+        return
+    for step in steps(story.accepted, story.way):
+        if step.after_us is None:
+            yield f"  time      {step.name:10} not recorded"
         else:
-            yield f"  time      {step.step:10} {step.at} {step.after_ms:+.3f} ms"
+            yield f"  time      {step.name:10} {step.at} {step.after_us / US_PER_MS:+.3f} ms"
 
 
 def _leg_lines(leg: LegStory) -> Iterator[str]:

@@ -21,7 +21,7 @@ from pipeline.messages import (
     decode_event,
     decode_fills,
 )
-from pipeline.stages.way import ChecksStory, StepStory, checks_of, way_of
+from pipeline.stages.way import ChecksStory, WayStory, checks_of, way_of
 from pipeline.stages.way import utc as utc
 from pipeline.storage.audit import AuditRow
 from pipeline.trading.instruments import Instrument, Instruments
@@ -90,7 +90,8 @@ class Story(Struct, frozen=True, kw_only=True):
     traceparent: str = ""
     checks: ChecksStory | None = None
     """What the gateway checked; null: not recorded."""
-    way: tuple[StepStory, ...] = ()
+    way: WayStory | None = None
+    """None: the feed that was asked is of an older version."""
 
 
 def story_of(row: AuditRow, instruments: Instruments) -> Story:

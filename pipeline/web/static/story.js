@@ -38,9 +38,12 @@ function checked(checks) {
     ["passed", checks.passed.join(", ")]];
 }
 
-function way(steps) {
-  return el("div", { class: "scroll" }, table([["step"], ["at"], ["since accepted", "n"]], steps.map((one) => (
-    one.after_ms === null ? [one.step, "not recorded", ""] : [one.step, one.at, `${one.after_ms.toFixed(3)} ms`]))));
+const STEPS = ["synced", "dispatched", "decided", "executed", "audited"];
+
+function way(accepted, told) {
+  const since = [["accepted", 0], ...STEPS.map((step) => [step, told[`${step}_us`]])];
+  return el("div", { class: "scroll" }, table([["step"], ["at"], ["since accepted", "n"]], since.map(([step, us]) => (
+    us === null ? [step, "not recorded", ""] : [step, new Date(Date.parse(accepted) + us / 1000).toISOString(), `${(us / 1000).toFixed(3)} ms`]))));
 }
 
 function chapter(row) {
@@ -59,7 +62,7 @@ function chapter(row) {
       fill.strategy, fill.side, fill.quantity, fill.price, fill.commission, fill.realised, fill.position, `${fill.order_seq}, leg ${fill.order_leg}`]))));
   }
   if (row.cancelled.length) made.append(facts([["cancelled", row.cancelled.map((one) => `${one.strategy} ${one.quantity}`).join(", ")]]));
-  if (row.way?.length) made.append(el("h3", {}, "Way"), way(row.way));
+  if (row.way) made.append(el("h3", {}, "Way"), way(row.accepted, row.way));
   made.append(el("h3", {}, "In the chain"), facts([["row", row.seq], ["hash", code(row.chain_hash)], ["agent's state", code(row.agent_digest)], ["exec's state", code(row.exec_digest)], ["traceparent", code(row.traceparent)]]));
   return made;
 }

@@ -95,7 +95,8 @@ def test_what_no_version_recorded_is_not_made_up(capfd: Output, words: list[str]
         assert f"  time      {step:10} not recorded\n" in text
     (found,) = story(capfd, words, "buy-1")
     assert found["checks"] is None
-    assert found["way"][3] == {"step": "decided", "at": "", "after_ms": None}
+    steps = ("synced", "dispatched", "decided", "executed", "audited")
+    assert found["way"] == {f"{step}_us": None for step in steps}
 
 
 def test_checks_and_times_are_told_in_their_order() -> None:

@@ -15,12 +15,11 @@ from pipeline.checks import ADDRESS, PATH, Checks, encode_checks
 from pipeline.clock import FakeClock
 from pipeline.delivery import Delivery
 from pipeline.stages.appender import Appender
-from pipeline.stages.way import ChecksStory, StepStory, checks_of, way_of
+from pipeline.stages.way import ChecksStory, Step, checks_of, steps, utc, way_of
 from pipeline.storage.audit import AuditRow, MemoryAuditStore
 from pipeline.storage.audit.digest import run_digest
 from pipeline.transport.steps import NoHand
 
-STEPS = ("accepted", "synced", "dispatched", "decided", "executed", "audited")
 DECIDED = ("decision", "a_prev", "a", "agent_state", "fills", "x_prev", "x", "exec_state", "outcome")
 
 
@@ -70,27 +69,30 @@ def delivery(**fields: object) -> Delivery:
 
 def test_the_way_is_told_in_order_with_the_time_since_acceptance() -> None:
     after = {"synced": 900, "dispatched": 1_000, "decided": 2_500, "executed": 2_400, "audited": 1_002_500}
-    told = way_of(delivery(**{f"{step}_us": ACCEPTED_US + us for step, us in after.items()}))
-    assert tuple(one.step for one in told) == STEPS
-    assert [one.after_ms for one in told] == [0.0, 0.9, 1.0, 2.5, 2.4, 1002.5]
+    way = way_of(delivery(**{f"{step}_us": ACCEPTED_US + us for step, us in after.items()}))
+    told = list(steps(utc(ACCEPTED_US), way))
+    assert [one.name for one in told] == ["accepted", *after]
+    assert [one.after_us for one in told] == [0, *after.values()]
+    assert [one.at for one in told] == [utc(ACCEPTED_US + us) for us in (0, *after.values())]
     assert told[-1].at == "2023-11-14T22:13:21.002500Z"
 
 
 def test_what_was_not_recorded_says_so() -> None:
-    told = way_of(delivery(executed_us=ACCEPTED_US + 5))
-    assert [one.step for one in told if one.after_ms is None] == [
+    way = way_of(delivery(executed_us=ACCEPTED_US + 5))
+    told = list(steps(utc(ACCEPTED_US), way))
+    assert [one.name for one in told if one.after_us is None] == [
         "synced",
         "dispatched",
         "decided",
         "audited",
     ]
-    assert told[1] == StepStory(step="synced", at="", after_ms=None)
+    assert told[1] == Step("synced", "", None)
     assert checks_of(delivery()) is None
 
 
 @pytest.mark.parametrize("time_us", [-1, 2**63 - 1])
 def test_a_time_that_no_calendar_has_is_not_recorded(time_us: int) -> None:
-    assert way_of(delivery(decided_us=time_us))[3].after_ms is None
+    assert way_of(delivery(decided_us=time_us)).decided_us is None
 
 
 def test_checks_are_told_in_words() -> None:
