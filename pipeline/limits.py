@@ -214,6 +214,8 @@ MAX_CHECKPOINTS = 2_000
 """Signed checkpoints kept in `data_dir/checkpoints`: a day and a half of one a minute, 400 KiB."""
 PRUNE_STEP_ROWS = 10_000
 """Rows taken out in one transaction: about 100 ms in which the worker waits."""
+MAX_ARCHIVES_NAMED = 64
+"""Archives that the note of a prune names, the latest: five years of one a month, some KiB."""
 RECONCILE_CHECK_KEYS = 256
 """Keys that the gateway asks the audit about in one question: a millisecond of its time."""
 RECONCILE_LOOK_S = 2

@@ -68,7 +68,11 @@ class SimulatedClock:
         return self._network.now_ns
 
     def wall_us(self) -> int:
-        return WALL_US + self.stepped_us + self._network.now_ns // NS_PER_US
+        return self.right_us() + self.stepped_us
+
+    def right_us(self) -> int:
+        """The wall clock of a machine that is never wrong."""
+        return WALL_US + self._network.now_ns // NS_PER_US
 
 
 class Hand:
@@ -238,9 +242,11 @@ class World:
         every = self.plan.state_every
         steps: Steps
         if stage == "agent":
-            steps = AgentSteps(self.dice.choice(self._agents), every, self._recorder, self._meter)
+            steps = AgentSteps(
+                self.dice.choice(self._agents), every, self._recorder, self._meter, self.clock.right_us
+            )
         else:
-            steps = ExecSteps(self.dice.choice(self._execs), every, self._recorder)
+            steps = ExecSteps(self.dice.choice(self._execs), every, self._recorder, self.clock.right_us)
         hand, died = self._hand(name)
         return Worker(
             name, "exec" if stage == "agent" else "audit", self.clock.wall_us(),
@@ -250,7 +256,8 @@ class World:
 
     def _judge(self, name: str) -> Judge:
         hand, died = self._hand(name)
-        appender = Appender(self.store, hand, self._recorder, self.clock.monotonic_ns)
+        clock = self.clock
+        appender = Appender(self.store, hand, self._recorder, clock.monotonic_ns, wall_us=clock.right_us)
 
         def append(batch: Any) -> Any:
             for delivery in batch:

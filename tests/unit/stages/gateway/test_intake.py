@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.checks import RATE, Checks, decode_checks
 from pipeline.clock import FakeClock
 from pipeline.config.schema import Trading
 from pipeline.delivery import Delivery
@@ -72,8 +73,9 @@ class Desk:
         secret: Secret = NEW,
         signature: bytes | None = None,
         source: Source = SOURCE,
+        age_s: int = 0,
     ) -> tuple[Answer, Commit | None]:
-        timestamp = b"%d" % (self.clock.wall_us() // 1_000_000)
+        timestamp = b"%d" % (self.clock.wall_us() // 1_000_000 - age_s)
         identity = webhook_id.encode()
         if signature is None:
             signature = secret.signature(b"%b.%b." % (identity, timestamp), body)
@@ -125,6 +127,23 @@ def test_the_secret_that_matched_is_counted() -> None:
         await desk.answer("one", secret=OLD)
         await desk.answer("two", secret=NEW)
         assert desk.counters.signatures == {("demo", "old"): 1, ("demo", "new"): 1}
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("age_s", [0, 7, -20])
+def test_what_was_checked_goes_with_the_event_and_holds_no_secret(age_s: int) -> None:
+    async def story() -> None:
+        desk = Desk()
+        desk.clock.advance(ms=312)
+        source = Source("demo", StandardProfile((NEW, OLD), 300), gates=RATE)
+        await desk.answer("one", secret=OLD, source=source, age_s=age_s)
+        await desk.answer("one", secret=NEW, source=source)
+        (delivery,) = desk.dispatched
+        expected = Checks("standard", "old", "webhook-id", len(SIGNAL), -1, RATE, 1000 * age_s + 312)
+        assert decode_checks(delivery.checks) == expected
+        assert b"o" * 24 not in delivery.checks
         await finish(desk)
 
     asyncio.run(story())
