@@ -166,6 +166,8 @@ class Intake:
             accepted = self._accept(source.name, identity, fingerprint, key, payload, births, traceparent)
         except RinglineError as error:
             return self._not_taken(error)
+        if self._breaker.state is not Circuit.CLOSED:
+            self._breaker.begun()
         self._counters.accepted += 1
         return accepted, key
 

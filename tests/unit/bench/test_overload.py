@@ -10,6 +10,7 @@ from pipeline.bench.paced import Answers
 from pipeline.figures import Result
 from pipeline.limits import OVERLOAD_MEMORY_BYTES
 
+TOO_MUCH = 10_000_001 + OVERLOAD_MEMORY_BYTES
 ANSWERS = Answers(2000, 1.0, {202: 200, 429: 1500, 503: 300}, 0, 0, [1000])
 GOOD = Overload(
     name="limited source",
@@ -55,7 +56,7 @@ def test_what_is_as_it_should_be_misses_nothing() -> None:
         ({"normal_s": None}, "new requests as before"),
         ({"settled_s": 8.1}, "all audited"),
         ({"rows": 199}, "audited"),
-        ({"highest_bytes": {"gateway-0": 10_000_001 + OVERLOAD_MEMORY_BYTES}}, "memory of gateway-0 above rest"),
+        ({"highest_bytes": {"gateway-0": TOO_MUCH}}, "memory of gateway-0 above rest"),
     ],
 )  # fmt: skip
 def test_each_rule_can_be_broken(change: dict[str, object], name: str) -> None:

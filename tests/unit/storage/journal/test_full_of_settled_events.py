@@ -47,7 +47,7 @@ class Overloaded:
 
 
 def test_events_are_taken_again_as_soon_as_all_are_settled_also_within_retention() -> None:
-    """Found by `ringline bench overload`: a mark had begun the last segment, more than half of the journal was
+    """Found by `ringline bench overload`: a mark had begun the last segment, half of the journal was
     identities, and it stayed full for as long as it has to know them."""
     bench = Overloaded()
     while bench.count < 3000:
