@@ -107,6 +107,10 @@ class ToyExec:
         return count, delivery.x, delivery.a
 
 
+def toy_steps(stage: str) -> ToyAgent | ToyExec:
+    return ToyAgent() if stage == "agent" else ToyExec()
+
+
 @dataclass
 class ToyJudged:
     settled: bool
@@ -164,8 +168,11 @@ class World:
         expire_after_us: int = 0,
         venue: tuple[int, int] | None = None,
         wires: Wires | None = None,
+        steps: Callable[[str], Any] = toy_steps,
     ) -> None:
-        """`venue`: each exec has one that answers after so many ns, so many orders at a time."""
+        """`venue`: each exec has one that answers after so many ns, so many orders at a time. `steps` makes
+        those of a worker by its stage; `check` knows the toy ones only."""
+        self.steps = steps
         self.venue = venue
         self.network: Wires = MemoryWires(TIMING, weather) if wires is None else wires
         self.network.weather = weather
@@ -195,7 +202,7 @@ class World:
         elif stage == "audit":
             self.network.add(Judge(name, boot, self.store.append, self.store.tail, self.timing, batch=8))
         else:
-            steps = ToyAgent() if stage == "agent" else ToyExec()
+            steps = self.steps(stage)
             following = "exec" if stage == "agent" else "audit"
             died = self.died.pop(name, None)
             venue: Venue[tuple[Key, Work]] | None = None
