@@ -1,4 +1,4 @@
-"""Frames of a real run, mutated, given to the nodes that would receive them, on toy steps and the product's."""
+"""Frames of a real run, mutated, given to the nodes that would receive them: toy steps or the product's."""
 
 from __future__ import annotations
 
