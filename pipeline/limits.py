@@ -123,6 +123,14 @@ MAX_BENCH_REQUESTS = 1_000_000
 """Requests of a bench, signed beforehand and kept: about a kilobyte each. Rows of the audit's the same."""
 MAX_BENCH_DECISIONS = 10_000_000
 """Throttle decisions of a bench: half a minute a row and repeat."""
+OVERLOAD_JOURNAL_BYTES = 4 * MIB
+"""The journal in the overload bench: full after seconds of ten times the capacity, empty in a minute."""
+OVERLOAD_VENUE_MS = 10
+OVERLOAD_VENUE_ORDERS = 4
+"""Of its simulated venue: about 400 orders a second settle, and a client can post ten times as many."""
+OVERLOAD_MEMORY_BYTES = 96 * MIB
+"""What a process may take above its rest while overloaded: the journal's bytes as objects, several times
+over, and 256 connections with their buffers."""
 
 # ---- links ----------------------------------------------------------------------------------------------
 MAX_FRAME_BYTES = 8 * MIB

@@ -89,7 +89,8 @@ def explained(config_file: Path, identity: str) -> list[dict[str, Any]]:
         capture_output=True, timeout=60, check=True, cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONPATH": "."},
     )  # fmt: skip
-    return json.loads(done.stdout)
+    stories: list[dict[str, Any]] = json.loads(done.stdout)
+    return stories
 
 
 def check_way(story: dict[str, Any], began_us: int, ended_us: int) -> None:

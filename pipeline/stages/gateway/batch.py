@@ -42,12 +42,13 @@ class _Progress:
     def __init__(self) -> None:
         self.results: list[Result] = []
         self.deliveries: list[Delivery] = []
-        self.jno = 0
+        self.jno = self.events = 0
         self.unsynced = False
         """A repeat waits for an event that is not on disk yet."""
 
     def accepted(self, event: Accepted, key: str | None) -> None:
         self.jno = event.jno
+        self.events += 1
         self.deliveries += event.deliveries
         self.results.append({"status": 202, **_members(receipt(event, key))})
 
@@ -136,7 +137,7 @@ class Batches:
 
     def _on_disk(self, progress: _Progress) -> Commit | None:
         if progress.jno:
-            return self._committer.add(progress.jno, progress.deliveries)
+            return self._committer.add(progress.jno, progress.deliveries, progress.events)
         return self._committer.barrier() if progress.unsynced else None
 
 

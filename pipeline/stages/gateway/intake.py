@@ -179,6 +179,8 @@ class Intake:
             )
         except RinglineError as error:
             return self._not_taken(error)
+        if self._breaker.state is not Circuit.CLOSED:
+            self._breaker.begun()
         self._counters.accepted += 1
         return accepted, key
 
