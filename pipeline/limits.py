@@ -372,7 +372,7 @@ MAX_SLA_PERCENTILES = 8
 MAX_FACT = 1 << 60
 """The greatest gauge that a worker may tell of itself, ns or bytes: 36 years, or an exbibyte."""
 MAX_WINDOW_S = 7 * 24 * 3600
-"""The longest window of in-process figures, in 60 slots at most: beyond a week totals are kept, not windows."""
+"""The longest window of in-process figures: beyond a week totals are kept, not windows."""
 MAX_OPEN_STARTS = 96
 """Calls under way that a ring can tell, 16 bytes each: with them a full ring stays within 4.2 MB. A thread
 nests a few deep; of one that awaits more at a time the report says that there were more."""

@@ -385,8 +385,8 @@ static int find_newest(Writer *self, uint64_t event) {
     return newest != NO_START && wipe_start(self, newest, LOAD(START_AT(self, newest)), event);
 }
 
-/* Where none has both time and event, here or, `elsewhere`, in another thread's ring: who ends it gave another
- * time (the newest of the event ends) or another event (what began then does). */
+/* Where none has both time and event, here or, `elsewhere`, in another thread's ring: who ends it gave
+ * another time (the newest of the event ends) or another event (what began then does). */
 static void end_start(Writer *likely, uint64_t started, uint64_t what, int elsewhere) {
     uint64_t event = what == UNWRITABLE ? 0 : what & MAX_EVENT_ID;
     LOCK_WRITERS();
@@ -691,7 +691,8 @@ static int add_itself(PyTypeObject *type, const char *name, Py_ssize_t takes) {
 }
 
 static int make_block(PyTypeObject *type) {
-    if (PyType_Ready(type) < 0 || add_itself(type, "__enter__", 0) < 0 || add_itself(type, "__exit__", 3) < 0) {
+    if (PyType_Ready(type) < 0 || add_itself(type, "__enter__", 0) < 0 ||
+        add_itself(type, "__exit__", 3) < 0) {
         return -1;
     }
     PyType_Modified(type);
@@ -704,8 +705,8 @@ static inline int ends_block(PyObject *const *args, size_t count, PyObject *keyw
     if (keywords == NULL && (given == 3 || (given == 1 && args[0] == Py_None))) {
         return 1;
     }
-    PyErr_SetString(PyExc_TypeError, "this is a block for `with`: a function is measured by @measure_sync(event) "
-                                     "or @measure_async(event)");
+    PyErr_SetString(PyExc_TypeError, "this is a block for `with`: a function is measured by "
+                                     "@measure_sync(event) or @measure_async(event)");
     return 0;
 }
 

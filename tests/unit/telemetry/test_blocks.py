@@ -141,8 +141,10 @@ def test_a_block_in_the_place_of_a_decorator_says_which_one_to_take(made: Made, 
     assert made.recorded() == 0
 
 
-def test_the_class_called_wrongly_says_so(made: Made) -> None:
+@pytest.mark.parametrize("arguments", [(), (1,)])
+def test_the_class_called_wrongly_says_so(made: Made, arguments: Any) -> None:
     kind: Any = type(made.block(EVENT))
-    for wrong in (lambda: kind.__exit__(made.block(EVENT)), lambda: kind.__exit__()):
-        with pytest.raises(TypeError):
-            wrong()
+    leave: Any = kind.__exit__
+    with pytest.raises(TypeError):
+        leave(*arguments)
+    assert made.recorded() == 0
