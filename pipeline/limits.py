@@ -313,6 +313,8 @@ PAGE_DEATH_MS = 900_000
 """A worker's death is on the page for a quarter of an hour; the log and the counters keep it."""
 BOOK_ROWS = 2000
 """Rows with fills or refusals added up at a time: about 50 ms of a thread."""
+BOOK_FRESH_ROWS = 500
+"""New rows up to which each is read, once: about 20 ms of a thread. Of more the database counts most."""
 BOOK_KEYS = 32
 """Keys whose throttles are looked at a turn: each takes a fraction of a millisecond, and a turn of its own
 wakes two threads."""
@@ -452,6 +454,7 @@ assert RESTART_PAUSE_MIN_MS <= RESTART_PAUSE_MAX_MS
 assert SCAN_WINDOW_ROWS <= MAX_SCAN_ROWS
 assert FEED_PAGE_ROWS <= MAX_PAGE_ROWS <= MAX_QUERY_ROWS
 assert FEED_PAGE_ROWS < FEED_TAIL_ROWS
+assert BOOK_FRESH_ROWS <= MAX_QUERY_ROWS
 assert POSTGRES_PAUSE_MIN_MS <= POSTGRES_PAUSE_MAX_MS
 assert POSTGRES_LOCK_S < POSTGRES_RETRY_S
 assert MAX_BODY_BYTES < MAX_RECORD_BYTES < MAX_FRAME_BYTES

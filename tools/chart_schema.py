@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from chart_shapes import (
+    FLAG,
+    KEY,
+    LABEL,
+    LABELS,
+    NAME,
+    SOME_NAME,
+    SUBDOMAIN,
+    TEXT,
+    TEXTS,
+    a_list,
+    ref,
+    section,
+    shapes,
+)
+
 from pipeline import limits
 from pipeline.config import json_schema
 from pipeline_operator import limits as operator_limits
@@ -11,25 +27,11 @@ from pipeline_operator.crd.rules import EXTRAS
 from pipeline_operator.crd.schema import schema_of
 from pipeline_operator.spec import Slas, Tuning
 
-LIST_OF_MAPS = {"type": "array", "items": {"type": "object"}}
 MAP = {"type": "object"}
-# Names and values as the API server takes them: it refuses others when some objects are made already.
-QUALIFIED = {"pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"}
-TEXTS = {"type": "object", "propertyNames": QUALIFIED, "additionalProperties": {"type": "string"}}
-LABELS = {
-    "type": "object",
-    "propertyNames": QUALIFIED,
-    "additionalProperties": {
-        "type": "string",
-        "maxLength": 63,
-        "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
-    },
-}
-LABEL = {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
 HOST = {
     "type": "string",
     "maxLength": 253,
-    "pattern": "^([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    "pattern": f"^([*][.])?{SUBDOMAIN}$",
 }
 _PART = "[a-z0-9]+([._-]+[a-z0-9]+)*"
 REPOSITORY = {
@@ -37,14 +39,10 @@ REPOSITORY = {
     "maxLength": 255,
     "pattern": f"^([A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]+)?/)?{_PART}(/{_PART})*$",
 }
-TEXT = {"type": "string"}
-NAME = {"type": "string", "maxLength": 253, "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"}
-KEY = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
 SOURCE_NAME = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}
-FLAG = {"type": "boolean"}
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
-MEMORY = {"type": ["string", "integer"], "pattern": "^[0-9]+(Ki|Mi|Gi|k|K|M|G)?$"}
-SIZE = {"type": "string", "pattern": "^[0-9]+(Ki|Mi|Gi|Ti|k|K|M|G|T)$"}
+MEMORY = {"type": ["string", "integer"], "minimum": 0, "pattern": "^[0-9]{1,15}(Ki|Mi|Gi|k|M|G)?$"}
+SIZE = {"type": "string", "pattern": "^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|k|M|G|T)$"}
 # `--set` makes a text of a number with a point.
 SHARE = {
     "type": ["number", "string"],
@@ -52,12 +50,7 @@ SHARE = {
     "maximum": 1,
     "pattern": "^(1|0?\\.[0-9]*[1-9][0-9]*)$",
 }
-CPU = {"type": ["string", "number"], "pattern": "^[0-9]+(\\.[0-9]+)?m?$"}
-
-
-def section(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """An object with these keys and no others."""
-    return {"type": "object", "additionalProperties": False, "properties": properties, **more}
+CPU = {"type": ["string", "number"], "minimum": 0, "pattern": "^([0-9]{1,6}(\\.[0-9]{1,3})?|[0-9]{1,9}m)$"}
 
 
 def whole(least: int, most: int, *, null: bool = False) -> dict[str, Any]:
@@ -105,21 +98,25 @@ SLAS = closed(schema_of(Slas, EXTRAS))
 TUNING = closed(schema_of(Tuning, EXTRAS))
 PLACEMENT = {
     "nodeSelector": LABELS,
-    "tolerations": LIST_OF_MAPS,
-    "affinity": MAP,
-    "topologySpreadConstraints": LIST_OF_MAPS,
+    "tolerations": a_list(ref("Toleration")),
+    "affinity": ref("Affinity"),
+    "topologySpreadConstraints": a_list(ref("TopologySpreadConstraint")),
     "priorityClassName": NAME,
     "podAnnotations": TEXTS,
     "podLabels": LABELS,
-    "extraEnv": LIST_OF_MAPS,
-    "extraVolumes": LIST_OF_MAPS,
-    "extraVolumeMounts": LIST_OF_MAPS,
 }
+EXTRAS_OF_WORKERS = {
+    "extraEnv": a_list(ref("EnvVar")),
+    "extraVolumes": a_list(ref("Volume")),
+    "extraVolumeMounts": a_list(ref("VolumeMount")),
+}
+PEERS = a_list(ref("NetworkPolicyPeer"))
 WORKERS = {
     "preStopSeconds": whole(0, 300),
     "resources": RESOURCES,
     "slas": SLAS,
     **PLACEMENT,
+    **EXTRAS_OF_WORKERS,
 }
 STAGE = {
     "replicas": whole(1, 64, null=True),
@@ -137,7 +134,7 @@ def values_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Values of the Ringline chart",
-        "$defs": configuration["$defs"],
+        "$defs": _joined(configuration["$defs"], shapes()),
         **section(
             {
                 "global": MAP,
@@ -151,7 +148,7 @@ def values_schema() -> dict[str, Any]:
                         "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
                     }
                 ),
-                "imagePullSecrets": {"type": "array", "items": NAME},
+                "imagePullSecrets": a_list(SOME_NAME, uniqueItems=True),
                 "config": {"$ref": configuration["$ref"]},
                 "ownEvents": {
                     "type": "array",
@@ -207,6 +204,7 @@ def values_schema() -> dict[str, Any]:
                         "preStopSeconds": whole(0, 300),
                         "resources": RESOURCES,
                         **PLACEMENT,
+                        **EXTRAS_OF_WORKERS,
                     }
                 ),
                 "collector": section({"resources": RESOURCES}),
@@ -232,6 +230,7 @@ def values_schema() -> dict[str, Any]:
                     }
                 ),
                 **PLACEMENT,
+                **EXTRAS_OF_WORKERS,
                 "podSecurityContext": section(
                     {key: whole(1, 2**31 - 1) for key in ("runAsUser", "runAsGroup", "fsGroup")}
                 ),
@@ -239,10 +238,10 @@ def values_schema() -> dict[str, Any]:
                 "networkPolicy": section(
                     {
                         "enabled": FLAG,
-                        "gatewayFrom": LIST_OF_MAPS,
-                        "feedFrom": LIST_OF_MAPS,
-                        "valuationFrom": LIST_OF_MAPS,
-                        "metricsFrom": LIST_OF_MAPS,
+                        "gatewayFrom": PEERS,
+                        "feedFrom": PEERS,
+                        "valuationFrom": PEERS,
+                        "metricsFrom": PEERS,
                     }
                 ),
                 "podDisruptionBudget": section({"enabled": FLAG, "maxUnavailable": whole(1, 64)}),
@@ -251,12 +250,8 @@ def values_schema() -> dict[str, Any]:
                         "enabled": FLAG,
                         "className": NAME,
                         "annotations": TEXTS,
-                        "hosts": {
-                            "type": "array",
-                            "items": HOST,
-                            "minItems": 1,
-                        },
-                        "tls": LIST_OF_MAPS,
+                        "hosts": a_list(HOST, minItems=1, uniqueItems=True),
+                        "tls": a_list(section({"hosts": a_list(HOST), "secretName": NAME})),
                     }
                 ),
                 "serviceMonitor": section(
@@ -296,6 +291,11 @@ def _tighten(sections: dict[str, Any]) -> None:
     telemetry["ring_entries"] = {"default": entries["default"], "enum": powers}
     telemetry["sla"]["maxProperties"] = limits.MAX_SLA_EVENTS
     telemetry["sla"]["additionalProperties"]["maxProperties"] = limits.MAX_SLA_PERCENTILES
+
+
+def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    assert not first.keys() & second.keys()
+    return first | second
 
 
 def _existing_secret() -> dict[str, Any]:

@@ -102,6 +102,14 @@ class Refusal(Struct, frozen=True, kw_only=True):
     """It is not tried again yet."""
 
 
+class FaultReason(StrEnum):
+    """Why a target cannot be scaled: there is none, an older Pipeline has it, or an autoscaler."""
+
+    MISSING = "TargetMissing"
+    TAKEN = "TargetTaken"
+    AUTOSCALED = "TargetAutoscaled"
+
+
 class StageObservation(Struct, frozen=True, kw_only=True):
     """One stage at one tick.
 
@@ -112,8 +120,8 @@ class StageObservation(Struct, frozen=True, kw_only=True):
     capacity. `foreign_us` is when somebody else last changed the replicas (None: nobody did);
     `put_back_from` is how many there were before an upgrade or rollback of the release, which does not decide
     them, put them down (None: it did not). `fault` says why the target cannot be scaled at all (it is
-    missing, or belongs to somebody else); such a stage is left alone. `refused` says why what was last
-    decided on it could not be written.
+    missing, or belongs to somebody else), and `fault_reason` which of these it is (None in records of
+    before); such a stage is left alone. `refused` says why what was last decided on it could not be written.
     """
 
     stage: str
@@ -128,6 +136,7 @@ class StageObservation(Struct, frozen=True, kw_only=True):
     foreign_us: int | None = None
     put_back_from: int | None = None
     fault: str = ""
+    fault_reason: FaultReason | None = None
     refused: Refusal | None = None
     signals: StageSignals = StageSignals()
 

@@ -11,7 +11,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
@@ -64,6 +64,22 @@ class PerSecond(Struct, frozen=True):
     p95: float
 
 
+class _Own(Struct, frozen=True, kw_only=True):
+    """What was measured of this backtester. Rates in candles a second, or a second of processor time."""
+
+    digest: str
+    per_second: PerSecond
+    fast_cpu: float
+    prepared: float
+    prepared_cpu: float
+    live_candles: int
+    live: float
+    live_cpu: float
+    latency_ms: float
+    first_s: float | None
+    peak_rss_mb: float
+
+
 class Bench(Struct, frozen=True, kw_only=True):
     """The shape that those who watch this figure read, and after it what every bench prints."""
 
@@ -92,90 +108,98 @@ def trading() -> schema.Trading:
 
 def run(options: Options, say: Callable[[str], None]) -> Bench:
     """Measures everything; `say` is told what is under way."""
+    own = _measured(options, say)
+    peers, peer_versions = _peers(options, say) if options.peers else ({}, {})
+    return Bench(
+        candles=options.candles,
+        repeats=options.repeats,
+        seed=options.seed,
+        candles_per_sec=own.per_second,
+        p95_stage_latency_ms=own.latency_ms,
+        peak_rss_mb=own.peak_rss_mb,
+        symbol=options.symbol,
+        digest=own.digest,
+        machine=machine(),
+        versions=versions() | peer_versions,
+        results=(*_own_rows(own, peers), *_peer_rows(own, peers)),
+    )
+
+
+def _measured(options: Options, say: Callable[[str], None]) -> _Own:
     engine = Engine(trading(), schema.Exec())
     series = {options.symbol: synthetic(options.symbol, options.candles, options.seed)}
     say(f"fast path, {options.repeats} × {options.candles:,} candles after a warm-up, rows by {rows_by()}")
     digest = engine.run(series).digest
     spans = [_timed(lambda: engine.run(series)) for _ in range(options.repeats)]
-    speeds = [options.candles / span for span, _ in spans]
-    cpu_speed = options.candles / min(cpu for _, cpu in spans)
-    per_second = PerSecond(min(speeds), float(np.median(speeds)), float(np.percentile(speeds, 95)))
     peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB / MIB
     say("with data preparation")
     prepared, prepared_cpu = _prepared(engine, options)
     say("live path")
     part = {options.symbol: series[options.symbol].part(0, _MOST_LIVE)}
     engine.run(part, "live")
+    live = [_timed(lambda: engine.run(part, "live")) for _ in range(options.repeats)]
     count = len(part[options.symbol])
-    spans = [_timed(lambda: engine.run(part, "live")) for _ in range(options.repeats)]
-    live = float(np.median([count / span for span, _ in spans]))
-    live_cpu = count / min(cpu for _, cpu in spans)
     latency_ms = _p95_ms(engine, part[options.symbol])
     say("first result of a new process")
-    first_s = first_result_s(options)
-    peers, peer_versions = _peers(options, say) if options.peers else ({}, {})
+    speeds = [options.candles / span for span, _ in spans]
+    return _Own(
+        digest=digest,
+        per_second=PerSecond(min(speeds), float(np.median(speeds)), float(np.percentile(speeds, 95))),
+        fast_cpu=options.candles / min(cpu for _, cpu in spans),
+        prepared=prepared,
+        prepared_cpu=prepared_cpu,
+        live_candles=count,
+        live=float(np.median([count / span for span, _ in live])),
+        live_cpu=count / min(cpu for _, cpu in live),
+        latency_ms=latency_ms,
+        first_s=first_result_s(options),
+        peak_rss_mb=peak_rss_mb,
+    )
+
+
+def _own_rows(own: _Own, peers: Mapping[str, Speed]) -> list[Result]:
+    """Against the best of the peers, or what one of them has published where none is installed."""
     best = max((speed.wall for speed in peers.values()), default=PEER_PER_S)
     best_cpu = max((speed.cpu for speed in peers.values()), default=PEER_PER_S)
     best_prepared = max((speed.prepared for speed in peers.values()), default=PEER_PREPARED_PER_S)
-    against = "best installed peer" if peers else "vectorbt-rust as published"
-    against_prepared = f"{against.removesuffix(' as published')} with preparation"
-    against_prepared += "" if peers else " as published"
-    results = [
-        at_least("backtest.fast", per_second.median, "candles/s", FAST_PER_S, against, best),
+    peer, published = ("best installed peer", "") if peers else ("vectorbt-rust", " as published")
+    against, against_prepared = f"{peer}{published}", f"{peer} with preparation{published}"
+    live_against = f"reference backtester ({own.live_candles:,} candles)"
+    live_target = f"target ({own.live_candles:,} candles)"
+    return [
+        at_least("backtest.fast", own.per_second.median, "candles/s", FAST_PER_S, against, best),
         at_least(
-            "backtest.with_preparation",
-            prepared,
-            "candles/s",
-            PREPARED_PER_S,
-            against_prepared,
-            best_prepared,
+            "backtest.with_preparation", own.prepared, "candles/s", PREPARED_PER_S,
+            against_prepared, best_prepared,
         ),
-        at_least(
-            "backtest.live_path",
-            live,
-            "candles/s",
-            LIVE_PER_S,
-            f"reference backtester ({count:,} candles)",
-            REFERENCE_PER_S,
-        ),
-        at_most("backtest.first_result", first_s, "s", FIRST_RESULT_S, "target", FIRST_RESULT_S),
-        at_most("backtest.peak_rss", peak_rss_mb, "MiB", PEAK_MIB, "target", PEAK_MIB),
-        shown("backtest.stage_latency_p95", latency_ms, "ms", "target 50 ms", 50.0),
-        shown("backtest.fast_cpu", cpu_speed, "candles/CPU s", against, best_cpu),
-        shown("backtest.with_preparation_cpu", prepared_cpu, "candles/CPU s", "target", PREPARED_PER_S),
-        shown("backtest.live_path_cpu", live_cpu, "candles/CPU s", f"target ({count:,} candles)", LIVE_PER_S),
-    ]
-    results += [
-        shown(f"peer.{name}.cpu", speed.cpu, "candles/CPU s", "backtest.fast_cpu", cpu_speed)
+        at_least("backtest.live_path", own.live, "candles/s", LIVE_PER_S, live_against, REFERENCE_PER_S),
+        at_most("backtest.first_result", own.first_s, "s", FIRST_RESULT_S, "target", FIRST_RESULT_S),
+        at_most("backtest.peak_rss", own.peak_rss_mb, "MiB", PEAK_MIB, "target", PEAK_MIB),
+        shown("backtest.stage_latency_p95", own.latency_ms, "ms", "target 50 ms", 50.0),
+        shown("backtest.fast_cpu", own.fast_cpu, "candles/CPU s", against, best_cpu),
+        shown("backtest.with_preparation_cpu", own.prepared_cpu, "candles/CPU s", "target", PREPARED_PER_S),
+        shown("backtest.live_path_cpu", own.live_cpu, "candles/CPU s", live_target, LIVE_PER_S),
+    ]  # fmt: skip
+
+
+def _peer_rows(own: _Own, peers: Mapping[str, Speed]) -> list[Result]:
+    """By processor time, by the clock, and with preparation."""
+    cpu = [
+        shown(f"peer.{name}.cpu", speed.cpu, "candles/CPU s", "backtest.fast_cpu", own.fast_cpu)
         for name, speed in peers.items()
     ]
-    results += [
-        shown(f"peer.{name}", speed.wall, "candles/s", "backtest.fast", per_second.median)
+    wall = [
+        shown(f"peer.{name}", speed.wall, "candles/s", "backtest.fast", own.per_second.median)
         for name, speed in peers.items()
     ]
-    results += [
+    prepared = [
         shown(
-            f"peer.{name}.with_preparation",
-            speed.prepared,
-            "candles/s",
-            "backtest.with_preparation",
-            prepared,
+            f"peer.{name}.with_preparation", speed.prepared, "candles/s",
+            "backtest.with_preparation", own.prepared,
         )
         for name, speed in peers.items()
-    ]
-    return Bench(
-        candles=options.candles,
-        repeats=options.repeats,
-        seed=options.seed,
-        candles_per_sec=per_second,
-        p95_stage_latency_ms=latency_ms,
-        peak_rss_mb=peak_rss_mb,
-        symbol=options.symbol,
-        digest=digest,
-        machine=machine(),
-        versions=versions() | peer_versions,
-        results=tuple(results),
-    )
+    ]  # fmt: skip
+    return [*cpu, *wall, *prepared]
 
 
 def encode(bench: Bench) -> bytes:

@@ -17,7 +17,7 @@ from pipeline.web.view import HAPPENED, Point
 
 ROWS = 60
 HEARTBEAT_MS = 1000
-DELAY_MS = 200
+DELAY_MS = 500
 TIMEOUT_S = 10
 
 

@@ -118,10 +118,33 @@ _OPTIONS = (
 )
 
 
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of one test, by their names."""
+
+    url: str | None
+    collector: str | None
+    audit: str | None
+    token_file: Path | None
+    start: bool
+    keep_data: bool
+    autoscale: bool
+    bounds: tuple[str, ...]
+    policy: Path | None
+    cluster: bool
+    time_scale: float
+    rate: float | None
+    gates: Path | None
+    generators: int
+    source: str | None
+    secret_file: Path | None
+    output: Path
+    markdown: bool
+
+
 def _shape_command(name: str, about: str) -> click.Command:
     @with_config
     def run(config: Config, as_json: bool, **chosen: Any) -> int:
-        return _run(name, config, as_json, **chosen)
+        return _run(name, config, _Asked(**chosen), as_json=as_json)
 
     function: Callable[..., Any] = json_option(run)
     for option in reversed(_OPTIONS):
@@ -162,96 +185,80 @@ def compare(a: Path, b: Path, margin_percent: float, as_json: bool) -> int:
     return _become([*words, *(["--json"] if as_json else [])])
 
 
-def _run(
-    name: str,
-    config: Config,
-    as_json: bool,
-    *,
-    url: str | None,
-    collector: str | None,
-    audit: str | None,
-    token_file: Path | None,
-    start: bool,
-    keep_data: bool,
-    autoscale: bool,
-    bounds: tuple[str, ...],
-    policy: Path | None,
-    cluster: bool,
-    time_scale: float,
-    rate: float | None,
-    gates: Path | None,
-    generators: int,
-    source: str | None,
-    secret_file: Path | None,
-    output: Path,
-    markdown: bool,
-) -> int:
+def _run(name: str, config: Config, asked: _Asked, *, as_json: bool) -> int:
     _check_installed()
-    if as_json and markdown:
-        raise UsageError("--json and --markdown: one of them")
-    if sum((url is not None, start, cluster)) > 1:
-        raise UsageError("--url, --start and --cluster: one of them, or none for the configured pipeline")
-    if autoscale and not start:
-        raise UsageError("--autoscale goes with --start: a pipeline that runs already scales itself or not")
-    if (bounds or policy is not None) and not autoscale:
-        raise UsageError("--replicas and --policy go with --autoscale")
-    if keep_data and not start:
-        raise UsageError("--keep-data goes with --start: nothing of another pipeline is removed anyway")
-    if url is None and (collector is not None or audit is not None):
-        raise UsageError("--collector and --audit go with --url")
-    if cluster and (gates is not None or secret_file is not None):
-        raise UsageError("--gates and --secret-file are files of this machine: not with --cluster")
-    sender = source or sender_of(config.sources, "candle", "signal") or next(iter(config.sources))
-    if not cluster and sender not in config.sources and secret_file is None:
+    _check(asked, as_json=as_json)
+    sender = asked.source or sender_of(config.sources, "candle", "signal") or next(iter(config.sources))
+    if not asked.cluster and sender not in config.sources and asked.secret_file is None:
         raise UsageError(f"--source {sender!r}: unknown; here are {', '.join(config.sources)}")
     run = secrets.token_hex(4)
-    folder = (output / f"loadtest-{name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{run}").resolve()
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    folder = (asked.output / f"loadtest-{name}-{stamp}-{run}").resolve()
     folder.mkdir(parents=True)
-    data_dir = folder / "data" if start else Path(config.data_dir).resolve()
-    if cluster:
-        return run_job(_cluster_words(name, time_scale, rate, generators, source), run, folder, click.echo)
-    config = msgspec.structs.replace(config, data_dir=str(data_dir))
-    config_file = folder / "config.json"
-    config_file.write_bytes(msgspec.json.encode(config))
-    task = {
-        "shape": name,
-        "folder": str(folder),
-        "run": run,
-        "source": sender,
-        "ringline": own_words(sys.argv[0]),
-        "config_file": str(config_file),
-        "data_dir": str(data_dir) if start or url is None else "",
-        "start": start,
-        "keep_data": keep_data,
-        "up_words": _up_words(autoscale, bounds, policy),
-        "generators": generators,
-        "time_scale": time_scale,
-        "rate": rate,
-        "gates_file": str(gates.resolve()) if gates is not None else "",
-        **_where(config, url, collector, audit),
-        **_token(config, token_file, foreign=url is not None),
-        **_secret(config, sender, data_dir, secret_file),
-    }
+    if asked.cluster:
+        return run_job(_cluster_words(name, asked), run, folder, click.echo)
+    task = {"shape": name, "run": run, **_task(config, asked, sender, folder)}
     (folder / "task.json").write_bytes(msgspec.json.encode(task))
-    shown = ["--json"] if as_json else ["--markdown"] if markdown else []
+    shown = ["--json"] if as_json else ["--markdown"] if asked.markdown else []
     return _become(["run", str(folder / "task.json"), *shown])
 
 
-def _cluster_words(
-    name: str, time_scale: float, rate: float | None, generators: int, source: str | None
-) -> list[str]:
+def _check(asked: _Asked, *, as_json: bool) -> None:
+    """Options that exclude or need each other."""
+    if as_json and asked.markdown:
+        raise UsageError("--json and --markdown: one of them")
+    if sum((asked.url is not None, asked.start, asked.cluster)) > 1:
+        raise UsageError("--url, --start and --cluster: one of them, or none for the configured pipeline")
+    if asked.autoscale and not asked.start:
+        raise UsageError("--autoscale goes with --start: a pipeline that runs already scales itself or not")
+    if (asked.bounds or asked.policy is not None) and not asked.autoscale:
+        raise UsageError("--replicas and --policy go with --autoscale")
+    if asked.keep_data and not asked.start:
+        raise UsageError("--keep-data goes with --start: nothing of another pipeline is removed anyway")
+    if asked.url is None and (asked.collector is not None or asked.audit is not None):
+        raise UsageError("--collector and --audit go with --url")
+    if asked.cluster and (asked.gates is not None or asked.secret_file is not None):
+        raise UsageError("--gates and --secret-file are files of this machine: not with --cluster")
+
+
+def _task(config: Config, asked: _Asked, sender: str, folder: Path) -> dict[str, Any]:
+    """What the load tests' own process is to do, the configuration beside it as a file."""
+    data_dir = folder / "data" if asked.start else Path(config.data_dir).resolve()
+    config = msgspec.structs.replace(config, data_dir=str(data_dir))
+    config_file = folder / "config.json"
+    config_file.write_bytes(msgspec.json.encode(config))
+    return {
+        "folder": str(folder),
+        "source": sender,
+        "ringline": own_words(sys.argv[0]),
+        "config_file": str(config_file),
+        "data_dir": str(data_dir) if asked.start or asked.url is None else "",
+        "start": asked.start,
+        "keep_data": asked.keep_data,
+        "up_words": _up_words(asked),
+        "generators": asked.generators,
+        "time_scale": asked.time_scale,
+        "rate": asked.rate,
+        "gates_file": str(asked.gates.resolve()) if asked.gates is not None else "",
+        **_where(config, asked.url, asked.collector, asked.audit),
+        **_token(config, asked.token_file, foreign=asked.url is not None),
+        **_secret(config, sender, data_dir, asked.secret_file),
+    }
+
+
+def _cluster_words(name: str, asked: _Asked) -> list[str]:
     """What the Job's `ringline loadtest` is told."""
-    words = [name, f"--time-scale={time_scale:g}", f"--generators={generators}"]
-    words += [] if rate is None else [f"--rate={rate:g}"]
-    return words if source is None else [*words, f"--source={source}"]
+    words = [name, f"--time-scale={asked.time_scale:g}", f"--generators={asked.generators}"]
+    words += [] if asked.rate is None else [f"--rate={asked.rate:g}"]
+    return words if asked.source is None else [*words, f"--source={asked.source}"]
 
 
-def _up_words(autoscale: bool, bounds: tuple[str, ...], policy: Path | None) -> list[str]:
+def _up_words(asked: _Asked) -> list[str]:
     """What `ringline up` is told besides its configuration."""
-    if not autoscale:
+    if not asked.autoscale:
         return []
-    words = ["--autoscale", *(word for text in bounds for word in ("--replicas", text))]
-    return words if policy is None else [*words, "--policy", str(policy.resolve())]
+    words = ["--autoscale", *(word for text in asked.bounds for word in ("--replicas", text))]
+    return words if asked.policy is None else [*words, "--policy", str(asked.policy.resolve())]
 
 
 def _where(config: Config, url: str | None, collector: str | None, audit: str | None) -> dict[str, str]:

@@ -33,13 +33,16 @@ class StateReader:
         self._every = every
         self._known: dict[str, tuple[int, State]] = {}
 
-    def read(self, reader: AuditReader, key: str) -> State:
-        """Raises UsageError where the rows were decided by another configuration."""
+    def read(self, reader: AuditReader, key: str, fresh: Sequence[AuditRow] | None = None) -> State:
+        """`fresh`: all rows of `key` since it was asked for last, perhaps with some before, where at hand.
+        Raises UsageError where the rows were decided by another configuration."""
         seq, state = self._known.pop(key, (0, None))
         rows: Sequence[AuditRow] = ()
-        if state is not None:
+        if state is not None and fresh is not None:
+            rows = [row for row in fresh if row.seq > seq]
+        elif state is not None:
             rows = reader.rows(key=key, after=seq, limit=self._every)
-        if state is None or len(rows) == self._every:  # there may be more, and a stored state among them
+        if state is None or len(rows) >= self._every:  # there may be more, and a stored state among them
             rows = reader.rows(key=key, limit=self._every, newest_first=True)[::-1]
             state = None
         self._check(key, rows)

@@ -17,7 +17,7 @@ from pipeline import limits
 from pipeline.outcome import Outcome
 from pipeline.telemetry.counters import LOST, OTHERS, CounterKey, Counters
 from pipeline.telemetry.events import FIRST_FACT, LAST_FACT, NEXT_STAGE, EventID
-from pipeline.telemetry.few import FEW, fold_few
+from pipeline.telemetry.few import FEW, fold_few, sifted
 from pipeline.telemetry.latencies import WINDOWS_S, Latencies
 from pipeline.telemetry.layout import (
     CORRELATION_MASK,
@@ -98,21 +98,37 @@ class Aggregate:
 
     def fold(self, entries: Entries, spans: Sequence[Span], now_ns: int) -> None:
         """Add a batch. `spans` cover it without gaps."""
-        self.entries += len(entries)
+        durations, spans = self.fold_facts(entries, spans, now_ns)
+        if len(durations):
+            self._fold_durations(durations, spans, now_ns)
+
+    def fold_facts(
+        self, entries: Entries, spans: Sequence[Span], now_ns: int
+    ) -> tuple[Entries, Sequence[Span]]:
+        """Add only what is no duration: counts, gauges, signs of life. Returns the rest, yet to be folded."""
         _note_signs(entries, spans, now_ns)
+        if len(entries) <= FEW:
+            return self._fold_few_facts(entries, spans, now_ns)
         subjects = entries[:, 2] & _SUBJECT_MASK
-        weights = rows = None
-        if not subjects.min() > 0 or subjects.max() > limits.MAX_EVENT_ID:  # else: durations, all of them
-            kinds, ids = subjects >> KIND_SHIFT & KIND_MASK, subjects & EVENT_MASK
-            weights = _weights(subjects)
-            durations = (kinds == DURATION) & (ids >= 1) & (ids <= limits.MAX_EVENT_ID)
-            rows, others = np.flatnonzero(durations), np.flatnonzero(~durations)
-            if len(others):
-                self._fold_others(entries[others], kinds[others], _cut(spans, others), now_ns)
-            subjects, spans, entries = ids[rows], _cut(spans, rows), entries[rows]
-            weights = None if weights is None else weights[rows]
-        if len(entries):
-            self._fold_durations(entries, subjects, spans, weights, now_ns)
+        if subjects.min() > 0 and subjects.max() <= limits.MAX_EVENT_ID:
+            return entries, spans
+        kinds, ids = subjects >> KIND_SHIFT & KIND_MASK, subjects & EVENT_MASK
+        durations = (kinds == DURATION) & (ids >= 1) & (ids <= limits.MAX_EVENT_ID)
+        rows, others = np.flatnonzero(durations), np.flatnonzero(~durations)
+        if len(others):
+            self.entries += len(others)
+            self._fold_others(entries[others], kinds[others], _cut(spans, others), now_ns)
+        return entries[rows], _cut(spans, rows)
+
+    def _fold_few_facts(
+        self, entries: Entries, spans: Sequence[Span], now_ns: int
+    ) -> tuple[Entries, Sequence[Span]]:
+        durations, others = sifted(entries.tolist(), spans)
+        if others.rows:
+            self.entries += len(others.rows)
+            fold_few(others.rows, others.spans, now_ns, self.counters, self.refused, counter_key)
+        left = [Span(*span) for span in durations.spans]
+        return (entries[durations.places] if others.rows else entries), left
 
     def add_up_groups(self, stages: Collection[str]) -> None:
         """Add all series of these stages to those of GONE. None of them has a source any more."""
@@ -124,7 +140,7 @@ class Aggregate:
 
     def _fold_others(self, entries: Entries, kinds: Ints, spans: Sequence[Span], now_ns: int) -> None:
         if len(entries) <= FEW:
-            fold_few(entries, spans, now_ns, self.counters, self.refused, counter_key)
+            fold_few(entries.tolist(), spans, now_ns, self.counters, self.refused, counter_key)
             return
         batch = _batch(entries, kinds, spans, now_ns)
         usable = self._usable(batch)
@@ -150,10 +166,12 @@ class Aggregate:
         if count := int(np.count_nonzero(rows)):
             self.refused[reason] += count
 
-    def _fold_durations(
-        self, entries: Entries, ids: Ints, spans: Sequence[Span], weights: Ints | None, now_ns: int
-    ) -> None:
-        """`entries` are DURATIONs of events `ids`, from 1 to MAX_EVENT_ID."""
+    def _fold_durations(self, entries: Entries, spans: Sequence[Span], now_ns: int) -> None:
+        """`entries` are DURATIONs of events from 1 to MAX_EVENT_ID."""
+        self.entries += len(entries)
+        ids, weights = entries[:, 2] & _SUBJECT_MASK, None
+        if ids.max() > limits.MAX_EVENT_ID:
+            ids, weights = ids & EVENT_MASK, _weights(ids)
         series = np.empty(len(ids), dtype=np.intp)
         for source, start, stop in spans:
             self._row_of(source).take(ids[start:stop], out=series[start:stop])

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.telemetry.aggregate import Aggregate, Span
-from pipeline.telemetry.counters import loss_keys
+from pipeline.telemetry.counters import FACTS_LOST, LOST, loss_keys
 from pipeline.telemetry.discovery import RingFolder
 from pipeline.telemetry.flight import keep_flight
 from pipeline.telemetry.gone import Gone
@@ -99,6 +99,8 @@ class Collector:
         self._steps = np.arange(SCRATCH_ENTRIES)
         self._filled = 0
         self._spans: list[Span] = []
+        self._sifted = self._sifted_spans = 0
+        """Up to where `_scratch` and `_spans` have only durations, as `facts` left them."""
         self._scan_due_ns = 0
         self._judged_step = -1
         """Of the finest window: SLAs are judged once in each, however often or late drains come."""
@@ -109,6 +111,13 @@ class Collector:
     def aggregate(self) -> Aggregate:
         """All that was drained, up to date."""
         self._catch_up(self._now())
+        return self._aggregate
+
+    @property
+    def facts(self) -> Aggregate:
+        """The same, but durations of the last moments may be missing: who asks often for counts and gauges
+        leaves them to be added up together."""
+        self._sift(self._now())
         return self._aggregate
 
     def tick(self, *, final: bool = False) -> list[SLAResult]:
@@ -156,15 +165,15 @@ class Collector:
 
     def lost(self) -> int:
         """Calls whose records were lost since the start, for whatever reason."""
-        return self.lost_of({key.subject for key, _ in self.aggregate.counters.totals()})
+        return sum(count for key, count in self.facts.counters.totals(LOST) if key.which < FACTS_LOST)
 
     def lost_of(self, stages: set[str]) -> int:
         """Records that writers of these stages lost since the start."""
-        return sum(map(self.aggregate.counters.total, loss_keys(stages)))
+        return sum(map(self.facts.counters.total, loss_keys(stages)))
 
     def lost_within(self, stages: set[str], window_s: float) -> int:
         """Records that writers of these stages lost within a window."""
-        return self.aggregate.counters.within(window_s, loss_keys(stages))
+        return self.facts.counters.within(window_s, loss_keys(stages))
 
     def results(self) -> list[SLAResult]:
         """Every SLA with data, over every window."""
@@ -304,7 +313,25 @@ class Collector:
         if self._filled:
             filled, spans = self._filled, self._spans
             self._filled, self._spans = 0, []
+            self._sifted = self._sifted_spans = 0
             self._aggregate.fold(self._scratch[:filled], spans, now_ns)
+
+    def _sift(self, now_ns: int) -> None:
+        """Fold what is no duration, and close the gaps that it leaves."""
+        begin, fresh = self._sifted, self._spans[self._sifted_spans :]
+        if not fresh and now_ns < self._step_ends_ns:
+            return
+        self._aggregate.counters.advance(now_ns)
+        if not fresh:
+            return
+        spans = [Span(source, start - begin, stop - begin) for source, start, stop in fresh]
+        left, left_spans = self._aggregate.fold_facts(self._scratch[begin : self._filled], spans, now_ns)
+        self._spans[self._sifted_spans :] = [
+            Span(source, start + begin, stop + begin) for source, start, stop in left_spans if start < stop
+        ]
+        self._filled = self._sifted = begin + len(left)
+        self._sifted_spans = len(self._spans)
+        self._scratch[begin : self._filled] = left
 
     def _bury(self, source: Source, now_ns: int) -> None:
         """Fold what a gone writer left, say how it went, and remove its ring."""

@@ -145,10 +145,11 @@ class Counters:
         sums: list[list[int]] = self._windows[window_s].running.take(table.places).tolist()
         return sums
 
-    def totals(self) -> Iterator[tuple[CounterKey, int]]:
-        """Every counter since the beginning, in the order of its first sight."""
+    def totals(self, event_id: int | None = None) -> Iterator[tuple[CounterKey, int]]:
+        """Every counter, or those of one event, since the beginning, in the order of their first sight."""
         for key, index in self._index.items():
-            yield key, int(self._totals[index])
+            if event_id is None or key.event_id == event_id:
+                yield key, int(self._totals[index])
 
 
 def loss_keys(stages: Iterable[str]) -> list[CounterKey]:

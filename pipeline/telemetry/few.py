@@ -25,7 +25,6 @@ from pipeline.telemetry.layout import (
     KIND_MASK,
     KIND_SHIFT,
 )
-from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.source import LAST_OWN_ID, Source
 from pipeline.telemetry.windows import SLOT_NS
 
@@ -43,16 +42,53 @@ class Group(NamedTuple):
     which: int
 
 
+Rows = list[list[int]]
+"""Entries, word by word."""
+Part = tuple[Source, int, int]
+"""The rows of one source: its first, and the one after its last."""
+
+
+class Durations(NamedTuple):
+    """Where calls of known events are in a batch, and whose they are among themselves."""
+
+    places: list[int]
+    spans: list[Part]
+
+
+class Others(NamedTuple):
+    """The rest of it."""
+
+    rows: Rows
+    spans: list[Part]
+
+
+def sifted(rows: Rows, spans: Iterable[Part]) -> tuple[Durations, Others]:
+    """A batch taken apart; sources that have nothing in one part are not in its spans."""
+    durations, others = Durations([], []), Others([], [])
+    for source, start, stop in spans:
+        calls, facts = len(durations.places), len(others.rows)
+        for place in range(start, stop):
+            what = rows[place][2]
+            if what >> KIND_SHIFT & KIND_MASK == DURATION and 1 <= what & EVENT_MASK <= limits.MAX_EVENT_ID:
+                durations.places.append(place)
+            else:
+                others.rows.append(rows[place])
+        if len(durations.places) > calls:
+            durations.spans.append((source, calls, len(durations.places)))
+        if len(others.rows) > facts:
+            others.spans.append((source, facts, len(others.rows)))
+    return durations, others
+
+
 def fold_few(
-    entries: Entries,
-    spans: Iterable[tuple[Source, int, int]],
+    rows: Rows,
+    spans: Iterable[Part],
     now_ns: int,
     counters: Counters,
     refused: Counter[str],
     key_of: KeyOf,
 ) -> None:
-    """Add `entries`, which are no durations of known events; `spans` cover them."""
-    rows: list[list[int]] = entries.tolist()
+    """Add `rows`, which are no durations of known events; `spans` cover them."""
     sums: dict[Group, int] = {}
     sources: list[Source] = []
     for owner, (source, start, stop) in enumerate(spans):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.snapshot import Counts, Dead, Latency, Replica, Sla, Snapshot, Stage
-from pipeline.telemetry.aggregate import OUTCOMES
+from pipeline.telemetry.aggregate import OUTCOMES, Aggregate
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.events import GONE, NEXT_STAGE, STAGES, EventID, name_in_rings, split_worker
 from pipeline.telemetry.latencies import Figures, Totals, Window, figures_of
@@ -21,6 +21,8 @@ STALE_GAUGE_NS = 5 * NS_PER_S
 _COLUMNS = (
     EventID.HANDLED, EventID.FLOW_THROTTLED, EventID.TRADE_THROTTLED, EventID.SHED, EventID.BLOCKED,
 )  # fmt: skip
+_OF_RECEIVERS = (int(EventID.LAG), int(EventID.CREDIT))
+"""Gauges that a sender writes about whom it sends to."""
 Extremes = tuple[Ints, Ints]
 
 
@@ -63,20 +65,21 @@ def build_snapshot(
     are only their latencies, of all workers together, and no verdicts; with `counts_s` only counts over these
     windows.
     """
+    facts = collector.facts if brief else collector.aggregate  # first: workers are known by it too
     workers = workers_of(collector, now_ns)
     uptime_s = (now_ns - collector.started_ns) / NS_PER_S
     latencies = None if brief else _LatencyView(collector, sketches, events)
     by_stage = None if events else latencies
-    counts = _CountView(collector, counts_s)
+    counts = _CountView(facts, counts_s)
     return Snapshot(
         taken_us=wall_us,
         uptime_s=uptime_s,
         brief=brief,
-        stages=tuple(_stage(name, workers, counts, by_stage) for name in _stages(collector, workers)),
+        stages=tuple(_stage(name, workers, counts, by_stage) for name in _stages(facts, workers)),
         replicas=tuple(_replica(worker, now_ns, counts) for worker in workers),
         latencies=latencies.of(None) if latencies else (),
         totals=latencies.totals(uptime_s) if latencies else (),
-        outcomes=_outcomes(collector),
+        outcomes=_outcomes(facts),
         lost=collector.lost(),
         dead=tuple(_dead(death, now_ns) for death in collector.dead),
         slas=() if brief or events else tuple(sla_state(result) for result in collector.results()),
@@ -116,7 +119,7 @@ def workers_of(collector: Collector, now_ns: int) -> list[Worker]:
         worker.sign_ns = max(worker.sign_ns, source.last_sign_ns(now_ns))
     for source in collector.sources:
         for (event_id, which), (at_ns, value) in source.gauges.items():
-            if event_id in (EventID.LAG, EventID.CREDIT) and now_ns - at_ns <= STALE_GAUGE_NS:
+            if event_id in _OF_RECEIVERS and now_ns - at_ns <= STALE_GAUGE_NS:
                 _note_sender(collector, known, source, event_id, which, at_ns, value)
     return sorted(known.values(), key=lambda worker: (*flow_order(worker.stage), worker.ordinal, worker.name))
 
@@ -161,14 +164,14 @@ def _replica(worker: Worker, now_ns: int, counts: _CountView) -> Replica:
 class _CountView:
     """Reads all counters of a snapshot at one time: a table of them a window."""
 
-    def __init__(self, collector: Collector, windows_s: Collection[float] = ()) -> None:
+    def __init__(self, facts: Aggregate, windows_s: Collection[float] = ()) -> None:
         """Over `windows_s`, if there are any."""
-        counters = collector.aggregate.counters
+        counters = facts.counters
         table = counters.table(_COLUMNS)
         self._rows = table.rows
         self._windows = [
             (window_s, counters.read(window_s, table))
-            for window_s in collector.aggregate.latencies.windows
+            for window_s in facts.latencies.windows
             if not windows_s or window_s in windows_s
         ]
 
@@ -194,9 +197,9 @@ def _sum(window_s: float, rows: Sequence[Sequence[int]]) -> Counts:
     )  # fmt: skip
 
 
-def _stages(collector: Collector, workers: Sequence[Worker]) -> list[str]:
+def _stages(facts: Aggregate, workers: Sequence[Worker]) -> list[str]:
     found = {worker.stage for worker in workers}
-    found |= {group for group, _ in collector.aggregate.latencies.series} - {GONE}
+    found |= {group for group, _ in facts.latencies.series} - {GONE}
     return sorted(found, key=flow_order)
 
 
@@ -300,10 +303,9 @@ def _latency(
     )
 
 
-def _outcomes(collector: Collector) -> dict[str, int]:
+def _outcomes(facts: Aggregate) -> dict[str, int]:
     found: dict[str, int] = {}
-    for key, total in collector.aggregate.counters.totals():
-        if key.event_id == EventID.OUTCOME:
-            outcome = str(OUTCOMES[key.which])
-            found[outcome] = found.get(outcome, 0) + total
+    for key, total in facts.counters.totals(int(EventID.OUTCOME)):
+        outcome = str(OUTCOMES[key.which])
+        found[outcome] = found.get(outcome, 0) + total
     return found

@@ -22,6 +22,7 @@ LEAST_RATE_MS = 400
 """Two reports of a link that are nearer to each other than this tell no rate."""
 NEXT = {"gateway": "agent", "agent": "exec", "exec": "audit"}
 US_PER_MS = 1000
+_NO_COUNTS = Counts(window_s=WINDOW_S)
 
 
 class SentLink(Struct, frozen=True):
@@ -228,7 +229,10 @@ def _died(dead: Dead) -> str:
 
 
 def _counts(counts: Iterable[Counts]) -> Counts:
-    return next((one for one in counts if one.window_s == WINDOW_S), Counts(window_s=WINDOW_S))
+    for one in counts:
+        if one.window_s == WINDOW_S:
+            return one
+    return _NO_COUNTS
 
 
 def _per_s(counts: Counts) -> float:

@@ -110,6 +110,9 @@ def test_a_target_that_does_not_exist_is_named_until_it_does(on_a_stand: Runs) -
         async with operating(stand):
             told = await condition_is(stand, "ScalingActive", "False")
             assert f"StatefulSet agent does not exist in namespace {stand.namespace}" in told["message"]
+            assert told["reason"] == "TargetMissing"
+            asked = await condition_is(stand, "SignalsStale", "Unknown")
+            assert asked["message"] == "no collector was asked: no pod of a stage is ready"
             [gateway] = await stand.running("gateway")
             agents = await stand.running("agent")
             say_load(gateway, agents, lag_ms=5)
@@ -128,6 +131,9 @@ def test_a_target_of_two_pipelines_stays_with_the_older_one(on_a_stand: Runs) ->
         async with operating(stand):
             told = await condition_is(stand, "ScalingActive", "False", name="younger")
             assert "StatefulSet agent belongs to Pipeline p, which is older" in told["message"]
+            assert (await condition_is(stand, "Ready", "False", name="younger"))["reason"] == "StagesTaken"
+            asked = await condition_is(stand, "SignalsStale", "Unknown", name="younger")
+            assert asked["message"] == "no collector was asked: every stage is another Pipeline's"
             await is_ready(stand)
             assert await stand.replicas("agent") == 1
             say_load(gateway, agents, lag_ms=2_000)
@@ -156,9 +162,17 @@ def test_a_target_of_an_autoscaler_is_left_to_it(on_a_stand: Runs) -> None:
         )
         async with operating(stand):
             told = await condition_is(stand, "ScalingActive", "False")
+            assert told["reason"] == "TargetAutoscaled"
             assert "StatefulSet agent is scaled by HorizontalPodAutoscaler rival" in told["message"]
+            await is_ready(stand)
             say_load(gateway, agents, lag_ms=2_000)
             await stays(stand, "agent", 1)
+
+            async def warned() -> list[Any]:
+                listed = await stand.api.get(paths.events(stand.namespace))
+                return [one for one in listed["items"] if one["reason"] == "TargetAutoscaled"]
+
+            assert [one["type"] for one in await eventually(warned, "the Event")] == ["Warning"]
             await stand.api.delete(f"{paths.autoscalers(stand.namespace)}/rival")
             await has_replicas(stand, lambda found: found > 1)
 

@@ -33,17 +33,18 @@ def rendered(
 ) -> Objects:
     """All objects; `values` by their dotted names."""
     arguments = [word for path in (scenario,) if path for word in ("--values", str(path))]
-    arguments += _words(values or {})
+    arguments += set_words(values or {})
     return Objects(_rendered((*arguments, *(("--is-upgrade",) if upgrade else ()))))
 
 
-def _words(values: Mapping[str, Any]) -> list[str]:
+def set_words(values: Mapping[str, Any]) -> list[str]:
+    """The words by which Helm is given these."""
     return [word for key, value in values.items() for word in ("--set-json", f"{key}={json.dumps(value)}")]
 
 
 def refused(values: Mapping[str, Any]) -> str:
     """What helm says to values that it must not render."""
-    done = helm("template", "rl", str(CHART), *_words(values))
+    done = helm("template", "rl", str(CHART), *set_words(values))
     assert done.returncode != 0, "it renders"
     return done.stderr
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline_operator.kube.access import Access
+from pipeline_operator.kube.client import Api
 from pipeline_operator.trial.stand import Stand
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -50,11 +51,16 @@ async def restricted(stand: Stand, rules: list[dict[str, Any]], name: str = "ope
         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
     }
     await api.create(f"{RBAC}/namespaces/{namespace}/rolebindings", binding)
+    return await access_of(api, stand.access, namespace, name)
+
+
+async def access_of(api: Api, admin: Access, namespace: str, account: str) -> Access:
+    """The access of this service account, by a token that `api` may ask for, to where `admin` leads."""
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
     token = (await api.create(path, request))["status"]["token"]
     info = replace(
-        stand.access.info,
+        admin.info,
         token=token,
         certificate_data=None,
         certificate_path=None,

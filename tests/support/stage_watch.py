@@ -81,7 +81,7 @@ class Seen(NamedTuple):
     value: str
 
 
-class _Watching:
+class Watching:
     """A `kubectl get --watch` whose lines are stamped as they come."""
 
     def __init__(self, release: Release, kind: str, column: str) -> None:
@@ -130,8 +130,8 @@ class StageWatch:
     def __enter__(self) -> StageWatch:
         self._release.kubectl("apply", "-f", "-", stdin=json.dumps(self._pod()))
         until("the sampler samples", lambda: self._release.kubectl("logs", self.name))
-        self._sets = _Watching(self._release, "statefulsets", ".spec.replicas")
-        self._pods = _Watching(self._release, "pods", ".status.conditions[?(@.type=='Ready')].status")
+        self._sets = Watching(self._release, "statefulsets", ".spec.replicas")
+        self._pods = Watching(self._release, "pods", ".status.conditions[?(@.type=='Ready')].status")
         return self
 
     def __exit__(

@@ -1,6 +1,7 @@
 {{- /* Combinations that would lose data, double a limit or never work. */ -}}
 {{- define "ringline.checks" -}}
 {{- include "ringline.objectChecks" . -}}
+{{- include "ringline.podChecks" . -}}
 {{- if eq (int .Values.gateway.replicas) 0 -}}
 {{- fail "gateway.replicas = 0: nothing would be accepted, and what its journal holds would never be settled; allowed: 1. To stop a pipeline for a while, uninstall it: volumes and secrets stay" -}}
 {{- end -}}
@@ -43,6 +44,9 @@
 {{- end -}}
 {{- if eq .Values.feed.tokens.readKey .Values.feed.tokens.controlKey -}}
 {{- fail (printf "feed.tokens.readKey = %s: is feed.tokens.controlKey as well, so that whoever reads could control; each role needs a key of its own" .Values.feed.tokens.readKey) -}}
+{{- end -}}
+{{- if and .Values.valuation.enabled (eq .Values.valuation.tokens.readKey .Values.valuation.tokens.controlKey) -}}
+{{- fail (printf "valuation.tokens.readKey = %s: is valuation.tokens.controlKey as well, so that whoever reads could control; each role needs a key of its own" .Values.valuation.tokens.readKey) -}}
 {{- end -}}
 {{- if dig "feed" "control_source" "" .Values.config -}}
 {{- fail "config.feed.control_source: the page's pod has the secret of no source but its own, which feed.controls makes; leave it out" -}}

@@ -26,6 +26,15 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $index, $host := .Values.ingress.hosts -}}
+{{- if regexMatch "^[0-9.]+$" $host -}}
+{{- fail (printf "ingress.hosts[%d] = %s: a name is expected here, not an address" $index $host) -}}
+{{- end -}}
+{{- end -}}
+{{- $class := get .Values.ingress.annotations "kubernetes.io/ingress.class" -}}
+{{- if and $class .Values.ingress.className -}}
+{{- fail (printf "ingress.annotations.kubernetes.io/ingress.class = %s: not beside ingress.className; the latter says the same" $class) -}}
+{{- end -}}
 {{- range $part := list "gateway" "audit" "valuation" -}}
 {{- include "ringline.volumeCheck" (dict "root" $ "part" $part "wanted" (get $.Values $part).persistence) -}}
 {{- end -}}

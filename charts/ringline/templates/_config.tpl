@@ -33,7 +33,7 @@ feed:
   operator_url: http://{{ include "ringline.fullname" $root }}-operator{{ trimSuffix "." $domain }}:{{ .Values.operator.port }}/v1/pipelines/{{ .Release.Namespace }}/{{ include "ringline.fullname" $root }}
   {{- end }}
   {{- if .Values.feed.controls.enabled }}
-  control_source: {{ .Values.feed.controls.source }}
+  control_source: {{ .Values.feed.controls.source | quote }}
   gateway_url: {{ include "ringline.gatewayScheme" $root }}://{{ include "ringline.fullname" $root }}-gateway{{ trimSuffix "." $domain }}:{{ .Values.gateway.service.port }}
   {{- end }}
   {{- end }}
@@ -57,7 +57,7 @@ links: {key_file: /etc/ringline/links/{{ .Values.linkKeys.key }}}
 {{- $sources := default (dict "demo" dict) .Values.config.sources -}}
 {{- range $name, $source := $sources }}
 {{- $given := concat (default list (default dict $source).secret_files) (default list (default dict $source).secret_env) }}
-{{ $name }}:
+{{ $name | quote }}:
   {{- if not $given }}
   secret_files: [/etc/ringline/webhooks/{{ $name }}.whsec]
   {{- end }}
@@ -67,7 +67,7 @@ links: {key_file: /etc/ringline/links/{{ .Values.linkKeys.key }}}
 {{- end }}
 {{- if include "ringline.controlSecret" . }}
 # What holders of the page's secret may do at most: a control a second on average.
-{{ .Values.feed.controls.source }}:
+{{ .Values.feed.controls.source | quote }}:
   accepts: [control]
   secret_files: [/etc/ringline/page/{{ .Values.feed.controls.key }}]
   rate_limit: {events: 60, period_s: 60}

@@ -13,31 +13,29 @@
 {{- end -}}
 
 {{- define "ringline.selector" -}}
-app.kubernetes.io/name: {{ include "ringline.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "ringline.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
+{{- /* Of an object; `own` labels beat those of all: (dict "root" $ "component" "agent" "own" dict) */ -}}
 {{- define "ringline.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{ include "ringline.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: ringline
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-{{- with .root.Values.commonLabels }}
+{{- with mergeOverwrite (dict) .root.Values.commonLabels (default dict .own) }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
 {{- /* metadata of an object: (dict "root" $ "component" "agent" "name" "x-agent" "annotations" dict "labels" dict) */ -}}
 {{- define "ringline.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
-  {{- include "ringline.labels" . | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "ringline.labels" (dict "root" .root "component" .component "own" .labels) | nindent 2 }}
 {{- with mergeOverwrite (dict) .root.Values.commonAnnotations (default dict .annotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -85,19 +83,19 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with default $root.Values.priorityClassName $own.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- $selector := dict "matchLabels" (include "ringline.selector" . | fromYaml) -}}
 {{- with default $root.Values.topologySpreadConstraints $own.topologySpreadConstraints }}
 topologySpreadConstraints:
   {{- range . }}
-  - {{- toYaml (mergeOverwrite (dict "labelSelector" $selector) .) | nindent 4 }}
+  - {{- toYaml (merge (dict) . (hasKey . "labelSelector" | ternary dict (dict "labelSelector" $selector))) | nindent 4 }}
   {{- end }}
 {{- end }}
 {{- with $root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end -}}
@@ -184,7 +182,7 @@ its last moments. (dict "root" $ "workers" 1) */ -}}
 readiness probe, so that nobody stops trading because telemetry does. */ -}}
 {{- define "ringline.collector" -}}
 - name: collector
-  image: {{ include "ringline.image" . }}
+  image: {{ include "ringline.image" . | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   restartPolicy: Always
   args: [ringline, collector, --config, /etc/ringline/ringline.json]
@@ -220,7 +218,7 @@ metadata:
 spec:
   accessModes: [ReadWriteOnce]
   {{- with .persistence.storageClass }}
-  storageClassName: {{ . }}
+  storageClassName: {{ . | quote }}
   {{- end }}
   resources:
     requests:
@@ -234,4 +232,11 @@ spec:
 {{- /* What the gateway speaks: http or https. */ -}}
 {{- define "ringline.gatewayScheme" -}}
 {{- dig "gateway" "tls_cert_file" "" .Values.config | empty | ternary "http" "https" -}}
+{{- end -}}
+
+{{- /* Whether the operator's account and its right to the Leases are there: also in the upgrade that switches it off.
+Helm removes what a manifest has no more all at once, Roles before Deployments, and without that right an operator that
+leaves could not give its Leases back: the next one would wait until they expire. */ -}}
+{{- define "ringline.leaseRights" -}}
+{{- if or .Values.operator.enabled (lookup "apps/v1" "Deployment" .Release.Namespace (print (include "ringline.fullname" .) "-operator")) -}}true{{- end -}}
 {{- end -}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline_operator import limits
+from pipeline_operator.observation import FaultReason
 from pipeline_operator.policy.limiters import is_contested
 from pipeline_operator.policy.proposals import said
 from pipeline_operator.policy.slas import unknown_events
@@ -16,6 +17,7 @@ from pipeline_operator.words import answering, counted, does, duration, plural
 CEILINGS = ("Bounds", "Budget")
 PODS_MISSING = "PodsMissing"
 """Why a Pipeline is not Ready that only waits for pods, as after an install."""
+NOBODY_ASKED = "NobodyAsked"
 _MODES = {"paused": "nothing is decided", "recommend": "decisions are told and not carried out"}
 
 
@@ -56,26 +58,38 @@ def _some(kind: ConditionType, yes: str, no: str, messages: list[str]) -> Condit
 
 
 def _ready(choices: Sequence[Choice], missing: Sequence[str]) -> Condition:
+    """Whether each stage has its pods, whoever scales it; what an older Pipeline has is not this one's."""
     absent = [f"{name} was not seen" for name in missing]
-    short = []
+    taken, short = [], []
     for choice in choices:
         seen, least = choice.facts.seen, choice.facts.spec.min_replicas
-        if seen.fault:
+        if seen.fault_reason is FaultReason.TAKEN:
+            taken.append(f"{seen.stage}: {seen.fault}")
+        elif seen.fault and seen.fault_reason is not FaultReason.AUTOSCALED:
             absent.append(f"{seen.stage}: {seen.fault}")
         elif seen.ready < least:
             short.append(f"{seen.stage} has {seen.ready} of at least {least} ready {plural(least, 'pod')}")
     return Condition(
         type=ConditionType.READY,
-        status="False" if absent or short else "True",
-        reason="StagesMissing" if absent else PODS_MISSING if short else "StagesReady",
-        message="; ".join(absent + short) or ALL_WELL[ConditionType.READY],
+        status="False" if absent or taken or short else "True",
+        reason=_first(("StagesMissing", absent), ("StagesTaken", taken), (PODS_MISSING, short))
+        or "StagesReady",
+        message="; ".join(absent + taken + short) or ALL_WELL[ConditionType.READY],
     )
 
 
+def _first(*reasons: tuple[str, list[str]]) -> str:
+    """The first one with something to tell; empty when there is none."""
+    return next((reason for reason, told in reasons if told), "")
+
+
 def _scaling_active(choices: Sequence[Choice], missing: Sequence[str], spec: PipelineSpec) -> Condition:
-    faults = [f"{name} was not seen" for name in missing]
+    faults = [("TargetFault", f"{name} was not seen") for name in missing]
     faults += [
-        f"{choice.facts.spec.name}: {choice.facts.seen.fault}"
+        (
+            choice.facts.seen.fault_reason or "TargetFault",
+            f"{choice.facts.spec.name}: {choice.facts.seen.fault}",
+        )
         for choice in choices
         if choice.facts.seen.fault
     ]
@@ -87,17 +101,16 @@ def _scaling_active(choices: Sequence[Choice], missing: Sequence[str], spec: Pip
             reason=reason,
             message=f"the mode is {spec.mode}: {_MODES[spec.mode]}",
         )
-    refused = [
+    faults += [
         (choice.facts.seen.refused.reason, f"{choice.facts.spec.name}: {choice.facts.seen.refused.message}")
         for choice in choices
         if choice.facts.seen.refused is not None
     ]
-    reasons = ["TargetFault"] * bool(faults) + [reason for reason, _ in refused]
     return Condition(
         type=ConditionType.SCALING_ACTIVE,
-        status="False" if reasons else "True",
-        reason=reasons[0] if reasons else "Scaling",
-        message="; ".join(faults + [text for _, text in refused]) or ALL_WELL[ConditionType.SCALING_ACTIVE],
+        status="False" if faults else "True",
+        reason=faults[0][0] if faults else "Scaling",
+        message="; ".join(text for _, text in faults) or ALL_WELL[ConditionType.SCALING_ACTIVE],
     )
 
 
@@ -155,8 +168,18 @@ def _stuck(choices: Sequence[Choice]) -> list[str]:
 
 
 def _stale(choices: Sequence[Choice]) -> Condition:
+    asked = [choice for choice in choices if choice.facts.seen.fault_reason is not FaultReason.TAKEN]
+    if not any(choice.facts.seen.ready or choice.facts.seen.signals.sources.expected for choice in asked):
+        return Condition(
+            type=ConditionType.SIGNALS_STALE,
+            status="Unknown",
+            reason=NOBODY_ASKED,
+            message="no collector was asked: no pod of a stage is ready"
+            if asked
+            else "no collector was asked: every stage is another Pipeline's",
+        )
     found = []
-    for choice in choices:
+    for choice in asked:
         sources = choice.facts.seen.signals.sources
         if not choice.facts.fresh:
             told = answering(sources.answered, sources.expected, "answers", "answer")
@@ -169,7 +192,7 @@ def _stale(choices: Sequence[Choice]) -> Condition:
     found += [
         f"{choice.facts.spec.name}: nobody has recorded {event}, so that its latency SLA cannot be judged; "
         f"recorded are {', '.join(choice.facts.seen.signals.events)}"
-        for choice in choices
+        for choice in asked
         if choice.facts.fresh
         for event in unknown_events(choice.facts.spec, choice.facts.seen.signals)
     ]

@@ -11,6 +11,7 @@ from pipeline_operator.merge import Answer, Digests, merge
 from pipeline_operator.observation import Observation, Refusal, StageObservation, StageSignals
 from pipeline_operator.runtime.replicas import KnownReplicas
 from pipeline_operator.runtime.seen import SeenPod, SeenSet
+from pipeline_operator.runtime.targets import Fault
 from pipeline_operator.runtime.world import World
 from pipeline_operator.spec import PipelineSpec, StageSpec, Tuning
 
@@ -47,7 +48,7 @@ def observe(
     spec: PipelineSpec,
     world: World,
     feeds: Feeds,
-    faults: Mapping[str, str],
+    faults: Mapping[str, Fault],
     known: Mapping[str, KnownReplicas],
     starts: Starts,
     refused: Mapping[str, Refusal],
@@ -116,7 +117,7 @@ def _stage(
     stage: StageSpec,
     target: SeenSet | None,
     pods: list[SeenPod],
-    faults: Mapping[str, str],
+    faults: Mapping[str, Fault],
     known: Mapping[str, KnownReplicas],
     starts: Starts,
     refused: Mapping[str, Refusal],
@@ -125,7 +126,7 @@ def _stage(
 ) -> StageObservation:
     staying = [pod for pod in pods if not pod.deleting]
     starting = [pod for pod in staying if pod.ready_us is None]
-    ours = known.get(stage.name)
+    ours, fault = known.get(stage.name), faults.get(stage.name)
     return StageObservation(
         stage=stage.name,
         replicas=target.replicas if target else 0,
@@ -138,7 +139,8 @@ def _stage(
         revision=target.revision if target else "",
         foreign_us=ours.foreign_us if ours else None,
         put_back_from=ours.put_back_from if ours else None,
-        fault=faults.get(stage.name, ""),
+        fault=fault.text if fault else "",
+        fault_reason=fault.reason if fault else None,
         refused=refused.get(stage.name),
         signals=signals[stage.name],
     )

@@ -14,6 +14,7 @@ from pipeline_operator.kube.errors import ApiAwayError, ApiError
 from pipeline_operator.kube.events import Events, Subject
 from pipeline_operator.kube.times import text_of
 from pipeline_operator.memory import Memory, encode_memory
+from pipeline_operator.observation import FaultReason
 from pipeline_operator.policy.conditions import PODS_MISSING
 from pipeline_operator.record import ConditionType, Record
 from pipeline_operator.runtime.gauge import Gauges
@@ -32,6 +33,8 @@ _WARNED_OF = {
     ConditionType.AT_CAPACITY: "True",
 }
 """The status that people are warned of."""
+_BY_REASON = {ConditionType.READY, ConditionType.SCALING_ACTIVE}
+"""Events of these have the condition's reason, others its name."""
 _AT_ONCE = {ConditionType.CONTESTED, ConditionType.PODS_STUCK}
 
 
@@ -127,7 +130,7 @@ class Teller:
         is one only when it stays there."""
         for condition in status.conditions:
             kind = ConditionType(condition.type)
-            if condition.status != _WARNED_OF.get(kind):
+            if not _is_warned_of(condition):
                 self._bad_since_ns.pop(kind, None)
                 self._warned.discard(kind)
                 continue
@@ -135,7 +138,7 @@ class Teller:
             lasts_ns = round(_patience_s(condition) * NS_PER_S)
             if kind not in self._warned and now_ns - since_ns >= lasts_ns:
                 self._warned.add(kind)
-                reason = condition.reason if kind is ConditionType.READY else kind.value
+                reason = condition.reason if kind in _BY_REASON else kind.value
                 self._say(pipeline, reason, condition.message, warning=True)
 
     def _write_when_due(self, pipeline: SeenPipeline) -> None:
@@ -177,6 +180,13 @@ class Teller:
         task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_warned_of(condition: StatusCondition) -> bool:
+    """An autoscaler on a target is told by no other condition, and a refused write has Events of its own."""
+    if condition.type == ConditionType.SCALING_ACTIVE:
+        return condition.status == "False" and condition.reason == FaultReason.AUTOSCALED
+    return condition.status == _WARNED_OF.get(ConditionType(condition.type))
 
 
 def _patience_s(condition: StatusCondition) -> float:

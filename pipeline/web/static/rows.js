@@ -68,7 +68,7 @@ export class Rows {
   #listen(run) {
     return new Promise((done, fail) => {
       const scheme = location.protocol === "https:" ? "wss" : "ws";
-      const socket = new WebSocket(`${scheme}://${location.host}/v1/feed?from=${this.next}&heartbeat_ms=1000&delay_ms=200${this.#filter()}`, subprotocols());
+      const socket = new WebSocket(`${scheme}://${location.host}/v1/feed?from=${this.next}&heartbeat_ms=1000&delay_ms=500${this.#filter()}`, subprotocols());
       this.socket = socket;
       socket.onmessage = ({ data }) => {
         if (run !== this.run) return;

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline_operator.kube.meter import ApiMeter
+from pipeline_operator.runtime.gauge import Gauges
+
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "ringline"
 promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH")
@@ -42,6 +45,17 @@ def test_the_alerts_are_sound_and_fire_when_they_should() -> None:
     for command in (["check", "rules", str(rules)], ["test", "rules", str(tests)]):
         done = subprocess.run(["promtool", *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_operator_tells_what_its_alerts_ask_for() -> None:
+    asked = set(re.findall(r"\bringline_operator_[a-z_]+", (CHART / "files" / "alerts.yaml").read_text()))
+    assert asked == {"ringline_operator_scale_refused_total"}
+    gauges = Gauges(ApiMeter())
+    gauges.refused["trading", "rl", "ScaleForbidden"] += 1
+    line = (
+        'ringline_operator_scale_refused_total{namespace="trading",pipeline="rl",reason="ScaleForbidden"} 1'
+    )
+    assert line in gauges.page().splitlines()
 
 
 def test_the_dashboard_asks_for_metrics_that_there_are() -> None:

@@ -170,9 +170,11 @@ def test_the_pipeline_object_names_every_stage_and_what_cannot_scale() -> None:
 
 
 def test_the_operator_writes_scale_status_and_events_and_nothing_else() -> None:
-    (role,) = rendered().of("Role").values()
+    roles = rendered().of("Role")
+    assert set(roles) == {"rl-ringline-operator", "rl-ringline-operator-lease"}
     written = {
         (resource, *rule.get("resourceNames", ()))
+        for role in roles.values()
         for rule in role["rules"]
         for resource in rule["resources"]
         if set(rule["verbs"]) - {"get", "list", "watch"}
@@ -186,13 +188,25 @@ def test_the_operator_writes_scale_status_and_events_and_nothing_else() -> None:
 
 def test_a_role_is_made_in_each_watched_namespace() -> None:
     objects = rendered({"operator.watchNamespaces": ["other"]})
-    roles = [one["metadata"]["namespace"] for one in objects if one["kind"] == "Role"]
-    bindings = [one["metadata"]["namespace"] for one in objects if one["kind"] == "RoleBinding"]
-    assert roles == bindings == ["trading", "other"]
+    for kind in ("Role", "RoleBinding"):
+        made = {
+            (one["metadata"]["namespace"], one["metadata"]["name"]) for one in objects if one["kind"] == kind
+        }
+        assert made == {
+            (namespace, f"rl-ringline-operator{suffix}")
+            for namespace in ("trading", "other")
+            for suffix in ("", "-lease")
+        }
     for role in (one for one in objects if one["kind"] == "Role"):
         leases = ["ringline-operator", "ringline-operator-rl-ringline"]
-        named = [rule for rule in role["rules"] if rule.get("resourceNames") == leases]
-        assert [rule["resources"] for rule in named] == [["leases"]], "it decides where it holds the Lease"
+        named = [rule["resources"] for rule in role["rules"] if rule.get("resourceNames") == leases]
+        assert named == ([["leases"]] if role["metadata"]["name"].endswith("-lease") else [])
+
+
+def test_without_an_operator_there_is_no_right_of_one() -> None:
+    objects = rendered({"operator.enabled": False})
+    assert objects.of("Role") == objects.of("RoleBinding") == {}
+    assert set(objects.of("ServiceAccount")) == {"rl-ringline-pipeline"}
 
 
 def test_each_release_has_an_operator_for_its_own_pipeline() -> None:

@@ -1,6 +1,7 @@
-"""A small batch of counts and gauges, entry by entry, comes to what arrays make of a large one."""
+"""A small batch, entry by entry, comes to what arrays make of a large one, at once or in two parts."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline import limits
 from pipeline.telemetry import aggregate as large
 from pipeline.telemetry.aggregate import Aggregate, Span
 from pipeline.telemetry.events import EventID
+from pipeline.telemetry.few import FEW
 from pipeline.telemetry.layout import CORRELATION_MASK, CORRELATION_SHIFT, KIND_MASK, KIND_SHIFT
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.ring import memory_ring
@@ -46,7 +48,7 @@ def sources(named: bool) -> list[Source]:
     return found
 
 
-def outcome(rows: list[Any], named: bool) -> tuple[object, ...]:
+def outcome(rows: list[Any], named: bool, *, facts_first: bool = False) -> tuple[object, ...]:
     aggregate, ours = Aggregate(), sources(named)
     ordered = sorted(rows, key=lambda row: row[0])
     spans: list[Span] = []
@@ -59,9 +61,16 @@ def outcome(rows: list[Any], named: bool) -> tuple[object, ...]:
             what = event | kind << KIND_SHIFT | which << CORRELATION_SHIFT
             words.append([at_ns, value, what - (1 << 64) if what >= 1 << 63 else what, 0])
     aggregate.advance(NOW_NS)
-    aggregate.fold(np.array(words, dtype=np.int64), spans, NOW_NS)
-    counters = aggregate.counters
+    batch: tuple[Any, Sequence[Span]] = np.array(words, dtype=np.int64), spans
+    if facts_first:
+        batch = aggregate.fold_facts(*batch, NOW_NS)
+    if len(batch[0]):
+        aggregate.fold(batch[0], [span for span in batch[1] if span.start < span.stop], NOW_NS)
+    counters, latencies = aggregate.counters, aggregate.latencies
     return (
+        aggregate.entries,
+        {key: latencies.figures([series], 5) for key, series in latencies.series.items()},
+        [source.last_sign_ns(NOW_NS) for source in ours],
         list(counters.totals()),
         {
             (key, window_s): counters.within(window_s, [key])
@@ -100,3 +109,13 @@ def test_a_worker_cannot_tell_of_itself_what_cannot_be(
     *_, reasons, gauges, _ = outcome([(0, NOW_NS, value, event, 3, 0)] * copies, False)
     assert reasons == ({"absurd_value": copies} if refused else {})
     assert gauges[0] == ({} if refused else {(event, 0): (NOW_NS, value)})  # type: ignore[index]
+
+
+@given(st.lists(entries, min_size=1, max_size=40), st.booleans(), st.sampled_from((0, FEW)))
+def test_counts_and_gauges_first_and_durations_later_are_all_at_once(
+    rows: list[Any], named: bool, few: int
+) -> None:
+    rows.sort(key=lambda row: row[1])  # as in a ring: the last one is the newest sign of life
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(large, "FEW", few)
+        assert outcome(rows, named, facts_first=True) == outcome(rows, named)

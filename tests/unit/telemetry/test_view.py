@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.clock import FakeClock
 from pipeline.messages import Outcome
@@ -33,10 +36,70 @@ class House:
         assert decode_snapshot(encode_snapshot(found)) == found
         return found
 
+    def brief(self) -> Snapshot:
+        return build_snapshot(
+            self.collector, self.clock.monotonic_ns(), self.clock.wall_us(), brief=True, counts_s=(1, 5)
+        )
+
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     return House(tmp_path)
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("record"), st.integers(0, 1), st.integers(1, 10**8)),
+        st.tuples(st.just("count"), st.integers(0, 1), st.integers(1, 9)),
+        st.tuples(st.just("gauge"), st.integers(0, 1), st.integers(0, 9)),
+        st.tuples(st.sampled_from(("tick", "brief")), st.just(0), st.just(0)),
+        st.tuples(st.just("pass"), st.just(0), st.sampled_from((40, 100, 700, 5000))),
+    ),
+    max_size=40,
+)
+
+
+@given(steps)
+@settings(deadline=None)
+def test_who_asked_briefly_before_changes_nothing_of_what_is_told_later(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int]]
+) -> None:
+    asked, left_alone = (House(tmp_path_factory.mktemp("house")) for _ in range(2))
+    for house in (asked, left_alone):
+        workers = [house.worker("gateway-0"), house.worker("agent-0")]
+        for what, which, value in steps:
+            if what == "record":
+                workers[which].record(EventID.AGENT_DECISION, value)
+            elif what == "count":
+                workers[which].count(EventID.HANDLED, value)
+            elif what == "gauge":
+                workers[which].gauge(EventID.LAG, value)
+            elif what == "pass":
+                house.clock.advance(ms=value)
+            else:
+                house.collector.tick()
+                if what == "brief" and house is asked:
+                    house.brief()
+        for recorder in workers:
+            recorder.close()
+    assert asked.brief() == msgspec.structs.replace(left_alone.brief(), taken_us=asked.clock.wall_us())
+    assert asked.snapshot() == left_alone.snapshot()
+
+
+def test_a_brief_snapshot_has_what_was_counted_and_leaves_calls_to_be_added_up_together(house: House) -> None:
+    agent = house.worker("agent-0")
+    house.collector.tick()
+    for calls in (1, 2, 3):
+        agent.record(EventID.AGENT_DECISION, 1000)
+        agent.count(EventID.HANDLED, 1)
+        agent.gauge(EventID.DEPTH, calls)
+        house.collector.tick()
+        brief = house.brief()
+        assert (brief.stages[0].counts[0].handled, brief.replicas[0].depth) == (calls, calls)
+        assert not house.collector.facts.latencies.series
+    assert house.collector.aggregate.entries == 9
+    [latency] = {one.count for one in house.snapshot().totals}
+    assert latency == 3
 
 
 def test_lag_and_credit_are_what_the_senders_say(house: House) -> None:

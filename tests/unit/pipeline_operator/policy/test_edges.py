@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sights import START_US, S, a_minute, a_spec, a_stage, learned, remembering, seen
 
 from pipeline_operator.memory import Memory, Raise, Second, StageMemory
-from pipeline_operator.observation import LatencySignal, SlaVerdict, StageObservation
+from pipeline_operator.observation import FaultReason, LatencySignal, SlaVerdict, StageObservation
 from pipeline_operator.policy import decide
 from pipeline_operator.policy.starts import start_limit_ms
 from pipeline_operator.record import ConditionType, Record
@@ -208,6 +208,65 @@ def test_an_event_is_unknown_once_its_stage_tells_of_others(
     agent = recording(a_stage("agent", rate=rate), *events)
     _, record = decided(None, with_an_sla_on(event), agent=agent)
     assert (record.condition(ConditionType.SIGNALS_STALE).reason == "EventUnknown") == told
+
+
+# ---- targets that cannot be scaled
+
+
+def test_a_target_of_an_autoscaler_has_its_pods_and_is_not_scaled() -> None:
+    rival = a_stage("agent", lag_ms=9000, fault="an HPA scales it", fault_reason=FaultReason.AUTOSCALED)
+    _, record = decided(agent=rival)
+    assert record.condition(ConditionType.READY).status == "True"
+    active = record.condition(ConditionType.SCALING_ACTIVE)
+    assert (active.status, active.reason) == ("False", "TargetAutoscaled")
+    assert active.message == "agent: an HPA scales it"
+    assert record.condition(ConditionType.SIGNALS_STALE).status == "False", "its collectors are asked"
+    assert record.stage("agent").after == record.stage("agent").before
+    _, short = decided(agent=replace(rival, ready=0))
+    assert short.condition(ConditionType.READY).reason == "PodsMissing"
+
+
+@pytest.mark.parametrize(
+    ("reason", "ready", "active"),
+    [
+        (FaultReason.MISSING, "StagesMissing", "TargetMissing"),
+        (FaultReason.TAKEN, "StagesTaken", "TargetTaken"),
+        (None, "StagesMissing", "TargetFault"),
+    ],
+)
+def test_a_target_that_is_missing_or_another_s_is_not_ready(
+    reason: FaultReason | None, ready: str, active: str
+) -> None:
+    _, record = decided(agent=a_stage("agent", fault="no", fault_reason=reason))
+    assert (record.condition(ConditionType.READY).status, record.condition(ConditionType.READY).reason) == (
+        "False",
+        ready,
+    )
+    assert record.condition(ConditionType.SCALING_ACTIVE).reason == active
+
+
+def test_where_nobody_is_asked_nobody_is_said_to_answer_in_time() -> None:
+    def told(reason: FaultReason, ready: int) -> tuple[str, str, str]:
+        stages = {
+            name: a_stage(name, ready=ready, fault="no", fault_reason=reason)
+            for name in ("gateway", "agent", "exec", "audit")
+        }
+        found = decided(None, None, **stages)[1].condition(ConditionType.SIGNALS_STALE)
+        return found.status, found.reason, found.message
+
+    assert told(FaultReason.MISSING, 0) == (
+        "Unknown", "NobodyAsked", "no collector was asked: no pod of a stage is ready"
+    )  # fmt: skip
+    assert told(FaultReason.TAKEN, 2) == (
+        "Unknown", "NobodyAsked", "no collector was asked: every stage is another Pipeline's"
+    )  # fmt: skip
+    assert told(FaultReason.AUTOSCALED, 2)[0] == "False"
+
+
+def test_collectors_of_another_s_target_are_not_waited_for() -> None:
+    silent = a_stage("agent", answered=0, fault="no", fault_reason=FaultReason.TAKEN)
+    _, record = decided(agent=silent)
+    assert "agent" not in record.condition(ConditionType.SIGNALS_STALE).message
 
 
 # ---- one of a thing

@@ -88,6 +88,29 @@ def test_a_budget_is_shared_in_proportion_to_what_is_lacking() -> None:
     assert share(claims, None) == {"a": 22, "b": 12}
 
 
+def test_what_does_not_divide_goes_to_the_largest_remainders_then_by_name() -> None:
+    lacking = {"a": Claim(0, 9), "b": Claim(0, 2), "c": Claim(0, 3)}
+    # Of 10 for 14: 90/14 = 6 rest 6, 20/14 = 1 rest 6, 30/14 = 2 rest 2. One is left.
+    assert share(lacking, 10) == {"a": 7, "b": 1, "c": 2}
+    # Of 4 for 14: 36/14 = 2 rest 8, 8/14 = 0 rest 8, 12/14 = 0 rest 12. Two are left.
+    assert share(lacking, 4) == {"a": 3, "b": 0, "c": 1}
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 30), min_size=2), st.integers(0, 150))
+def test_nobody_with_a_smaller_remainder_gets_what_a_larger_one_lacks(
+    needs: dict[str, int], budget: int
+) -> None:
+    total = sum(needs.values())
+    budget = min(budget, total)
+    shared = share({name: Claim(0, need) for name, need in needs.items()}, budget)
+    more = {name for name, need in needs.items() if shared[name] > need * budget // total}
+    assert all(shared[name] - need * budget // total in (0, 1) for name, need in needs.items())
+    for name in more:
+        for other in needs.keys() - more:
+            assert needs[name] * budget % total >= needs[other] * budget % total
+
+
 @pytest.mark.parametrize(
     ("points", "text"), [(9900, "p99"), (9990, "p99.9"), (9999, "p99.99"), (5000, "p50")]
 )

@@ -6,9 +6,10 @@ from typing import Any
 
 from pipelines import two_stages
 
+from pipeline_operator.observation import FaultReason
 from pipeline_operator.parse_spec import parse_spec
 from pipeline_operator.runtime.seen import SeenPipeline
-from pipeline_operator.runtime.targets import claims_of, faults_of
+from pipeline_operator.runtime.targets import Fault, claims_of, faults_of
 from pipeline_operator.runtime.world import World
 
 
@@ -34,14 +35,32 @@ def test_the_oldest_pipeline_has_a_target_whatever_the_order() -> None:
         world = world_with("gateway", "agent")
         assert faults_of(old, SPEC, world, claims) == {}
         assert set(faults_of(young, SPEC, world, claims)) == {"gateway", "agent"}
-        assert "belongs to Pipeline z" in faults_of(young, SPEC, world, claims)["agent"]
+        agent = faults_of(young, SPEC, world, claims)["agent"]
+        assert agent.reason == FaultReason.TAKEN
+        assert "belongs to Pipeline z" in agent.text
 
 
 def test_a_missing_target_is_named() -> None:
     one = pipeline("p", "")
     claims = claims_of({("trading", "p"): one}, lambda _: SPEC)
     assert faults_of(one, SPEC, world_with("gateway"), claims) == {
-        "agent": "StatefulSet agent does not exist in namespace trading"
+        "agent": Fault(FaultReason.MISSING, "StatefulSet agent does not exist in namespace trading")
+    }
+
+
+def test_a_target_of_an_autoscaler_says_whose() -> None:
+    one, world = pipeline("p", ""), world_with("gateway", "agent")
+    autoscaler = {
+        "metadata": {"namespace": "trading", "name": "rival", "uid": "rival", "resourceVersion": "1"},
+        "spec": {"scaleTargetRef": {"kind": "StatefulSet", "name": "agent", "apiVersion": "apps/v1"}},
+    }
+    world.note("horizontalpodautoscalers", autoscaler, gone=False)
+    claims = claims_of({("trading", "p"): one}, lambda _: SPEC)
+    assert faults_of(one, SPEC, world, claims) == {
+        "agent": Fault(
+            FaultReason.AUTOSCALED,
+            "StatefulSet agent is scaled by HorizontalPodAutoscaler rival; delete one of the two",
+        )
     }
 
 

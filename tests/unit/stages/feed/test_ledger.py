@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from traded import Desk, candle, halt, write_audit
 
 from pipeline import limits
@@ -14,6 +18,8 @@ from pipeline.delivery import Delivery
 from pipeline.messages import EventIn, SignalIn
 from pipeline.stages.feed.ledger import Ledger
 from pipeline.storage.audit import AuditReader
+from pipeline.storage.audit.chain import Link
+from pipeline.storage.audit.database import SqliteDatabase
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.exec import partial_fills
 from pipeline.trading.instruments import Instruments
@@ -64,6 +70,34 @@ def book_of(ledger: Ledger, reader: AuditReader) -> BookView:
         turns += 1
         assert turns < 1000
     return view
+
+
+def interleaved(rows: list[Delivery]) -> list[Delivery]:
+    """Each key's rows in their order, the keys in turns."""
+    return sorted(rows, key=lambda row: row.key_seq)
+
+
+class Overtaken(AuditReader):
+    """Rows are written between its first answer and the next."""
+
+    overtake: Callable[[], object] | None = None
+
+    def head(self) -> Link:
+        found = super().head()
+        if self.overtake is not None:
+            overtake, self.overtake = self.overtake, None
+            overtake()
+        return found
+
+
+class Noting(SqliteDatabase):
+    """Notes what it is asked."""
+
+    asked: list[str]
+
+    def fetch(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
+        self.asked.append(query)
+        return super().fetch(query, parameters)
 
 
 def test_positions_outcomes_denials_throttles_and_halts_are_those_of_the_rows(tmp_path: Path) -> None:
@@ -129,6 +163,60 @@ def test_reading_on_adds_what_is_new_and_nothing_twice(tmp_path: Path) -> None:
         assert view == book_of(Ledger(config), reader)
         reader.close()
     assert view.denials == {"THROTTLE_WINDOW": len(KEYS)}
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=6),
+    few=st.sampled_from([0, 2, 500]),
+    keys_a_turn=st.sampled_from([1, 32]),
+)
+@settings(deadline=None, max_examples=40)
+def test_told_in_any_slices_it_is_what_it_is_read_whole(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, bool]], few: int, keys_a_turn: int
+) -> None:
+    config = configured(tmp_path_factory.mktemp("audit"))
+    rows = interleaved(traded(config))
+    ledger, done = Ledger(config), 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "BOOK_FRESH_ROWS", few)
+        patch.setattr(limits, "BOOK_KEYS", keys_a_turn)
+        for step, whole in [*steps, (len(rows), True)]:
+            reader = AuditReader.open(write_audit(config, rows[done : done + step]))
+            done += step
+            view = book_of(ledger, reader) if whole else ledger.turn(reader)
+            if whole:
+                assert view == book_of(Ledger(config), reader)
+            reader.close()
+
+
+def test_what_is_written_while_a_turn_reads_is_told_by_the_next_and_once(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    rows = traded(config)
+    half = len(rows) // 2
+    reader = Overtaken.open(write_audit(config, rows[:half]))
+    assert isinstance(reader, Overtaken)
+    reader.overtake = lambda: write_audit(config, rows[half:])
+    ledger = Ledger(config)
+    view = ledger.turn(reader)
+    assert (view.seq, view.head) == (half, half)
+    assert book_of(ledger, reader) == book_of(Ledger(config), reader)
+    reader.close()
+
+
+def test_a_few_new_rows_are_read_once_for_all_keys(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    rows = interleaved(traded(config))
+    database = Noting.open(write_audit(config, rows[:-4]))
+    assert isinstance(database, Noting)
+    database.asked = []
+    reader, ledger = AuditReader(database), Ledger(config)
+    book_of(ledger, reader)
+    write_audit(config, rows[-4:])
+    database.asked.clear()
+    assert len({row.key for row in rows[-4:]}) > 1
+    assert ledger.turn(reader).seq == len(rows)
+    assert len(database.asked) == 2, "the head, and the rows"
+    reader.close()
 
 
 def test_many_keys_are_looked_at_a_few_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
