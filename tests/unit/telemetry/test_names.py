@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.telemetry import EventID, event_name, names, open_recorder, register_event
+from pipeline.telemetry import event_name, names, open_recorder, register_event
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.layout import NAMES_BYTE, NAMES_BYTES, NAMES_USED, RefusedRingError
-from pipeline.telemetry.prometheus import render
 from pipeline.telemetry.recorder import RingRecorder
 from pipeline.telemetry.ring import create_ring
 
@@ -39,38 +38,6 @@ def test_a_name_that_cannot_be_is_refused(wrong: str) -> None:
 @pytest.mark.parametrize("name", ["EVENT_3", "EVENT_02000", "EVENT_4096", "EVENT_", "EVENT_x", "event_2000"])
 def test_a_name_that_no_event_has_is_taken(name: str) -> None:
     assert event_name(register_event(name)) == name
-
-
-def test_nothing_is_told_twice_by_one_name(tmp_path: Path) -> None:
-    """Whatever a ring calls its events."""
-    recorder = open_recorder(tmp_path, "web-0", 64)
-    assert isinstance(recorder, RingRecorder)
-    told = {1024: "ORDER_PLACEMENT", 1025: "a", 1026: "a", 1027: "EVENT_2000", 1028: "(others)"}
-    records = b"".join(
-        number.to_bytes(2, "little") + bytes([len(name)]) + name.encode() for number, name in told.items()
-    )
-    recorder.ring.memory[NAMES_BYTE : NAMES_BYTE + len(records)] = records
-    recorder.ring.words[NAMES_USED] = len(records)
-    unnamed = open_recorder(tmp_path, "web-1", 64)
-    assert isinstance(unnamed, RingRecorder)
-    recorder.ring.path = unnamed.ring.path = None  # they belong to other processes
-    assert register_event("a") == 1024  # what this process calls it says nothing of others
-    for event_id in (EventID.ORDER_PLACEMENT, 2000, *told):
-        recorder.record(event_id, 5)
-    unnamed.record(1024, 5)
-    collector = Collector(tmp_path)
-    collector.tick(final=True)
-    page = render(collector, 10**18).decode()
-    counted = [line for line in page.splitlines() if line.startswith("ringline_latency_seconds_count")]
-    assert sorted(line.split('event="')[1] for line in counted) == [
-        'EVENT_1024"} 1',
-        'EVENT_2000"} 2',
-        'ORDER_PLACEMENT"} 2',
-        'a"} 2',
-    ]
-    assert collector.aggregate.refused == {"event_out_of_range": 1}
-    collector.close()
-    recorder.close()
 
 
 def test_more_names_than_a_header_holds_are_refused() -> None:
