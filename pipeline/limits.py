@@ -381,6 +381,10 @@ MAX_SLA_LIMIT_MS = MAX_DURATION_NS // 1_000_000
 """No call that is recorded takes longer."""
 MAX_SLA_PERCENTILES = 8
 """Thresholds of one event: each takes a counter for every series there can be, in every window."""
+MAX_FACT = 1 << 60
+"""The greatest gauge that a worker may tell of itself, ns or bytes: 36 years, or an exbibyte."""
+MAX_WINDOW_S = 7 * 24 * 3600
+"""The longest window of in-process figures: beyond a week totals are kept, not windows."""
 MAX_OPEN_STARTS = 96
 """Calls under way that a ring can tell, 16 bytes each: with them a full ring stays within 4.2 MB. A thread
 nests a few deep; of one that awaits more at a time the report says that there were more."""
