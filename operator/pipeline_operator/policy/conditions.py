@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pipeline_operator import limits
 from pipeline_operator.observation import FaultReason
+from pipeline_operator.policy.facts import culprits
 from pipeline_operator.policy.limiters import is_contested
 from pipeline_operator.policy.proposals import said
 from pipeline_operator.policy.slas import unknown_events
@@ -130,14 +131,14 @@ def _at_capacity(choices: Sequence[Choice]) -> list[str]:
 
 
 def _elsewhere(choices: Sequence[Choice]) -> list[str]:
-    by_name = {choice.facts.spec.name: choice for choice in choices}
+    by_name = {choice.facts.spec.name: choice.facts for choice in choices}
     found = []
     for choice in choices:
         name = choice.facts.spec.name
         if choice.facts.blocked:
-            after = [other for other, its in by_name.items() if name in its.facts.spec.upstream]
-            culprits = [other for other in after if by_name[other].facts.waiting] or after
-            found.append(f"{name} waits for credit of {' and '.join(sorted(culprits)) or 'nobody known'}")
+            held_by = culprits(choice.facts, by_name)
+            credit = "credit of " if all(name in by_name[one].spec.upstream for one in held_by) else ""
+            found.append(f"{name} waits for {credit}{' and '.join(held_by) or 'nobody known'}")
         elif choice.starved:
             found.append(f"{name} is kept short by a stage before it")
     return found

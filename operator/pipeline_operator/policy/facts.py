@@ -38,6 +38,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """The last second saw enough messages, handled, waiting or sent here, to prove something."""
     waiting: bool
     """Its input waits."""
+    after: tuple[str, ...]
+    """Stages that its messages go on to, the next ones first."""
     blocked: bool
     """It waits for stages after it: its output for their credit, or its input for its own, which comes back
     only when they are through."""
@@ -93,6 +95,7 @@ def facts_of(
         )
         >= tuning.raise_min_count,
         waiting=is_waiting(spec, seen),
+        after=tuple(later.name for later, _ in after),
         blocked=bool(after)
         and (
             _is_blocked(seen, tuning)
@@ -169,6 +172,16 @@ def load_of(facts: Facts, sent_milli: int, held_up: bool, *, steady: bool = Fals
     if facts.waiting and not facts.blocked:
         return handled_milli * 1000 // (1000 - facts.lag_slope_per_mille)
     return handled_milli
+
+
+def culprits(facts: Facts, by_name: Mapping[str, Facts]) -> tuple[str, ...]:
+    """Whom a blocked stage waits for: of the stages after it those that hold the others up; where nobody
+    tells, the next ones."""
+    if not facts.blocked:
+        return ()
+    known = [name for name in facts.after if name in by_name]
+    holding = [name for name in known if by_name[name].waiting and not by_name[name].blocked]
+    return tuple(sorted(holding or [n for n in known if facts.spec.name in by_name[n].spec.upstream]))
 
 
 def bottlenecks(facts: Mapping[str, Facts]) -> tuple[str, ...]:

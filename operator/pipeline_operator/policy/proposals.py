@@ -6,7 +6,7 @@ Rates are in thousandths of a message a second throughout.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pipeline_operator import limits
@@ -51,6 +51,21 @@ def restored(facts: Facts) -> Proposal | None:
         return None
     why = f"an upgrade or rollback of the release put {before} back to {now}"
     return Proposal(name="restored", replicas=before, why=why)
+
+
+def relief(facts: Facts, kept: Sequence[Facts], now_us: int) -> Proposal | None:
+    """One more, for stages before it (`kept`) that violate an SLA, wait for this one, and have done so for
+    seconds: it meets its own SLA and is what keeps them, so that nobody else would act.
+
+    None while an earlier raise has not shown what it brings.
+    """
+    since_us = PERSISTENT_S * 1_000_000
+    lasting = [one for one in kept if 0 < one.past.violated_since_us <= now_us - since_us]
+    if not lasting or facts.counted.starting or now_us - facts.past.raised_us < since_us:
+        return None
+    one = lasting[0]
+    why = f"{one.spec.name} has had its {said(one.violated[0])} for {PERSISTENT_S} s and waits for it"
+    return Proposal(name="relief", replicas=facts.counted.replicas + 1, why=why)
 
 
 def rate_text(milli: int) -> str:

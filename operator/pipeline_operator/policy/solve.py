@@ -8,11 +8,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pipeline_operator.policy.budget import Claim, share
-from pipeline_operator.policy.facts import Facts, bottlenecks, load_of
+from pipeline_operator.policy.facts import Facts, bottlenecks, culprits, load_of
 from pipeline_operator.policy.judge import judged
 from pipeline_operator.policy.limiters import Context, limited
 from pipeline_operator.policy.lowering import lower
-from pipeline_operator.policy.proposals import Load, capacity_at_hand, drain_milli, raises, restored
+from pipeline_operator.policy.proposals import Load, capacity_at_hand, drain_milli, raises, relief, restored
 from pipeline_operator.record import Effect, Proposal
 from pipeline_operator.spec import PipelineSpec
 from pipeline_operator.words import counted
@@ -61,7 +61,8 @@ def solve(ordered: Sequence[Facts], spec: PipelineSpec, now_us: int) -> dict[str
         steady_milli = load_of(facts, sum(steady) * ratio // 1000, held_up, steady=True)
         trying = any(p.name == "trial" for choice in choices.values() for p in choice.proposals)
         starved = held_up and not facts.waiting
-        choices[name] = _choose(facts, load, steady_milli, starved, trying, context)
+        kept = [one for one in ordered if one.violated and name in culprits(one, facts_by_name)]
+        choices[name] = _choose(facts, load, steady_milli, starved, trying, kept, context)
         outflows[name] = _outflow(choices[name], spec)
     return _within_budget(choices, spec)
 
@@ -72,13 +73,23 @@ def _judged(facts: Facts, by_name: Mapping[str, Facts], spec: PipelineSpec, now_
 
 
 def _choose(
-    facts: Facts, load: Load, steady_milli: int, starved: bool, trying: bool, context: Context
+    facts: Facts,
+    load: Load,
+    steady_milli: int,
+    starved: bool,
+    trying: bool,
+    kept: Sequence[Facts],
+    context: Context,
 ) -> Choice:
+    """`trying`: a stage before it tries with one less; `kept`: those before it that violate an SLA and wait
+    for this one."""
     tuning = context.spec.tuning
     replicas, stuck = facts.seen.replicas, facts.counted.stuck
     proposals: tuple[Proposal, ...] = ()
     if not facts.blocked:
         proposals = tuple(raises(facts, load, tuning, context.now_us))
+        if not proposals and facts.waiting and (more := relief(facts, kept, context.now_us)) is not None:
+            proposals = (more,)
         if starved:
             proposals = tuple(proposal for proposal in proposals if proposal.name == "flow")
         elif not proposals and (less := lower(facts, load.base_milli, tuning, context.now_us)) is not None:
