@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.top_fit import fit
-from pipeline.cli.top_stream import View
+from pipeline.cli.top_stream import STALE_MS, View
 from pipeline.web.view import BookView, Frame, LinkView, StepView
 
-STALE_MS = 3_000
 BROAD, WIDE, MEDIUM, NARROW = 150, 110, 76, 54
 """Columns from which there are two whole halves side by side, two halves, all columns of a table, and the
 budget beside each step."""
@@ -30,7 +29,7 @@ def screen(view: View, width: int, now_s: float, height: int | None = None) -> G
     """Everything, in `width` columns; in `height` lines, what matters least is left out."""
     parts: list[RenderableType] = [header(view, now_s)]
     frame, book = view.frame, view.book
-    style = "dim" if stale(view, now_s) else ""
+    style = "dim" if view.stale(now_s) else ""
     if frame is not None:
         parts += [stages_table(frame, width, style), links_table(frame, width, style)]
         parts.append(latency_line(view, width))
@@ -52,12 +51,6 @@ def screen(view: View, width: int, now_s: float, height: int | None = None) -> G
     room = 12 if height is None or height > 60 else 6
     parts.append(events_table(view.rows[:room], width))
     return Group(*parts)
-
-
-def stale(view: View, now_s: float) -> bool:
-    """Whether what is shown is not what is."""
-    age_ms = view.age_ms(now_s)
-    return age_ms is None or age_ms > STALE_MS
 
 
 def header(view: View, now_s: float) -> Text:
@@ -215,6 +208,8 @@ def counts_lines(book: BookView) -> Text:
     text = Text(f"outcomes: {outcomes or 'none yet'}\ndenied: {denials or 'nothing'}")
     if book.seq < book.head:
         text.append(f"\nadded up to row {book.seq:,} of {book.head:,}", style="dim")
+    if book.keys_due:
+        text.append(f"\nhalts and throttles of {book.keys_due:,} keys are still being read", style="dim")
     return text
 
 

@@ -144,6 +144,8 @@ class BookView(Struct, frozen=True, kw_only=True):
     """Keys that may not enter."""
     halted_count: int = 0
     keys: int = 0
+    keys_due: int = 0
+    """Whose throttles, halts and marks are still to be read."""
     fault: str = ""
     """Why some key's state is not told."""
     away: str = ""

@@ -237,6 +237,44 @@ def test_old_data_is_greyed_and_says_how_old_it_is(
         assert page.locator("body.stale").count() == 0
 
 
+LIVES = """() => {
+    window.lives = [];
+    new MutationObserver(() => window.lives.push(document.querySelector("#live").textContent))
+        .observe(document.querySelector("#live"), {childList: true});
+}"""
+
+
+def test_who_comes_back_after_the_collector_fell_silent_is_told_nothing_old_as_live(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        page.wait_for_selector("#positions tbody tr")
+        hide(page, True)
+        collector = running.pid("collector")
+        assert collector is not None
+        os.kill(collector, signal.SIGSTOP)
+        try:
+            page.wait_for_selector("body.stale")
+            page.evaluate(LIVES)
+            hide(page, False)
+            page.wait_for_selector("#trouble:visible")
+            assert [text for text in page.evaluate("window.lives") if text.startswith("live")] == []
+            with opened(browser, running.config) as other:
+                other.wait_for_selector("#trouble:visible")
+                assert "stale" in other.inner_text("#live")
+        finally:
+            os.kill(collector, signal.SIGCONT)
+        live(page)
+
+
+def hide(page: Any, hidden: bool) -> None:
+    """Says to the page that nobody sees it, or that somebody does again."""
+    value = str(hidden).lower()
+    page.evaluate(f"Object.defineProperty(document, 'hidden', {{value: {value}, configurable: true}})")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
 def test_what_a_silent_server_told_is_greyed_with_all_the_audit_adds_up_to(
     browser: Any, running: Running
 ) -> None:

@@ -14,6 +14,8 @@ let frame = null;
 let book = null;
 let steps = null;
 let heardAt = performance.now();
+let frameAt = heardAt;
+let bookDue = true; // whoever comes, or comes back, is told a new one
 let fault = "";
 let chosen = "minute";
 let stopFrames = null;
@@ -39,6 +41,7 @@ const plots = new Plots(byId("plot-latency"), byId("plot-rate"));
 function take(name, data) {
   if (name === "hello") {
     plots.epoch = data.epoch;
+    bookDue = true;
     allow(data.role, data.why_not);
     return;
   }
@@ -51,9 +54,11 @@ function take(name, data) {
     showSteps();
   } else if (name === "book") {
     book = data;
+    bookDue = false;
     showBook();
   } else if (name === "frame") {
     frame = data;
+    frameAt = heardAt;
     showFrame();
   }
   age();
@@ -87,6 +92,7 @@ function showSteps() {
 
 function showBook() {
   const behind = book.seq < book.head ? [el("p", { class: "words" }, `added up to row ${number(book.seq)} of ${number(book.head)}`)] : [];
+  if (book.keys_due) behind.push(el("p", { class: "words" }, `halts and throttles of ${number(book.keys_due)} keys are still being read`));
   if (book.away) behind.push(el("p", { class: "bad" }, book.away));
   const since = book.since > 1 ? [el("p", { class: "words" }, `rows before ${number(book.since)} were pruned and are not counted`)] : [];
   put(byId("outcomes"), tables.bars(book.outcomes, "No row yet."), ...behind, ...since);
@@ -102,12 +108,12 @@ function showBook() {
 // ---- how old it is
 function age() {
   const silentMs = performance.now() - heardAt;
-  const ageMs = frame && frame.age_ms !== null ? frame.age_ms + silentMs : null;
+  const ageMs = frame && frame.age_ms !== null ? frame.age_ms + performance.now() - frameAt : null;
   const stale = ageMs === null || ageMs > STALE_MS;
   const pill = byId("live");
   document.body.classList.toggle("stale", stale);
   // What the audit adds up to needs no collector: it is old when this page's server is silent, or has no audit.
-  document.body.classList.toggle("book-stale", silentMs > STALE_MS || Boolean(book?.away));
+  document.body.classList.toggle("book-stale", silentMs > STALE_MS || bookDue || Boolean(book?.away));
   pill.className = `pill ${stale ? "bad" : "good"}`;
   pill.textContent = ageMs === null ? "no data yet" : stale ? `stale: ${span(ageMs)} old` : `live, ${span(ageMs)} old`;
   const trouble = byId("trouble");
