@@ -442,3 +442,94 @@ def test_with_tokens_nothing_is_shown_before_one_and_reading_is_not_controlling(
             page.keyboard.press("Enter")
             live(page)
             until(page, "document.querySelectorAll('[data-action]:enabled').length === 3")
+
+
+@contextlib.contextmanager
+def held_back(page: Any, path: str) -> Iterator[Callable[[], None]]:
+    """The first request of `path` waits until the function that is yielded is called; others pass."""
+    kept: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if kept:
+            route.continue_()
+        else:
+            kept.append(route)
+
+    def let_go() -> None:
+        kept.pop().continue_()
+        kept.append(None)
+
+    page.route(path, hold)
+    try:
+        yield let_go
+    finally:
+        page.unroute(path)
+
+
+def test_a_late_answer_is_told_beside_and_never_in_another_controls_dialog(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page, held_back(page, "**/v1/control") as let_go:
+        live(page)
+        page.keyboard.press("r")
+        page.click("#control-yes")
+        page.wait_for_selector("#control-said >> text=on its way")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#notices >> text=resume is on its way")
+        page.keyboard.press("f")
+        page.wait_for_selector("#control-title >> text=Flatten and halt?")
+        let_go()
+        page.wait_for_selector("#notices >> text=resume accepted as event")
+        assert "on its way" not in page.inner_text("#notices")
+        assert page.inner_text("#control-said") == ""
+        assert page.inner_text("#control-yes") == "Flatten every position"
+        assert page.inner_text("#control-no") == "Cancel"
+        page.click("#control-no")
+        page.click("#notices >> text=its story")
+        page.wait_for_selector("#story-title >> text=Event")
+
+
+def test_a_late_story_is_not_shown_under_the_title_of_another_event(browser: Any, running: Running) -> None:
+    buy(running.config, "story-one")
+    buy(running.config, "story-two")
+    with opened(browser, running.config) as page, held_back(page, "**/v1/events/*") as let_go:
+        page.wait_for_selector("#events tbody tr:nth-child(2) button")
+        events = page.evaluate(
+            "[...document.querySelectorAll('#events tbody tr')].slice(0, 2).map((row) => row.dataset.event)"
+        )
+        for event_id in events:
+            page.click(f"#events tr[data-event='{event_id}'] button")
+            page.wait_for_selector(f"#story-title >> text={event_id}")
+            if event_id == events[0]:
+                page.keyboard.press("Escape")
+        page.wait_for_selector("#story-body >> text=In the chain")
+        told = page.inner_text("#story-body")
+        with page.expect_response("**/v1/events/*"):
+            let_go()
+        page.evaluate("new Promise((done) => setTimeout(done, 100))")
+        assert page.inner_text("#story-body") == told
+
+
+def test_a_page_that_nobody_sees_has_no_feed_open_and_one_that_is_seen_has_one(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        page.wait_for_selector("#feed-state:not(.bad)")
+        there: set[Any] = set()
+
+        def keep(socket: Any) -> None:
+            there.add(socket)
+            socket.on("close", lambda gone: there.discard(gone))
+
+        page.on("websocket", keep)
+        for _ in range(10):
+            hide(page, True)
+            hide(page, False)
+        page.wait_for_selector("#feed-state:not(.bad)")
+        wait_for(lambda: page.evaluate("1") and len(there) == 1, "one feed")
+        page.check("#held")
+        hide(page, True)
+        wait_for(lambda: page.evaluate("1") and not there, "no feed")
+        page.evaluate("new Promise((done) => setTimeout(done, 300))")
+        assert not there

@@ -39,11 +39,12 @@ export class Rows {
     while (run === this.run) {
       try {
         await this.#place(run);
+        if (run !== this.run) return;
         const before = this.received;
         await this.#listen(run);
         if (this.received > before) wait = 250;
       } catch (error) {
-        this.fault = error.message;
+        if (run === this.run) this.fault = error.message;
       }
       if (run !== this.run) return;
       this.changed();
@@ -87,7 +88,7 @@ export class Rows {
         this.changed();
       };
       socket.onclose = ({ reason }) => {
-        this.fault = reason || "the feed is away; trying again";
+        if (run === this.run) this.fault = reason || "the feed is away; trying again";
         done();
       };
       socket.onerror = () => fail(new Error("the feed is away; trying again"));
