@@ -159,7 +159,13 @@ def golden_table(steps: Iterable[StepView], width: int, style: str = "") -> Tabl
         _columns(table, "*lost", "*p50 ms", "*p99 ms")
     for step in steps:
         budget = [_number(step.budget_ms)] if budgeted else []
-        cells = [step.event, _ms(step.p95_ms), *budget, step.verdict, f"{step.count:,}"]
+        cells = [
+            step.event,
+            _ms(step.p95_ms),
+            *budget,
+            step.verdict if step.budget_ms is not None else NOTHING,
+            f"{step.count:,}",
+        ]
         if width >= 60:
             cells += [str(step.lost), _ms(step.p50_ms), _ms(step.p99_ms)]
         table.add_row(*cells, style="red" if step.verdict == "over" else None)

@@ -116,6 +116,7 @@ def test_it_draws_every_worker_and_every_link(
         until(page, "document.querySelectorAll('#drawing path.wire').length === 8")
         told = page.get_attribute("#drawing svg", "aria-label")
         assert "agent: 2 workers" in told
+        assert "gateway: 1 worker," in told
         up = "document.querySelector('#drawing svg').getAttribute('aria-label').includes('all links are up')"
         until(page, up)  # workers tell of their links every few seconds
         page.click("details summary")
@@ -133,6 +134,7 @@ def test_latencies_have_their_budget_their_count_and_their_loss(browser: Any, ru
         assert cells[7] in ("met", "over budget")
         assert int(cells[8].replace(",", "")) >= 180
         assert cells[9] == "0"
+        assert "no budget" in page.locator("#golden tr", has_text="JOURNAL_WRITE").inner_text()
         until(page, "document.querySelectorAll('.uplot canvas').length === 2")
 
 
@@ -424,6 +426,9 @@ def test_with_tokens_nothing_is_shown_before_one_and_reading_is_not_controlling(
     with Running(config):
         with opened(browser, config) as page:
             page.wait_for_selector("#token:visible")
+            for _ in range(3):  # a browser lets itself be refused once only
+                page.keyboard.press("Escape")
+            until(page, "document.querySelector('#token').open")
             assert page.locator("#drawing svg").count() == 0
             assert page.inner_text("#token-said") == ""
             page.fill("#token-text", "w" * 32)
@@ -437,6 +442,13 @@ def test_with_tokens_nothing_is_shown_before_one_and_reading_is_not_controlling(
             live(page)
             page.wait_for_selector("#feed-state:not(.bad)")
             assert page.locator("[data-action]:enabled").count() == 0
+            page.click("#other-token")
+            page.click("#token-no")
+            page.wait_for_selector("#token", state="hidden")
+            page.click("#other-token")
+            page.fill("#token-text", "c" * 32)
+            page.keyboard.press("Enter")
+            until(page, "document.querySelectorAll('[data-action]:enabled').length === 3")
         with opened(browser, config) as page:
             page.fill("#token-text", "c" * 32)
             page.keyboard.press("Enter")
@@ -533,3 +545,74 @@ def test_a_page_that_nobody_sees_has_no_feed_open_and_one_that_is_seen_has_one(
         wait_for(lambda: page.evaluate("1") and not there, "no feed")
         page.evaluate("new Promise((done) => setTimeout(done, 300))")
         assert not there
+
+
+RESUMED = """async (known) => {
+    const { Rows } = await import("/page/rows.js");
+    const rows = new Rows(() => {});
+    const heard = async () => { while (rows.fault) await new Promise((done) => setTimeout(done, 20)); };
+    rows.start(true);
+    await heard();
+    rows.stop();
+    const [before, next] = [rows.rows, rows.next];
+    if (known) rows.known = [known, "00".repeat(32)];
+    rows.fault = "not heard yet";
+    rows.start();
+    await heard();
+    rows.stop();
+    return [rows.audit, rows.rows === before, rows.next >= next, rows.skipped];
+}"""
+
+
+@pytest.mark.parametrize(("known", "audit"), [(0, 1), (2, 2)])
+def test_it_goes_on_in_the_same_audit_and_begins_anew_in_another(
+    browser: Any, running: Running, known: int, audit: int
+) -> None:
+    with opened(browser, running.config) as page:
+        urls: list[str] = []
+        page.on("websocket", lambda socket: urls.append(socket.url))
+        assert page.evaluate(RESUMED, known) == [audit, audit == 1, True, 0]
+        wait_for(lambda: page.evaluate("1") and len(urls) >= 2, "feeds")
+        assert all("&after_hash=" in url for url in urls)
+
+
+def test_shortcuts_work_after_a_box_was_ticked_and_a_server_that_is_away_is_said_in_words_of_ours(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        page.check("#held")
+        page.route("**/v1/control", lambda route: route.abort())
+        page.keyboard.press("h")
+        page.click("#control-yes")
+        page.wait_for_selector("#control-said >> text=no answer: the server is away")
+
+
+def test_who_hears_the_page_is_told_that_it_is_live_and_not_how_old_it_is_all_the_time(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        assert page.get_attribute("#live", "role") is None
+        assert page.inner_text("#live-said") == "live"
+        page.evaluate(LIVES.replace("#live", "#live-said"))
+        page.evaluate("new Promise((done) => setTimeout(done, 700))")
+        assert page.evaluate("window.lives") == []
+
+
+DRAWN = """async () => {
+    const { Plots, alone } = await import("/page/plots.js");
+    const plots = new Plots(document.createElement("div"), document.createElement("div"));
+    return [
+        plots.latency.axes[1].values(plots.latency, [0.5, 1000]),
+        plots.rate.axes[2].values(plots.rate, [20]),
+        alone([null, 1, null, 2, 3, null, 4]), alone([5]), alone([]),
+    ];
+}"""
+
+
+def test_ticks_are_written_like_every_number_and_a_lone_point_is_a_dot(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config, locale="ar-EG") as page:
+        assert page.evaluate(DRAWN) == [["0.5", "1,000"], ["20"], [1, 6], [0], []]

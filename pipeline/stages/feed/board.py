@@ -122,7 +122,7 @@ class Board:
     async def _told_besides(self) -> tuple[list[Report], tuple[dict[str, str], ...]]:
         """The links, and what was decided to scale; of other pods as of about a second ago."""
         if self._elsewhere is None:
-            return self._reports.read(), self._decisions.newest()
+            return self._reports.read(), self._decisions.newest(self._clock.wall_us())
         now_ns = self._clock.monotonic_ns()
         if self._looked_ns is None or now_ns - self._looked_ns >= limits.PAGE_POINT_MS * NS_PER_MS:
             self._looked_ns = now_ns

@@ -4,7 +4,7 @@ import { arrange, byId, el, ms, number, put, span } from "./dom.js";
 import { draw } from "./drawing.js";
 import { Plots } from "./plots.js";
 import { Rows, SHOWN } from "./rows.js";
-import { follow } from "./server.js";
+import { changeToken, follow, hasToken } from "./server.js";
 import { openStory } from "./story.js";
 import * as tables from "./tables.js";
 
@@ -43,6 +43,7 @@ function take(name, data) {
     plots.epoch = data.epoch;
     bookDue = true;
     allow(data.role, data.why_not);
+    byId("other-token").hidden = !hasToken();
     return;
   }
   heardAt = performance.now();
@@ -101,7 +102,7 @@ function showBook() {
   put(byId("positions"), tables.positions(book), ...behind, ...since);
   const halted = byId("halted");
   halted.hidden = !book.halted_count;
-  halted.textContent = `halted: ${book.halted_count === book.keys ? "all" : book.halted_count} ${book.keys === 1 ? "key" : `of ${book.keys} keys`}`;
+  halted.textContent = book.keys === 1 ? "halted: the only key" : `halted: ${book.halted_count === book.keys ? `all ${number(book.keys)}` : `${number(book.halted_count)} of ${number(book.keys)}`} keys`;
   halted.title = book.halted.join(", ");
 }
 
@@ -116,6 +117,8 @@ function age() {
   document.body.classList.toggle("book-stale", silentMs > STALE_MS || bookDue || Boolean(book?.away));
   pill.className = `pill ${stale ? "bad" : "good"}`;
   pill.textContent = ageMs === null ? "no data yet" : stale ? `stale: ${span(ageMs)} old` : `live, ${span(ageMs)} old`;
+  const said = ageMs === null ? "no data yet" : stale ? "stale" : "live"; // without the age, which would be told for ever
+  if (byId("live-said").textContent !== said) byId("live-said").textContent = said;
   const trouble = byId("trouble");
   const reason = fault ? `This page's server: ${fault}` : frame?.fault ?? "";
   trouble.hidden = !(reason && stale);
@@ -131,6 +134,7 @@ function age() {
 let drawn = 0;
 let pending = 0;
 let pointed = false;
+let audit = 1;
 const list = byId("events").parentElement;
 list.addEventListener("pointerenter", (event) => { pointed = event.pointerType === "mouse"; });
 list.addEventListener("pointerleave", () => { pointed = false; showRows(); });
@@ -144,16 +148,19 @@ function showRows() {
   drawn = performance.now();
   const shown = Number(byId("events").tBodies[0].rows[0]?.dataset.seq ?? 0);
   const fresh = rows.rows.filter((row) => row.seq > shown).length;
-  if (standsStill() && shown && rows.rows.length && fresh) {
+  const another = audit !== rows.audit;
+  audit = rows.audit;
+  if (!another && standsStill() && shown && rows.rows.length && fresh) {
     byId("events-words").textContent = `stands still while you are here; ${fresh}${fresh >= SHOWN ? " or more" : ""} newer rows wait`;
     return;
   }
   const body = byId("events").tBodies[0];
-  const known = new Map([...body.rows].map((row) => [row.dataset.seq, row]));
-  arrange(body, rows.rows.map((row) => known.get(String(row.seq)) ?? rowOf(row)));
+  const known = new Map([...body.rows].map((row) => [`${row.dataset.seq} ${row.dataset.event}`, row]));
+  arrange(body, rows.rows.map((row) => known.get(`${row.seq} ${row.event_id}`) ?? rowOf(row)));
   const words = [];
   if (!rows.rows.length) words.push(rows.held ? "No row yet." : "Nothing but held events so far.");
   if (rows.rows.length >= SHOWN) words.push(`the newest ${SHOWN}`);
+  if (rows.audit > 1) words.push("the server has another audit than before, such as a restored one; these are its rows");
   if (rows.skipped) words.push(`${number(rows.skipped)} rows passed while this page was away and are not shown; the audit has them`);
   if (rows.gaps) words.push(`${rows.gaps} rows came out of order`);
   byId("events-words").textContent = words.join("; ");
@@ -177,6 +184,9 @@ for (const button of document.querySelectorAll("[data-window]")) {
 }
 for (const button of document.querySelectorAll("[data-action]")) button.onclick = () => askControl(button.dataset.action);
 byId("theme").onclick = turnTheme;
+byId("other-token").onclick = async () => {
+  if (await changeToken()) { stop(); start(); }
+};
 byId("held").onchange = () => rows.start(byId("held").checked);
 wide.addEventListener("change", () => { if (frame) showFrame(); });
 const KEYS = {
@@ -184,7 +194,7 @@ const KEYS = {
   e: () => byId("events").querySelector("tbody button")?.focus(),
 };
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, dialog")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), dialog")) return;
   KEYS[event.key]?.();
 });
 
