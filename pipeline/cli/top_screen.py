@@ -66,6 +66,8 @@ def header(view: View, now_s: float) -> Text:
         text.append(f"live, {age_ms / 1000:.1f} s old", style="green")
     if view.book is not None and view.book.halted_count:
         text.append(f"  HALTED: {view.book.halted_count} of {view.book.keys} keys", style="bold red")
+    for told in view.frame.standing if view.frame is not None else ():
+        text.append(f"\nHALTED for every key that is new: {told}", style="bold red")
     reason = view.fault or (view.frame.fault if view.frame is not None else "")
     reason = reason or (view.book.away if view.book is not None else "")
     if reason:

@@ -112,6 +112,8 @@ class Frame(Struct, frozen=True, kw_only=True):
     lost: int = 0
     decisions: tuple[dict[str, str], ...] = ()
     """The autoscaler's newest, the last one first: `at` and `sentence`."""
+    standing: tuple[str, ...] = ()
+    """The controls that every key first seen from now on begins under, as `halt: reason`."""
 
 
 class Steps(Struct, frozen=True, kw_only=True):

@@ -616,3 +616,20 @@ def test_ticks_are_written_like_every_number_and_a_lone_point_is_a_dot(
 ) -> None:
     with opened(browser, running.config, locale="ar-EG") as page:
         assert page.evaluate(DRAWN) == [["0.5", "1,000"], ["20"], [1, 6], [0], []]
+
+
+def test_a_halt_before_the_first_key_is_on_the_page_until_it_ends(browser: Any, tmp_path: Any) -> None:
+    config = make_config(tmp_path)
+    with Running(config), opened(browser, config) as page:
+        live(page)
+        page.keyboard.press("h")
+        page.fill("#control-reason", "before the open")
+        page.click("#control-yes")
+        page.wait_for_selector("#control-said >> text=Accepted as event")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#halted >> text=halted: every key that is new")
+        assert page.get_attribute("#halted", "title") == "halt: before the open"
+        page.keyboard.press("r")
+        page.click("#control-yes")
+        page.wait_for_selector("#control-said >> text=Accepted as event")
+        page.wait_for_selector("#halted", state="hidden")

@@ -83,6 +83,7 @@ function showFrame() {
   put(byId("brief"), el("b", {}, number(rate, rate !== null && rate < 10 ? 1 : 0)), " events/s audited", shed ? `, ${number(shed)} shed` : "", `, up ${span(frame.uptime_s * 1000)}`);
   const parts = frame.stages.filter((one) => one.lag_ms !== null).map((one) => `${one.stage} ${ms(one.lag_ms)} ms`);
   byId("rate-words").textContent = parts.length ? `lag: ${parts.join(", ")}` : "nobody tells of a lag";
+  showHalted();
   byId("scaling").hidden = !frame.decisions.length;
   put(byId("decisions"), ...frame.decisions.map((one) => el("li", {}, el("time", { datetime: one.at, class: "soft" }, tables.clock(one.at)), ` ${one.sentence}`)));
 }
@@ -100,10 +101,19 @@ function showBook() {
   put(byId("denials"), el("h3", {}, "Denied, by reason"), tables.bars(book.denials, "Nothing was denied."));
   put(byId("throttles"), tables.throttles(book), ...(book.fault ? [el("p", { class: "bad" }, book.fault)] : []));
   put(byId("positions"), tables.positions(book), ...behind, ...since);
+  showHalted();
+}
+
+// The audit tells which keys are halted, the gateway what keys that are new begin under: before the first key
+// there is no row of a halt.
+function showHalted() {
   const halted = byId("halted");
-  halted.hidden = !book.halted_count;
-  halted.textContent = book.keys === 1 ? "halted: the only key" : `halted: ${book.halted_count === book.keys ? `all ${number(book.keys)}` : `${number(book.halted_count)} of ${number(book.keys)}`} keys`;
-  halted.title = book.halted.join(", ");
+  const standing = frame?.standing ?? [];
+  const count = book?.halted_count ?? 0;
+  halted.hidden = !count && !standing.length;
+  halted.title = [...standing, ...(book?.halted ?? [])].join(", ");
+  if (!count) halted.textContent = "halted: every key that is new";
+  else halted.textContent = book.keys === 1 ? "halted: the only key" : `halted: ${book.halted_count === book.keys ? `all ${number(book.keys)}` : `${number(book.halted_count)} of ${number(book.keys)}`} keys`;
 }
 
 // ---- how old it is

@@ -252,3 +252,9 @@ def test_nobody_there_is_exit_code_3_and_one_line(capsys: pytest.CaptureFixture[
     assert said.out == ""
     assert "/v1/live: no answer: Connection refused" in said.err
     assert len(said.err.splitlines()) == 1
+
+
+def test_a_halt_before_the_first_key_is_said() -> None:
+    frame = Frame(number=1, taken_ms=1, sent_ms=1, age_ms=1, standing=("halt: before the open",))
+    shown = view(frame=frame, book=BookView(), rows=[])
+    assert "HALTED for every key that is new: halt: before the open" in screen_text(shown, 80)
