@@ -92,11 +92,15 @@ class Viewers:
         if not self._all:
             self.first.clear()
 
-    def give(self, point: Point | None = None, to: Collection[Viewer] | None = None, **news: bytes) -> None:
-        """Something new, by the names in `NAMES`, for everybody or for those of `to` who still look."""
+    def give(self, point: Point | None = None, **news: bytes) -> None:
+        """Something new for everybody, by the names in `NAMES`."""
         if point is not None:
             self.history.add(point)
-        for viewer in self._all if to is None else self._all.intersection(to):
+        self.give_to(self._all, **news)
+
+    def give_to(self, some: Collection[Viewer], /, **news: bytes) -> None:
+        """Something new for those of `some` who still look."""
+        for viewer in self._all.intersection(some):
             viewer.give(news)
 
     def close(self) -> None:

@@ -146,7 +146,7 @@ class Board:
             newcomers = there - have
             if newcomers or view.away or not self._ledger.behind or loop.time() >= due_s:
                 made, due_s = _encode(view), loop.time() + BOOK_S
-                viewers.give(to=newcomers if made == before else there, book=made)
+                viewers.give_to(newcomers if made == before else there, book=made)
                 before, have = made, there
             await asyncio.sleep(BOOK_S / 10)
             if not self._ledger.behind:

@@ -176,7 +176,7 @@ class Told(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         told = view()
-        news = [("points", list(told.points)), ("steps", told.steps)]
+        news: list[tuple[str, object]] = [("points", list(told.points)), ("steps", told.steps)]
         news += [("frame", one) for one in self.frames or [told.frame]]
         news += [("book", one) for one in self.books or [told.book]]
         body = self.rows

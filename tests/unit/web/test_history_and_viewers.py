@@ -166,7 +166,7 @@ def test_what_is_for_some_is_told_to_those_of_them_who_still_look() -> None:
         viewers.leave(gone)
         late = viewers.join(Place())
         assert late is not None
-        viewers.give(to=audience, book=b'{"seq":1}')
+        viewers.give_to(audience, book=b'{"seq":1}')
         viewers.give(frame=b'{"number":1}')
         assert await read(viewers, there) == [("book", {"seq": 1}), ("frame", {"number": 1})]
         assert await read(viewers, late) == [("frame", {"number": 1})]
