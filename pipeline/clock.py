@@ -8,6 +8,7 @@ from typing import Protocol
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+US_PER_MS = 1_000
 US_PER_S = 1_000_000
 
 
@@ -30,6 +31,11 @@ class SystemClock:
 
     def wall_us(self) -> int:
         return time.time_ns() // NS_PER_US
+
+
+def no_time() -> int:
+    """For what is only told to people, where nobody asks: 0, which is no time."""
+    return 0
 
 
 class FakeClock:

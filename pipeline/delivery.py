@@ -1,9 +1,10 @@
 """What travels from gateway to audit: one envelope that every stage fills further, and its digests.
 
-    gateway   key key_seq event_id source webhook_id accepted_us fate payload traceparent
-    agent     + code decision a_prev a [agent_state]
-    exec      + fills x_prev x [exec_state]
-    audit     + outcome, and the row is complete
+    gateway   key key_seq event_id source webhook_id accepted_us fate payload traceparent checks
+              synced_us dispatched_us
+    agent     + code decision a_prev a [agent_state] decided_us
+    exec      + fills x_prev x [exec_state] executed_us
+    audit     + outcome audited_us, and the row is complete
 
 The audit's chain runs over the bytes of the complete envelope, so what was decided, on what, and from
 which state is one tamper-evident record.
@@ -34,7 +35,12 @@ class Delivery(Struct, array_like=True, gc=False):
     `messages.Fills`, each kept as the bytes that were digested. `agent_state` and `exec_state` are filled
     every Nth row only. `source`, `webhook_id`, `accepted_us` and `event_id` identify, they decide nothing
     but a signal's clock (`accepted_us`, microseconds, never falling within a key). `traceparent` is the
-    sender's W3C trace context, empty where it gave none.
+    sender's W3C trace context, empty where it gave none, `checks` an encoded `checks.Checks`.
+
+    The times at the end are wall clocks in microseconds, each of the machine that did the work: when the
+    journal had the event on disk, when the gateway sent it, when agent and exec were done with it, when the
+    audit wrote it. 0 is not recorded: of an older version, or synced before a restart. They tell of this
+    copy's way, are in no digest, and nothing is decided by them.
     """
 
     key: KeyText
@@ -56,6 +62,12 @@ class Delivery(Struct, array_like=True, gc=False):
     exec_state: bytes = b""
     outcome: str = ""
     traceparent: str = ""
+    checks: bytes = b""
+    synced_us: int = 0
+    dispatched_us: int = 0
+    decided_us: int = 0
+    executed_us: int = 0
+    audited_us: int = 0
 
     @property
     def live(self) -> bool:

@@ -123,6 +123,14 @@ MAX_BENCH_REQUESTS = 1_000_000
 """Requests of a bench, signed beforehand and kept: about a kilobyte each. Rows of the audit's the same."""
 MAX_BENCH_DECISIONS = 10_000_000
 """Throttle decisions of a bench: half a minute a row and repeat."""
+OVERLOAD_JOURNAL_BYTES = 4 * MIB
+"""The journal in the overload bench: full after seconds of ten times the capacity, empty in a minute."""
+OVERLOAD_VENUE_MS = 10
+OVERLOAD_VENUE_ORDERS = 4
+"""Of its simulated venue: about 400 orders a second settle, and a client can post ten times as many."""
+OVERLOAD_MEMORY_BYTES = 96 * MIB
+"""What a process may take above its rest while overloaded: the journal's bytes as objects, several times
+over, and 256 connections with their buffers."""
 
 # ---- links ----------------------------------------------------------------------------------------------
 MAX_FRAME_BYTES = 8 * MIB
@@ -214,6 +222,8 @@ MAX_CHECKPOINTS = 2_000
 """Signed checkpoints kept in `data_dir/checkpoints`: a day and a half of one a minute, 400 KiB."""
 PRUNE_STEP_ROWS = 10_000
 """Rows taken out in one transaction: about 100 ms in which the worker waits."""
+MAX_ARCHIVES_NAMED = 64
+"""Archives that the note of a prune names, the latest: five years of one a month, some KiB."""
 RECONCILE_CHECK_KEYS = 256
 """Keys that the gateway asks the audit about in one question: a millisecond of its time."""
 RECONCILE_LOOK_S = 2
@@ -374,6 +384,10 @@ MAX_SLA_LIMIT_MS = MAX_DURATION_NS // 1_000_000
 """No call that is recorded takes longer."""
 MAX_SLA_PERCENTILES = 8
 """Thresholds of one event: each takes a counter for every series there can be, in every window."""
+MAX_FACT = 1 << 60
+"""The greatest gauge that a worker may tell of itself, ns or bytes: 36 years, or an exbibyte."""
+MAX_WINDOW_S = 7 * 24 * 3600
+"""The longest window of in-process figures: beyond a week totals are kept, not windows."""
 MAX_OPEN_STARTS = 96
 """Calls under way that a ring can tell, 16 bytes each: with them a full ring stays within 4.2 MB. A thread
 nests a few deep; of one that awaits more at a time the report says that there were more."""

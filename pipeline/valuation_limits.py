@@ -23,6 +23,8 @@ VALUATION_FEED_PAUSE_MAX_MS = 5_000
 """Before the feed is dialled again, doubled each time."""
 VALUATION_SLICE = 250
 VALUATION_FEED_ROWS = 16
+MAX_VALUATION_BEHIND_ROWS = 1_000
+"""So few rows behind, the own book is that of a moment ago; one that is further behind is not valued."""
 """Positions valued, rows or candles taken, before the event loop gets its turn: about a millisecond."""
 VALUATION_TEXT_SLICE = 64
 """Things of a body decoded, or put into an answer, in one piece: a mark with all models takes 20 µs."""

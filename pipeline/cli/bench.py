@@ -236,6 +236,41 @@ def gateway(config: Config, requests: int, connections: int, repeats: int, as_js
     return _print(run(config, options, lambda line: click.echo(line, err=True)), as_json)
 
 
+@command.command("overload")
+@click.option(
+    "--seconds", type=click.FloatRange(1, 3600), default=60, show_default=True, help="Of each overload."
+)
+@click.option(
+    "--times", type=click.FloatRange(1, 100), default=10, show_default=True, help="What is taken, so often."
+)
+@click.option(
+    "--rate",
+    type=click.IntRange(10, 10_000),
+    default=200,
+    show_default=True,
+    help="Events per second that the limited source may send.",
+)
+@click.option("--connections", type=click.IntRange(1, 1000), default=256, show_default=True)
+@json_option
+@with_config
+def overload(config: Config, seconds: float, times: float, rate: int, connections: int, as_json: bool) -> int:
+    """Post ten times what is taken: what is refused, how, at what memory, and when all is as before.
+
+    First to a source with a rate limit (429), then past what the pipeline settles, until its journal is full
+    (503). That capacity, limited by a simulated venue, is measured before. Exit code 1 when a target is
+    missed.
+
+    \b
+    Example:
+      ringline bench overload --json
+      ringline bench overload --seconds 5
+    """
+    from pipeline.bench.overload import Options, run
+
+    options = Options(seconds=seconds, times=times, rate=rate, connections=connections)
+    return _print(run(config, options, lambda line: click.echo(line, err=True)), as_json)
+
+
 @command.command("page")
 @click.option(
     "--seconds", type=click.FloatRange(0.5, 600), default=5, show_default=True, help="Of each round."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -24,6 +24,13 @@ EVENT_ID_CHARS = 32
 class _Page(Struct):
     rows: list[Story]
     next: str | None = None
+
+
+class _Head(Struct):
+    first: int
+
+
+_Answer = TypeVar("_Answer", _Page, _Head)
 
 
 class RemoteAudit:
@@ -58,9 +65,13 @@ class RemoteAudit:
     def of_event(self, identity: str) -> list[Story]:
         """All rows of an event, by its event id or its webhook-id; none where it is not audited."""
         found: list[Story] = []
-        if len(identity) == EVENT_ID_CHARS and _is_hexadecimal(identity):
+        if event_id_of(identity):
             found = self._all({"event_id": identity}, limits.MAX_QUERY_ROWS)
         return found or self._all({"webhook_id": identity}, limits.MAX_QUERY_ROWS)
+
+    def first(self) -> int:
+        """The number from which on every row is there; what was before was pruned."""
+        return self._decoded("/v1/head", _Head).first
 
     def _all(self, asked: dict[str, object], limit: int) -> list[Story]:
         found: list[Story] = []
@@ -72,24 +83,24 @@ class RemoteAudit:
         left, cursor = limit, None
         while left > 0:
             more = {"limit": min(left, limits.MAX_PAGE_ROWS)} | ({"cursor": cursor} if cursor else {})
-            page = self._page(f"/v1/rows?{urlencode(asked | more)}")
+            page = self._decoded(f"/v1/rows?{urlencode(asked | more)}", _Page)
             yield page.rows
             left -= len(page.rows)
             cursor = page.next
             if cursor is None:
                 return
 
-    def _page(self, path: str) -> _Page:
+    def _decoded(self, path: str, kind: type[_Answer]) -> _Answer:
         answer = self._client.get(path)
         try:
-            return msgspec.json.decode(answer.body, type=_Page)
+            return msgspec.json.decode(answer.body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RinglineError(f"GET {path}: no rows of an audit: {error}") from None
 
 
-def _is_hexadecimal(text: str) -> bool:
+def event_id_of(identity: str) -> bytes:
+    """The event id that `identity` is in hexadecimal; empty for one that is a webhook-id only."""
     try:
-        bytes.fromhex(text)
+        return bytes.fromhex(identity) if len(identity) == EVENT_ID_CHARS else b""
     except ValueError:
-        return False
-    return True
+        return b""

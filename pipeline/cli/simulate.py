@@ -57,11 +57,13 @@ def links(
     from pipeline.simulation.run import quiet, run_seeds
 
     if rules:
-        for name, (meaning, _) in RULES.items():
-            click.echo(f"{name:15} {meaning}")
+        for name, each in RULES.items():
+            click.echo(f"{name:15} {each.meaning}{' (--hard)' if each.hard else ''}")
         return EXIT_OK
     if rule is not None and rule not in RULES:
         raise click.BadParameter(f"{rule!r}: expected one of {', '.join(RULES)}", param_hint="--without")
+    if rule is not None and RULES[rule].hard and not hard:
+        click.echo(f"Without --hard these seeds hardly show that {rule} is missing.", err=True)
     quiet()
     counts: Counter[str] = Counter()
     failed: list[dict[str, Any]] = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import le
 
+from pipeline.clock import US_PER_S
 from pipeline.delivery import ORIGIN, Delivery, agent_digest, exec_digest
 from pipeline.messages import (
     Action,
@@ -17,10 +19,11 @@ from pipeline.messages import (
     encode,
 )
 from pipeline.simulation.clients import Clients
+from pipeline.simulation.ledger import Ledger
 from pipeline.simulation.plan import Plan
 from pipeline.simulation.story import ViolationError
 from pipeline.storage.audit import MemoryAuditStore
-from pipeline.storage.audit.store import Judged
+from pipeline.storage.audit.store import AuditFullError, Judged
 from pipeline.storage.audit.verify import verify_rows
 from pipeline.trading.agent import AgentLogic
 from pipeline.trading.exec import ExecLogic
@@ -34,8 +37,11 @@ class WatchedStore(MemoryAuditStore):
     def __init__(self, state_every: int) -> None:
         super().__init__(state_every)
         self.by_key: dict[str, list[Delivery]] = {}
+        self.full = False
 
     def append(self, batch: Sequence[Delivery]) -> list[Judged]:
+        if self.full:
+            raise AuditFullError("simulated")
         judged = super().append(batch)
         for delivery, word in zip(batch, judged, strict=True):
             if word.appended:
@@ -51,6 +57,11 @@ class WatchedStore(MemoryAuditStore):
 def agents_of(plan: Plan) -> list[AgentLogic]:
     """Every version of the agents' code that runs in a plan."""
     return [AgentLogic(trading, plan.config.exec.fill_policy) for trading in plan.versions]
+
+
+def execs_of(plan: Plan) -> list[ExecLogic]:
+    """Every version of the execs' code that runs in a plan."""
+    return [ExecLogic(plan.config.trading, section) for section in plan.exec_versions]
 
 
 def _copy(delivery: Delivery) -> Delivery:
@@ -80,23 +91,22 @@ def check_queues(plan: Plan, network: MemoryNetwork) -> None:
             raise ViolationError(f"{node.name} has more outputs than messages")
 
 
-def check_end(
-    plan: Plan, store: WatchedStore, clients: Clients, fates: Mapping[tuple[str, int], Fate]
-) -> None:
+def check_end(plan: Plan, store: WatchedStore, clients: Clients, ledger: Ledger) -> None:
     """202s ⊆ audited exactly once ⊆ sent, every row is the step of the one before, the chain is whole."""
     report = verify_rows(store.rows)
     if not report.ok:
         raise ViolationError(f"the chain does not verify: {report.detail}")
+    retention_us = plan.config.journal.retention_s * US_PER_S
     seen: dict[tuple[str, str], int] = {}
     for key, rows in store.by_key.items():
-        _check_steps(plan, key, rows, fates)
+        _check_steps(plan, key, rows, ledger)
         for row in rows:
             if row.webhook_id not in clients.sent:
                 raise ViolationError(f"{key}:{row.key_seq} was never sent")
             place = (key, row.webhook_id)
-            seen[place] = seen.get(place, 0) + 1
-            if seen[place] > 1 and not _is_control(row):
+            if row.accepted_us - seen.get(place, -retention_us) < retention_us and not _is_control(row):
                 raise ViolationError(f"{row.webhook_id} has two rows in {key}")
+            seen[place] = row.accepted_us
     audited = {webhook_id for _, webhook_id in seen}
     if missing := clients.answered - audited - _controls_without_keys(clients):
         raise ViolationError(f"answered 202 and not audited: {sorted(missing)[:3]}")
@@ -111,6 +121,14 @@ def _check_fate(key: str, row: Delivery, journalled: Fate) -> None:
         raise ViolationError(f"{key}:{row.key_seq}: journal and row differ on how it ended")
 
 
+def _check_way(key: str, row: Delivery) -> None:
+    """No step was before the one it follows, also where some were done again. The gateway's clock, which is
+    wrong at times, is left out."""
+    times_us = (row.decided_us, row.executed_us, row.audited_us)
+    if not all(map(le, times_us, times_us[1:])):
+        raise ViolationError(f"{key}:{row.key_seq}: its steps were at {times_us}")
+
+
 def _is_control(row: Delivery) -> bool:
     return isinstance(decode_event(row.payload), Control)
 
@@ -120,36 +138,40 @@ def _controls_without_keys(clients: Clients) -> set[str]:
     return {name for name, item in clients.sent.items() if isinstance(item.event, Control)}
 
 
-def _check_steps(
-    plan: Plan, key: str, rows: Sequence[Delivery], fates: Mapping[tuple[str, int], Fate]
-) -> None:
+def _check_steps(plan: Plan, key: str, rows: Sequence[Delivery], ledger: Ledger) -> None:
     """Decides the whole key anew, from nothing: everything recorded must be what comes out.
 
     Where another version of the code took over, the state goes the way it went: by its stored form.
     """
     versions = {agent.code: agent for agent in agents_of(plan)}
     agent = next(iter(versions.values()))
-    execs = ExecLogic(plan.config.trading, plan.config.exec)
-    state, held = agent.origin(key), execs.origin(key)
+    execs = execs_of(plan)
+    state, held = agent.origin(key), execs[0].origin(key)
     a = x = ORIGIN
     for row in rows:
         if row.code != agent.code:
             state = versions[row.code].decode(agent.encode(state))
             agent = versions[row.code]
-        _check_fate(key, row, fates.get((key, row.key_seq), Fate.LIVE))
+        _check_fate(key, row, ledger.fate(key, row.key_seq))
+        _check_way(key, row)
         decision = fills = b""
         if row.live:
             event = decode_event(row.payload)
             state, decided = agent.step(state, event, key_seq=row.key_seq, at_us=row.accepted_us)
-            held, filled = execs.step(held, event, decided, key_seq=row.key_seq)
-            decision, fills = encode(decided), encode(filled)
+            decision = encode(decided)
+            for each in execs:  # a row does not say which of them it was
+                after, filled = each.step(held, event, decided, key_seq=row.key_seq)
+                fills = encode(filled)
+                if fills == row.fills:
+                    break
+            held = after
         a = agent_digest(a, row.key_seq, row.fate, row.payload, decision)
         x = exec_digest(x, row.key_seq, a, fills)
         if (row.decision, row.fills, row.a, row.x) != (decision, fills, a, x):
             raise ViolationError(f"{key}:{row.key_seq} forked: not the step of the recorded state")
         if row.agent_state and row.agent_state != agent.encode(state):
             raise ViolationError(f"{key}:{row.key_seq}: the stored agent state is not the rebuilt one")
-        if row.exec_state and row.exec_state != execs.encode(held):
+        if row.exec_state and row.exec_state != execs[0].encode(held):
             raise ViolationError(f"{key}:{row.key_seq}: the stored exec state is not the rebuilt one")
 
 

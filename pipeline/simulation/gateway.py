@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from random import Random
 
 from pipeline.clock import NS_PER_MS, Clock
 from pipeline.delivery import Delivery
 from pipeline.errors import RinglineError
-from pipeline.messages import Action, Control, Event, encode
+from pipeline.messages import Action, Control, Event, Fate, encode
+from pipeline.simulation.ledger import Ledger
 from pipeline.simulation.plan import Plan
 from pipeline.simulation.story import Story, ViolationError
 from pipeline.stages.gateway.desk import Desk
@@ -20,8 +21,21 @@ from pipeline.transport.memory import MemoryNetwork
 
 NAME = "gateway-0"
 SOURCE = "simulated"
-MAINTAIN_NS = 100 * NS_PER_MS
+MAINTAIN_NS = 50 * NS_PER_MS
 HALT_ASPECT = "trading"
+MEANWHILE = 0.3
+"""Share of syncs during which the loop maintains the journal, and of events that come during one."""
+
+
+class WatchedJournal(Journal):
+    """The journal, telling the ledger what is decided."""
+
+    ledger: Ledger
+
+    def fate(self, key: str, key_seq: int, fate: Fate) -> int:
+        jno = super().fate(key, key_seq, fate)
+        self.ledger.decided(jno, key, key_seq, fate)
+        return jno
 
 
 class Gateway:
@@ -35,18 +49,25 @@ class Gateway:
         disk: MemoryDisk,
         dice: Random,
         story: Story,
+        ledger: Ledger,
+        rows: Mapping[str, Sequence[Delivery]],
         *,
         on_settled: Callable[[Delivery], None],
         on_broken: Callable[[], None],
     ) -> None:
         self._network = network
+        self._clock = clock
         self._dice = dice
         self._story = story
         self._on_settled = on_settled
         self._on_broken = on_broken
         self.disk = disk
         self.alive = True
-        self.journal = Journal.on(disk, plan.config.journal, clock)
+        self.journal = WatchedJournal.on(disk, plan.config.journal, clock)
+        self._ledger = self.journal.ledger = ledger
+        ledger.opened(self.journal, rows, clock.wall_us())
+        disk.meanwhile = self._meanwhile
+        self._came_meanwhile: list[Callable[[], None]] = []
         self._waiting: list[Callable[[], None]] = []
         self._syncing = False
         self._desk = Desk(
@@ -60,6 +81,12 @@ class Gateway:
 
     def post(self, webhook_id: str, event: Event, answer: Callable[[], None]) -> None:
         """As the intake does: a repeat is answered when the first is synced, a new event when it is."""
+        if self._syncing and self._dice.random() < MEANWHILE:
+            self._came_meanwhile.append(lambda: self._take(webhook_id, event, answer))
+        else:
+            self._take(webhook_id, event, answer)
+
+    def _take(self, webhook_id: str, event: Event, answer: Callable[[], None]) -> None:
         body = encode(event)
         try:
             known = self.journal.lookup(SOURCE, webhook_id)
@@ -76,6 +103,7 @@ class Gateway:
             self._broke(error)
             return
         self._story.tell("accept", f"{webhook_id} {key}")
+        self._ledger.accepted(webhook_id, accepted)
 
         def synced() -> None:
             self._must_be_synced(accepted.jno, webhook_id)
@@ -121,6 +149,8 @@ class Gateway:
         except RinglineError as error:
             self._broke(error)
             return
+        self._ledger.synced(self.journal.synced)
+        self._take_what_came()
         self._syncing = False
         if self._waiting:
             self._start_sync()
@@ -128,17 +158,36 @@ class Gateway:
             action()
         self._network.wake(NAME)
 
+    def _meanwhile(self) -> None:
+        """What the event loop does while the thread that syncs waits for the disk."""
+        if self.alive and self._syncing:
+            self._take_what_came()
+            if self._dice.random() < MEANWHILE:
+                self.tidy()
+
+    def _take_what_came(self) -> None:
+        came, self._came_meanwhile = self._came_meanwhile, []
+        for take in came:
+            take()
+
     def _maintain(self) -> None:
-        if not self.alive:
-            return
+        if self.alive:
+            self.tidy()
+        if self.alive:
+            self._network.at(MAINTAIN_NS, self._maintain)
+
+    def tidy(self) -> None:
+        """The journal's maintenance, until there is nothing more to do before the next sync."""
+        before = self.journal.bytes_used
+        self._ledger.seen(self._clock.wall_us())
         try:
-            self.journal.maintain()
+            self.journal.compact()
             if self.journal.unsynced:
                 self._when_synced(lambda: None)
         except RinglineError as error:
             self._broke(error)
-            return
-        self._network.at(MAINTAIN_NS, self._maintain)
+        if self.journal.bytes_used < before:
+            self._story.tell("freed", f"{before - self.journal.bytes_used} bytes")
 
     def _broke(self, error: Exception) -> None:
         if self.alive:

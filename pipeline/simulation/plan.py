@@ -5,11 +5,12 @@ from __future__ import annotations
 from random import Random
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline import limits
 from pipeline.clock import NS_PER_MS
 from pipeline.config import Config, resolve
-from pipeline.config.schema import Trading
+from pipeline.config.schema import Exec, Journal, Trading
 from pipeline.transport.settings import Timing
 
 FAULTS_MS = 2_500
@@ -17,6 +18,9 @@ FAULTS_MS = 2_500
 SETTLE_MS = 20_000
 """A run that has not settled this long after the faults will not: a key that pauses is sent again within
 0.2 s, a dead link is known within 0.1 s."""
+
+IDENTITIES_BYTES = 16 * limits.KIB
+"""Twice what the identities of a run take in the journal."""
 
 
 class Plan(Struct, frozen=True):
@@ -41,6 +45,12 @@ class Plan(Struct, frozen=True):
     fault_count: int
     timing: Timing
     config: Config
+    late_keys: bool
+    """Keys are first seen one after the other."""
+    lull: bool
+    """Nothing is sent for a while in the middle."""
+    exec_versions: tuple[Exec, ...]
+    """As `versions`, of the execs: with two, they fill at different prices."""
     versions: tuple[Trading, ...]
     """Configurations of the agents: with two, agents of both decide side by side, and differently."""
 
@@ -76,18 +86,37 @@ def draw(seed: int, *, hard: bool = False) -> Plan:
         reordered=dice.choice([0.0, 0.001, 0.01]),
         fault_count=int(12 * level),
         timing=timing,
-        config=_config(10),
+        config=replace(_config(10), journal=_journal(dice)),
+        exec_versions=tuple(
+            Exec(slippage_bps=slippage)
+            for slippage in (("0", "50") if hard or dice.random() < 0.3 else ("0",))
+        ),
+        late_keys=dice.random() < 0.5,
+        lull=dice.random() < 0.3,
         versions=tuple(
             _config(quantity).trading for quantity in ((10, 20) if hard or dice.random() < 0.3 else (10,))
         ),
     )
 
 
+def _journal(dice: Random) -> Journal:
+    """A journal of which segments are freed within a run: far below the bounds of a configuration, which are
+    about speed. Some forget an event a second after they accepted it."""
+    retention_s = dice.choice([1, 3_600])
+    segment_bytes = dice.choice([512, 512, 1_024, 4_096] if retention_s == 1 else [1_024, 2_048, 4_096])
+    least_bytes = 0 if retention_s == 1 else IDENTITIES_BYTES
+    return Journal(
+        segment_bytes=segment_bytes,
+        max_bytes=least_bytes + segment_bytes * dice.choice([8, 16]),
+        retention_s=retention_s,
+        keep_settled_s=0,
+    )
+
+
 def _config(quantity: int) -> Config:
-    """Small windows, so that strategies decide, throttles refuse and segments are freed within a run."""
+    """Small windows, so that strategies decide and throttles refuse within a run."""
     return resolve(
         {
-            "journal": {"segment_bytes": limits.MIN_SEGMENT_BYTES, "max_bytes": limits.MIB},
             "trading": {
                 "strategies": {
                     "sma": {"kind": "sma_cross", "fast": 2, "slow": 4, "quantity": str(quantity)},

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from pipeline.delivery import Delivery
+from pipeline.simulation import journal_rules
 from pipeline.simulation.gateway import Gateway
+from pipeline.simulation.journal_rules import Change
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.gateway.desk import Desk
 from pipeline.storage.audit import memory as memory_store
@@ -20,9 +22,6 @@ from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.downlinks import Downlink, Downlinks
 from pipeline.transport.uplinks import Uplink, Uplinks
 from pipeline.transport.worker import Worker
-
-Change = tuple[Any, str, Any]
-"""Owner, attribute, replacement."""
 
 
 def _refuse_without_telling() -> list[Change]:
@@ -136,21 +135,60 @@ def _land_regardless_of_upto() -> list[Change]:
     return [(Downlink, "land", land)]
 
 
-RULES: dict[str, tuple[str, Callable[[], list[Change]]]] = {
-    "tell-refusals": ("refusals travel up to the gateway, hop by hop", _refuse_without_telling),
-    "ask-audit": ("a worker never confirms from its own memory", _confirm_from_memory),
-    "digests": ("a row builds on the recorded digests", _step_on_any_digest),
-    "gaps": ("a gap in a link's sequence ends the session", _ignore_gaps),
-    "credit": ("credit returns at settled or refused, never at done", _credit_at_done),
-    "new-session": ("a new session cancels the old one's queue and outputs", _keep_old_sessions),
-    "dead-link": ("what was in flight on a dead link is refused", _forget_what_a_dead_link_had),
-    "synced": ("nothing is dispatched before it is synced", _dispatch_before_sync),
-    "restart": ("after a restart everything unsettled counts as dispatched", _restart_forgets_dispatch),
-    "tombstone": ("a dead letter keeps its place in its key", _dead_letters_leave_their_place),
-    "inherit": ("a key begins under the control state in force", _new_keys_inherit_nothing),
-    "upto": ("an answer covers only what its sender had seen", _land_regardless_of_upto),
+def _audit_takes_any_x() -> list[Change]:
+    def fits(delivery: Delivery, head: Head) -> bool:
+        return delivery.key_seq == head.last + 1 and delivery.a_prev == head.a
+
+    return [(memory_store, "fits", fits)]
+
+
+class Rule(NamedTuple):
+    """What the rule says, and how it is taken out. `hard`: its absence shows in hard plans only."""
+
+    meaning: str
+    changes: Callable[[], list[Change]]
+    hard: bool = False
+
+
+RULES: dict[str, Rule] = {
+    "tell-refusals": Rule("refusals travel up to the gateway, hop by hop", _refuse_without_telling),
+    "ask-audit": Rule("a worker never confirms from its own memory", _confirm_from_memory),
+    "digests": Rule("a row builds on the recorded digests", _step_on_any_digest, hard=True),
+    "audit-x": Rule(
+        "the audit itself compares the digest that a row's fills build on", _audit_takes_any_x, hard=True
+    ),
+    "gaps": Rule("a gap in a link's sequence ends the session", _ignore_gaps),
+    "credit": Rule("credit returns at settled or refused, never at done", _credit_at_done),
+    "new-session": Rule(
+        "a new session cancels the old one's queue and outputs", _keep_old_sessions, hard=True
+    ),
+    "dead-link": Rule("what was in flight on a dead link is refused", _forget_what_a_dead_link_had),
+    "synced": Rule("nothing is dispatched before it is synced", _dispatch_before_sync),
+    "restart": Rule("after a restart everything unsettled counts as dispatched", _restart_forgets_dispatch),
+    "tombstone": Rule("a dead letter keeps its place in its key", _dead_letters_leave_their_place),
+    "inherit": Rule("a key begins under the control state in force", _new_keys_inherit_nothing),
+    "upto": Rule("an answer covers only what its sender had seen", _land_regardless_of_upto, hard=True),
+    "deaths": Rule("only distinct deaths count", journal_rules.every_word_of_a_death_is_a_death),
+    "controls": Rule("a control event is never given up", journal_rules.controls_end_as_events_do),
+    "counters": Rule(
+        "freed segments leave the counters of their keys", journal_rules.counters_are_not_carried
+    ),
+    "identities": Rule("freed segments leave what answers repeats", journal_rules.identities_are_not_carried),
+    "fates": Rule("freed segments leave the fates of what is unsettled", journal_rules.fates_are_not_carried),
+    "control-state": Rule(
+        "freed segments leave the control state", journal_rules.control_state_is_not_carried
+    ),
+    "accept-time": Rule(
+        "freed segments leave the last accept time", journal_rules.accept_time_is_not_carried
+    ),
+    "unlink": Rule(
+        "a segment goes when what was carried is synced",
+        journal_rules.segments_go_before_their_copies_are_synced,
+    ),
+    "rewrite": Rule(
+        "after a failed sync all is written again", journal_rules.a_sync_is_believed_after_one_failed
+    ),
 }
-"""name → (what the rule says, how it is taken out)"""
 
 
 @contextmanager
@@ -158,6 +196,6 @@ def without(rule: str | None) -> Iterator[None]:
     """Runs a block with `rule` taken out of the code; None leaves all in."""
     with ExitStack() as stack:
         if rule is not None:
-            for owner, attribute, replacement in RULES[rule][1]():
+            for owner, attribute, replacement in RULES[rule].changes():
                 stack.enter_context(patch.object(owner, attribute, replacement))
         yield

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from pipeline.clock import NS_PER_MS, NS_PER_US
+from pipeline import limits
+from pipeline.clock import NS_PER_MS, NS_PER_US, US_PER_S
 from pipeline.delivery import Delivery, Tail
 from pipeline.errors import DamagedError, MissingError
-from pipeline.messages import Event, Fate
+from pipeline.messages import Control, Event
 from pipeline.simulation.checks import (
     WatchedStore,
     agents_of,
@@ -18,20 +20,22 @@ from pipeline.simulation.checks import (
     check_queues,
     check_settled,
     count_rows,
+    execs_of,
 )
 from pipeline.simulation.clients import Clients
-from pipeline.simulation.gateway import NAME, Gateway
+from pipeline.simulation.gateway import NAME, SOURCE, Gateway
+from pipeline.simulation.ledger import Ledger
 from pipeline.simulation.plan import FAULTS_MS, SETTLE_MS, Plan
 from pipeline.simulation.story import Story, ViolationError
 from pipeline.simulation.weather import Skies
 from pipeline.stages.agent_steps import AgentSteps
-from pipeline.stages.appender import Appender
+from pipeline.stages.appender import REFUSED, Appender
 from pipeline.stages.exec_steps import ExecSteps
 from pipeline.stages.malformed import MalformedFrames
 from pipeline.stages.meter import LinkMeter
+from pipeline.storage.audit.store import Judged
 from pipeline.storage.journal.memory_disk import MemoryDisk
 from pipeline.telemetry.recorder import NullRecorder
-from pipeline.trading.exec import ExecLogic
 from pipeline.transport.judge import Judge
 from pipeline.transport.memory import MemoryNetwork, SimulatedDeathError
 from pipeline.transport.steps import Steps
@@ -40,6 +44,14 @@ from pipeline.transport.worker import Worker
 WALL_US = 1_700_000_000_000_000
 CHECK_NS = 10 * NS_PER_MS
 _NOWHERE = Path("/nonexistent")
+LATER_S = (0, 3, 3)
+"""The time that passes before the second part."""
+SMALL_BYTES = 8 * limits.KIB
+"""A journal this small goes round within the events of a last sickness."""
+SICK_MS = 1_000
+CONTROL_KILLS = 5
+"""A control event is never given up, so that a poisonous one must lose its power."""
+MOST_SEGMENTS = 30
 DIES_AGAIN = 0.85
 """A poisonous event kills whoever steps it with this probability, so that some get through."""
 
@@ -49,11 +61,17 @@ class SimulatedClock:
 
     def __init__(self, network: MemoryNetwork) -> None:
         self._network = network
+        self.stepped_us = 0
+        """By how much the wall clock was stepped."""
 
     def monotonic_ns(self) -> int:
         return self._network.now_ns
 
     def wall_us(self) -> int:
+        return self.right_us() + self.stepped_us
+
+    def right_us(self) -> int:
+        """The wall clock of a machine that is never wrong."""
         return WALL_US + self._network.now_ns // NS_PER_US
 
 
@@ -101,10 +119,17 @@ class World:
         self.clients = Clients(plan, self.network, Random(plan.seed + 3), self._post)
         self.disk = MemoryDisk()
         self.gateway: Gateway | None = None
-        self.fates: dict[tuple[str, int], Fate] = {}
+        self.ledger = Ledger(SOURCE, plan.config.journal.retention_s)
         self.counts = {"audit": plan.audits, "exec": plan.execs, "agent": plan.agents}
         self._agents = agents_of(plan)
+        self._execs = execs_of(plan)
         self._hands: dict[str, Hand] = {}
+        self._killed: Counter[tuple[str, int]] = Counter()
+        """By event, how many it has killed."""
+        self._sick: dict[str, int] = {}
+        """Keys that the audit refuses, and until when (ns)."""
+        self.store_fails = ""
+        """How the audit's next commit fails: "full", "before" or "after" it is done; "": not at all."""
         self._recorder = NullRecorder()
         self._meter = LinkMeter(self._recorder, MalformedFrames(_NOWHERE, "none"))
         for stage, count in self.counts.items():
@@ -132,7 +157,8 @@ class World:
         """A disk that fails while the journal is opened makes it try again, as its supervisor would."""
         try:
             self.gateway = Gateway(
-                self.plan, self.network, self.clock, self.disk, self.dice, self.story,
+                self.plan, self.network, self.clock, self.disk, self.dice, self.story, self.ledger,
+                self.store.by_key,
                 on_settled=self._settled, on_broken=self._broken,
             )  # fmt: skip
         except DamagedError as error:
@@ -141,13 +167,14 @@ class World:
             self.story.tell("no start", str(error))
             self.network.at(50 * NS_PER_MS, self.start, NAME)
 
-    def kill(self, name: str, down_ms: float, *, power: bool = False) -> None:
+    def kill(self, name: str, down_ms: float, power: bool = False) -> None:
         """Ends a node as SIGKILL does, or with `power` the gateway's machine; starts it again later."""
         if self.network.node(name) is None:
             return
         self.story.tell("kill", f"{name} {'(power)' if power else ''}")
         if name == NAME:
             self._end_gateway(power=power)
+            self.step_clock()
         else:
             self.network.kill(name)
         self.network.at(int(down_ms * NS_PER_MS), self._restart, name)
@@ -163,7 +190,11 @@ class World:
         self.disk = self.disk.power_cut(self.dice) if power else self.disk.copy()
 
     def _died(self, name: str) -> None:
-        self.story.tell("died", f"{name} with {self._hands[name].held} in hand")
+        held = self._hands[name].held
+        self.story.tell("died", f"{name} with {held} in hand")
+        if held is not None:
+            self.ledger.died(*held)
+            self._killed[held] += 1
         self.network.at(int(self.dice.uniform(20, 60) * NS_PER_MS), self._restart, name)
 
     def _broken(self) -> None:
@@ -208,12 +239,14 @@ class World:
         return hand, died
 
     def _worker(self, name: str, stage: str) -> Worker:
-        config, every = self.plan.config, self.plan.state_every
+        every = self.plan.state_every
         steps: Steps
         if stage == "agent":
-            steps = AgentSteps(self.dice.choice(self._agents), every, self._recorder, self._meter)
+            steps = AgentSteps(
+                self.dice.choice(self._agents), every, self._recorder, self._meter, self.clock.right_us
+            )
         else:
-            steps = ExecSteps(ExecLogic(config.trading, config.exec), every, self._recorder)
+            steps = ExecSteps(self.dice.choice(self._execs), every, self._recorder, self.clock.right_us)
         hand, died = self._hand(name)
         return Worker(
             name, "exec" if stage == "agent" else "audit", self.clock.wall_us(),
@@ -223,26 +256,57 @@ class World:
 
     def _judge(self, name: str) -> Judge:
         hand, died = self._hand(name)
-        appender = Appender(self.store, hand, self._recorder, self.clock.monotonic_ns)
+        clock = self.clock
+        appender = Appender(self.store, hand, self._recorder, clock.monotonic_ns, wall_us=clock.right_us)
 
         def append(batch: Any) -> Any:
             for delivery in batch:
                 hand.note(delivery.key, delivery.key_seq)
                 if self._deadly(delivery, "audit"):
                     raise SimulatedDeathError
-            return appender.append(batch)
+            well = [delivery for delivery in batch if not self._is_sick(delivery.key)]
+            words = iter(self._commit(appender, hand, well))
+            return [REFUSED if self._is_sick(delivery.key) else next(words) for delivery in batch]
 
         return Judge(
             name, self.clock.wall_us(), append, self._tail, self.plan.timing,
             batch=self.plan.batch, died_in_hand=died,
         )  # fmt: skip
 
+    def _commit(self, appender: Appender, hand: Hand, batch: Sequence[Delivery]) -> Sequence[Judged]:
+        """Appends; where the store fails the worker ends, and nobody hears what was committed."""
+        fails, self.store_fails = self.store_fails, ""
+        if fails == "full":
+            self.store.full = True
+        elif fails == "before":
+            hand.clear()
+            raise SimulatedDeathError
+        try:
+            words = appender.append(batch)
+        finally:
+            self.store.full = False
+        if fails == "after":
+            raise SimulatedDeathError
+        return words
+
+    def sicken(self, key: str, duration_ms: float) -> None:
+        """The audit refuses all rows of a key for a while, as on a full disk."""
+        self.story.tell("sick", f"{key} for {duration_ms:.0f} ms")
+        self._sick[key] = self.network.now_ns + int(duration_ms * NS_PER_MS)
+
+    def _is_sick(self, key: str) -> bool:
+        return self._sick.get(key, 0) > self.network.now_ns
+
     def _tail(self, key: str) -> Tail:
         return self.store.tail(key)
 
     def _deadly(self, delivery: Delivery, stage: str) -> bool:
         item = self.clients.sent.get(delivery.webhook_id)
-        return item is not None and item.poison == stage and delivery.live and self.dice.random() < DIES_AGAIN
+        if item is None or item.poison != stage or not delivery.live:
+            return False
+        if isinstance(item.event, Control) and self._killed[delivery.key, delivery.key_seq] >= CONTROL_KILLS:
+            return False
+        return self.dice.random() < DIES_AGAIN
 
     # ---- events
 
@@ -252,7 +316,6 @@ class World:
 
     def _settled(self, delivery: Delivery) -> None:
         check_settled(self.store, delivery)
-        self.fates[delivery.key, delivery.key_seq] = Fate(delivery.fate)
 
     # ---- the run
 
@@ -267,14 +330,55 @@ class World:
         for stage, count in self.counts.items():
             for ordinal in range(count):
                 self.start(f"{stage}-{ordinal}")
+        self._settle()
+        if self.plan.config.journal.max_bytes <= SMALL_BYTES:
+            self._last_sickness()
+        self._once_more()
+        self._settle()
+        check_end(self.plan, self.store, self.clients, self.ledger)
+        return {**self.story.counts, **count_rows(self.store), "frames": self.network.frames}
+
+    def _settle(self) -> None:
         if not self.network.run(SETTLE_MS * NS_PER_MS, self._done):
             unsettled = self.gateway.dispatcher.unsettled if self.gateway else -1
             raise ViolationError(
                 f"not settled {SETTLE_MS} ms after the faults: {unsettled} events, "
                 f"{len(self.clients.unanswered)} unanswered"
             )
-        check_end(self.plan, self.store, self.clients, self.fates)
-        return {**self.story.counts, **count_rows(self.store), "frames": self.network.frames}
+
+    def _last_sickness(self) -> None:
+        """One key's events stay, one of them given up, while the journal is freed under them."""
+        self.sicken("K0", SICK_MS)
+        self.clients.busy_while("K0")
+        self.network.run(SICK_MS * NS_PER_MS // 2)
+
+    def _once_more(self) -> None:
+        """When all is settled and tidied up, the gateway's machine goes, its clock is wrong when it comes
+        back, and everybody repeats what was answered long ago, with new events after it."""
+        short = self.plan.config.journal.retention_s < FAULTS_MS // 1_000
+        self.clock.stepped_us += (max(LATER_S) if short else self.dice.choice(LATER_S)) * US_PER_S
+        self._tidy()
+        self.kill(NAME, 5, power=self.dice.random() < 0.5)
+        if short:  # nothing is left that tells the last accept time but what was carried
+            self.clock.stepped_us = -2 * max(LATER_S) * US_PER_S
+        self.clients.once_more(within_retention=not short)
+
+    def _tidy(self) -> None:
+        """Maintains the journal until nothing of it can be freed any more."""
+        for _ in range(MOST_SEGMENTS):
+            if self.gateway is None or not self.gateway.alive:
+                return
+            before = self.gateway.journal.bytes_used
+            self.gateway.tidy()
+            self.network.run(10 * NS_PER_MS)
+            self.gateway.tidy()
+            if self.gateway.journal.bytes_used >= before:
+                return
+
+    def step_clock(self) -> None:
+        """The wall clock is wrong from now on, or right again. Only called where the gateway ends: one that
+        runs is not ready after a step."""
+        self.clock.stepped_us = int(self.dice.choice([0, self.dice.uniform(-6, 1)]) * US_PER_S)
 
     def _done(self) -> bool:
         gateway = self.gateway

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from pipeline.clock import no_time
 from pipeline.delivery import ORIGIN, Delivery, Tail, agent_digest
 from pipeline.messages import Verdict, decode_event, encode
 from pipeline.stages.agent_state import applied
@@ -23,7 +25,16 @@ State = tuple[Any, bytes]
 class AgentSteps:
     """transport.Steps on trading.AgentLogic."""
 
-    def __init__(self, logic: AgentLogic, state_every: int, recorder: Recorder, meter: LinkMeter) -> None:
+    def __init__(
+        self,
+        logic: AgentLogic,
+        state_every: int,
+        recorder: Recorder,
+        meter: LinkMeter,
+        wall_us: Callable[[], int] = no_time,
+    ) -> None:
+        """`wall_us` tells when an event was decided, for people."""
+        self._wall_us = wall_us
         self._logic = logic
         self._state_every = state_every
         self._start = recorder.start
@@ -60,5 +71,6 @@ class AgentSteps:
         )
         if delivery.key_seq % self._state_every == 0:
             delivery.agent_state = self._logic.encode(inner)
+        delivery.decided_us = self._wall_us()
         self._end(AGENT_DECISION, started_ns, correlation)
         return inner, delivery.a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from pipeline.clock import no_time
 from pipeline.delivery import Delivery
 from pipeline.messages import Outcome, decode_decision, decode_fills
 from pipeline.storage.audit.store import AuditFullError, AuditStore, Judged
@@ -33,8 +34,12 @@ class Appender:
         recorder: Recorder,
         clock_ns: Callable[[], int],
         on_appended: Callable[[], None] = lambda: None,
+        wall_us: Callable[[], int] = no_time,
     ) -> None:
-        """`on_appended` is called after a batch that made rows; it must not wait for anything."""
+        """`on_appended` is called after a batch that made rows; it must not wait for anything. `wall_us`
+        tells when a row was written, just before its commit: the row's bytes are chained, so nothing later
+        is in them."""
+        self._wall_us = wall_us
         self._on_appended = on_appended
         self._store = store
         self._hand = hand
@@ -44,7 +49,8 @@ class Appender:
 
     def append(self, batch: Sequence[Delivery]) -> Sequence[Judged]:
         started_ns = self._clock_ns()
-        readable = [delivery for delivery in batch if self._complete(delivery)]
+        now_us = self._wall_us()
+        readable = [delivery for delivery in batch if self._complete(delivery, now_us)]
         self._hand.clear()
         judged = self._judged(readable)
         if len(readable) < len(batch):
@@ -76,12 +82,14 @@ class Appender:
             self._full = False
         return judged
 
-    def _complete(self, delivery: Delivery) -> bool:
-        """Fills in the outcome. Only here are an event's own bytes touched one by one: the note names the
-        culprit should they kill this process; where they cannot be read, the row alone is refused."""
+    def _complete(self, delivery: Delivery, now_us: int) -> bool:
+        """Fills in the outcome and the time. Only here are an event's own bytes touched one by one: the note
+        names the culprit should they kill this process; where they cannot be read, the row alone is
+        refused."""
         try:
             self._hand.note(delivery.key, delivery.key_seq)
             delivery.outcome = _outcome(delivery)
+            delivery.audited_us = now_us
         except Exception as error:
             log.error(
                 "row %.40s:%d cannot be read: %s: %s",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from pipeline.clock import no_time
 from pipeline.delivery import ORIGIN, Delivery, Tail, exec_digest
 from pipeline.messages import Verdict, decode_decision, decode_event, decode_fills, encode
 from pipeline.telemetry.events import EventID
@@ -23,7 +25,15 @@ State = tuple[Any, bytes, bytes]
 class ExecSteps:
     """transport.Steps on trading.ExecLogic."""
 
-    def __init__(self, logic: ExecLogic, state_every: int, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        logic: ExecLogic,
+        state_every: int,
+        recorder: Recorder,
+        wall_us: Callable[[], int] = no_time,
+    ) -> None:
+        """`wall_us` tells when an event was executed, for people."""
+        self._wall_us = wall_us
         self._logic = logic
         self._state_every = state_every
         self._start = recorder.start
@@ -68,6 +78,7 @@ class ExecSteps:
         delivery.x = exec_digest(x_prev, delivery.key_seq, delivery.a, delivery.fills)
         if delivery.key_seq % self._state_every == 0:
             delivery.exec_state = self._logic.encode(inner)
+        delivery.executed_us = self._wall_us()
         self._end(FILL_GENERATION, started_ns - self._answered_after_ns, correlation)
         self._answered_after_ns = 0
         return inner, delivery.x, delivery.a

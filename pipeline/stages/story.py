@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from msgspec import Struct
 
-from pipeline.clock import US_PER_S
 from pipeline.delivery import Delivery
 from pipeline.messages import (
     BUY,
@@ -24,6 +21,8 @@ from pipeline.messages import (
     decode_event,
     decode_fills,
 )
+from pipeline.stages.way import ChecksStory, WayStory, checks_of, way_of
+from pipeline.stages.way import utc as utc
 from pipeline.storage.audit import AuditRow
 from pipeline.trading.instruments import Instrument, Instruments
 
@@ -89,6 +88,10 @@ class Story(Struct, frozen=True, kw_only=True):
     exec_digest: str
     chain_hash: str
     traceparent: str = ""
+    checks: ChecksStory | None = None
+    """What the gateway checked; null: not recorded."""
+    way: WayStory | None = None
+    """None: the feed that was asked is of an older version."""
 
 
 def story_of(row: AuditRow, instruments: Instruments) -> Story:
@@ -127,16 +130,9 @@ def story_of(row: AuditRow, instruments: Instruments) -> Story:
         exec_digest=delivery.x.hex(),
         chain_hash=row.h.hex(),
         traceparent=delivery.traceparent,
+        checks=checks_of(delivery),
+        way=way_of(delivery),
     )
-
-
-def utc(time_us: int) -> str:
-    """RFC 3339 with microseconds; "" for 0, which stands for no time."""
-    if not time_us:
-        return ""
-    seconds, microseconds = divmod(time_us, US_PER_S)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _event(delivery: Delivery, instrument: Instrument) -> dict[str, str]:

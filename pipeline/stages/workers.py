@@ -46,7 +46,7 @@ def run_agent(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
         shared = SharedScopes(lambda: open_scopes(config), context.clock.monotonic_ns)
     context.watch_users_code(one.kind for one in config.trading.strategies.values())
     logic = agent_logic(config.trading, config.exec, shared)
-    steps = AgentSteps(logic, config.audit.state_every, context.recorder, meter)
+    steps = AgentSteps(logic, config.audit.state_every, context.recorder, meter, context.clock.wall_us)
     try:
         return _run_worker(context, ordinal, "exec", steps, meter, ready, stop)
     finally:
@@ -59,7 +59,7 @@ def run_exec(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     context = Context("exec", ordinal, config)
     meter = context.link_meter(EventID.EXEC_CONSUME, EventID.FILL_PUBLISH)
     logic = ExecLogic(config.trading, config.exec)
-    steps = ExecSteps(logic, config.audit.state_every, context.recorder)
+    steps = ExecSteps(logic, config.audit.state_every, context.recorder, context.clock.wall_us)
     venue: Venue[tuple[Key, Work]] | None = None
     if config.exec.venue_latency_ms:
         latency_ns = config.exec.venue_latency_ms * NS_PER_MS
@@ -120,7 +120,8 @@ def run_audit(ordinal: int, config: Config, ready: Ready, stop: Stop) -> int:
     checkpoints = Checkpointing(ordinal, config, lambda: store.chain)
     nudge = Nudge(nudge_name(config))
     told = nudge if config.feed.enabled else _nobody
-    appender = Appender(store, hand, context.recorder, context.clock.monotonic_ns, told)
+    clock = context.clock
+    appender = Appender(store, hand, context.recorder, clock.monotonic_ns, told, clock.wall_us)
     judge = Judge(
         context.name, context.boot, appender.append, store.tail, context.timing,
         batch=config.audit.batch, died_in_hand=hand.died[:2] if hand.died else None, meter=meter,

@@ -34,6 +34,10 @@ enum { ENTRIES = 5632 / WORD, ENTRY_WORDS = 4, WEIGHT_SHIFT = 12, CORRELATION_SH
 #define KIND_GAUGE (UINT64_C(3) << 24)
 /* No entry has this as its third word (kind 15 does not exist): what it stands for is counted as dropped. */
 #define UNWRITABLE UINT64_MAX
+/* Odd, so that each word of an entry counts with all its bits in a mixed proof (`layout.mixed`). */
+#define MIX_SEQUENCE UINT64_C(0x9E3779B97F4A7C15)
+#define MIX_END UINT64_C(0xBF58476D1CE4E5B9)
+#define MIX_VALUE UINT64_C(0x94D049BB133111EB)
 
 #define LOAD(word) __atomic_load_n((word), __ATOMIC_RELAXED)
 #define STORE(word, value) __atomic_store_n((word), (value), __ATOMIC_RELAXED)
@@ -103,6 +107,19 @@ static int as_uint64(PyObject *object, uint64_t *into) {
     return 1;
 }
 
+/* Whether a third word that may be no word at all means a COUNT or GAUGE. */
+static int means_fact(PyObject *what) {
+    int beyond = 0;
+    if (!PyLong_Check(what)) {
+        return 0;
+    }
+    long long value = PyLong_AsLongLongAndOverflow(what, &beyond);
+    if (beyond < 0 || (beyond == 0 && value < 0)) {
+        return 0;
+    }
+    return (PyLong_AsUnsignedLongLongMask(what) & KIND_BITS) != 0;
+}
+
 /* The third word; UNWRITABLE when event or correlation do not fit. */
 static inline uint64_t subject(PyObject *event, PyObject *correlation, uint64_t kind) {
     uint64_t what, which = 0;
@@ -164,6 +181,8 @@ typedef struct Writer {
     uint32_t under_way;    /* STARTs that stand there */
     uint32_t start_here;   /* where the next one is looked for first */
     uint32_t starts_above; /* none stands here or beyond */
+    uint32_t given_up;     /* STARTs that made room for newer ones and have not ended */
+    uint64_t given_up_until; /* when the newest of them began */
     struct Writer *next, *previous;
     PyObject *through; /* a Python put that DURATIONs of MetricsCollector pass: its sampler */
     char flight;
@@ -171,11 +190,17 @@ typedef struct Writer {
     char starts; /* MetricsCollector writes STARTs too */
 } Writer;
 
+static int drop_fact_locked(Writer *self) {
+    if (self->words != NULL) {
+        PUBLISH(self->words + FACTS_DROPPED, ++self->facts_dropped);
+    }
+    return 0;
+}
+
 /* Counts as many calls as the entry stands for, or one fact. */
 static int drop_locked(Writer *self, uint64_t what) {
     if (what != UNWRITABLE && (what & KIND_BITS) != 0) {
-        PUBLISH(self->words + FACTS_DROPPED, ++self->facts_dropped);
-        return 0;
+        return drop_fact_locked(self);
     }
     self->dropped += 1 + (what == UNWRITABLE ? 0 : what >> WEIGHT_SHIFT & WEIGHT_MASK);
     PUBLISH(self->words + DROPPED, self->dropped);
@@ -201,7 +226,10 @@ static inline int put_locked(Writer *self, uint64_t end, uint64_t value, uint64_
     }
     uint64_t after = position + 1;
     uint64_t *slot = words + ENTRIES + (position & (self->capacity - 1)) * ENTRY_WORDS;
-    uint64_t proof = self->mixed ? after ^ end ^ value ^ what : after;
+    uint64_t proof = after;
+    if (self->mixed) {
+        proof = after * MIX_SEQUENCE ^ end * MIX_END ^ value * MIX_VALUE ^ what;
+    }
     if (self->flight) { /* somebody may be reading it: disprove it first */
         STORE(slot + 3, 0);
         __atomic_thread_fence(__ATOMIC_RELEASE);
@@ -223,6 +251,12 @@ static inline int put(Writer *self, uint64_t end, uint64_t value, uint64_t what)
     return written;
 }
 
+static void drop_fact(Writer *self) {
+    Py_BEGIN_CRITICAL_SECTION(self);
+    drop_fact_locked(self);
+    Py_END_CRITICAL_SECTION();
+}
+
 /* ---- STARTs: what is under way ------------------------------------------------------------------------ */
 /* Every Writer there is: who ends a call in another thread than it began in looks for it in all of them. */
 static Writer *writers;
@@ -238,11 +272,52 @@ static PyMutex writers_lock;
 #define START_AT(self, place) ((self)->words + STARTS + 2 * (uint64_t)(place))
 enum { NO_START = -1 };
 
-/* The place of a START; NO_START where there is no room, or nothing that could be named. */
+/* Whether it stood there; 0 as event: any. The memory must be held. */
+static int wipe_start(Writer *self, int place, uint64_t started, uint64_t event) {
+    uint64_t *start = START_AT(self, place), what = LOAD(start + 1);
+    if (what == 0 || LOAD(start) != started || (event != 0 && (what & MAX_EVENT_ID) != event) ||
+        !__atomic_compare_exchange_n(start + 1, &what, 0, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+        return 0;
+    }
+    STORE(&self->start_here, (uint32_t)place);
+    __atomic_sub_fetch(&self->under_way, 1, __ATOMIC_RELAXED);
+    return 1;
+}
+
+/* The oldest START makes room: a newer one says more. */
+static void give_up_oldest(Writer *self) {
+    int oldest = NO_START;
+    for (int place = 0; place < MOST_STARTS; place++) {
+        if (LOAD(START_AT(self, place) + 1) != 0 &&
+            (oldest == NO_START || LOAD(START_AT(self, place)) < LOAD(START_AT(self, oldest)))) {
+            oldest = place;
+        }
+    }
+    uint64_t began = oldest == NO_START ? 0 : LOAD(START_AT(self, oldest));
+    if (oldest != NO_START && wipe_start(self, oldest, began, 0)) {
+        if (began > LOAD(&self->given_up_until)) {
+            STORE(&self->given_up_until, began);
+        }
+        __atomic_add_fetch(&self->given_up, 1, __ATOMIC_RELAXED);
+    }
+}
+
+/* Whether it made room: then it ends no other. */
+static int was_given_up(Writer *self, uint64_t started) {
+    if (LOAD(&self->given_up) == 0 || started > LOAD(&self->given_up_until)) {
+        return 0;
+    }
+    __atomic_sub_fetch(&self->given_up, 1, __ATOMIC_RELAXED);
+    return 1;
+}
+
+/* The place of a START; NO_START of nothing that could be named. */
 static int note_start_locked(Writer *self, uint64_t started, uint64_t what) {
-    if (self->words == NULL || what == UNWRITABLE || (what & MAX_EVENT_ID) == 0 ||
-        LOAD(&self->under_way) >= MOST_STARTS) {
+    if (self->words == NULL || what == UNWRITABLE || (what & MAX_EVENT_ID) == 0) {
         return NO_START;
+    }
+    if (LOAD(&self->under_way) >= MOST_STARTS) {
+        give_up_oldest(self);
     }
     uint32_t place = LOAD(&self->start_here);
     for (int left = MOST_STARTS; left > 0; left--, place++) {
@@ -270,28 +345,16 @@ static int note_start(Writer *self, uint64_t started, uint64_t what) {
     return place;
 }
 
-/* Whether it stood there; 0 as event: any. The memory must be held. */
-static int wipe_start(Writer *self, int place, uint64_t started, uint64_t event) {
-    uint64_t *start = START_AT(self, place), what = LOAD(start + 1);
-    if (what == 0 || LOAD(start) != started || (event != 0 && (what & MAX_EVENT_ID) != event) ||
-        !__atomic_compare_exchange_n(start + 1, &what, 0, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
-        return 0;
-    }
-    STORE(&self->start_here, (uint32_t)place);
-    __atomic_sub_fetch(&self->under_way, 1, __ATOMIC_RELAXED);
-    return 1;
-}
-
 /* Of one that was noted by this very thread, or by another. */
 static void forget_start(Writer *self, int place, uint64_t started) {
     LOCK_WRITERS();
-    if (self->words != NULL) {
-        wipe_start(self, place, started, 0);
+    if (self->words != NULL && !wipe_start(self, place, started, 0)) {
+        was_given_up(self, started);
     }
     UNLOCK_WRITERS();
 }
 
-/* Of which only event and time are known. The writers must be locked. */
+/* Of which only time and event are known; 0 as event: any. The writers must be locked. */
 static int find_start(Writer *self, uint64_t started, uint64_t event) {
     if (self->words == NULL || LOAD(&self->under_way) == 0) {
         return 0;
@@ -308,19 +371,35 @@ static int find_start(Writer *self, uint64_t started, uint64_t event) {
     return 0;
 }
 
-/* Wherever it is; `likely` may be NULL. */
-static void end_start(Writer *likely, uint64_t started, uint64_t what) {
-    uint64_t event = what & MAX_EVENT_ID;
-    if (what == UNWRITABLE || event == 0) {
-        return;
+static int find_newest(Writer *self, uint64_t event) {
+    int newest = NO_START, above = (int)LOAD(&self->starts_above);
+    if (self->words == NULL || LOAD(&self->under_way) == 0) {
+        return 0;
     }
-    LOCK_WRITERS();
-    if (likely == NULL || !find_start(likely, started, event)) {
-        for (Writer *one = writers; one != NULL; one = one->next) {
-            if (one != likely && find_start(one, started, event)) {
-                break;
-            }
+    for (int place = 0; place < above; place++) {
+        if ((LOAD(START_AT(self, place) + 1) & MAX_EVENT_ID) == event &&
+            (newest == NO_START || LOAD(START_AT(self, place)) >= LOAD(START_AT(self, newest)))) {
+            newest = place;
         }
+    }
+    return newest != NO_START && wipe_start(self, newest, LOAD(START_AT(self, newest)), event);
+}
+
+/* Where none has both time and event, here or, `elsewhere`, in another thread's ring: who ends it gave
+ * another time (the newest of the event ends) or another event (what began then does). */
+static void end_start(Writer *likely, uint64_t started, uint64_t what, int elsewhere) {
+    uint64_t event = what == UNWRITABLE ? 0 : what & MAX_EVENT_ID;
+    LOCK_WRITERS();
+    int found = event != 0 && likely != NULL && find_start(likely, started, event);
+    for (Writer *one = writers; elsewhere && event != 0 && !found && one != NULL; one = one->next) {
+        found = find_start(one, started, event);
+    }
+    if (!found && likely != NULL) {
+        found = was_given_up(likely, started) || (event != 0 && find_newest(likely, event)) ||
+                find_start(likely, started, 0);
+    }
+    for (Writer *one = writers; elsewhere && !found && one != NULL; one = one->next) {
+        found = find_start(one, started, 0);
     }
     UNLOCK_WRITERS();
 }
@@ -412,6 +491,10 @@ static PyObject *Writer_put(Writer *self, PyObject *const *args, Py_ssize_t coun
         return PyErr_Format(PyExc_TypeError, "put(end_ns, value, what): %zd arguments given", count);
     }
     if (!as_int64(args[0], &end) || !as_int64(args[1], &value) || !as_uint64(args[2], &what)) {
+        if (means_fact(args[2])) {
+            drop_fact(self);
+            Py_RETURN_FALSE;
+        }
         end = value = 0;
         what = UNWRITABLE;
     }
@@ -441,7 +524,11 @@ static inline PyObject *write_value(Writer *self, PyObject **given, uint64_t kin
     if (given[1] != NULL && !as_int64(given[1], &value)) {
         what = UNWRITABLE;
     }
-    put(self, now_ns(), value, what);
+    if (what == UNWRITABLE && kind != 0) {
+        drop_fact(self);
+    } else {
+        put(self, now_ns(), value, what);
+    }
     Py_RETURN_NONE;
 }
 
@@ -488,10 +575,8 @@ static PyObject *Writer_end(Writer *self, PyObject *const *args, Py_ssize_t coun
         what = UNWRITABLE;
     }
     put(self, ended, (uint64_t)duration, what);
-    if (LOAD(&self->under_way) != 0 && what != UNWRITABLE && (what & MAX_EVENT_ID) != 0) {
-        LOCK_WRITERS();
-        find_start(self, started, what & MAX_EVENT_ID);
-        UNLOCK_WRITERS();
+    if (LOAD(&self->under_way) != 0) {
+        end_start(self, started, what, 0);
     }
     Py_RETURN_NONE;
 }
@@ -558,33 +643,71 @@ static PyTypeObject WriterType = {
     .tp_members = Writer_members,
 };
 
-/* ---- `with` for nothing: __enter__ and __exit__ are the object itself, which tells them by its arguments.
- * Looking up a method binds a new object each time, twice a block; looking up this descriptor does not. */
+/* ---- `with` for nothing: __enter__ and __exit__ of a block are the block itself, which tells them by its
+ * arguments. Looking up a method binds a new object each time, twice a block; looking up this descriptor does
+ * not. Of the class it gives a callable that takes the block first, as any method of a class does. */
+typedef struct {
+    PyObject_HEAD
+    PyTypeObject *of; /* static, as all block types are */
+    Py_ssize_t takes; /* arguments beside the block */
+} Itself;
+
 static PyObject *itself_get(PyObject *self, PyObject *object, PyObject *Py_UNUSED(type)) {
     PyObject *found = object == NULL ? self : object;
     Py_INCREF(found);
     return found;
 }
+
+static PyObject *itself_call(PyObject *callable, PyObject *args, PyObject *keywords) {
+    Itself *self = (Itself *)callable;
+    Py_ssize_t count = PyTuple_GET_SIZE(args);
+    if (count != self->takes + 1 || (keywords != NULL && PyDict_GET_SIZE(keywords) != 0) ||
+        !PyObject_TypeCheck(PyTuple_GET_ITEM(args, 0), self->of)) {
+        return PyErr_Format(PyExc_TypeError, "%s.%s takes a block and %zd more arguments", self->of->tp_name,
+                            self->takes ? "__exit__" : "__enter__", self->takes);
+    }
+    PyObject *const *given = &PyTuple_GET_ITEM(args, 0);
+    return PyObject_Vectorcall(given[0], given + 1, (size_t)self->takes, NULL);
+}
+
 static PyTypeObject ItselfType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "pipeline.telemetry._fast._itself",
-    .tp_basicsize = sizeof(PyObject),
+    .tp_basicsize = sizeof(Itself),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_descr_get = itself_get,
+    .tp_call = itself_call,
 };
 
-static int make_block(PyTypeObject *type) {
-    if (PyType_Ready(type) < 0) {
-        return -1;
-    }
-    PyObject *itself = PyObject_New(PyObject, &ItselfType);
+static int add_itself(PyTypeObject *type, const char *name, Py_ssize_t takes) {
+    Itself *itself = PyObject_New(Itself, &ItselfType);
     if (itself == NULL) {
         return -1;
     }
-    int failed = PyDict_SetItemString(type->tp_dict, "__enter__", itself) < 0 ||
-                 PyDict_SetItemString(type->tp_dict, "__exit__", itself) < 0;
+    itself->of = type;
+    itself->takes = takes;
+    int failed = PyDict_SetItemString(type->tp_dict, name, (PyObject *)itself);
     Py_DECREF(itself);
+    return failed;
+}
+
+static int make_block(PyTypeObject *type) {
+    if (PyType_Ready(type) < 0 || add_itself(type, "__enter__", 0) < 0 ||
+        add_itself(type, "__exit__", 3) < 0) {
+        return -1;
+    }
     PyType_Modified(type);
-    return failed ? -1 : 0;
+    return 0;
+}
+
+/* With one more way to end a block, for `measure_async`: calling it with None. */
+static inline int ends_block(PyObject *const *args, size_t count, PyObject *keywords) {
+    Py_ssize_t given = PyVectorcall_NARGS(count);
+    if (keywords == NULL && (given == 3 || (given == 1 && args[0] == Py_None))) {
+        return 1;
+    }
+    PyErr_SetString(PyExc_TypeError, "this is a block for `with`: a function is measured by "
+                                     "@measure_sync(event) or @measure_async(event)");
+    return 0;
 }
 
 /* ---- Span: a block of one thread, made once and used often -------------------------------------------- */
@@ -598,14 +721,15 @@ typedef struct {
     uint64_t started[SPAN_DEPTH];
 } Span;
 
-static PyObject *Span_call(PyObject *callable, PyObject *const *Py_UNUSED(args), size_t count,
-                           PyObject *Py_UNUSED(keywords)) {
+static PyObject *Span_call(PyObject *callable, PyObject *const *args, size_t count, PyObject *keywords) {
     Span *self = (Span *)callable;
-    if (PyVectorcall_NARGS(count) == 0) { /* __enter__() */
+    if (PyVectorcall_NARGS(count) == 0 && keywords == NULL) { /* __enter__() */
         if (self->depth < SPAN_DEPTH) {
             self->started[self->depth] = now_ns();
         }
         self->depth++;
+    } else if (!ends_block(args, count, keywords)) {
+        return NULL;
     } else if (self->depth > 0) { /* __exit__(kind, error, trace) */
         uint64_t ended = now_ns();
         self->depth--;
@@ -843,7 +967,7 @@ static PyObject *fast_record_end(PyObject *Py_UNUSED(module), PyObject *const *a
         put_duration(ended, (uint64_t)duration, with_correlation(what));
     }
     if (published) {
-        end_start(here.generation == LOAD(&generation) ? here.writer : NULL, started, what);
+        end_start(here.generation == LOAD(&generation) ? here.writer : NULL, started, what, 1);
     }
     Py_RETURN_NONE;
 }
@@ -925,15 +1049,16 @@ static Measure *spare[SPARE];
 static int spares;
 #endif
 
-static PyObject *Measure_call(PyObject *callable, PyObject *const *Py_UNUSED(args), size_t count,
-                              PyObject *Py_UNUSED(keywords)) {
+static PyObject *Measure_call(PyObject *callable, PyObject *const *args, size_t count, PyObject *keywords) {
     Measure *self = (Measure *)callable;
-    if (PyVectorcall_NARGS(count) == 0) { /* __enter__() */
+    if (PyVectorcall_NARGS(count) == 0 && keywords == NULL) { /* __enter__() */
         if (self->begun.writer != NULL) { /* again before its end: one stands there, no more */
             forget_start(self->begun.writer, self->begun.place, self->begun.started);
             Py_CLEAR(self->begun.writer);
         }
         begin_call(&self->begun, self->what);
+    } else if (!ends_block(args, count, keywords)) {
+        return NULL;
     } else { /* __exit__(kind, error, trace) */
         end_call(&self->begun, self->what);
     }
@@ -1177,7 +1302,7 @@ static int fast_exec(PyObject *module) {
         return -1;
     }
     PyObject *layout = Py_BuildValue("(iiiiiiiiii)", HEAD, TAIL, DROPPED, FACTS_DROPPED, HEARTBEAT, STARTS,
-                                     MOST_STARTS, ENTRIES, ENTRY_WORDS, 7);
+                                     MOST_STARTS, ENTRIES, ENTRY_WORDS, 8);
     if (layout == NULL || PyModule_AddObject(module, "LAYOUT", layout) < 0) {
         return -1;
     }

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pipeline import limits
 from pipeline.outcome import Outcome
 from pipeline.telemetry.counters import LOST, OTHERS, CounterKey, Counters
-from pipeline.telemetry.events import NEXT_STAGE, EventID
+from pipeline.telemetry.events import FIRST_FACT, LAST_FACT, NEXT_STAGE, EventID
 from pipeline.telemetry.few import FEW, fold_few, sifted
 from pipeline.telemetry.latencies import WINDOWS_S, Latencies
 from pipeline.telemetry.layout import (
@@ -76,6 +76,13 @@ class Aggregate:
         """Let time pass."""
         self.latencies.advance(now_ns)
         self.counters.advance(now_ns)
+
+    def take_over(self, other: Aggregate) -> None:
+        """Begin with what another one has, whose windows differ and which is used no more; both are at the
+        same instant, and neither watches anything."""
+        self.latencies.take_over(other.latencies)
+        self.counters.take_over(other.counters)
+        self.refused, self.entries, self._rows = other.refused, other.entries, other._rows
 
     def lose(self, source: Source, drained: Drained, now_ns: int) -> None:
         """Count the calls and facts that a drain did not get. What an entry stood for that cannot be read any
@@ -146,6 +153,8 @@ class Aggregate:
         in_range = (batch.events >= 1) & (batch.events <= LAST_OWN_ID)
         bounded = (kinds == DURATION) | (kinds == COUNT)
         sane = ~bounded | (values >= 0) & (values <= limits.MAX_DURATION_NS)
+        facts = (kinds == GAUGE) & (batch.events >= FIRST_FACT) & (batch.events <= LAST_FACT)
+        sane &= ~facts | (values >= 0) & (values <= limits.MAX_FACT)
         usable: Mask = known & in_range & sane
         if not usable.all():
             self._refuse("unknown_kind", ~known)

@@ -13,7 +13,7 @@ import zlib
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
-from pipeline.telemetry.layout import CORRELATION_MASK, CORRELATION_SHIFT
+from pipeline.telemetry.layout import CORRELATION_MASK
 
 if TYPE_CHECKING:
     from pipeline.telemetry.calls import Calls
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _current: ContextVar[int] = ContextVar("telemetry_correlation", default=0)
 
 
-def correlation_bits() -> int:
-    """What is in force here, where an entry has it."""
-    return _current.get() << CORRELATION_SHIFT
+def current_correlation() -> int:
+    """What is in force here."""
+    return _current.get()
 
 
 def correlation_of(subject: int | str | bytes) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline import limits
 from pipeline.clock import NS_PER_S
 from pipeline.telemetry.sketch import Ints
-from pipeline.telemetry.windows import Indices, SlidingSum, move
+from pipeline.telemetry.windows import Indices, SlidingSum, move, nearest
 
 
 class CounterKey(NamedTuple):
@@ -104,6 +104,12 @@ class Counters:
             window.move(moved, into)
         self._free += freed
         self._tables.clear()
+
+    def take_over(self, other: Counters) -> None:
+        """Begin with what another one has, whose windows differ; both are at the same instant."""
+        self._index, self._free, self._totals = dict(other._index), list(other._free), other._totals
+        for window_s, window in self._windows.items():
+            window.take_over(other._windows[nearest(other._windows, window_s)])
 
     def total(self, key: CounterKey) -> int:
         """Since the beginning."""

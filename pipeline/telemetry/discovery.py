@@ -175,7 +175,7 @@ class RingFolder:
             logger.warning(
                 "telemetry directory %s: %s says that it is being removed (%d), and is not: it is drained",
                 self.directory,
-                name,
+                _shown(name),
                 word,
             )
         self._given_up.pop(name, None)
@@ -191,7 +191,7 @@ class RingFolder:
 
     def _count(self, name: str, error: RefusedRingError) -> None:
         self.refused[error.reason] += 1
-        logger.warning("telemetry directory %s: %s is not used: %s", self.directory, name, error)
+        logger.warning("telemetry directory %s: %s is not used: %s", self.directory, _shown(name), error)
 
 
 def _unlink_if_free(path: Path) -> None:
@@ -272,6 +272,11 @@ class CollectorLock:
                 return True
         os.close(fd)
         return False
+
+
+def _shown(name: str) -> str:
+    """On one line, whatever the file is called."""
+    return name if name.isprintable() else ascii(name)
 
 
 def stamp_of(found: os.stat_result) -> Stamp:

@@ -15,6 +15,7 @@ STAGES = ("gateway", "agent", "exec", "audit")
 """In flow order."""
 NEXT_STAGE = {"gateway": "agent", "agent": "exec", "exec": "audit"}
 """Who a stage sends to; LAG, CREDIT and FLOW_THROTTLED are written by the sender about the next stage."""
+FIRST_FACT, LAST_FACT = 32, 63
 FIRST_USER_EVENT = 1024
 GONE = "(gone)"
 """In the place of a stage or worker: all that are gone and not told apart any more (see `gone`)."""
@@ -82,7 +83,23 @@ class EventID(IntEnum):
     """COUNT, peers that were turned away in the handshake of a link."""
 
 
+_UNNAMED = "EVENT_"
+_OURS = frozenset(map(int, EventID))
 _NAMES = {int(event): event.name for event in EventID} | {OTHER_EVENT: "(others)"}
+
+
+def known_event(name: str) -> int | None:
+    """The id that `event_name` tells by this name although nobody registered it; None when there is none."""
+    if name in EventID.__members__:
+        return int(EventID[name])
+    if name == _NAMES[OTHER_EVENT]:
+        return OTHER_EVENT
+    digits = name.removeprefix(_UNNAMED)
+    if digits.isascii() and digits.isdigit() and len(digits) <= len(str(limits.MAX_EVENT_ID)):
+        event_id = int(digits)
+        if name == f"{_UNNAMED}{event_id}" and event_id <= limits.MAX_EVENT_ID and event_id not in _OURS:
+            return event_id
+    return None
 
 
 def name_event(event_id: int, name: str) -> None:
@@ -92,7 +109,15 @@ def name_event(event_id: int, name: str) -> None:
 
 def event_name(event_id: int) -> str:
     """The name of an event, also of one this version does not know."""
-    return _NAMES.get(event_id) or f"EVENT_{event_id}"
+    return _NAMES.get(event_id) or f"{_UNNAMED}{event_id}"
+
+
+def name_in_rings(event_id: int) -> str:
+    """The same for who reads others' rings: own events that they name have ids beyond theirs there, and what
+    this process calls an id says nothing about theirs."""
+    if FIRST_USER_EVENT <= event_id <= limits.MAX_EVENT_ID:
+        return f"{_UNNAMED}{event_id}"
+    return event_name(event_id)
 
 
 def gone_of(worker: str) -> str:

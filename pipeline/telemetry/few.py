@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline import limits
 from pipeline.telemetry.counters import CounterKey, Counters
+from pipeline.telemetry.events import FIRST_FACT, LAST_FACT
 from pipeline.telemetry.layout import (
     CORRELATION_MASK,
     CORRELATION_SHIFT,
@@ -116,6 +117,7 @@ def _event(source: Source, event: int) -> int:
 def _usable(kind: int, event: int, value: int, refused: Counter[str]) -> bool:
     known, in_range = kind in ENTRY_KINDS, 1 <= event <= LAST_OWN_ID
     sane = kind not in (DURATION, COUNT) or 0 <= value <= limits.MAX_DURATION_NS
+    sane &= kind != GAUGE or not FIRST_FACT <= event <= LAST_FACT or 0 <= value <= limits.MAX_FACT
     if known and in_range and sane:
         return True
     refused.update(

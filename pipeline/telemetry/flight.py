@@ -17,10 +17,11 @@ import numpy as np
 from pipeline import limits
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.telemetry import layout
-from pipeline.telemetry.events import event_name
+from pipeline.telemetry.events import name_in_rings
 from pipeline.telemetry.layout import Identity, Kind, RefusedRingError
 from pipeline.telemetry.left_rings import RING_SUFFIX
-from pipeline.telemetry.reader import RingReader, read_identity, sequences
+from pipeline.telemetry.proofs import sequences
+from pipeline.telemetry.reader import RingReader, read_identity
 from pipeline.telemetry.ring import FLIGHT_SUFFIX
 from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.starts import Start
@@ -118,7 +119,7 @@ def timeline(flight: Flight, seconds: float) -> Iterator[str]:
     for at_ns, value, what in rows:
         kind, event_id = what >> layout.KIND_SHIFT & layout.KIND_MASK, what & layout.EVENT_MASK
         correlation = what >> layout.CORRELATION_SHIFT & layout.CORRELATION_MASK
-        name = flight.names.get(event_id) or event_name(event_id)
+        name = flight.names.get(event_id) or name_in_rings(event_id)
         line = f"{(at_ns - newest_ns) / NS_PER_MS:>12.3f} ms  {_told(kind, name, value)}"
         line += f"  event {correlation:08x}" if correlation else ""
         if kind == Kind.START:

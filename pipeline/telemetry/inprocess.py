@@ -13,7 +13,7 @@ from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.ring import Ring
 from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.source import Source
-from pipeline.telemetry.stats import MetricsStats
+from pipeline.telemetry.stats import MetricsStats, checked_windows
 
 SCRATCH_ENTRIES = 1 << 14
 
@@ -27,9 +27,11 @@ class InProcess:
         self._sources: weakref.WeakKeyDictionary[Ring, Source] = weakref.WeakKeyDictionary()
 
     def set_windows(self, windows_seconds: Sequence[float]) -> None:
-        """Keep these windows; figures so far are forgotten if they differ."""
-        if tuple(sorted(windows_seconds)) != self.stats.windows_seconds:
-            self.stats = MetricsStats(windows_seconds, self.stats.thresholds)
+        """Keep these windows, with the figures so far. Raises ValueError as MetricsStats does."""
+        if checked_windows(windows_seconds) != self.stats.windows_seconds:
+            stats = MetricsStats(windows_seconds, self.stats.thresholds)
+            stats.take_over(self.stats)
+            self.stats = stats
 
     def drain(self, rings: Sequence[tuple[Ring, Any]]) -> None:
         """Fold what is new in every ring."""

@@ -24,6 +24,7 @@ from pipeline.telemetry.windows import (
     SlidingSum,
     move,
     move_extremes,
+    nearest,
     no_extremes,
     slots_of,
     summed,
@@ -108,6 +109,11 @@ class Window:
     def move(self, moved: Indices, into: Indices) -> None:
         self.counts.move(moved, into)
 
+    def take_over(self, other: Window) -> None:
+        """As `SlidingSum.take_over`."""
+        self.counts.take_over(other.counts)
+        self._extremes.take_over(other._extremes)
+
     def extremes(self) -> tuple[Ints, Ints]:
         return self._extremes.current(self._window_ns)
 
@@ -157,6 +163,11 @@ class Totals:
     def row(self, series: int) -> Ints:
         """The buckets of one series."""
         return self._total[series * BUCKETS : (series + 1) * BUCKETS]
+
+    @property
+    def calls(self) -> int:
+        """Of all series."""
+        return int(self._total[_CALLS:_SUMS].sum())
 
     def sums(self) -> Ints:
         return self._total[_SUMS:_SLOW]
@@ -222,6 +233,13 @@ class Latencies:
         for extremes in self._extremes.values():
             extremes.move(ended, gone_to)
         self._free += freed
+
+    def take_over(self, other: Latencies) -> None:
+        """Begin with what another one has, whose windows differ. Both are at the same instant, and neither
+        watches anything."""
+        self.series, self._free, self.totals = dict(other.series), list(other._free), other.totals
+        for window_s, window in self.windows.items():
+            window.take_over(other.windows[nearest(other.windows, window_s)])
 
     def _series_of_gone(self, event_id: int) -> int:
         there = [event for group, event in self.series if group == GONE]

@@ -33,8 +33,8 @@ doing. A writer stores the time first and `what` last, and wipes `what` alone.
 
 `head` counts entries ever published and `tail` entries ever taken; both only rise, and entry number n
 (from 0) lives in slot n mod capacity. Its sequence is n + 1, so that memory full of zeros proves nothing.
-The proof word is the sequence; in a ring whose header says `proof` 1 it is sequence ^ end ^ value ^ what,
-which also proves the other three words on machines that reorder stores (ARM).
+The proof word is the sequence; in a ring whose header says `proof` 1 it is mixed of the sequence and the
+other three words (see `mixed`), and proves these too on machines that reorder stores (ARM).
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ from __future__ import annotations
 import os
 import struct
 from enum import IntEnum
+from operator import index
 from typing import NamedTuple
 
 from pipeline import limits
 
 MAGIC = b"RINGLINE"
-VERSION = 4
+VERSION = 5
 
 WORD_BYTES = 8
 LINE_BYTES = 128
@@ -183,6 +184,21 @@ def ring_bytes(capacity: int) -> int:
     return ENTRIES_BYTE + capacity * ENTRY_BYTES
 
 
+def mixed(sequence: int, end_ns: int, value: int, what: int) -> int:
+    """The proof word of `proof` 1. Each word is multiplied by an odd number of its own, so that all its bits
+    count and words that step together from entry to entry (a clock and a counter, say) do not cancel.
+
+    Raises TypeError when one is no integer.
+    """
+    products = sequence * MIX_SEQUENCE ^ index(end_ns) * MIX_END ^ index(value) * MIX_VALUE
+    return (products ^ index(what)) & WORD_MASK
+
+
+MIX_SEQUENCE, MIX_END, MIX_VALUE = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+UNMIX_SEQUENCE = pow(MIX_SEQUENCE, -1, 1 << 64)
+"""Times MIX_SEQUENCE it is 1, in 64 bits."""
+
+
 def native_proof() -> Proof:
     """SEQUENCE where stores are seen in program order (x86: total store order), else MIXED."""
     return Proof.SEQUENCE if os.uname().machine.lower() in ("x86_64", "amd64", "i686") else Proof.MIXED
@@ -190,7 +206,7 @@ def native_proof() -> Proof:
 
 def pack_identity(identity: Identity) -> bytes:
     """Line 0. Raises ValueError when the capacity or the name cannot be written."""
-    name = identity.worker.encode()
+    name = identity.worker.encode(errors="replace")
     if not 0 < len(name) <= NAME_BYTES:
         raise ValueError(f"worker name {identity.worker!r}: 1 to {NAME_BYTES} bytes of UTF-8")
     if not usable_capacity(identity.capacity):

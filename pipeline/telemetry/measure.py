@@ -4,6 +4,7 @@ what is measured may raise whatever it likes: it passes through, measured."""
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
@@ -127,6 +128,17 @@ def _measured_generator(
     return generate
 
 
+def _begun_unseen(inner: AsyncGenerator[Any, Any]) -> Coroutine[Any, Any, Any]:
+    """Its first step, of which the event loop is not told: it knows the generator around this one, and
+    closing both at one time when it ends is an error. What asks at the first step is not asked again."""
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter=None)
+    try:
+        return inner.asend(None)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
 def _measured_async_generator(
     event_id: int, function: Callable[..., AsyncGenerator[Any, Any]]
 ) -> Callable[..., AsyncGenerator[Any, Any]]:
@@ -137,7 +149,7 @@ def _measured_async_generator(
         started_ns = record_start(event_id)
         inner = function(*args, **kwargs)
         try:
-            step = inner.asend(None)
+            step = _begun_unseen(inner)
             while True:
                 try:
                     value = await step

@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, ClassVar
 from pipeline import limits
 from pipeline.errors import UsageError
 from pipeline.telemetry.calls import Calls, MakeBlock, RecordDuration, RecordEnd, RecordStart
-from pipeline.telemetry.correlation import correlation_bits, let_carry
+from pipeline.telemetry.correlation import current_correlation, let_carry
 from pipeline.telemetry.events import EventID
 from pipeline.telemetry.layout import KIND_SHIFT, Kind, Mode
 from pipeline.telemetry.make_calls import make_calls
-from pipeline.telemetry.recorder import COUNT_BITS, GAUGE_BITS, MAX_EVENT_ID, UNWRITABLE
+from pipeline.telemetry.recorder import COUNT_BITS, GAUGE_BITS, put_fact
+from pipeline.telemetry.ring import check_ring
 from pipeline.telemetry.sampling import Load, adapted, check_rate
 from pipeline.telemetry.thread_rings import ThreadRings
 
@@ -82,6 +83,8 @@ class MetricsCollector:
         self._lock = threading.RLock()
         self._in_process: InProcess | None = None
         self._draining = False
+        self._told = 0
+        """Calls in the figures when somebody last asked for them."""
         self._thread: threading.Thread | None = None
         self._leave = threading.Event()
 
@@ -144,7 +147,8 @@ class MetricsCollector:
     ) -> None:
         """Aggregate in this process, every 100 ms, and log a report now and then if asked to.
 
-        Again while it runs: nothing happens. Raises UsageError after `publish`.
+        Again while it runs: nothing happens. Other windows than before begin with the figures so far, as far
+        back as the old ones reached. Raises UsageError after `publish`, ValueError for senseless windows.
         """
         with self._lock:
             if self._thread is not None:
@@ -179,7 +183,7 @@ class MetricsCollector:
 
     def publish(
         self,
-        directory: Path,
+        directory: str | Path,
         worker: str,
         entries: int = limits.PUBLISHED_RING_ENTRIES,
         *,
@@ -188,13 +192,23 @@ class MetricsCollector:
         """From now on write rings that the collector process of `directory` drains; each thread that records
         takes memory for all of its `entries`, 32 bytes each.
 
-        Raises UsageError while `start` is in force.
+        Records made before, and not read, are handed over to that collector; what found no room is told to it
+        as lost. What was read, because somebody asked for figures or by `start`, is not told again. (Of each
+        other thread one call that ends at this very moment may be missed, in pure Python or without the
+        interpreter lock.)
+
+        Raises UsageError while `start` is in force, TypeError and ValueError for arguments that cannot be.
         """
         if self._thread is not None:
             raise UsageError("MetricsCollector.publish: stop() first; a ring has one reader")
+        folder = check_ring(directory, worker, entries, mode)
         with self._lock:
-            self._threads.publish(directory, worker, entries, mode)
+            in_process = self._in_process
+            untold = 0 if in_process is None else in_process.stats.calls - self._told
+            self._in_process = None
+            self._threads.publish(folder, worker, entries, Mode(mode))
             self._calls.forget_threads(starts=True)
+            self._threads.hand_over(untold)
 
     # ---- figures ------------------------------------------------------------------------------------
 
@@ -202,15 +216,9 @@ class MetricsCollector:
     def stats(self) -> MetricsStats:
         """The figures, up to date. Raises UsageError after `publish`: the collector process has them."""
         with self._lock:
-            aggregator = self._aggregator()
-            rings = self._threads.in_memory()
-            self._draining = True
-            try:
-                aggregator.drain(rings)
-                self._threads.drained(rings)
-            finally:
-                self._draining = False
-            return aggregator.stats
+            stats = self._take()
+            self._told = stats.calls
+            return stats
 
     def get_stats(
         self, event_id: int, window_seconds: float | None = None, *, expected_interval_ns: int | None = None
@@ -261,18 +269,25 @@ class MetricsCollector:
 
     def _write(self, event_id: int, value: int, bits: int) -> None:
         if self._enabled and (ring := self._calls.part().ring) is not None:
-            try:
-                if event_id > MAX_EVENT_ID:
-                    event_id = UNWRITABLE
-                ring.put(_now(), value, event_id | bits | correlation_bits())
-            except TypeError:  # not an event
-                ring.put(UNWRITABLE, 0, 0)
+            put_fact(ring.put, _now(), value, event_id, current_correlation(), bits)
+
+    def _take(self) -> MetricsStats:
+        """What is new, with the lock held."""
+        aggregator = self._aggregator()
+        rings = self._threads.in_memory()
+        self._draining = True
+        try:
+            aggregator.drain(rings)
+            self._threads.drained(rings)
+        finally:
+            self._draining = False
+        return aggregator.stats
 
     def _relieve(self) -> None:
         """Take what ended threads left, where nobody asks for figures: each of their rings stays mapped."""
         if not self._draining and self._lock.acquire(blocking=False):  # else somebody is at it
             try:
-                _ = self.stats
+                self._take()
             finally:
                 self._lock.release()
 

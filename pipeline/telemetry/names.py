@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 
 from pipeline import limits
-from pipeline.telemetry.events import FIRST_USER_EVENT, EventID, name_event
+from pipeline.telemetry.events import FIRST_USER_EVENT, EventID, known_event, name_event
 from pipeline.telemetry.layout import NAMES_BYTES, RefusedRingError
 
 _HEAD_BYTES = 3
@@ -30,11 +30,13 @@ _listeners: list[Callable[[], None]] = []
 def register_event(name: str) -> int:
     """The id of an event of one's own, measured like those of EventID; for a name known already, the same.
 
-    Raises ValueError for a name that is empty, too long, unprintable or one of EventID's, and when there
-    are too many.
+    Raises ValueError for a name that is empty, too long, unprintable, one of EventID's or like what events
+    without a name are called, and when there are too many.
     """
     if name in EventID.__members__:
         raise ValueError(f"event {name!r}: is EventID.{name} already")
+    if (known := known_event(name)) is not None:
+        raise ValueError(f"event {name!r}: so the event with the id {known} is called")
     encoded = name.encode()
     if not 0 < len(encoded) <= limits.MAX_NAME_CHARS or not name.isprintable():
         raise ValueError(f"event {name!r}: 1 to {limits.MAX_NAME_CHARS} bytes of printable text")

@@ -15,7 +15,7 @@ from pipeline import limits
 from pipeline.telemetry import layout
 
 VARIABLE = "RINGLINE_TELEMETRY"
-INTERFACE = 7
+INTERFACE = 8
 """Raised with every change of what C and Python expect of each other; a stale build is then not used."""
 LAYOUT = (
     layout.HEAD,

@@ -24,10 +24,11 @@ def corrected(sketch: Sketch, interval_ns: int) -> Sketch:
     """A copy with the calls that were left out. The longest call is taken as it was, each other one at the
     answer of its bucket.
 
-    Raises ValueError when the interval is not positive, or so small that the added calls cannot be counted.
+    Raises ValueError when the interval is no positive integer, or so small that the added calls cannot be
+    counted.
     """
-    if interval_ns <= 0:
-        raise ValueError(f"expected interval {interval_ns} ns: must be positive")
+    if not isinstance(interval_ns, int) or interval_ns <= 0:
+        raise ValueError(f"expected_interval_ns = {interval_ns}: a whole number of ns, 1 at least")
     result = Sketch()
     result.merge(sketch)
     stalls = [(value, count) for value, count in _calls_of(sketch) if count and value >= 2 * interval_ns]

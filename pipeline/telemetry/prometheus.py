@@ -15,7 +15,7 @@ from pipeline.clock import NS_PER_S
 from pipeline.telemetry.aggregate import OUTCOMES
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.counters import LOST, TOLD_REASONS, CounterKey
-from pipeline.telemetry.events import EventID, event_name, split_worker
+from pipeline.telemetry.events import EventID, name_in_rings, split_worker
 from pipeline.telemetry.latencies import figures_of
 from pipeline.telemetry.sketch import BUCKETS_AN_OCTAVE
 from pipeline.telemetry.sla import Verdict
@@ -92,7 +92,7 @@ def _latencies(collector: Collector) -> Iterator[str]:
         latencies = collector.aggregate.latencies
         sums = latencies.totals.sums()
         for (stage, event_id), series in latencies.series.items():
-            base = labels(("stage", stage), ("event", event_name(event_id)))
+            base = labels(("stage", stage), ("event", name_in_rings(event_id)))
             head = "_bucket" + base[:-1] + ',le="'
             counts = np.add.reduceat(latencies.totals.row(series), _CUTS).cumsum().tolist()
             for bound, count in zip(_BOUNDS, counts, strict=True):
@@ -123,7 +123,7 @@ def _percentiles(collector: Collector) -> Iterator[str]:
                 ("99.9", figures.p99_9),
             ):
                 if value is not None:
-                    pairs = (("stage", stage), ("event", event_name(event_id)), ("percentile", percentile))
+                    pairs = (("stage", stage), ("event", name_in_rings(event_id)), ("percentile", percentile))
                     yield f"{labels(*pairs)} {value / NS_PER_S!r}"
 
     return family(
@@ -177,7 +177,7 @@ def _counters(collector: Collector) -> Iterator[str]:
         "counter",
         "Counts of any other event.",
         (
-            f"{labels(('worker', key.subject), ('event', event_name(key.event_id)))} {total}"
+            f"{labels(('worker', key.subject), ('event', name_in_rings(key.event_id)))} {total}"
             for key, total in own
         ),
     )
@@ -233,7 +233,7 @@ def _slas(collector: Collector) -> Iterator[str]:
     def samples() -> Iterator[str]:
         for threshold, window_s, verdict in collector.verdicts():
             pairs = (
-                ("event", event_name(threshold.event_id)),
+                ("event", name_in_rings(threshold.event_id)),
                 ("percentile", f"{threshold.percentile:g}"),
                 ("window", f"{window_s:g}s"),
             )

@@ -10,7 +10,8 @@ from contextvars import ContextVar
 from pipeline.telemetry.calls import Calls, Opener, RecordDuration, RecordEnd, RecordStart
 from pipeline.telemetry.layout import CORRELATION_MASK, CORRELATION_SHIFT
 from pipeline.telemetry.recorder import MAX_EVENT_ID, UNWRITABLE
-from pipeline.telemetry.ring import end_start
+from pipeline.telemetry.ring import end_at, end_start
+from pipeline.telemetry.spans import no_decorator
 from pipeline.telemetry.starts import Starts
 from pipeline.telemetry.writer import Put
 
@@ -108,6 +109,9 @@ def make_block(calls: PythonCalls) -> Callable[..., AbstractContextManager[None]
                 self._event_id = event_id if event_id <= MAX_EVENT_ID else UNWRITABLE
             except TypeError:  # not an event
                 self._event_id = UNWRITABLE
+            self._started_ns = 0
+
+        __call__ = no_decorator
 
         def __enter__(self) -> None:
             if calls.recording and not calls.writes_starts:
@@ -142,8 +146,11 @@ def _begin(calls: PythonCalls, starts: Starts, at_ns: int, event_id: int) -> Non
 def _end(calls: PythonCalls, at_ns: int, event_id: int) -> None:
     """Also while recording is off: what has ended is not under way. It may have begun in another thread."""
     starts = calls.part().starts
-    if starts is None or not starts.end(at_ns, event_id):
-        end_start(at_ns, event_id)
+    if starts is not None and starts.end(at_ns, event_id):
+        return
+    if end_start(at_ns, event_id) or (starts is not None and starts.end_likely(at_ns, event_id)):
+        return
+    end_at(at_ns)
 
 
 def _put(calls: PythonCalls, put: Put, end_ns: int, value: int, event_id: int) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.telemetry import layout
 from pipeline.telemetry.drops import Drops
@@ -24,10 +23,10 @@ from pipeline.telemetry.layout import Identity, Mode, Proof, RefusedRingError
 from pipeline.telemetry.left_rings import lock_is_free
 from pipeline.telemetry.names import parse_names
 from pipeline.telemetry.native import extension, reading
+from pipeline.telemetry.proofs import proven_rows
 from pipeline.telemetry.ring_words import Entries, FileWords, OwnWords, RingWords
 from pipeline.telemetry.starts import Start, starts_in
 
-_MIXED = int(Proof.MIXED)
 PROOF_ATTEMPTS = 3
 """Drains that an unproven entry of a living writer may take to become visible before it is given up."""
 ABSURD_HEAD = 1 << 62
@@ -386,15 +385,3 @@ def _identity_in(fd: int) -> Identity:
     if not stat.S_ISREG(found.st_mode):
         raise RefusedRingError("not_a_file")
     return layout.unpack_identity(os.pread(fd, layout.LINE_BYTES, 0), found.st_size)
-
-
-def proven_rows(rows: Entries, first: int, proof: int) -> npt.NDArray[np.bool_]:
-    """Which of `rows` are entries number `first`, `first` + 1, …, whole."""
-    expected: npt.NDArray[np.bool_] = sequences(rows, proof) == np.arange(first + 1, first + 1 + len(rows))
-    return expected
-
-
-def sequences(rows: Entries, proof: int) -> npt.NDArray[np.int64]:
-    """The sequence that each row claims."""
-    words: npt.NDArray[np.int64] = rows[:, 3]
-    return words ^ rows[:, 0] ^ rows[:, 1] ^ rows[:, 2] if proof == _MIXED else words

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipeline import limits
 from pipeline.telemetry.layout import (
+    CORRELATION_MASK,
     CORRELATION_SHIFT,
     EVENT_MASK,
     HEARTBEAT,
@@ -156,6 +157,9 @@ class ListStarts:
     def end(self, _at_ns: int, _event_id: int) -> bool:
         return True
 
+    def end_likely(self, _at_ns: int, _event_id: int) -> bool:
+        return True
+
 
 class ListRecorder(Recorder):
     """Records into the list `written`: for tests of what uses a recorder."""
@@ -181,10 +185,18 @@ def open_recorder(
 
     Never raises: when the ring cannot be made, one warning says why and the recorder records nothing.
     """
+    ring = None
     try:
-        return RingRecorder(create_ring(directory, worker, entries, mode=mode, now=now), now)
-    except (OSError, ValueError) as error:
-        logger.warning("telemetry of %s is off: no ring in %s: %s", worker, directory, error)
+        ring = create_ring(Path(directory), worker, entries, mode=mode, now=now)
+        return RingRecorder(ring, now)
+    except Exception as error:
+        with suppress(Exception):  # whatever a log handler raises
+            logger.warning(
+                "telemetry of %s is off: no ring in %s: %s", worker, directory, str(error) or repr(error)
+            )
+        if ring is not None:
+            with suppress(Exception):
+                ring.close()
         return NullRecorder()
 
 
@@ -196,6 +208,17 @@ def telemetry_directory(config: Config) -> Path:
 
     instance = hashlib.sha256(str(Path(config.data_dir).resolve()).encode()).hexdigest()[:8]
     return SHARED_MEMORY / f"ringline-{os.geteuid()}-{instance}"
+
+
+def put_fact(put: Put, at_ns: int, value: int, event_id: int, correlation: int, bits: int) -> None:
+    """A COUNT or GAUGE. One that cannot be written is counted as such, and as no lost call. Never raises."""
+    try:
+        if 0 <= event_id <= MAX_EVENT_ID and 0 <= correlation <= CORRELATION_MASK:
+            put(at_ns, value, event_id | correlation << CORRELATION_SHIFT | bits)
+            return
+    except TypeError:  # not an event
+        pass
+    put(UNWRITABLE, 0, bits)
 
 
 def _heartbeat(ring: Ring, now: Now) -> Callable[[], None]:
@@ -244,24 +267,14 @@ def _bind(  # noqa: C901 - small functions around one put
             put(ended_ns, ended_ns - start_ts, event_id | correlation << CORRELATION_SHIFT)
         except TypeError:
             put(UNWRITABLE, 0, 0)
-        if starts is not None:
-            starts.end(start_ts, begun)
+        if starts is not None and not starts.end(start_ts, begun):
+            starts.end_likely(start_ts, begun)
 
     def count(event_id: int, n: int = 1, correlation: int = 0) -> None:
-        try:
-            if event_id > MAX_EVENT_ID:
-                event_id = UNWRITABLE
-            put(now(), n, event_id | correlation << CORRELATION_SHIFT | COUNT_BITS)
-        except TypeError:
-            put(UNWRITABLE, 0, 0)
+        put_fact(put, now(), n, event_id, correlation, COUNT_BITS)
 
     def gauge(event_id: int, value: int, correlation: int = 0) -> None:
-        try:
-            if event_id > MAX_EVENT_ID:
-                event_id = UNWRITABLE
-            put(now(), value, event_id | correlation << CORRELATION_SHIFT | GAUGE_BITS)
-        except TypeError:
-            put(UNWRITABLE, 0, 0)
+        put_fact(put, now(), value, event_id, correlation, GAUGE_BITS)
 
     recorder.record, recorder.start, recorder.end = record, start, end
     recorder.count, recorder.gauge = count, gauge

@@ -16,13 +16,13 @@ import mmap
 import os
 import stat
 import time
-import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.telemetry import layout
+from pipeline.telemetry.alive import Alive
 from pipeline.telemetry.layout import Identity, Mode, Proof
 from pipeline.telemetry.left_rings import RING_SUFFIX, give_back, remove_oldest
 from pipeline.telemetry.names import on_register, registered
@@ -67,11 +67,9 @@ class Ring:
         else:
             self.native = extension.Writer(memory, identity.capacity, flight, mixed)
             self.put = self.native.put
+        _open_rings.add(self)
         if path is not None:
-            _open_rings.add(self)
             self._add_names()
-        else:
-            _open_rings.add(self)
 
     @property
     def dropped(self) -> int:
@@ -114,13 +112,15 @@ class Ring:
             return
         with suppress(ValueError):
             self.words[layout.CLOSED] = 1
-        path = self.path
-        if path is not None and not _collected(path.parent):
-            if self._has_untaken():
-                self._leave(path.parent)
-            else:
-                path.unlink(missing_ok=True)
-        self.abandon()
+        try:
+            path = self.path
+            if path is not None and not _collected(path.parent):
+                if self._has_untaken():
+                    self._leave(path.parent)
+                else:
+                    path.unlink(missing_ok=True)
+        finally:  # whatever went wrong: nobody waits for its lock
+            self.abandon()
 
     def _has_untaken(self) -> bool:
         """Records, or losses that nobody has been told of."""
@@ -138,7 +138,7 @@ class Ring:
 
     def bound_left(self, directory: Path, *, opening: bool) -> None:
         """Remove the oldest of too many rings without a writer, on this one's account (see `left_rings`)."""
-        paths = [ring.path for ring in list(_open_rings) if ring.path is not None]
+        paths = [ring.path for ring in _open_rings.all() if ring.path is not None]
         own = {path.name for path in paths if path.parent == directory}
         remove_oldest(directory, self._charge, lambda: _collected(directory), opening=opening, own=own)
 
@@ -162,18 +162,21 @@ class Ring:
             self._lock_fd = -1
 
 
-_open_rings: weakref.WeakSet[Ring] = weakref.WeakSet()
+_open_rings: Alive[Ring] = Alive()
 
 
-def end_start(at_ns: int, event_id: int) -> None:
+def end_start(at_ns: int, event_id: int) -> bool:
     """End what began in whichever ring of this process (see `Starts`). Never raises."""
-    for ring in list(_open_rings):
-        if ring.starts.end(at_ns, event_id):
-            return
+    return any(ring.starts.end(at_ns, event_id) for ring in _open_rings.all())
+
+
+def end_at(at_ns: int) -> bool:
+    """The same of what began at that time, whatever it was."""
+    return any(ring.starts.end_at(at_ns) for ring in _open_rings.all())
 
 
 def _after_fork_in_child() -> None:
-    for ring in list(_open_rings):
+    for ring in _open_rings.all():
         ring.abandon()
 
 
@@ -181,7 +184,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _name_in_every_ring() -> None:
-    for ring in list(_open_rings):
+    for ring in _open_rings.all():
         if ring.path is not None:
             ring._add_names()
 
@@ -204,25 +207,29 @@ def create_ring(
     """
     identity = _identity(worker, entries, mode, proof)
     line = layout.pack_identity(identity)
-    if "/" in worker or worker.startswith("."):
-        raise ValueError(f"worker name {worker!r}: becomes a file name, no '/' and no leading '.'")
+    _check_name(worker)
     name = f"{worker}.{identity.pid}.{os.urandom(4).hex()}"
     draft = directory / (name + DRAFT_SUFFIX)
+    path = directory / (name + RING_SUFFIX)
     lock_fd = _open_draft(draft)
+    ring = None
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.posix_fallocate(lock_fd, 0, layout.ring_bytes(entries))
         memory = _map_draft(draft, layout.ring_bytes(entries))
         memory[: layout.LINE_BYTES] = line
         memory[layout.HEARTBEAT_BYTE : layout.CLOSED_BYTE] = now().to_bytes(layout.WORD_BYTES, "little")
-        path = directory / (name + RING_SUFFIX)
         draft.rename(path)
+        ring = Ring(memory, identity, path, lock_fd)
+        ring.bound_left(directory, opening=True)
     except BaseException:
-        draft.unlink(missing_ok=True)
-        os.close(lock_fd)
+        for made in (draft, path):
+            made.unlink(missing_ok=True)
+        if ring is None:
+            os.close(lock_fd)
+        else:
+            ring.close()
         raise
-    ring = Ring(memory, identity, path, lock_fd)
-    ring.bound_left(directory, opening=True)
     return ring
 
 
@@ -237,6 +244,29 @@ def memory_ring(
     return Ring(memory, identity, None, -1)
 
 
+def check_ring(directory: str | Path, worker: str, entries: int, mode: int) -> Path:
+    """The directory, if a ring with these arguments could be there.
+
+    Raises TypeError or ValueError naming the argument, its value and its limit.
+    """
+    if not isinstance(directory, str | Path) or not str(directory) or "\0" in str(directory):
+        raise TypeError(f"directory = {directory!r}: a path, as text or as Path")
+    if not isinstance(worker, str):
+        raise TypeError(f"worker = {worker!r}: text, 1 to {layout.NAME_BYTES} bytes of UTF-8")
+    if not isinstance(entries, int) or isinstance(entries, bool):
+        raise TypeError(f"entries = {entries!r}: a power of two, as an integer")
+    if mode not in tuple(Mode):
+        raise ValueError(f"mode = {mode!r}: one of {', '.join(str(one) for one in Mode)}")
+    layout.pack_identity(_identity(worker, entries, Mode(mode), None))
+    _check_name(worker)
+    return Path(directory)
+
+
+def _check_name(worker: str) -> None:
+    if "/" in worker or worker.startswith(".") or not worker.isprintable():
+        raise ValueError(f"worker name {worker!r}: becomes a file name: printable, no '/' and no leading '.'")
+
+
 def make_directory(directory: Path) -> None:
     """Make the telemetry directory, private to this user.
 
@@ -244,6 +274,8 @@ def make_directory(directory: Path) -> None:
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = directory.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise PermissionError(f"{directory} is a symbolic link: name the directory itself")
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise PermissionError(f"{directory} is not a directory of user {os.geteuid()}")
 

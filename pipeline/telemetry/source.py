@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline import limits
 from pipeline.clock import NS_PER_S
-from pipeline.telemetry.events import EventID, event_name, name_event, split_worker
+from pipeline.telemetry.events import EventID, known_event, name_event, name_in_rings, split_worker
 from pipeline.telemetry.layout import (
     CORRELATION_MASK,
     CORRELATION_SHIFT,
@@ -18,7 +18,8 @@ from pipeline.telemetry.layout import (
     KIND_SHIFT,
     RefusedRingError,
 )
-from pipeline.telemetry.reader import RingReader, sequences
+from pipeline.telemetry.proofs import sequences
+from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.ring_words import Entries
 from pipeline.telemetry.sketch import Ints
 from pipeline.telemetry.windows import Indices
@@ -39,7 +40,10 @@ class OwnEvents:
         self._ids: dict[str, int] = {}
 
     def id_of(self, name: str) -> int:
-        """Beyond the ids that a ring can have; 0, which is refused, when there are too many."""
+        """Beyond the ids that a ring can have; 0, which is refused, when there are too many. A name that some
+        id has anyhow means that one: nothing is told twice by one name."""
+        if (known := known_event(name)) is not None:
+            return known if known <= limits.MAX_EVENT_ID else 0
         if name not in self._ids:
             if len(self._ids) >= limits.MAX_NAMED_EVENTS:
                 return 0
@@ -140,14 +144,24 @@ class Source:
         if found:
             self.note_sign(min(found[-1].at_ns, now_ns))
         more = (MORE,) if len(found) >= limits.MAX_OPEN_STARTS else ()
-        return (*(self._told(one.what) for one in found), *more)
+        return (*(self._told(one.what, now_ns - one.at_ns) for one in found), *more)
 
-    def _told(self, what: int) -> str:
+    def _told(self, what: int, age_ns: int) -> str:
         event_id = what & EVENT_MASK
         if self.own_ids is not None and event_id < len(self.own_ids):
             event_id = int(self.own_ids[event_id])
         correlation = what >> CORRELATION_SHIFT & CORRELATION_MASK
-        return event_name(event_id) + (f" for event {correlation:08x}" if correlation else "")
+        tied = f" for event {correlation:08x}" if correlation else ""
+        return name_in_rings(event_id) + tied + _for_long(age_ns)
+
+
+def _for_long(age_ns: int) -> str:
+    """How long something has been under way, where that is long: it may be a START that nobody ended."""
+    minutes = age_ns // (60 * NS_PER_S)
+    for size, unit in ((60 * 24, "d"), (60, "h"), (1, "min")):
+        if minutes >= size:
+            return f" for {minutes // size} {unit}"
+    return ""
 
 
 def kinds_of(entries: Entries) -> Ints:

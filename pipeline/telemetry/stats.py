@@ -61,12 +61,32 @@ class MetricsStats:
         thresholds: Sequence[SLAThreshold] = DEFAULT_SLA,
         now: Now = time.monotonic_ns,
     ) -> None:
-        self.windows_seconds = tuple(sorted(windows_seconds))
+        """Raises ValueError for windows that are no numbers of seconds, or beyond what can be kept."""
+        self.windows_seconds = checked_windows(windows_seconds)
         self.thresholds = tuple(thresholds)
         self._aggregate = Aggregate(self.windows_seconds)
         self._gauges: dict[int, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._now = now
+
+    def take_over(self, other: MetricsStats) -> None:
+        """Begin with all that another one has, whose windows may differ and which is used no more. What its
+        slots tell of a window is in it; they may be longer than this one's."""
+        with self._lock, other._lock:
+            other._aggregate.advance(self._advance())
+            self._aggregate.take_over(other._aggregate)
+            self._gauges = other._gauges
+
+    @property
+    def calls(self) -> int:
+        """Calls of all events since the beginning, lost ones too."""
+        with self._lock:
+            lost = sum(
+                total
+                for key, total in self._aggregate.counters.totals()
+                if key.event_id == LOST and key.which != FACTS_LOST
+            )
+            return self._aggregate.latencies.totals.calls + lost
 
     def add(self, event_id: int, durations_ns: Iterable[int]) -> None:
         """Add latencies that end now, from anywhere but a ring. Raises ValueError for a negative one, and for
@@ -230,6 +250,21 @@ class MetricsStats:
             mean=sketch.mean,
             lost=self._lost(window),
         )
+
+
+def checked_windows(windows_seconds: Sequence[float]) -> tuple[float, ...]:
+    """In order. Raises ValueError for what cannot be windows."""
+    try:
+        found = tuple(sorted(windows_seconds))
+        wrong = [one for one in found if not SLOT_NS / NS_PER_S <= one <= limits.MAX_WINDOW_S]
+    except TypeError:
+        found, wrong = (), []
+    if wrong or not found:
+        raise ValueError(
+            f"windows_seconds = {windows_seconds!r}: at least one number of seconds, "
+            f"each from {SLOT_NS / NS_PER_S:g} to {limits.MAX_WINDOW_S}"
+        )
+    return found
 
 
 _GROUP = "process"

@@ -7,9 +7,11 @@ import logging
 import sys
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline import limits
+from pipeline.telemetry.alive import Alive
 from pipeline.telemetry.calls import ThreadPart, close_finished
 from pipeline.telemetry.layout import Mode
 from pipeline.telemetry.ring import Ring, create_ring, memory_ring
@@ -49,7 +51,7 @@ class ThreadRings:
 
     def forget(self) -> None:
         """What a forked child must not share with its parent."""
-        self._parts: weakref.WeakSet[ThreadPart] = weakref.WeakSet()
+        self._parts: Alive[ThreadPart] = Alive()
         self._in_memory: list[InMemory] = []
         self._crowded_above = UNASKED_RINGS
         self._warned = False
@@ -61,25 +63,51 @@ class ThreadRings:
         self.directory, self._worker, self._entries, self._mode = directory, worker, entries, mode
         self._warned = False
 
+    def hand_over(self, untold: int) -> None:
+        """What waits in memory, to the directory (see `handover`): once all threads open anew."""
+        from pipeline.telemetry.handover import hand_over  # not for those who only record
+
+        pairs, self._in_memory = self._in_memory, []
+        rings, directory = [ring for ring, _ in pairs], self.directory
+        assert directory is not None
+        try:
+            hand_over(rings, untold, lambda entries: create_ring(directory, self._worker, entries))
+        except Exception as error:
+            self._warn(error)
+        for ring in rings:
+            ring.close()
+
     def open(self) -> ThreadPart:
-        """A ring for this thread; none when it cannot be had."""
+        """A ring for this thread; none when it cannot be had, for whatever reason: this is called by what is
+        measured."""
+        ring = None
         try:
             ring = self._make()
-        except (OSError, ValueError) as error:
+            part = self._part_of(ring)
+        except Exception as error:
             self._warn(error)
+            if ring is not None:
+                with suppress(Exception):  # it was warned
+                    ring.close()
             return ThreadPart(None, self._rate_now)
+        if len(self._in_memory) > self._crowded_above:
+            try:
+                self._crowded()
+            except Exception as error:
+                self._warn(error)
+        return part
+
+    def _part_of(self, ring: Ring) -> ThreadPart:
         part = ThreadPart(ring, self._rate_now, self._tell)
+        if self._sampled():
+            part.sample()
         self._parts.add(part)
         if ring.path is None:
             # No lock: this may run in a signal handler or gc callback of a thread that holds it.
             self._in_memory.append((ring, weakref.ref(part)))
-            if len(self._in_memory) > self._crowded_above:
-                self._crowded()
         else:
             weakref.finalize(part, ring.close)
             self._end_well()
-        if self._sampled():
-            part.sample()
         return part
 
     def in_memory(self) -> list[InMemory]:
@@ -95,7 +123,7 @@ class ThreadRings:
 
     def sample(self) -> None:
         """Let every thread's records pass its sampler."""
-        for part in list(self._parts):
+        for part in self._parts.all():
             part.sample()
 
     def close(self) -> None:
@@ -113,7 +141,12 @@ class ThreadRings:
         if not self._warned:
             self._warned = True
             where = "memory" if self.directory is None else str(self.directory)
-            logger.warning("telemetry is off in threads that get no ring: none in %s: %s", where, error)
+            with suppress(Exception):  # whatever a log handler raises
+                logger.warning(
+                    "telemetry is off in threads that get no ring: none in %s: %s",
+                    where,
+                    str(error) or repr(error),
+                )
 
     def _end_well(self) -> None:
         """A child that multiprocessing forked ends without atexit, by a list of its own: on that, so that it
@@ -124,6 +157,6 @@ class ThreadRings:
         self._ends_well = True
 
     def _close_all(self) -> None:
-        for part in list(self._parts):
+        for part in self._parts.all():
             if part.ring is not None:
                 part.ring.close()

@@ -10,7 +10,7 @@ from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.snapshot import Counts, Dead, Latency, Replica, Sla, Snapshot, Stage
 from pipeline.telemetry.aggregate import OUTCOMES, Aggregate
 from pipeline.telemetry.collector import Collector
-from pipeline.telemetry.events import GONE, NEXT_STAGE, STAGES, EventID, event_name, split_worker
+from pipeline.telemetry.events import GONE, NEXT_STAGE, STAGES, EventID, name_in_rings, split_worker
 from pipeline.telemetry.latencies import Figures, Totals, Window, figures_of
 from pipeline.telemetry.sketch import Ints
 from pipeline.telemetry.sla import SLAResult
@@ -94,7 +94,7 @@ def _dead(death: Death, now_ns: int) -> Dead:
 def sla_state(result: SLAResult) -> Sla:
     """A verdict as snapshots and the stream carry it."""
     return Sla(
-        event=event_name(result.threshold.event_id),
+        event=name_in_rings(result.threshold.event_id),
         percentile=result.threshold.percentile,
         limit_ns=result.threshold.limit_ns,
         window_s=result.window_seconds,
@@ -228,7 +228,7 @@ class _LatencyView:
         self._series = {
             key: series
             for key, series in latencies.series.items()
-            if not events or event_name(key[1]) in events
+            if not events or name_in_rings(key[1]) in events
         }
         self._views: list[tuple[float, Window, Extremes]] = [
             (window_s, window, window.extremes()) for window_s, window in latencies.windows.items()
@@ -250,7 +250,7 @@ class _LatencyView:
         )
 
     def _sketch(self, event_id: int, series: tuple[int, ...], window_s: float) -> bytes | None:
-        if event_name(event_id) not in self._sketches:
+        if name_in_rings(event_id) not in self._sketches:
             return None
         return self._collector.aggregate.latencies.sketch(series, window_s).to_bytes()
 
@@ -288,7 +288,7 @@ def _latency(
     event_id: int, window_s: float, figures: Figures, lost: int, sketch: bytes | None = None
 ) -> Latency:
     return Latency(
-        event=event_name(event_id),
+        event=name_in_rings(event_id),
         window_s=window_s,
         count=figures.count,
         lost=lost,

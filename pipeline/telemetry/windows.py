@@ -6,7 +6,7 @@ entries go into the slot they belong to, as long as it is still inside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +80,13 @@ class SlidingSum:
         if len(chunks) > MERGE_ABOVE:
             chunks[:] = [merged(chunks)]
 
+    def take_over(self, other: SlidingSum) -> None:
+        """Add what another one has, up to the same instant; where its slots are longer, what is in one counts
+        until the slot's end is too old."""
+        for slot, chunks in other._slots.items():
+            for indices, amounts in chunks:
+                self.add((slot + 1) * other._slot_ns - 1, indices, amounts)
+
     def move(self, moved: Indices, into: Indices) -> None:
         """Add the sums at `moved` to those where `into`, by index, says; they are 0 then."""
         move(self.running, moved, into)
@@ -119,6 +126,12 @@ class SlidingExtremes:
         least[indices] = np.minimum(least[indices], minima)
         greatest[indices] = np.maximum(greatest[indices], maxima)
 
+    def take_over(self, other: SlidingExtremes) -> None:
+        """As `SlidingSum.take_over`."""
+        for slot, (least, greatest) in other._slots.items():
+            seen = np.flatnonzero(least != NO_MINIMUM)
+            self.add((slot + 1) * other._slot_ns - 1, seen, least[seen], greatest[seen])
+
     def move(self, moved: Indices, into: Indices) -> None:
         """Join what was seen at `moved` to what was seen where `into`, by index, says."""
         for slot in self._slots.values():
@@ -134,6 +147,12 @@ class SlidingExtremes:
                 np.minimum(least, slot_least, out=least)
                 np.maximum(greatest, slot_greatest, out=greatest)
         return least, greatest
+
+
+def nearest(kept: Iterable[float], window_s: float) -> float:
+    """The kept window that tells most of another one: the next longer, or the longest."""
+    longest_first = sorted(kept, reverse=True)
+    return min((one for one in longest_first if one >= window_s), default=longest_first[0])
 
 
 def move(sums: Ints, moved: Indices, into: Indices) -> None:

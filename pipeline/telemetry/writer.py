@@ -29,9 +29,9 @@ from pipeline.telemetry.layout import (
     TAIL,
     WEIGHT_MASK,
     WEIGHT_SHIFT,
-    WORD_MASK,
     Mode,
     Proof,
+    mixed,
 )
 
 _FITS = struct.Struct("<qqQ").pack
@@ -63,7 +63,7 @@ def drop_newest(words: Words, body: Any, capacity: int, proof: int, pack: Pack =
     Order: the entry, then `head`. `tail` is read again only when the ring looks full.
     """
     mask = capacity - 1
-    mixed = proof == Proof.MIXED
+    mixes = proof == Proof.MIXED
     head = words[HEAD]
     limit = head
     dropped = words[DROPPED]
@@ -87,7 +87,7 @@ def drop_newest(words: Words, body: Any, capacity: int, proof: int, pack: Pack =
                             words[DROPPED] = dropped
                         return False
                 after = position + 1
-                proven = (after ^ end_ns ^ value ^ what) & WORD_MASK if mixed else after
+                proven = mixed(after, end_ns, value, what) if mixes else after
                 pack(body, (position & mask) << ENTRY_SHIFT, end_ns, value, what, proven)
                 if head == position:
                     break
@@ -97,9 +97,13 @@ def drop_newest(words: Words, body: Any, capacity: int, proof: int, pack: Pack =
         except ValueError:  # the ring was closed, or left behind by a fork
             return False
         except (struct.error, TypeError):  # a value that is no 64-bit integer
-            dropped += 1
             with suppress(ValueError):
-                words[DROPPED] = dropped
+                if _means_fact(what):
+                    facts_dropped += 1
+                    words[FACTS_DROPPED] = facts_dropped
+                else:
+                    dropped += 1
+                    words[DROPPED] = dropped
             return False
 
     return put
@@ -111,12 +115,13 @@ def overwrite_oldest(words: Words, body: Any, capacity: int, proof: int, pack: P
     Order: the slot's proof word goes to 0, the payload, the proof word, `head`.
     """
     mask = capacity - 1
-    mixed = proof == Proof.MIXED
+    mixes = proof == Proof.MIXED
     head = words[HEAD]
     dropped = words[DROPPED]
+    facts_dropped = words[FACTS_DROPPED]
 
     def put(end_ns: int, value: int, what: int) -> bool:
-        nonlocal head, dropped
+        nonlocal head, dropped, facts_dropped
         try:
             while True:
                 position = head
@@ -126,21 +131,28 @@ def overwrite_oldest(words: Words, body: Any, capacity: int, proof: int, pack: P
                 if head == position:
                     break
             after = position + 1
-            words[PROOF_WORD + slot * ENTRY_WORDS] = (
-                (after ^ end_ns ^ value ^ what) & WORD_MASK if mixed else after
-            )
+            words[PROOF_WORD + slot * ENTRY_WORDS] = mixed(after, end_ns, value, what) if mixes else after
             head = after
             words[HEAD] = after
             return True
         except ValueError:  # the ring was closed, or left behind by a fork
             return False
         except (struct.error, TypeError):  # a value that is no 64-bit integer
-            dropped += 1
             with suppress(ValueError):
-                words[DROPPED] = dropped
+                if _means_fact(what):
+                    facts_dropped += 1
+                    words[FACTS_DROPPED] = facts_dropped
+                else:
+                    dropped += 1
+                    words[DROPPED] = dropped
             return False
 
     return put
+
+
+def _means_fact(what: object) -> bool:
+    """Whether a third word that may be no word at all means a COUNT or GAUGE."""
+    return isinstance(what, int) and what >= 0 and what & _KIND_BITS != 0
 
 
 def _calls(what: int) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from pipeline import limits
-from pipeline.clock import NS_PER_MS
+from pipeline.clock import NS_PER_MS, no_time
 from pipeline.delivery import Delivery
 from pipeline.messages import Fate
 from pipeline.transport import wire
@@ -54,7 +54,7 @@ class Dispatcher:
         on_fate: Callable[[str, int, Fate], None],
         on_alarm: Callable[[str], None],
         expire_after_us: int = 0,
-        wall_us: Callable[[], int] = lambda: 0,
+        wall_us: Callable[[], int] = no_time,
         meter: Meter | None = None,
     ) -> None:
         self.name = name
@@ -227,6 +227,9 @@ class Dispatcher:
             correlation = correlation_of(pending.delivery.event_id)
             self._meter.published(max(0, now_ns - pending.enqueued_ns), correlation)
         line.next += 1
+        pending.delivery.dispatched_us = (
+            self._wall_us()
+        )  # of the last copy sent, which may be the one that counts
         self._down.transmit(link, pending.delivery, pending.accepted_ns)
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -150,7 +151,11 @@ def test_a_row_comes_by_itself_and_its_story_is_one_click_away(
         row.locator("button").click()
         page.wait_for_selector("#story-body >> text=In the chain")
         assert event_id in page.inner_text("#story-title")
-        assert "webhook-id one-click" in page.inner_text("#story-body")
+        told = page.inner_text("#story-body")
+        assert "webhook-id one-click" in told
+        assert "as standard, by secret" in told
+        steps = ["accepted", "synced", "dispatched", "decided", "executed", "audited"]
+        assert all(re.search(rf"^{step}\s+20\S+Z\s+[0-9.]+ ms$", told, re.MULTILINE) for step in steps)
         shot(page, "story")
         page.keyboard.press("Escape")
         assert not page.locator("#story").is_visible()

@@ -170,6 +170,13 @@ TOO_LARGE = (
         (HEAD + b"x: one\ncontent-length: 0\r\n\r\n", NO_HTTP),
         (HEAD + b"x: a\rb\r\ncontent-length: 0\r\n\r\n", NO_HTTP),
         (HEAD + b"x: a\x00b\r\ncontent-length: 0\r\n\r\n", NO_HTTP),
+        # which host? RFC 9112 §3.2
+        (HEAD.replace(b"host: x\r\n", b"") + b"content-length: 0\r\n\r\n", NO_HTTP),
+        (HEAD + b"host: x\r\ncontent-length: 0\r\n\r\n", NO_HTTP),
+        (HEAD + b"Host: y\r\ncontent-length: 0\r\n\r\n", NO_HTTP),
+        (HEAD.replace(b"1.1", b"1.0") + b"host: y\r\ncontent-length: 0\r\n\r\n", NO_HTTP),
+        (HEAD.replace(b"1.1", b"2.0") + b"content-length: 0\r\n\r\n", NO_HTTP),
+        (HEAD.replace(b"1.1", b"0.9") + b"content-length: 0\r\n\r\n", NO_HTTP),
         # too much
         (
             HEAD + b"x: " + b"y" * limits.MAX_HEADER_BYTES + b"\r\n\r\n",

@@ -13,6 +13,7 @@ import pytest
 from real_gateway import SECRET, RealGateway, Response, signed
 
 from pipeline import limits
+from pipeline.checks import decode_checks
 from pipeline.config.schema import Config, Gateway, RateLimit, Source
 from pipeline.signing import SharedKey
 from pipeline.stages.gateway.secrets import Keys
@@ -74,6 +75,12 @@ def test_all_are_accepted_in_their_order_with_one_commit(gateway: RealGateway) -
         ("MSFT", "batch.2", trace),
     ]
     assert results(response)[0]["event_id"] == gateway.dispatched[0].event_id.hex()
+    checks = [decode_checks(delivery.checks) for delivery in gateway.dispatched]
+    assert [one and (one.index, one.named_by) for one in checks] == [
+        (0, "webhook-id"), (1, "webhook-id"), (2, "webhook-id"), (2, "webhook-id"),
+    ]  # fmt: skip
+    (size,) = {one.body_bytes for one in checks if one}
+    assert size == len(msgspec.json.encode([BUY, SELL, HALT]))
 
 
 def test_a_repeat_replays_each(gateway: RealGateway) -> None:

@@ -61,6 +61,24 @@ def test_slow_commits_open_the_circuit_and_good_ones_close_it(tmp_path: Path) ->
         wait_until(lambda: b"ringline_gateway_circuit_closed 1" in gateway.ask("GET", "/metrics").body)
 
 
+def test_a_batch_meets_a_half_open_circuit_event_by_event(tmp_path: Path) -> None:
+    settings = Breaker(slow_ms=150, least_commits=2, open_s=1, probes=2)
+    body = b"[" + b",".join([SIGNAL] * 5) + b"]"
+    with RealGateway(tmp_path, Config(gateway=Gateway(breaker=settings))) as gateway:
+        disk = Disk(gateway)
+        disk.pause_s = 0.2
+        assert [gateway.send(str(number)).status for number in range(2)] == [202, 202]
+        disk.pause_s = 0.0
+
+        def let_in() -> list[int]:
+            answer = gateway.post("/webhook/demo/batch", body, signed("many", body))
+            return [one["status"] for one in answer.document["results"]]
+
+        assert let_in() == [503] * 5
+        wait_until(lambda: (found := let_in()) != [503] * 5 and found == [202, 202, 503, 503, 503])
+        wait_until(lambda: let_in() == [202] * 5)
+
+
 def test_a_full_disk_is_waited_out_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from real_gateway import SIGNAL, RealGateway, Response, signed
 
+from pipeline.checks import ADDRESS, DERIVED, PATH, RATE, Checks, decode_checks
 from pipeline.config.schema import Config, Hmac, RateLimit, Source, TradingView
 from pipeline.messages import BUY, Signal, decode_event
 from pipeline.signing import Secret, SharedKey
@@ -78,6 +79,13 @@ def gateway(tmp_path: Path) -> Iterator[RealGateway]:
         yield running
 
 
+def checked(gateway: RealGateway) -> Checks:
+    """Of the first event that was dispatched."""
+    checks = decode_checks(gateway.dispatched[0].checks)
+    assert checks is not None
+    return checks
+
+
 def hub(
     body: bytes, key: bytes = KEY, delivery: str = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 ) -> dict[str, str]:
@@ -117,6 +125,7 @@ def test_github_is_known_by_its_signature_and_its_delivery_is_the_id(gateway: Re
         "72d3162e-cc78-11e3-81ab-4c9367dc0958"
     ]
     assert gateway.app.counters.signatures == {("github", "new"): 2, ("github", "old"): 1}
+    assert checked(gateway) == Checks("github", "new", "x-github-delivery", len(SIGNAL))
 
 
 def test_a_repository_dispatch_carries_the_event_and_a_ping_is_answered(gateway: RealGateway) -> None:
@@ -175,6 +184,7 @@ def test_a_plain_hmac_sender_names_its_events_by_idempotency_key(gateway: RealGa
     bare = gateway.post("/webhook/plain", SIGNAL, headers | {"Idempotency-Key": "one"})
     assert (first.status, bare.status, first.body) == (202, 202, bare.body)
     assert [delivery.webhook_id for delivery in gateway.dispatched] == ["one"]
+    assert checked(gateway).named_by == "idempotency-key"
 
 
 def test_a_source_that_requires_the_key_takes_no_other_id(gateway: RealGateway) -> None:
@@ -195,6 +205,10 @@ def test_a_stamped_sender_with_everything_configured(gateway: RealGateway, off_s
     mac = base64.b64encode(hmac.new(KEY, message, hashlib.sha512).digest()).decode()
     headers = {"X-Slack-Signature": "v0=" + mac, "X-Slack-Request-Timestamp": stamp, "X-Request": "r1"}
     assert gateway.post("/webhook/stamped", SIGNAL, headers).status == status
+    if status == 202:
+        age_ms = checked(gateway).age_ms
+        assert age_ms is not None
+        assert abs(age_ms + 1000 * off_s) < 20_000
     swapped = gateway.post("/webhook/stamped", SIGNAL, headers | {"X-Request": "r2"})
     assert swapped.status == 401, "the id is signed here"
 
@@ -210,6 +224,10 @@ def test_an_alert_is_taken_and_its_token_is_nowhere(gateway: RealGateway, tmp_pa
     (delivery,) = gateway.dispatched
     assert decode_event(delivery.payload) == Signal("AAPL", "signal", BUY, 125_000, 1_012_500)
     assert delivery.webhook_id.startswith("tv_")
+    given = checked(gateway)
+    assert (given.profile, given.named_by, given.age_ms) == ("tradingview", DERIVED, None)
+    assert given.gates & (ADDRESS | PATH) == ADDRESS | PATH
+    assert given.body_bytes > len(BODY_TOKEN)
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert delivery.webhook_id.encode() in kept
     assert BODY_TOKEN not in kept
@@ -230,6 +248,7 @@ def test_an_id_of_its_own_wins(gateway: RealGateway) -> None:
     assert alert(gateway, id="alert-7", timenow=None).status == 202
     assert alert(gateway, id="alert-7", timenow="later").headers["idempotent-replayed"] == "true"
     assert gateway.dispatched[0].webhook_id == "alert-7"
+    assert checked(gateway).named_by == "id"
     assert alert(gateway, id="a.b").document["field"] == "id"
     assert alert(gateway, id=7).status == 202
     assert alert(gateway, id=["x"]).document["detail"] == "id: empty"
@@ -322,6 +341,7 @@ def test_a_rate_limit_is_told_before_and_when_it_is_met(gateway: RealGateway) ->
     assert [match and int(match[1]) for match in told] == [1, 0, 0]
     assert [match and round(int(match[2]), -1) for match in told] == [30, 60, 60]
     assert answers[2].kind == "rate-limited"
+    assert checked(gateway).gates == RATE
     assert 25 <= int(answers[2].headers["retry-after"]) <= 30
     assert gateway.send("other-source").status == 202
     forged = gateway.post("/webhook/slow", SIGNAL, signed("x") | {"webhook-signature": "v1,x"})

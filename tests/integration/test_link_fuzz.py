@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from link_fuzz import fuzz
+from link_fuzz import KINDS, fuzz
 
 CASES = int(os.environ.get("RINGLINE_FUZZ_CASES", "3000"))
 SEED = int(os.environ.get("RINGLINE_FUZZ_SEED", "1"))
@@ -17,7 +17,8 @@ FIRST = int(os.environ.get("RINGLINE_FUZZ_FIRST", "0"))
 
 
 @pytest.mark.timeout(120 + CASES // 500)
-def test_no_mutated_frame_breaks_a_node_or_makes_it_grow() -> None:
-    accepted, refused = fuzz(SEED, CASES, FIRST)
+@pytest.mark.parametrize("steps", KINDS)
+def test_no_mutated_frame_breaks_a_node_or_makes_it_grow(steps: str) -> None:
+    accepted, refused = fuzz(SEED, CASES, FIRST, steps)
     assert accepted + refused == CASES
     assert min(accepted, refused) > CASES // 10

@@ -23,9 +23,10 @@ from pipeline.trading.instruments import Instruments
 from pipeline.trading.pnl import profit_and_loss
 
 
-def ask(config: Config, path: str, body: Any = None) -> Any:
+def ask(config: Config, path: str, body: Any = None, method: str | None = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{config.valuation.port}{path}", data)
+    url = f"http://127.0.0.1:{config.valuation.port}{path}"
+    request = urllib.request.Request(url, data, method=method)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.loads(answer.read())
 
@@ -115,6 +116,7 @@ def test_it_leaves_in_time_while_its_engine_stands_still(tmp_path: Path) -> None
         )  # fmt: skip
         try:
             wait_for(lambda: _next_row(config) == 1, "it answers")
+            ask(config, "/v1/domains/desk", {"cash": "1", "positions": []}, "PUT")
             server.freeze()
             wait_for(lambda: ask(config, "/v1/status")["unstored"] > 10, "values wait")
             worker.terminate()

@@ -1,17 +1,28 @@
-"""Frames of a real run, mutated, given to the nodes that would receive them."""
+"""Frames of a real run, mutated, given to the nodes that would receive them: toy steps or the product's."""
 
 from __future__ import annotations
 
+import os
 import random
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from toy_pipeline import TIMING, ToyAgent, ToyExec, ToyStore, World, rough
+from toy_pipeline import TIMING, ToyStore, World, rough, toy_steps
 
 from pipeline.clock import NS_PER_MS
+from pipeline.config import resolve
 from pipeline.delivery import Delivery
 from pipeline.errors import FrameError
-from pipeline.messages import Fate
+from pipeline.messages import BUY, SELL, Candle, Fate, Signal, encode
+from pipeline.stages.agent_steps import AgentSteps
+from pipeline.stages.exec_steps import ExecSteps
+from pipeline.stages.malformed import MalformedFrames
+from pipeline.stages.meter import LinkMeter
+from pipeline.telemetry.recorder import NullRecorder
+from pipeline.trading.cores import agent_logic
+from pipeline.trading.exec import ExecLogic
 from pipeline.transport import wire
 from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.judge import Judge
@@ -21,9 +32,45 @@ from pipeline.transport.worker import Worker
 MOST_SENDERS = 1200
 """Sessions that all nodes together may hold: what limits.MAX_SENDERS allows one of them, and some."""
 KEYS = 8
+STATE_EVERY = 3
+"""As the toy store keeps them."""
 
 
-def captured() -> list[bytes]:
+class Payload(Protocol):
+    def __call__(self, number: int, key: str) -> bytes: ...
+
+
+class Kind(NamedTuple):
+    """Whose steps: `make` gives those of a stage, `payload` the event that they step."""
+
+    make: Callable[[str], Any]
+    payload: Payload
+
+
+def toy_payload(number: int, key: str) -> bytes:
+    return b"poison" if number == 70 else b"%d" % number
+
+
+def real_payload(number: int, key: str) -> bytes:
+    if number % 3:
+        return encode(Candle(key, number * 60_000_000, 100, 120, 80, 90 + number % 20, 1000))
+    return encode(Signal(key, "signal", (BUY, SELL, 0)[number % 9 // 3], 1, 100))
+
+
+def real_steps(stage: str) -> Any:
+    """The product's own, on a configuration with strategies, throttles and orders that rest."""
+    recorder = NullRecorder()
+    if stage == "agent":
+        meter = LinkMeter(recorder, MalformedFrames(Path(os.devnull), stage))
+        return AgentSteps(agent_logic(CONFIG.trading, CONFIG.exec), STATE_EVERY, recorder, meter)
+    return ExecSteps(ExecLogic(CONFIG.trading, CONFIG.exec), STATE_EVERY, recorder)
+
+
+CONFIG = resolve({})
+KINDS = {"toy": Kind(toy_steps, toy_payload), "real": Kind(real_steps, real_payload)}
+
+
+def captured(kind: Kind) -> list[bytes]:
     """Every kind of frame: a run in bad weather with restarts."""
     frames: list[bytes] = []
     original = MemoryNetwork._post
@@ -34,9 +81,10 @@ def captured() -> list[bytes]:
 
     MemoryNetwork._post = post  # type: ignore[method-assign]
     try:
-        world = World(agents=2, execs=2, weather=rough(1))
+        world = World(agents=2, execs=2, weather=rough(1), steps=kind.make)
         for number in range(80):
-            world.post(f"K{number % KEYS}", b"poison" if number == 70 else b"%d" % number)
+            key = f"K{number % KEYS}"
+            world.post(key, kind.payload(number, key))
             world.network.run(2 * NS_PER_MS)
             if number % 25 == 24:
                 world.died["agent-0"] = ("K1", 1)
@@ -50,21 +98,20 @@ def captured() -> list[bytes]:
 class Nodes:
     """One node of each kind, alive, with sessions open and events in flight."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind) -> None:
         store = ToyStore()
         self.now_ns = 1_000_000_000
         self.dispatcher = Dispatcher(
             "gateway-0", 1000, TIMING,
             on_settled=lambda _: None, on_fate=lambda *_: None, on_alarm=lambda _: None,
         )  # fmt: skip
-        self.agent = Worker("agent-0", "exec", 2000, ToyAgent(), TIMING, max_keys=5)
-        self.exec = Worker("exec-0", "audit", 3000, ToyExec(), TIMING, max_keys=5)
+        self.agent = Worker("agent-0", "exec", 2000, kind.make("agent"), TIMING, max_keys=5)
+        self.exec = Worker("exec-0", "audit", 3000, kind.make("exec"), TIMING, max_keys=5)
         self.judge = Judge("audit-0", 4000, store.append, store.tail, TIMING, batch=8)
         for number in range(64):
             key, key_seq = f"K{number % KEYS}", number // KEYS + 1
-            self.dispatcher.enqueue(
-                Delivery(key, key_seq, b"%s:%d" % (key.encode(), key_seq), "toy", "", 1, Fate.LIVE, b"1"), 1
-            )
+            event_id, payload = b"%s:%d" % (key.encode(), key_seq), kind.payload(number, key)
+            self.dispatcher.enqueue(Delivery(key, key_seq, event_id, "toy", "", 1, Fate.LIVE, payload), 1)
         self.tick()
 
     def tick(self) -> None:
@@ -148,11 +195,12 @@ def _other(rng: random.Random, value: Any) -> Any:
     return rng.choice((None, b"", rng.randbytes(16), "text", [], 0))
 
 
-def fuzz(seed: int, cases: int, first: int = 0) -> tuple[int, int]:
+def fuzz(seed: int, cases: int, first: int = 0, steps: str = "toy") -> tuple[int, int]:
     """How many were frames and how many were not. Raises AssertionError that names seed and case."""
-    frames = captured()
+    kind = KINDS[steps]
+    frames = captured(kind)
     accepted = refused = 0
-    nodes = Nodes()
+    nodes = Nodes(kind)
     for case in range(first, first + cases):
         rng = random.Random(seed * 1_000_003 + case)
         data = mutated(rng, frames)
@@ -175,5 +223,5 @@ def fuzz(seed: int, cases: int, first: int = 0) -> tuple[int, int]:
         assert queued + waiting <= 3 * 4096 * 8, f"seed {seed}, case {case}: {queued + waiting} queued"
         assert unsettled <= 64, f"seed {seed}, case {case}: {unsettled} unsettled"
         if case % 2000 == 1999:
-            nodes = Nodes()
+            nodes = Nodes(kind)
     return accepted, refused

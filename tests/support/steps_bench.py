@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
+from pipeline.clock import no_time
 from pipeline.config import Config, resolve
 from pipeline.delivery import Delivery, Tail
 from pipeline.messages import Fate
@@ -38,12 +39,18 @@ QUICK = resolve(
 class StepsBench:
     """Agent and exec steps of one configuration, with what they recorded."""
 
-    def __init__(self, state_every: int, directory: Path, config: Config = QUICK) -> None:
+    def __init__(
+        self,
+        state_every: int,
+        directory: Path,
+        config: Config = QUICK,
+        wall_us: Callable[[], int] = no_time,
+    ) -> None:
         self.recorder = ListRecorder()
         self.meter = LinkMeter(self.recorder, MalformedFrames(directory, "agent-0"))
         agent = AgentLogic(config.trading, config.exec.fill_policy)
-        self.agent = AgentSteps(agent, state_every, self.recorder, self.meter)
-        self.exec = ExecSteps(ExecLogic(config.trading, config.exec), state_every, self.recorder)
+        self.agent = AgentSteps(agent, state_every, self.recorder, self.meter, wall_us)
+        self.exec = ExecSteps(ExecLogic(config.trading, config.exec), state_every, self.recorder, wall_us)
         self.store = MemoryAuditStore(state_every)
 
     def tail(self) -> Tail:

@@ -8,9 +8,12 @@ and every row follows from the one before it.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from wires import MemoryWires, Wires
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.delivery import (
@@ -27,7 +30,7 @@ from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.held import Key, Work
 from pipeline.transport.judge import Judge
 from pipeline.transport.key_line import Pending
-from pipeline.transport.memory import MemoryNetwork, Weather, calm
+from pipeline.transport.memory import Weather, calm
 from pipeline.transport.settings import Timing
 from pipeline.transport.venue import Venue
 from pipeline.transport.worker import Worker
@@ -104,6 +107,10 @@ class ToyExec:
         return count, delivery.x, delivery.a
 
 
+def toy_steps(stage: str) -> ToyAgent | ToyExec:
+    return ToyAgent() if stage == "agent" else ToyExec()
+
+
 @dataclass
 class ToyJudged:
     settled: bool
@@ -117,9 +124,11 @@ class ToyStore:
     """Compare-and-append per key, shared by all audits, durable at once. States are kept every third row."""
 
     rows: dict[str, list[bytes]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def append(self, batch: Sequence[Delivery]) -> list[ToyJudged]:
-        return [self._judge(delivery) for delivery in batch]
+        with self._lock:
+            return [self._judge(delivery) for delivery in batch]
 
     def _judge(self, delivery: Delivery) -> ToyJudged:
         rows = self.rows.setdefault(delivery.key, [])
@@ -134,7 +143,7 @@ class ToyStore:
         return ToyJudged(True, recorded[0], last.event_id)
 
     def tail(self, key: str) -> Tail:
-        rows = [decode_delivery(row) for row in self.rows.get(key, ())]
+        rows = [decode_delivery(row) for row in list(self.rows.get(key, ()))]
         if not rows:
             return Tail(key, 0)
         stored = len(rows) - len(rows) % 3
@@ -147,7 +156,7 @@ class ToyStore:
 
 
 class World:
-    """gateway-0, `agents`, `execs`, `audits` on a memory network."""
+    """gateway-0, `agents`, `execs`, `audits` on a network, by default the one in memory."""
 
     def __init__(
         self,
@@ -158,10 +167,16 @@ class World:
         weather: Weather = calm,
         expire_after_us: int = 0,
         venue: tuple[int, int] | None = None,
+        wires: Wires | None = None,
+        steps: Callable[[str], Any] = toy_steps,
     ) -> None:
-        """`venue`: each exec has one that answers after so many ns, so many orders at a time."""
+        """`venue`: each exec has one that answers after so many ns, so many orders at a time. `steps` makes
+        those of a worker by its stage; `check` knows the toy ones only."""
+        self.steps = steps
         self.venue = venue
-        self.network = MemoryNetwork(TIMING, weather)
+        self.network: Wires = MemoryWires(TIMING, weather) if wires is None else wires
+        self.network.weather = weather
+        self.timing = self.network.timing
         self.store = ToyStore()
         self.journal: dict[str, list[Delivery]] = {}
         self.fates: dict[tuple[str, int], Fate] = {}
@@ -185,16 +200,16 @@ class World:
         if stage == "gateway":
             self.network.add(self._gateway(name, boot))
         elif stage == "audit":
-            self.network.add(Judge(name, boot, self.store.append, self.store.tail, TIMING, batch=8))
+            self.network.add(Judge(name, boot, self.store.append, self.store.tail, self.timing, batch=8))
         else:
-            steps = ToyAgent() if stage == "agent" else ToyExec()
+            steps = self.steps(stage)
             following = "exec" if stage == "agent" else "audit"
             died = self.died.pop(name, None)
             venue: Venue[tuple[Key, Work]] | None = None
             if stage == "exec" and self.venue is not None:
                 venue = Venue(*self.venue, wants=lambda delivery: delivery.live)
             self.network.add(
-                Worker(name, following, boot, steps, TIMING, max_keys=3, died_in_hand=died, venue=venue)
+                Worker(name, following, boot, steps, self.timing, max_keys=3, died_in_hand=died, venue=venue)
             )
 
     def kill(self, name: str) -> None:
@@ -207,7 +222,7 @@ class World:
 
     def _gateway(self, name: str, boot: int) -> Dispatcher:
         dispatcher = Dispatcher(
-            name, boot, TIMING,
+            name, boot, self.timing,
             on_settled=self._on_settled, on_fate=self._on_fate, on_alarm=self.alarms.append,
             expire_after_us=self.expire_after_us, wall_us=lambda: self.network.now_ns // 1_000,
         )  # fmt: skip
@@ -219,7 +234,7 @@ class World:
 
     # ---- the gateway's owner
 
-    def post(self, key: str, payload: bytes) -> Delivery:
+    def post(self, key: str, payload: bytes, *, control: bool = False) -> Delivery:
         """Accepts an event: in the journal, then dispatched."""
         deliveries = self.journal.setdefault(key, [])
         key_seq = len(deliveries) + 1
@@ -228,10 +243,11 @@ class World:
             Fate.LIVE, payload,
         )  # fmt: skip
         deliveries.append(delivery)
-        gateway = self.gateway
-        if gateway is not None:
-            gateway.enqueue(delivery, self.network.now_ns)
-            self.network.wake("gateway-0")
+        if self.gateway is not None:
+            self.network.inside(
+                "gateway-0",
+                lambda gateway: gateway.enqueue(delivery, self.network.now_ns, control=control),
+            )
         return delivery
 
     @property
@@ -266,14 +282,18 @@ class World:
 
     @property
     def audited(self) -> int:
-        return sum(map(len, self.store.rows.values()))
+        return sum(map(len, list(self.store.rows.values())))
 
     def idle(self) -> bool:
         return self.gateway is not None and self.gateway.unsettled == 0 and self.audited == self.accepted
 
+    def until(self, fact: Callable[[], bool], what: str, within_s: float = 5.0) -> None:
+        """Runs until `fact()` holds."""
+        assert self.network.run(int(within_s * self.network.patience * NS_PER_S), fact), what
+
     def settle(self, within_s: float = 5.0) -> None:
         """Runs until everything accepted is settled."""
-        done = self.network.run(int(within_s * NS_PER_S), self.idle)
+        done = self.network.run(int(within_s * self.network.patience * NS_PER_S), self.idle)
         assert done, (
             f"not settled: {self.audited} of {self.accepted}: {self.gateway and self.gateway.statistics()}"
         )

@@ -57,6 +57,7 @@ class Desk:
             delivery.decision, delivery.fills = encode(decision), encode(fills)
         if self._key_seq % self._state_every == 0:
             delivery.agent_state = self._agent.encode(self._agent_state)
+            delivery.exec_state = self._exec.encode(self._exec_state)
         delivery.a_prev, delivery.x_prev = self._a, self._x
         delivery.a = self._a = agent_digest(
             self._a, delivery.key_seq, fate, delivery.payload, delivery.decision

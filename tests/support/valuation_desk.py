@@ -41,7 +41,10 @@ class Served:
         environment: dict[str, str],
         valuation: dict[str, Any],
         within_s: float,
+        *,
+        told: bool = True,
     ) -> None:
+        """`told`: the feed is reached, and has no rows yet."""
         tree: dict[str, Any] = {
             "data_dir": str(folder / "data"),
             "telemetry": {"directory": str(folder / "rings"), "ring_entries": 1024},
@@ -55,9 +58,16 @@ class Served:
         access = Access(self.config.valuation, environment, section="valuation")
         self.service = Service(self.config, self.context, access, "", self.keeper, make_app)
         self.run(self.service.load())
+        if told:
+            at = self.service.listener.next_row
+            self.hear({"type": "hello", "start": at, "head": at - 1})
 
     def run(self, work: Coroutine[Any, Any, Found]) -> Found:
         return self._runner.run(work)
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """As from the feed."""
+        self.run(self.service.listener.hear(json.dumps(message)))
 
     def close(self) -> None:
         self.run(self.service.close())

@@ -12,17 +12,16 @@ HELLO, WELCOME, MSG, STATE = 1, 2, 5, 7
 _STATIC = {HELLO: 2, WELCOME: 4}
 """Of tag and fields, how many the first version had that could leave out its last ones."""
 _DELIVERY_FIELDS = 18
-"""Without `traceparent`, which came later."""
+"""Without `traceparent`, `checks` and the times, which came later."""
 
 
 def earlier(frame: bytes) -> bytes:
-    """The frame without the fields that were appended since the first version, where they say nothing."""
+    """The frame without the fields that were appended since the first version, which does not know them."""
     session, messages = msgspec.msgpack.decode(frame)
     for message in messages:
         del message[_STATIC.get(message[0], len(message)) :]
-        for delivery in _deliveries(message):
-            if not any(delivery[_DELIVERY_FIELDS:]):
-                del delivery[_DELIVERY_FIELDS:]
+        for delivery in deliveries(message):
+            del delivery[_DELIVERY_FIELDS:]
     return msgspec.msgpack.encode([session, messages])
 
 
@@ -32,7 +31,7 @@ def later(frame: bytes) -> bytes:
     for message in messages:
         if message[0] in (HELLO, WELCOME):
             message[-1] = wire.PROTOCOL_VERSION + 1
-        for delivery in _deliveries(message):
+        for delivery in deliveries(message):
             delivery.append({"new": [1, 2, 3]})
         if message[0] == STATE:
             message[2].append("new")
@@ -40,7 +39,8 @@ def later(frame: bytes) -> bytes:
     return msgspec.msgpack.encode([session, messages, "new"])
 
 
-def _deliveries(message: list[Any]) -> list[list[Any]]:
+def deliveries(message: list[Any]) -> list[list[Any]]:
+    """Those in a decoded message, to be changed in place."""
     if message[0] == MSG:
         return [message[2]]
     if message[0] == STATE:

@@ -25,6 +25,7 @@ DIGESTS = st.binary(min_size=DIGEST_BYTES, max_size=DIGEST_BYTES)
 BYTES = st.binary(max_size=40)
 SEQUENCES = st.integers(1, 2**63 - 1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+TIMES = st.integers(0, 2**63 - 1)
 DELIVERIES = st.builds(
     Delivery,
     key=TEXT.filter(bool),
@@ -46,7 +47,15 @@ DELIVERIES = st.builds(
     exec_state=BYTES,
     outcome=TEXT,
     traceparent=TEXT,
+    checks=BYTES,
+    synced_us=TIMES,
+    dispatched_us=TIMES,
+    decided_us=TIMES,
+    executed_us=TIMES,
+    audited_us=TIMES,
 )
+TOLD = ("checks", "synced_us", "dispatched_us", "decided_us", "executed_us", "audited_us")
+"""What is told to people and decides nothing; appended to what came before."""
 AGENT = st.tuples(DIGESTS, SEQUENCES, st.sampled_from([0, 1, 2]), BYTES, BYTES)
 EXEC = st.tuples(DIGESTS, SEQUENCES, DIGESTS, BYTES)
 
@@ -133,11 +142,23 @@ def test_a_tail_survives_its_bytes(rows: list[Delivery]) -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(tail), type=Tail) == tail
 
 
-def test_a_row_from_before_traces_is_read_and_an_older_reader_reads_ours() -> None:
-    delivery = Delivery("K", 1, b"e", "s", "w", 5, 0, b"p", outcome="filled", traceparent="00-trace")
+@given(DELIVERIES)
+def test_a_delivery_without_what_was_appended_since_is_read_and_says_that_nothing_was_recorded(
+    delivery: Delivery,
+) -> None:
     fields = msgspec.msgpack.decode(encode_delivery(delivery))
-    assert fields[-1] == "00-trace"
-    older = decode_delivery(msgspec.msgpack.encode(fields[:-1]))
-    assert (older.outcome, older.traceparent) == ("filled", "")
+    older = decode_delivery(msgspec.msgpack.encode(fields[: -len(TOLD)]))
+    expected = {name: getattr(delivery, name) for name in delivery.__struct_fields__ if name not in TOLD}
+    assert older == Delivery(**expected)
+    assert not any(getattr(older, name) for name in TOLD)
     newer = decode_delivery(msgspec.msgpack.encode([*fields, "a field of a later version"]))
     assert newer == delivery
+
+
+def test_a_row_from_before_traces_is_read() -> None:
+    delivery = Delivery("K", 1, b"e", "s", "w", 5, 0, b"p", outcome="filled", traceparent="00-trace")
+    fields = msgspec.msgpack.decode(encode_delivery(delivery))
+    place = delivery.__struct_fields__.index("traceparent")
+    assert fields[place] == "00-trace"
+    older = decode_delivery(msgspec.msgpack.encode(fields[:place]))
+    assert (older.outcome, older.traceparent) == ("filled", "")

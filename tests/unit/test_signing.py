@@ -13,9 +13,10 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import limits
+from pipeline import limits, signing
 from pipeline.signing import (
     Secret,
+    SharedKey,
     SignatureError,
     parse_secret,
     secret_text,
@@ -29,6 +30,23 @@ KEY = bytes(range(32))
 SECRET = Secret(KEY, "first")
 OTHER = Secret(KEY[::-1], "second")
 BODY = b'{"type":"control","action":"halt"}'
+
+
+def test_signatures_and_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(signing, "compare_digest", compare)
+    with pytest.raises(SignatureError):
+        check(signature=b"v1,wrong")
+    right = sign(SECRET, "msg_1", NOW_S, BODY).encode()
+    assert compared == [(right, b"v1,wrong")]
+    token = SharedKey(b"0123456789abcdef", "token")
+    assert not token.is_token(b"0123456789abcdeX")
+    assert compared[1:] == [(b"0123456789abcdef", b"0123456789abcdeX")]
 
 
 def check(

@@ -99,6 +99,9 @@ class Pages:
         )
         if not texts:
             detail = f"event_id = {text}: is not audited (one accepted a moment ago may be soon)"
+            first = await self._readers.run(lambda reader: reader.first())
+            if first > 1:
+                detail += f"; rows up to {first - 1} were pruned into archives"
             return problem(Problem.NOT_FOUND, detail, field="event_id")
         return Answer(200, b'{"rows":[' + ",".join(texts).encode() + b"]}", (JSON, _NO_STORE))
 

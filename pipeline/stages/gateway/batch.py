@@ -27,7 +27,7 @@ from pipeline.stages.gateway.intake import Intake, Taken, fault, fingerprint_of,
 from pipeline.stages.gateway.journal import Accepted
 from pipeline.stages.gateway.parse import MalformedEventError, key_of, scan
 from pipeline.stages.gateway.problem import Problem, problem
-from pipeline.stages.gateway.profiles import Named
+from pipeline.stages.gateway.profiles import Named, Verified
 from pipeline.stages.gateway.sources import Source
 
 _SUFFIX_CHARS = len(f".{limits.MAX_BATCH_EVENTS - 1}")
@@ -42,12 +42,13 @@ class _Progress:
     def __init__(self) -> None:
         self.results: list[Result] = []
         self.deliveries: list[Delivery] = []
-        self.jno = 0
+        self.jno = self.events = 0
         self.unsynced = False
         """A repeat waits for an event that is not on disk yet."""
 
     def accepted(self, event: Accepted, key: str | None) -> None:
         self.jno = event.jno
+        self.events += 1
         self.deliveries += event.deliveries
         self.results.append({"status": 202, **_members(receipt(event, key))})
 
@@ -79,11 +80,11 @@ class Batches:
         if isinstance(events, Answer):
             return events, None
         if source.limit is None:
-            return self._taken(source, identity, named, events)
+            return self._taken(source, verified, named, events)
         allowance = source.limit.take(self._now_ns(), len(events))
         if not allowance.allowed:
             return source.limit.refusal(allowance), None
-        answer, on_disk = self._taken(source, identity, named, events)
+        answer, on_disk = self._taken(source, verified, named, events)
         return answer.saying(source.limit.headers(allowance)), on_disk
 
     def _events(self, source: Source, body: bytes) -> Sequence[msgspec.Raw] | Answer:
@@ -100,14 +101,25 @@ class Batches:
             return problem(Problem.BATCH_TOO_LARGE, detail)
         return events
 
-    def _taken(self, source: Source, identity: str, named: Named, events: Sequence[msgspec.Raw]) -> Taken:
+    def _taken(
+        self, source: Source, verified: Verified, named: Named, events: Sequence[msgspec.Raw]
+    ) -> Taken:
         progress = _Progress()
         traceparent = traceparent_of(named)
         for index, event in enumerate(events):
-            self._one(progress, source, f"{identity}.{index}", bytes(event), traceparent)
+            self._one(progress, source, verified, index, bytes(event), traceparent)
         return _answer(progress.results), self._on_disk(progress)
 
-    def _one(self, progress: _Progress, source: Source, identity: str, body: bytes, traceparent: str) -> None:
+    def _one(
+        self,
+        progress: _Progress,
+        source: Source,
+        verified: Verified,
+        index: int,
+        body: bytes,
+        traceparent: str,
+    ) -> None:
+        identity = f"{verified.identity}.{index}"
         fingerprint = fingerprint_of(body)
         known = self._intake.known(source, identity, fingerprint)
         if isinstance(known, Answer):
@@ -117,7 +129,7 @@ class Batches:
             result = {"status": 202, **_members(receipt(known, key_of(body))), "replayed": True}
             progress.results.append(result)
         else:
-            found = self._intake.first(source, identity, fingerprint, body, traceparent)
+            found = self._intake.first(source, verified, identity, fingerprint, body, traceparent, index)
             if isinstance(found, Answer):
                 progress.refused(found)
             else:
@@ -125,7 +137,7 @@ class Batches:
 
     def _on_disk(self, progress: _Progress) -> Commit | None:
         if progress.jno:
-            return self._committer.add(progress.jno, progress.deliveries)
+            return self._committer.add(progress.jno, progress.deliveries, progress.events)
         return self._committer.barrier() if progress.unsynced else None
 
 

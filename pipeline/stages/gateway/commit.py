@@ -22,12 +22,14 @@ class CommitFailedError(MissingError):
 class Commit:
     """Begun when its event is appended (with `jno` 0: a question only), ended once, well or with `error`."""
 
-    __slots__ = ("_told", "appended_ns", "deliveries", "ended", "error", "jno")
+    __slots__ = ("_told", "appended_ns", "deliveries", "ended", "error", "events", "jno")
 
-    def __init__(self, jno: int, appended_ns: int, deliveries: Sequence[Delivery]) -> None:
+    def __init__(self, jno: int, appended_ns: int, deliveries: Sequence[Delivery], events: int = 1) -> None:
         self.jno = jno
         self.appended_ns = appended_ns
         self.deliveries = deliveries
+        self.events = events
+        """How many were accepted together: those of a batch, none of a question."""
         self.ended = False
         self.error: CommitFailedError | None = None
         self._told: Told | None = None

@@ -73,15 +73,13 @@ class Committer:
         """Requests that wait for their commit."""
         return len(self._covered) + len(self._next)
 
-    def add(self, jno: int, deliveries: Sequence[Delivery]) -> Commit:
-        """Ends when `jno`, just appended, is on disk, or with CommitFailedError."""
-        commit = Commit(jno, self._now_ns(), deliveries)
+    def add(self, jno: int, deliveries: Sequence[Delivery], events: int = 1) -> Commit:
+        """Ends when `jno`, the last of so many just appended, is on disk, or with CommitFailedError."""
+        commit = Commit(jno, self._now_ns(), deliveries, events)
         if self.failed:
             commit.end(CommitFailedError(self.failed))
             return commit
         self._next.append(commit)
-        if jno:
-            self.breaker.begun()
         if not self._syncing:
             self._syncing = True
             if self._loop is None:
@@ -91,7 +89,7 @@ class Committer:
 
     def barrier(self) -> Commit:
         """Ends when all that was appended until now is on disk."""
-        return self.add(0, ())
+        return self.add(0, (), 0)
 
     async def close(self) -> None:
         """Syncs what is left and ends the thread."""
@@ -147,7 +145,8 @@ class Committer:
         now_ns, record = self._now_ns(), self._record
         deliveries: list[Delivery] = []
         if last:
-            self.breaker.committed(now_ns, now_ns - covered[0].appended_ns, len(covered))
+            events = sum([commit.events for commit in covered])
+            self.breaker.committed(now_ns, now_ns - covered[0].appended_ns, events)
         for commit in covered:
             if commit.jno:
                 record(JOURNAL_WRITE, now_ns - commit.appended_ns)

@@ -60,7 +60,10 @@ class Desk:
 
     def _enqueue(self, delivery: Delivery, *, dispatched: bool) -> None:
         """Lag counts from the accept time, also across a restart."""
-        age_us = max(0, self._clock.wall_us() - delivery.accepted_us)
+        wall_us = self._clock.wall_us()
+        if not dispatched:  # what was recovered was synced by a process that can no longer tell when
+            delivery.synced_us = wall_us
+        age_us = max(0, wall_us - delivery.accepted_us)
         now_ns = self._clock.monotonic_ns()
         self.dispatcher.enqueue(
             delivery, now_ns - age_us * NS_PER_US,

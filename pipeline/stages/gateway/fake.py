@@ -54,6 +54,7 @@ class Origin(NamedTuple):
     webhook_id: str
     payload: bytes
     traceparent: str
+    checks: bytes
 
 
 class MemoryJournal:
@@ -103,6 +104,7 @@ class MemoryJournal:
         payload: bytes,
         births: Mapping[str, bytes] | None = None,
         traceparent: str = "",
+        checks: bytes = b"",
     ) -> MemoryAccepted:
         if self.refuse is not None:
             raise self.refuse
@@ -110,7 +112,7 @@ class MemoryJournal:
             raise ValueError(f"{webhook_id}: known already, or a fingerprint of {len(fingerprint)} bytes")
         self.appended += 1
         event_id = hashlib.sha256(f"{source},{webhook_id},{self.appended}".encode()).digest()[:16]
-        origin = Origin(event_id, source, webhook_id, payload, traceparent)
+        origin = Origin(event_id, source, webhook_id, payload, traceparent, checks)
         if key is None:
             deliveries = [self._delivery(known, origin) for known in self._key_seqs]
             self._inherit(origin, births or {})
@@ -143,12 +145,12 @@ class MemoryJournal:
                 self._births[aspect] = origin._replace(payload=payload)
 
     def _delivery(self, key: str, origin: Origin) -> Delivery:
-        event_id, source, webhook_id, payload, traceparent = origin
+        event_id, source, webhook_id, payload, traceparent, checks = origin
         key_seq = self._key_seqs[key] = self._key_seqs.get(key, 0) + 1
         accepted_us = self._clock.wall_us()
         return Delivery(
             key, key_seq, event_id, source, webhook_id, accepted_us, int(Fate.LIVE), payload,
-            traceparent=traceparent,
+            traceparent=traceparent, checks=checks,
         )  # fmt: skip
 
 

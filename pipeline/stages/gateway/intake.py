@@ -15,7 +15,8 @@ from hashlib import sha256
 import msgspec
 from msgspec import Struct
 
-from pipeline.clock import NS_PER_S, US_PER_S, Clock
+from pipeline.checks import Checks, encode_checks, shortened
+from pipeline.clock import NS_PER_S, US_PER_MS, US_PER_S, Clock
 from pipeline.errors import InvalidEventError, RinglineError
 from pipeline.messages import kind_of
 from pipeline.signing import SignatureError
@@ -137,7 +138,7 @@ class Intake:
         if known is not None:  # the first answer again, but never before the first event is on disk
             again = Answer(202, _encode(receipt(known, key_of(event))), (JSON, _REPLAYED))
             return again, None if known.synced else self._committer.barrier()
-        found = self.first(source, identity, fingerprint, event, traceparent_of(named))
+        found = self.first(source, verified, identity, fingerprint, event, traceparent_of(named))
         if isinstance(found, Answer):
             return found, None
         accepted, key = found
@@ -145,27 +146,41 @@ class Intake:
         return answer, self._committer.add(accepted.jno, accepted.deliveries)
 
     def first(
-        self, source: Source, identity: str, fingerprint: bytes, body: bytes, traceparent: str
+        self,
+        source: Source,
+        verified: Verified,
+        identity: str,
+        fingerprint: bytes,
+        body: bytes,
+        traceparent: str,
+        index: int = -1,
     ) -> tuple[Accepted, str | None] | Answer:
-        """Appends an event not known yet: what the journal says, and its key."""
+        """Appends an event not known yet: what the journal says, and its key. `index` is its place in a
+        batch."""
         try:
             key, payload, births, time_us = self._parse(body)
         except InvalidEventError as error:
             return fault(error)
         if source.accepts is not None and (kind := kind_of(payload)) not in source.accepts:
             return _forbidden(source.name, kind, source.accepts)
-        if time_us and time_us - self._wall_us() > self._ahead_us:
+        now_us = self._wall_us()
+        if time_us and time_us - now_us > self._ahead_us:
             limit_s = self._ahead_us // US_PER_S
-            ahead_s = (time_us - self._wall_us()) // US_PER_S
+            ahead_s = (time_us - now_us) // US_PER_S
             return fault(InvalidEventError("time", f"{ahead_s} s in the future; the limit is {limit_s} s"))
         if key is not None and (why := self._health.stopped.get(key)) is not None:
             return problem(Problem.KEY_STOPPED, why, field="symbol", retry_after_s=_STOPPED_RETRY_S)
         if self._breaker.state is not Circuit.CLOSED and (refusal := self._open_circuit()):
             return refusal
+        checks = checked_of(source, verified, index, now_us)
         try:
-            accepted = self._accept(source.name, identity, fingerprint, key, payload, births, traceparent)
+            accepted = self._accept(
+                source.name, identity, fingerprint, key, payload, births, traceparent, checks
+            )
         except RinglineError as error:
             return self._not_taken(error)
+        if self._breaker.state is not Circuit.CLOSED:
+            self._breaker.begun()
         self._counters.accepted += 1
         return accepted, key
 
@@ -216,6 +231,14 @@ def _forbidden(source: str, kind: str, accepts: Iterable[str]) -> Answer:
     allowed = ", ".join(sorted(accepts))
     detail = f"type: {kind} is not accepted of source {source}; allowed: {allowed}"
     return problem(Problem.FORBIDDEN_EVENT, detail, field="type")
+
+
+def checked_of(source: Source, verified: Verified, index: int, now_us: int) -> bytes:
+    """What is kept of an event's checks."""
+    _, secret, _, named_by, signed_s, posted_bytes = verified
+    age_ms = (now_us - signed_s * US_PER_S) // US_PER_MS if signed_s else None
+    name, by = shortened(secret), shortened(named_by)
+    return encode_checks(Checks(source.profile.name, name, by, posted_bytes, index, source.gates, age_ms))
 
 
 def traceparent_of(named: Named) -> str:

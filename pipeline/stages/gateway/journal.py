@@ -55,10 +55,11 @@ class Journal(Protocol):
         payload: bytes,
         births: Mapping[str, bytes] | None = None,
         traceparent: str = "",
+        checks: bytes = b"",
     ) -> Accepted:
         """Appends an event; `fingerprint` has 16 bytes. With `key` None it is a control event, and `births`
         says, by aspect, with which payload keys first seen later begin (empty: with none any more).
-        `traceparent` travels with the event.
+        `traceparent` and `checks` (see `pipeline.checks`) travel with the event.
 
         Raises a RinglineError that has `retry_after_s` when it takes nothing for now, and one without when it
         takes nothing until it is opened anew.

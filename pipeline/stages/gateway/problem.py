@@ -59,6 +59,7 @@ class Problem(Enum):
     OLDER_MARK = ("older-mark", 409, "A later mark is known")
     DOMAIN_CHANGED = ("domain-changed", 409, "The domain was changed meanwhile")
     OWN_DOMAIN = ("own-domain", 409, "This domain is the pipeline's own")
+    OWN_BOOK_BEHIND = ("own-book-behind", 503, "The pipeline's own book is not up to date")
     TOO_MANY_DOMAINS = ("too-many-domains", 409, "There are as many domains as may be")
     VALUATION_TOO_LARGE = ("valuation-too-large", 413, "The valuation is too large")
     ENGINE_AWAY = ("engine-away", 503, "The valuation's engine does not answer")

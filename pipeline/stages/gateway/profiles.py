@@ -49,15 +49,24 @@ class KeyMissingError(RinglineError):
 
 class Verified(NamedTuple):
     """What identifies a request, the name of the secret that matched, and the body: all of it that may be
-    kept and that a repeat must be equal in."""
+    kept and that a repeat must be equal in. `named_by` is the header or member that the identity is from, or
+    `checks.DERIVED`; `signed_s` the time that was signed, 0 where none is; `posted_bytes` the size of the
+    body as it came."""
 
     identity: str
     secret: str
     body: bytes
+    named_by: str
+    signed_s: int
+    posted_bytes: int
 
 
 class Profile(Protocol):
     """What differs between kinds of senders."""
+
+    @property
+    def name(self) -> str:
+        """As `sources.*.profile` has it."""
 
     @property
     def headers(self) -> Sequence[bytes]:
@@ -84,6 +93,7 @@ class Profile(Protocol):
 class StandardProfile:
     """Standard Webhooks."""
 
+    name = "standard"
     headers = (_ID, _TIMESTAMP, _SIGNATURE)
     challenge: Header = (b"www-authenticate", b"StandardWebhooks")
     id_name = ID_HEADER
@@ -100,7 +110,7 @@ class StandardProfile:
             self._secrets, webhook_id, timestamp, signature, body,
             now_s=now_s, tolerance_s=self._tolerance_s,
         )  # fmt: skip
-        return Verified(webhook_id.decode("ascii"), secret.name, body)
+        return Verified(webhook_id.decode("ascii"), secret.name, body, ID_HEADER, int(timestamp), len(body))
 
     def event(self, named: Named, body: bytes) -> bytes | None:  # noqa: ARG002
         return body
@@ -109,6 +119,7 @@ class StandardProfile:
 class HmacProfile:
     """Any sender that signs with an HMAC in a header."""
 
+    name = "hmac"
     challenge: Header = (b"www-authenticate", b"Signature")
 
     def __init__(self, keys: Sequence[SharedKey], source: Source, hmac: Hmac) -> None:
@@ -130,11 +141,14 @@ class HmacProfile:
         self.id_name = hmac.id_header if self._key_mode == "ignored" else "idempotency-key"
 
     def verify(self, named: Named, body: bytes, now_s: int) -> Verified:
+        signed_s = 0
         if self._timestamp:
-            header = self._timestamp.decode("ascii")
-            check_timestamp(named.get(self._timestamp, b""), now_s, self._tolerance_s, header)
+            header, timestamp = self._timestamp.decode("ascii"), named.get(self._timestamp, b"")
+            check_timestamp(timestamp, now_s, self._tolerance_s, header)
+            signed_s = int(timestamp)
         key = self._key_that_signed(named, body)
-        return Verified(self._identity(named), key.name, body)
+        identity, named_by = self._identity(named)
+        return Verified(identity, key.name, body, named_by, signed_s, len(body))
 
     def event(self, named: Named, body: bytes) -> bytes | None:  # noqa: ARG002
         return body
@@ -157,18 +171,20 @@ class HmacProfile:
                 return key
         raise SignatureError(header, "no signature of this body by a secret known here")
 
-    def _identity(self, named: Named) -> str:
+    def _identity(self, named: Named) -> tuple[str, str]:
+        """The identity, and the header that it is from."""
         if self._key_mode != "ignored" and (KEY_HEADER in named or self._key_mode == "required"):
-            return identified("idempotency-key", key_of(named.get(KEY_HEADER, b"")))
+            return identified("idempotency-key", key_of(named.get(KEY_HEADER, b""))), "idempotency-key"
         name = self._id.decode("ascii")
         given = named.get(self._id, b"")
-        return identified(name, key_of(given) if self._id == KEY_HEADER else given)
+        return identified(name, key_of(given) if self._id == KEY_HEADER else given), name
 
 
 class GitHubProfile(HmacProfile):
     """GitHub's webhooks: a `repository_dispatch` carries the event as its `client_payload`; a `ping` is
     answered; whatever has no `X-GitHub-Event` is the event itself, signed as GitHub does."""
 
+    name = "github"
     challenge: Header = (b"www-authenticate", b"GitHub")
 
     def __init__(self, keys: Sequence[SharedKey], source: Source) -> None:

@@ -35,7 +35,7 @@ _FAULT = Answer(500, b"Internal Server Error", [(b"content-type", b"text/plain; 
 
 
 class _ExcessError(Exception):
-    """Raised inside a parser callback to stop the parser."""
+    """Raised inside a parser callback to stop the parser: too much, or against a rule it does not know."""
 
 
 class _Transport:
@@ -148,6 +148,8 @@ class GatewayProtocol(HttpToolsProtocol):
         if found is None:
             return False
         path, named, body = found
+        if b"host" not in named:
+            return False  # the parser's way refuses it
         opened = self.gateway.addressed(path, named, len(body))
         if opened is None:
             return False
@@ -185,6 +187,8 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if not self._named_by_rule():
+            raise _ExcessError
         if len(self.headers) > limits.MAX_HEADERS or (self._measuring and self._too_large()):
             raise _ExcessError
         if len(self.pipeline) >= limits.MAX_PIPELINED:
@@ -200,6 +204,13 @@ class GatewayProtocol(HttpToolsProtocol):
                 self._opened = self._opens(self.url, self.headers)
         if self._opened is None:
             self._begin_cycle()
+
+    def _named_by_rule(self) -> bool:
+        """Whether version and Host are as RFC 9112 §3.2 wants them: exactly one, and HTTP/1.0 may have none.
+        Readers before us that choose between two of them would differ."""
+        hosts = sum([name == b"host" for name, _ in self.headers])
+        version = self.parser.get_http_version()
+        return (version == "1.1" and hosts == 1) or (version == "1.0" and hosts <= 1)
 
     def on_body(self, body: bytes) -> None:
         if self._opened is None:

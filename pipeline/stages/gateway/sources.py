@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from pipeline import limits
+from pipeline import checks, limits
 from pipeline.clock import NS_PER_S
 from pipeline.config.schema import Config
 from pipeline.config.schema import Source as Settings
@@ -35,6 +35,8 @@ class Source(Struct, frozen=True):
     """A sender that waits no longer than this is answered by then; 0: it waits."""
     accepts: frozenset[str] | None = None
     """The kinds of events that it may send; None: every one."""
+    gates: int = 0
+    """What an event had to pass beside its signature: `checks.ADDRESS` and so on."""
 
 
 def open_sources(config: Config, keys: Mapping[str, Keys]) -> dict[str, Source]:
@@ -45,14 +47,17 @@ def open_sources(config: Config, keys: Mapping[str, Keys]) -> dict[str, Source]:
 def _opened(name: str, source: Settings, keys: Keys) -> Source:
     closed_path = source.profile == "tradingview"
     allowed = source.allow_from or (ADDRESSES if closed_path else ())
+    limit = _limit(source)
+    gates = (checks.ADDRESS if allowed else 0) | (checks.PATH if closed_path else 0)
     return Source(
         name,
         _profile(name, source, keys),
-        _limit(source),
+        limit,
         Senders(allowed, source.trusted_proxies) if allowed else None,
         keys.shared if closed_path else (),
         limits.TRADINGVIEW_ANSWER_MS if closed_path else 0,
         None if set(source.accepts) == set(KINDS) else frozenset(source.accepts),
+        gates | (checks.RATE if limit else 0),
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.checks import DERIVED
 from pipeline.config.schema import Source
 from pipeline.errors import InvalidEventError
 from pipeline.signing import SharedKey, SignatureError, id_fault
@@ -38,12 +39,13 @@ _TEXT = b"text/plain"
 class TradingViewProfile:
     """An alert is verified, identified and redacted in one go."""
 
+    name = "tradingview"
     challenge: Header = (b"www-authenticate", b"TradingView")
     headers = (b"content-type", KEY_HEADER)
     id_name = "id"
 
-    def __init__(self, name: str, tokens: Sequence[SharedKey], source: Source) -> None:
-        self._name = name
+    def __init__(self, source_name: str, tokens: Sequence[SharedKey], source: Source) -> None:
+        self._source_name = source_name
         self._tokens = tokens
         self._member = source.tradingview.token_member
         self._key_mode = source.idempotency_key
@@ -51,8 +53,8 @@ class TradingViewProfile:
     def verify(self, named: Named, body: bytes, now_s: int) -> Verified:  # noqa: ARG002
         alert = _read(named, body)
         secret = self._token(alert)
-        identity = self._identity(named, alert)
-        return Verified(identity, secret, _event(alert))
+        identity, named_by = self._identity(named, alert)
+        return Verified(identity, secret, _event(alert), named_by, 0, len(body))
 
     def event(self, named: Named, body: bytes) -> bytes | None:  # noqa: ARG002
         return body
@@ -69,24 +71,25 @@ class TradingViewProfile:
                 return token.name
         raise SignatureError(self._member, "not one known here")
 
-    def _identity(self, named: Named, alert: dict[str, Any]) -> str:
+    def _identity(self, named: Named, alert: dict[str, Any]) -> tuple[str, str]:
+        """The identity, and what it is from."""
         if self._key_mode != "ignored" and (KEY_HEADER in named or self._key_mode == "required"):
-            return identified("idempotency-key", key_of(named.get(KEY_HEADER, b"")))
+            return identified("idempotency-key", key_of(named.get(KEY_HEADER, b""))), "idempotency-key"
         own = alert.get("id")
         if own is not None:
             text = own if isinstance(own, str) else ""
             if fault := id_fault(text.encode("utf-8", "surrogatepass")):
                 raise InvalidEventError("id", fault)
-            return text
+            return text, "id"
         if not alert.get("timenow") and not alert.get("time"):
             detail = "missing; without it (or an id) two alerts could not be told from one sent twice"
             raise InvalidEventError("timenow", detail)
-        return self._derived(alert)
+        return self._derived(alert), DERIVED
 
     def _derived(self, alert: dict[str, Any]) -> str:
         """A hash of what makes an alert this one: it is the same however often it is sent."""
         fields = (
-            self._name,
+            self._source_name,
             alert.get("ticker", alert.get("symbol")),
             alert.get("timenow", alert.get("time")),
             alert.get("action", alert.get("side")),

@@ -67,6 +67,8 @@ class Desk:
         self.going: set[str] = set()
         """Domains that are being taken out: no value of them is stored meanwhile."""
         self.on_gone: Callable[[str], None] = lambda _: None
+        self.own_doubt: Callable[[], str] = lambda: ""
+        """Why the own book is not what the pipeline holds; "" where it is."""
         self._doubtful = False
         """Whether the engine may hold domains that are not those of `_books`."""
         self._changing = asyncio.Lock()
@@ -225,7 +227,7 @@ class Desk:
             raise RefusedError(Problem.UNACCEPTABLE_BODY, "domains: name one, or give a book", "domains")
         if len(set(names)) < len(names):
             raise RefusedError(Problem.UNACCEPTABLE_BODY, "domains: one is there twice", "domains")
-        books = [self.book(name, f"domains[{index}]") for index, name in enumerate(wanted.domains)]
+        books = [self._known(name, f"domains[{index}]") for index, name in enumerate(wanted.domains)]
         count = sum(len(book.positions) for book in books) + sum(len(book.positions) for book in wanted.books)
         bounded(count, valuation_limits.MAX_BATCH_POSITIONS, "positions")
         for index, posted in enumerate(wanted.books):
@@ -233,6 +235,12 @@ class Desk:
             field = f"books[{index}]."
             books.append(await self.made(posted.domain, posted.cash, posted.positions, field))
         return books
+
+    def _known(self, name: str, field: str) -> Book:
+        """A half-read own book would be valued as if it were all that was traded."""
+        if name == self.own_name and (doubt := self.own_doubt()):
+            raise RefusedError(Problem.OWN_BOOK_BEHIND, f"{field}: {name}: {doubt}", field)
+        return self.book(name, field)
 
     # ---- marks
 

@@ -68,13 +68,27 @@ class Listener:
         self.next_row = 1
         self.last_hash = ""
         self.complete = True
-        self.head = 0
+        self.head: int | None = None
         self.state = "connecting"
+        self._goal: int | None = None
+        """The last row that was settled when the feed was reached; None while it is not."""
+        self._caught_up = False
+        """Whether all rows up to there were taken since."""
 
     @property
-    def behind(self) -> int:
-        """Rows that are known to be settled and were not taken yet."""
-        return max(0, self.head - self.next_row + 1)
+    def behind(self) -> int | None:
+        """Rows that are known to be settled and were not taken yet; None before the feed has told."""
+        return None if self.head is None else max(0, self.head - self.next_row + 1)
+
+    @property
+    def doubt(self) -> str:
+        """Why the own book is not what the pipeline holds; "" where it is, but for the rows of a moment."""
+        behind = self.behind
+        if self._goal is None or behind is None:
+            return "the feed is not reached"
+        if self._caught_up and behind <= valuation_limits.MAX_VALUATION_BEHIND_ROWS:
+            return ""
+        return f"{behind:,} settled rows are not taken yet"
 
     @property
     def place(self) -> tuple[int, str, bool]:
@@ -108,8 +122,11 @@ class Listener:
         except InvalidStatus as error:
             await self._refused(error.response.status_code)
             return
-        async with connection:
-            await self._listen(connection)
+        try:
+            async with connection:
+                await self._listen(connection)
+        finally:
+            self._goal, self._caught_up = None, False
 
     async def _dial(self, wanted: dict[str, object]) -> ClientConnection:
         return await connect(
@@ -121,7 +138,7 @@ class Listener:
     async def _refused(self, status: int) -> None:
         if status == _CONFLICT:
             log.error("valuation: the audit is not the one that was read to row %d: read anew", self.next_row)
-            self.next_row, self.last_hash, self.complete, self.head = 1, "", True, 0
+            self.next_row, self.last_hash, self.complete, self.head = 1, "", True, None
             await self._on_reset()
         elif status == _GONE:
             log.error("valuation: rows from %d on were pruned: the own book is incomplete", self.next_row)
@@ -131,14 +148,23 @@ class Listener:
     async def _listen(self, connection: ClientConnection) -> None:
         turn = Turn()
         async for text in connection:
-            message = _decode(text)
-            if message.type == "row" and message.row is not None:
-                await self._row(message.seq, message.hash, message.row)
+            if await self.hear(text):
                 await turn.end()
-            elif message.type == "hello":
-                self.next_row = message.start
-                self.state = "live"
-            self.head = max(self.head, message.head, message.seq)
+
+    async def hear(self, text: str | bytes) -> bool:
+        """Takes a message of the feed; whether it was a row. Raises msgspec.MsgspecError for nonsense."""
+        message = _decode(text)
+        if message.type == "row" and message.row is not None:
+            await self._row(message.seq, message.hash, message.row)
+        elif message.type == "hello":
+            self.next_row, self._goal, self._caught_up = message.start, message.head, False
+            self.state = "live"
+        self._note(message)
+        return message.row is not None
+
+    def _note(self, message: _Message) -> None:
+        self.head = max(self.head or 0, message.head, message.seq)
+        self._caught_up |= self._goal is not None and self.next_row > self._goal
 
     async def _row(self, seq: int, row_hash: str, row: _Row) -> None:
         try:

@@ -109,6 +109,8 @@ class NavLoop:
         now_us = self._desk.clock.wall_us()
         self._gone.clear()
         for book in self._desk.books():
+            if book.name == self._desk.own_name and self._desk.own_doubt():
+                continue  # what it is worth now will never be known; a wrong value would be kept for days
             try:
                 row = NavRow(book.name, now_us, _encode(await self._point(book)))
             except (NoMarkError, StaleMarkError):  # whoever asks for its value is told

@@ -198,14 +198,14 @@ class SnapshotOut(Struct, frozen=True):
 
 
 class StatusOut(Struct, frozen=True):
-    """How it does. `feed`: off, connecting, live or what is wrong; `behind`: rows that are settled and
-    not yet taken; `complete`: whether the own book has every fill; `left_out`: models that are
-    not asked any more, and why; `unstored`: values
-    that wait for the engine; `lost`: those there was no more room for."""
+    """How it does. `feed`: off, connecting, live or what is wrong; `behind`: rows settled and not yet
+    taken, null before the feed has told; `complete`: whether the own book has every fill; `left_out`: models
+    that are not asked any more, and why; `unstored`: values that wait for the engine; `lost`: those there was
+    no more room for."""
 
     feed: str
     next_row: int
-    behind: int
+    behind: int | None
     complete: bool
     marks: int
     domains: int

@@ -99,6 +99,7 @@ class Service:
         self.snapshots = SnapshotLoop(
             self.desk, lambda: self.listener.place, recorder, register_event("VALUATION_SNAPSHOT")
         )
+        self.desk.own_doubt = self._own_doubt
         batch_event = register_event("VALUATION_BATCH")
         self.app = Guard(make_app(self.desk, self.status, recorder, batch_event), access)
 
@@ -137,6 +138,9 @@ class Service:
                 utc(at_us) if at_us else None, self.snapshots.next_row, self.snapshots.symbols
             ),
         )
+
+    def _own_doubt(self) -> str:
+        return self.listener.doubt if self._config.valuation.feed else "valuation.feed is off"
 
     async def _reset(self) -> None:
         """The audit is another one: what came from it goes."""

@@ -20,7 +20,7 @@ from pipeline.errors import MissingError, UsageError
 from pipeline.storage.audit.chain import Link
 from pipeline.storage.audit.checkpoint import Checkpoint, CheckpointError
 from pipeline.storage.audit.note import VerifyKey
-from pipeline.storage.audit.rows import StoredRow
+from pipeline.storage.audit.rows import AuditRow, StoredRow
 from pipeline.storage.audit.verify import Verifier, VerifyReport
 
 
@@ -111,6 +111,32 @@ def _verify(stream: IO[bytes], key: VerifyKey, file: Path) -> VerifyReport:
         if fault := verifier.first_fault([row]):
             return fault
     return verifier.result() if ended else verifier.fail("the archive does not end in a signed checkpoint")
+
+
+def find_rows(file: Path, event_id: bytes, webhook_id: str) -> list[AuditRow]:
+    """The rows of one event in an archive or an export, by either name; reads all of it and verifies nothing.
+
+    Raises MissingError when it cannot be read, UsageError when it is neither, DamagedError.
+    """
+    try:
+        with file.open("rb") as stream:
+            return list(_found(stream, file, event_id, webhook_id))
+    except OSError as error:
+        raise MissingError(f"archive {file}: {error.strerror}") from None
+
+
+def _found(stream: IO[bytes], file: Path, event_id: bytes, webhook_id: str) -> Iterator[AuditRow]:
+    for number, line in enumerate(_lines(stream), 1):
+        if line.startswith((b'{"after"', b'{"checkpoint"')):
+            continue
+        try:
+            row = parse_row(line)
+        except (ValueError, binascii.Error):
+            raise UsageError(f"archive {file}: line {number} is no row of an audit") from None
+        if row.event_id == event_id or webhook_id.encode() in row.body:
+            found = AuditRow.of(str(file), row.seq, row.h, row.body)
+            if row.event_id == event_id or found.delivery.webhook_id == webhook_id:
+                yield found
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:

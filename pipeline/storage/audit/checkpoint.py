@@ -14,7 +14,7 @@ from msgspec import Struct
 from pipeline.delivery import DIGEST_BYTES
 from pipeline.errors import RinglineError, UsageError
 
-_KEPT = "kept "
+_KEPT, _ARCHIVED = "kept ", "archived "
 
 
 class CheckpointError(RinglineError):
@@ -28,13 +28,23 @@ class Kept(Struct, frozen=True):
     digest: bytes
 
 
+class Archived(Struct, frozen=True):
+    """Rows `first` to `last` went to the archive `file`, where that was then."""
+
+    first: int
+    last: int
+    file: str
+
+
 class Checkpoint(Struct, frozen=True):
-    """`size` rows, the last of which has hash `h`. `kept` only where the rows before were pruned."""
+    """`size` rows, the last of which has hash `h`. `kept` and `archives`, oldest first, only where the rows
+    before were pruned."""
 
     origin: str
     size: int
     h: bytes
     kept: Kept | None = None
+    archives: tuple[Archived, ...] = ()
 
     @property
     def text(self) -> str:
@@ -42,6 +52,7 @@ class Checkpoint(Struct, frozen=True):
         lines = [self.origin, str(self.size), base64.b64encode(self.h).decode()]
         if self.kept is not None:
             lines.append(f"{_KEPT}{self.kept.rows} {base64.b64encode(self.kept.digest).decode()}")
+        lines += [f"{_ARCHIVED}{one.first} {one.last} {one.file}" for one in self.archives]
         return "\n".join(lines) + "\n"
 
 
@@ -54,7 +65,14 @@ def parse_checkpoint(text: str) -> Checkpoint:
     if lines[3].startswith(_KEPT):
         rows, _, digest = lines[3].removeprefix(_KEPT).partition(" ")
         kept = Kept(_number(rows), _digest(digest))
-    return Checkpoint(lines[0], _number(lines[1]), _digest(lines[2]), kept)
+    archives = tuple(_archived(line) for line in lines[3:] if line.startswith(_ARCHIVED))
+    return Checkpoint(lines[0], _number(lines[1]), _digest(lines[2]), kept, archives)
+
+
+def _archived(line: str) -> Archived:
+    first, _, rest = line.removeprefix(_ARCHIVED).partition(" ")
+    last, _, file = rest.partition(" ")
+    return Archived(_number(first), _number(last), file)
 
 
 def _number(text: str) -> int:

@@ -18,7 +18,7 @@ from pipeline import limits
 from pipeline.errors import MissingError, RinglineError
 from pipeline.storage.audit.archive import first_line, last_line, row_line
 from pipeline.storage.audit.chain import START, Link
-from pipeline.storage.audit.checkpoint import Checkpoint, Kept
+from pipeline.storage.audit.checkpoint import Archived, Checkpoint, Kept
 from pipeline.storage.audit.database import Database
 from pipeline.storage.audit.note import SigningKey
 from pipeline.storage.audit.reader import AuditReader, Progress
@@ -52,6 +52,7 @@ def prune(
         raise RinglineError(f"nothing is pruned, as the audit does not verify: {report.detail}")
     last = reader.pruned(key.verify_key)
     start = Link(last.size, last.h) if last else START
+    archives = last.archives if last else ()
     upto = _last_to_go(database, reader, before_us, start.seq)
     if upto <= start.seq:
         return Pruned(0, 0, start.seq)
@@ -63,7 +64,10 @@ def prune(
             at = start.seq
             while at < upto:
                 to = min(at + limits.PRUNE_STEP_ROWS, upto)
-                removed += _step(database, reader, key, stream, at, to)
+                named = (*archives, Archived(start.seq + 1, to, _shown(archive)))[
+                    -limits.MAX_ARCHIVES_NAMED :
+                ]
+                removed += _step(database, reader, key, stream, at, to, named)
                 at = to
     except OSError as error:
         raise MissingError(f"archive {archive}: cannot be written: {error.strerror}") from None
@@ -75,8 +79,20 @@ def _last_to_go(database: Database, reader: AuditReader, before_us: int, pruned:
     return int(first_to_stay) - 1 if first_to_stay else reader.head().seq
 
 
+def _shown(archive: Path) -> str:
+    """Where it is, for people; a name that is no line of text is not told."""
+    text = str(archive.absolute())
+    return text if text.isprintable() else "a file"
+
+
 def _step(
-    database: Database, reader: AuditReader, key: SigningKey, stream: IO[bytes], at: int, to: int
+    database: Database,
+    reader: AuditReader,
+    key: SigningKey,
+    stream: IO[bytes],
+    at: int,
+    to: int,
+    archives: tuple[Archived, ...],
 ) -> int:
     end = reader.link(to)
     if end is None:
@@ -89,7 +105,7 @@ def _step(
         for page in reader.pages(0, to):
             for row in page:
                 kept.add(row)
-        note = key.sign(Checkpoint(key.verify_key.name, to, end.h, Kept(kept.rows, kept.digest())))
+        note = key.sign(Checkpoint(key.verify_key.name, to, end.h, Kept(kept.rows, kept.digest()), archives))
         stream.write(last_line(note))
         stream.flush()
         os.fsync(stream.fileno())

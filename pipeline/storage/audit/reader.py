@@ -11,7 +11,7 @@ from pipeline.delivery import Delivery
 from pipeline.errors import MissingError
 from pipeline.messages import Outcome
 from pipeline.storage.audit.chain import START, Link
-from pipeline.storage.audit.checkpoint import Checkpoint, CheckpointError
+from pipeline.storage.audit.checkpoint import Archived, Checkpoint, CheckpointError, parse_checkpoint
 from pipeline.storage.audit.database import Database, SqliteDatabase
 from pipeline.storage.audit.digest import run_digest
 from pipeline.storage.audit.query import Found, Query, by_event
@@ -113,6 +113,12 @@ class AuditReader:
             return ""
         notes = self._fetch("SELECT note FROM pruned ORDER BY seq DESC LIMIT 1")
         return str(notes[0][0]) if notes else ""
+
+    def archives(self) -> tuple[Archived, ...]:
+        """The archives that pruned rows went to, oldest first, as far as the last prune names them; its
+        signature is not looked at. Raises UsageError for a note that is none."""
+        text, _, _ = self.prune_note().rpartition("\n\n")
+        return parse_checkpoint(text + "\n").archives if text else ()
 
     def link(self, seq: int) -> Link | None:
         """Row `seq`'s end of the chain; None when there is no such row."""

@@ -40,7 +40,8 @@ from pipeline.storage.journal.segment import Segment
 
 _DEAD_PART = 4
 _SURELY_DEAD_PART = 2
-"""Carrying begins when a quarter of the journal is dead; above its bound, when half of it is."""
+"""Carrying begins when a quarter of the journal is dead; above its bound, when a quarter is dead beside what
+carrying writes, or half."""
 _KEY_BYTES = 32
 """About what a key takes in a KEYS record."""
 
@@ -104,10 +105,13 @@ class Compaction:
         if 2 * self._log.bytes_used <= max_bytes or self._log.dooming:
             return None  # one at a time, or a slow sync would let copies pile up above max_bytes
         dead = sum(_dead_bytes(segment, oldest_us) for segment in segments[:-1])
-        # Above its bound the journal copies only for a sure gain: what carrying itself writes (identities,
-        # counters, BASE) must never be more than what it frees, or it would grow by being cleaned.
-        part = _DEAD_PART if self._log.bytes_used + oldest.size <= max_bytes else _SURELY_DEAD_PART
-        enough = max(oldest.size // 2, self._log.bytes_used // part)
+        enough = max(oldest.size // 2, self._log.bytes_used // _DEAD_PART)
+        if self._log.bytes_used + oldest.size > max_bytes:
+            # Above its bound the journal copies only for a sure gain: what carrying itself writes must never
+            # be more than what it frees, or it would grow by being cleaned. Every segment carried may cost
+            # a mark of every key once more.
+            marks = len(segments) * len(self._keys.entries) * _KEY_BYTES
+            enough = min(enough + marks, max(enough, self._log.bytes_used // _SURELY_DEAD_PART))
         return oldest if dead >= enough else None
 
     def _carry_slice(self, segment: Segment, oldest_us: int) -> None:

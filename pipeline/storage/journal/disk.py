@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +40,9 @@ class Disk(Protocol):
 
     def sync_names(self) -> None:
         """Creations, renames and unlinks reach the platter (fsync of the folder)."""
+
+    def aside(self, action: Callable[[], None]) -> Callable[[], None]:
+        """Runs `action`, which must not raise, beside the caller; what is returned waits for its end."""
 
     def release(self, name: str) -> None:
         """The file will not be written any more."""
@@ -104,6 +109,11 @@ class OsDisk:
 
     def sync_names(self) -> None:
         os.fsync(self._folder)
+
+    def aside(self, action: Callable[[], None]) -> Callable[[], None]:
+        thread = threading.Thread(target=action, name="journal-spare", daemon=True)
+        thread.start()
+        return thread.join
 
     def release(self, name: str) -> None:
         if (descriptor := self._open.pop(name, None)) is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from msgspec import Struct
 
@@ -79,7 +80,7 @@ class Journal:
         All of it counts as dispatched: none of it may expire any more."""
 
     @classmethod
-    def open(cls, directory: Path, settings: Settings, clock: Clock) -> Journal:
+    def open(cls, directory: Path, settings: Settings, clock: Clock) -> Self:
         """Open or create the journal in `directory` and recover what it holds.
 
         Raises MissingError when it is locked, unreadable or the disk is full, DamagedError naming file
@@ -88,7 +89,7 @@ class Journal:
         return cls.on(OsDisk(directory), settings, clock)
 
     @classmethod
-    def on(cls, disk: Disk, settings: Settings, clock: Clock) -> Journal:
+    def on(cls, disk: Disk, settings: Settings, clock: Clock) -> Self:
         """The same on any disk."""
         try:
             return cls(disk, settings, clock)
@@ -122,13 +123,14 @@ class Journal:
         payload: bytes,
         births: Mapping[str, bytes] | None = None,
         traceparent: str = "",
+        checks: bytes = b"",
     ) -> Accepted:
         """Take an event in, as one transaction. Nothing of it is on disk before the next `sync`.
 
         `fingerprint` (16 bytes) identifies the body; `payload` is an encoded `messages.Event`. `key` None
         makes it a control event: it gets a part for every key known, and sets `births`, by aspect the
         payload that keys first seen later begin with (empty: none any more; an aspect not named stays).
-        `traceparent` travels with the event and decides nothing.
+        `traceparent` and `checks` travel with the event and decide nothing.
 
         Raises DuplicateError, JournalFullError (nothing has changed), or JournalBrokenError.
         """
@@ -142,7 +144,7 @@ class Journal:
         parts = self._parts_of_all() if key is None else self._parts_of(key)
         sets = dict(births or {}) if key is None else None
         record = EventRecord(
-            0, accepted_us, fingerprint, source, webhook_id, payload, parts, sets, traceparent
+            0, accepted_us, fingerprint, source, webhook_id, payload, parts, sets, traceparent, checks
         )
         body = encode(record)
         self._make_sure_of_room(key, len(body), accepted_us)

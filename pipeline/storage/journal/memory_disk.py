@@ -2,20 +2,28 @@
 
 It keeps apart what a program sees and what is on the platter. A power cut keeps, of each write that was
 not synced, any of its sectors, and of the names any number of changes in their order. A failed sync does
-what Linux does: the data never reach the platter, and the next sync says that all is well.
+what Linux does: reads go on to show the data, they are called clean, the next sync says that all is well,
+and they never reach the platter unless they are written again.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from random import Random
+from typing import Literal
 
 SECTOR_BYTES = 512
 
+When = Literal["before", "during", "after"]
+"""When an operation fails: with nothing, half, or all of it done."""
+
 
 class _File:
-    """`view` is what a read gives, `platter` what a power cut leaves, `dirty` the writes between."""
+    """`view` is what a read gives, `platter` what a power cut leaves, `dirty` the writes between: what a
+    sync would bring to the platter."""
 
     def __init__(self, size: int) -> None:
         self.view = bytearray(size)
@@ -27,8 +35,20 @@ class _File:
         self.dirty.append((offset, data))
 
     def sync(self) -> None:
-        self.platter = bytearray(self.view)
+        """Brings the dirty sectors to the platter, as they are seen; no others."""
+        for offset, data in self.dirty:
+            self._settle(offset, len(data))
         self.dirty.clear()
+
+    def lose(self) -> None:
+        """A sync that fails: nothing gets there, and all of it is called clean."""
+        self.dirty.clear()
+
+    def _settle(self, offset: int, length: int) -> None:
+        start = offset - offset % SECTOR_BYTES
+        stop = offset + length
+        stop += -stop % SECTOR_BYTES
+        _overwrite(self.platter, start, self.view[start:stop])
 
     def copy(self) -> _File:
         twin = _File(0)
@@ -58,11 +78,17 @@ class MemoryDisk:
         self._names: dict[str, _File] = {}
         self._durable_names: dict[str, _File] = {}
         self._name_changes: list[dict[str, _File]] = []
-        self._failures: dict[str, int] = {}
+        self._failures: dict[str, tuple[int, When]] = {}
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Called while a sync is under way: what the other threads of the process do."""
 
-    def fail(self, operation: str, error: int = errno.EIO) -> None:
-        """Let the next call of `operation` ("write", "sync", "create", "rename" …) fail with `error`."""
-        self._failures[operation] = error
+    def fail(self, operation: str, error: int = errno.EIO, when: When = "during") -> None:
+        """Let the next call of `operation` ("write", "sync", "create", "rename" …) fail with `error`.
+
+        Halfway, a write has written its first half, a created file is too short, and a sync has lost all
+        it had to write for good; of what happens to names there is no half, so nothing has happened.
+        """
+        self._failures[operation] = (error, when)
 
     def power_cut(self, rng: Random) -> MemoryDisk:
         """What is left when the power goes now."""
@@ -95,40 +121,50 @@ class MemoryDisk:
         return len(self._file(name).view)
 
     def read(self, name: str, offset: int, length: int) -> bytes:
-        self._maybe_fail("read")
-        return bytes(self._file(name).view[offset : offset + length])
+        with self._may_fail("read"):
+            return bytes(self._file(name).view[offset : offset + length])
 
     def create(self, name: str, size: int) -> None:
-        self._maybe_fail("create")
-        if sum(len(file.view) for file in self._names.values()) + size > self.space_bytes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
-        self._change({**self._names, name: _File(size)})
+        with self._may_fail("create") as half:
+            if sum(len(file.view) for file in self._names.values()) + size > self.space_bytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+            self._change({**self._names, name: _File(size // 2 if half else size)})
 
     def write(self, name: str, offset: int, data: bytes | bytearray) -> None:
-        self._maybe_fail("write")
-        self._file(name).write(offset, bytes(data))
+        with self._may_fail("write") as half:
+            self._file(name).write(offset, bytes(data[: len(data) // 2] if half else data))
 
     def sync(self, name: str) -> None:
         file = self._file(name)
-        if "sync" in self._failures:
-            file.dirty.clear()
-        self._maybe_fail("sync")
-        file.sync()
+        self.meanwhile()
+        with self._may_fail("sync") as half:
+            if half:
+                file.lose()
+            else:
+                file.sync()
 
     def rename(self, old: str, new: str) -> None:
-        self._maybe_fail("rename")
         file = self._file(old)
-        self._change({**{name: f for name, f in self._names.items() if name != old}, new: file})
+        with self._may_fail("rename") as half:
+            if not half:
+                self._change({**{name: f for name, f in self._names.items() if name != old}, new: file})
 
     def unlink(self, name: str) -> None:
-        self._maybe_fail("unlink")
         self._file(name)
-        self._change({other: f for other, f in self._names.items() if other != name})
+        with self._may_fail("unlink") as half:
+            if not half:
+                self._change({other: f for other, f in self._names.items() if other != name})
 
     def sync_names(self) -> None:
-        self._maybe_fail("sync_names")
-        self._durable_names = dict(self._names)
-        self._name_changes.clear()
+        with self._may_fail("sync_names") as half:
+            if not half:
+                self._durable_names = dict(self._names)
+                self._name_changes.clear()
+
+    def aside(self, action: Callable[[], None]) -> Callable[[], None]:
+        """At once: what a thread does meanwhile must be the same in every run of a seed."""
+        action()
+        return lambda: None
 
     def release(self, name: str) -> None:
         """Nothing is held open."""
@@ -154,12 +190,19 @@ class MemoryDisk:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return self._names[name]
 
-    def _maybe_fail(self, operation: str) -> None:
-        if (number := self._failures.pop(operation, 0)) != 0:
-            raise OSError(number, os.strerror(number))
+    @contextmanager
+    def _may_fail(self, operation: str) -> Iterator[bool]:
+        """The body does the operation, or, when this yields True, half of it."""
+        number, when = self._failures.pop(operation, (0, "before"))
+        if number == 0:
+            yield False
+            return
+        if when != "before":
+            yield when == "during"
+        raise OSError(number, os.strerror(number))
 
 
-def _overwrite(data: bytearray, offset: int, piece: bytes) -> None:
+def _overwrite(data: bytearray, offset: int, piece: bytes | bytearray) -> None:
     if len(data) < offset + len(piece):
         data.extend(bytes(offset + len(piece) - len(data)))
     data[offset : offset + len(piece)] = piece

@@ -21,6 +21,7 @@ class Inherited(Struct, frozen=True, array_like=True, gc=False):
     webhook_id: str
     payload: bytes
     traceparent: str = ""
+    checks: bytes = b""
 
 
 class Part(Struct, array_like=True, gc=False):
@@ -49,6 +50,7 @@ class EventRecord(Struct, array_like=True, gc=False):
     parts: list[Part]
     births: dict[str, bytes] | None = None
     traceparent: str = ""
+    checks: bytes = b""
 
 
 class FateRecord(Struct, array_like=True, gc=False):

@@ -24,6 +24,8 @@ from pipeline.storage.journal.replay import Replay
 from pipeline.storage.journal.scan import SegmentScan, scan_segment
 from pipeline.storage.journal.segment import Segment
 
+ZEROING_FILE = "zeroing"
+
 
 class Recovered(Struct):
     """All that the journal knew."""
@@ -142,19 +144,26 @@ class _Reading:
         for segment in self.segments.values():
             if segment is last or segment.number in self._unsynced_from:
                 self._rewrite(segment)
+        if ZEROING_FILE in self._disk.names():
+            self._disk.unlink(ZEROING_FILE)
         self._disk.sync_names()
 
     def _rewrite(self, segment: Segment) -> None:
         """Write what nothing proves to be synced again before believing a sync of it, and zero the rest.
 
-        After a failed sync the kernel may hold pages that it calls clean and the disk does not have.
+        After a failed sync the kernel may hold pages that it calls clean and the disk does not have. So it is
+        with the zeros: a file says that they were written and not synced, and is seen for as long as such
+        pages are; whoever finds it writes them again, or what they cover could come back behind new records.
         """
         name = segment.name
         start = self._unsynced_from.get(segment.number, segment.filled)
         if start < segment.filled:
             self._disk.write(name, start, self._disk.read(name, start, segment.filled - start))
         rest = self._disk.read(name, segment.filled, segment.size - segment.filled)
-        if any(rest) or segment.filled + len(rest) < segment.size:
+        failed_before = ZEROING_FILE in self._disk.names()
+        if failed_before or any(rest) or segment.filled + len(rest) < segment.size:
+            if not failed_before:
+                self._disk.create(ZEROING_FILE, 0)
             self._disk.write(name, segment.filled, bytes(segment.size - segment.filled))
         self._disk.sync(name)
         self._disk.release(name)

@@ -36,8 +36,9 @@ class Controls:
             self.births.pop(aspect, None)
             if payload:
                 self.births[aspect] = Inherited(
-                    identified_as, record.source, record.webhook_id, payload, record.traceparent
-                )
+                    identified_as, record.source, record.webhook_id, payload, record.traceparent,
+                    record.checks,
+                )  # fmt: skip
 
 
 class _Found:
@@ -165,9 +166,9 @@ def delivery_of(record: EventRecord, part: Part, fate: int, identified_as: bytes
     if by is not None:
         return Delivery(
             key, key_seq, by.event_id, by.source, by.webhook_id, at_us, fate, by.payload,
-            traceparent=by.traceparent,
+            traceparent=by.traceparent, checks=by.checks,
         )  # fmt: skip
     return Delivery(
         key, key_seq, identified_as, record.source, record.webhook_id, at_us, fate, record.payload,
-        traceparent=record.traceparent,
+        traceparent=record.traceparent, checks=record.checks,
     )  # fmt: skip

@@ -6,7 +6,7 @@ the file system's own journal (measured on ext4: 96 µs against 184 µs).
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 
 from pipeline.storage.journal.disk import Disk
 
@@ -20,7 +20,7 @@ class Spare:
     def __init__(self, disk: Disk, size: int) -> None:
         self._disk = disk
         self._size = size
-        self._thread: threading.Thread | None = None
+        self._join: Callable[[], None] | None = None
         self._ready = False
 
     def adopt(self) -> None:
@@ -35,9 +35,8 @@ class Spare:
 
     def prepare(self) -> None:
         """Begin to make one unless it is there or under way."""
-        if not self._ready and self._thread is None:
-            self._thread = threading.Thread(target=self._attempt, name="journal-spare", daemon=True)
-            self._thread.start()
+        if not self._ready and self._join is None:
+            self._join = self._disk.aside(self._attempt)
 
     def take(self, name: str, size: int) -> None:
         """Give the file `name` and `size`, zeroed and durable under its name. May raise OSError."""
@@ -54,9 +53,9 @@ class Spare:
 
     def join(self) -> None:
         """Wait for a file under way."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        if self._join is not None:
+            self._join()
+            self._join = None
 
     def _make(self) -> None:
         self._disk.create(_TEMPORARY, self._size)

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from traded import Desk, candle, halt, write_audit
 
+from pipeline.checks import ADDRESS, DERIVED, PATH, Checks, encode_checks
 from pipeline.cli.app import run
-from pipeline.cli.explain import lines
+from pipeline.cli.explain import SHOWN_ARCHIVES, lines
 from pipeline.config import Config, load
 from pipeline.delivery import Delivery
 from pipeline.messages import Fate, SignalIn
@@ -29,7 +30,19 @@ Output = pytest.CaptureFixture[str]
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The options that choose the configuration under which the audit was traded."""
     monkeypatch.delenv("RINGLINE_CONFIG", raising=False)
+    return traded(tmp_path)
+
+
+@pytest.fixture
+def prunable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The same with states in every row, so that a prune need not keep rows for rebuilding."""
+    monkeypatch.delenv("RINGLINE_CONFIG", raising=False)
+    return traded(tmp_path, "audit.state_every=1")
+
+
+def traded(tmp_path: Path, *more: str) -> list[str]:
     chosen = [
+        *more,
         f"data_dir={tmp_path}/data",
         "trading.strategies={}",
         'trading.throttles=[{"name": "one", "max_trades": 1, "window_seconds": 3600}]',
@@ -72,6 +85,46 @@ def test_an_order_is_told_from_webhook_to_row(capfd: Output, words: list[str]) -
     assert "  decision  signal ordered: entry buy 2.5 at 10.25\n" in text
     assert "  resting   1 order waits to be filled\n" in text
     assert "  row       2 of the audit, hash " in text
+
+
+def test_what_no_version_recorded_is_not_made_up(capfd: Output, words: list[str]) -> None:
+    text = told(capfd, "explain", "buy-1", *words)
+    assert "  checked   not recorded\n" in text
+    assert "  time      accepted   2023-11-14T22:13:22.000000Z +0.000 ms\n" in text
+    for step in ("synced", "dispatched", "decided", "executed", "audited"):
+        assert f"  time      {step:10} not recorded\n" in text
+    (found,) = story(capfd, words, "buy-1")
+    assert found["checks"] is None
+    steps = ("synced", "dispatched", "decided", "executed", "audited")
+    assert found["way"] == {f"{step}_us": None for step in steps}
+
+
+def test_checks_and_times_are_told_in_their_order() -> None:
+    checks = encode_checks(Checks("tradingview", "token.txt", DERIVED, 214, 3, ADDRESS | PATH))
+    delivery = Delivery("AAPL", 1, b"e" * 16, "demo", "one", 5_000, 0, b"", outcome="held", checks=checks)
+    delivery.synced_us, delivery.dispatched_us, delivery.decided_us = 6_500, 6_501, 8_000
+    delivery.executed_us, delivery.audited_us = 7_000, 1_005_000
+    found = story_of(AuditRow(1, b"h" * 32, delivery), Instruments(Config().trading))
+    text = list(lines(found))
+    place = text.index("  checked   as tradingview, by secret token.txt, no time signed")
+    came, passed = text[place + 1 : place + 3]
+    assert came.startswith(
+        "            came as event 3 of a batch in a body of 214 bytes; webhook-id derived, "
+    )
+    assert passed == "            passed address, path token"
+    assert [line.split()[1:2] + line.split()[-2:-1] for line in text if line.startswith("  time ")] == [
+        ["accepted", "+0.000"], ["synced", "+1.500"], ["dispatched", "+1.501"], ["decided", "+3.000"],
+        ["executed", "+2.000"], ["audited", "+1000.000"],
+    ]  # fmt: skip
+
+
+def test_a_signed_time_is_told_with_its_age() -> None:
+    checks = encode_checks(Checks("standard", "new", "webhook-id", 9, age_ms=-250))
+    delivery = Delivery("AAPL", 1, b"e" * 16, "demo", "one", 5_000, 0, b"", outcome="held", checks=checks)
+    text = list(lines(story_of(AuditRow(1, b"h" * 32, delivery), Instruments(Config().trading))))
+    assert "  checked   as standard, by secret new, signed 250 ms ahead of its acceptance" in text
+    assert "            came alone in a body of 9 bytes; webhook-id from webhook-id" in text
+    assert not any("passed" in line for line in text)
 
 
 def test_a_fill_names_the_order_it_belongs_to(capfd: Output, words: list[str]) -> None:
@@ -196,6 +249,59 @@ def test_rows_are_exported_backed_up_and_pruned(capfd: Output, words: list[str],
     assert told(capfd, *archive).startswith("All 3 rows of the archive")
     assert json.loads(told(capfd, *archive, "--json"))["ok"]
     assert "nothing was done" in told(capfd, *prune)
+
+
+def test_an_event_that_was_pruned_is_said_to_be_archived_and_told_from_there(
+    capfd: Output, prunable: list[str], tmp_path: Path
+) -> None:
+    (before,) = story(capfd, prunable, "buy-1")
+    prune = ["audit", "prune", "--before", "2023-11-14T22:13:24Z"]
+    told(capfd, *prune, "--archive", f"{tmp_path}/first", *prunable)
+    told(capfd, *prune[:-1], "2023-11-14T22:13:25Z", "--archive", f"{tmp_path}/second", *prunable)
+    assert run(["explain", "buy-1", *prunable]) == 1
+    said = capfd.readouterr().err
+    assert "rows up to 4 were pruned, and --archive FILE tells of those: " in said
+    assert f"row 4 is archived in {tmp_path}/second, rows 1 to 3 are archived in {tmp_path}/first" in said
+    for identity in ("buy-1", before["event_id"]):
+        (found,) = story(capfd, [*prunable, "--archive", f"{tmp_path}/first"], identity)
+        assert found == before
+    assert run(["explain", "buy-1", "--archive", f"{tmp_path}/second", *prunable]) == 1
+    assert capfd.readouterr().err == (f"ringline: buy-1: no such event is in the archive {tmp_path}/second\n")
+    assert "Pruned      rows up to 4" in told(capfd, "audit", "verify", *prunable)
+    assert told(capfd, "audit", "verify", "--archive", f"{tmp_path}/second", *prunable).startswith(
+        "All 1 rows"
+    )
+
+
+def test_more_archives_than_people_read_are_counted(
+    capfd: Output, prunable: list[str], tmp_path: Path
+) -> None:
+    for second in range(22, 27):
+        until = f"2023-11-14T22:13:{second}Z"
+        told(capfd, "audit", "prune", "--before", until, "--archive", f"{tmp_path}/{second}", *prunable)
+    assert run(["explain", "buy-1", *prunable]) == 1
+    said = capfd.readouterr().err
+    assert said.count("archived in") == SHOWN_ARCHIVES
+    assert "more archives before" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [
+        (None, 3, "No such file"),
+        (b"a line of something else\n", 2, "line 1 is no row of an audit"),
+    ],
+)
+def test_what_is_no_archive_is_said_to_be_none(
+    capfd: Output, words: list[str], tmp_path: Path, content: bytes | None, code: int, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / "file").write_bytes(content)
+    assert run(["explain", "buy-1", "--archive", f"{tmp_path}/file", *words]) == code
+    assert said in capfd.readouterr().err
+    both = ["explain", "x", "--archive", "file", "--url", "http://127.0.0.1:1", *words]
+    assert run(both) == 2
+    assert "--archive is a file of this machine" in capfd.readouterr().err
 
 
 # ---- audit query ----------------------------------------------------------------------------------------

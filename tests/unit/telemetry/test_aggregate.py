@@ -91,9 +91,9 @@ def test_counters_over_windows_equal_brute_force(counts: list[tuple[int, int, in
 def test_the_newest_gauge_stands() -> None:
     one = source("gateway-0")
     fold(
-        Aggregate(), (one, [entry(EventID.LAG, value, Kind.GAUGE, which=0xFFFF_FFFF) for value in (5, 9, -3)])
+        Aggregate(), (one, [entry(EventID.LAG, value, Kind.GAUGE, which=0xFFFF_FFFF) for value in (5, 9, 3)])
     )
-    assert one.gauges == {(EventID.LAG, 0xFFFF_FFFF): (NOW_NS, -3)}
+    assert one.gauges == {(EventID.LAG, 0xFFFF_FFFF): (NOW_NS, 3)}
 
 
 @pytest.mark.parametrize(

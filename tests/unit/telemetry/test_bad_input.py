@@ -388,3 +388,14 @@ print(collector.folder.refused["truncated"] > 10, collector.aggregate.entries > 
         env={**os.environ, VARIABLE: choice},
     )
     assert (ran.returncode, ran.stdout) == (0, "True True 0\n"), ran.stderr[-2000:]
+
+
+def test_a_file_whose_name_has_more_than_one_line_is_told_on_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a\nb.ring").write_bytes(b"x")
+    collector = Collector(tmp_path)
+    collector.tick(final=True)
+    assert "a\\nb.ring" in caplog.text
+    assert "a\nb" not in caplog.text
+    collector.close()

@@ -26,7 +26,8 @@ from pipeline.telemetry.discovery import DRAFT_LIFE_NS, CollectorLock
 from pipeline.telemetry.layout import ENTRIES_BYTE, HEAD_BYTE, Mode
 from pipeline.telemetry.native import reading
 from pipeline.telemetry.prometheus import render
-from pipeline.telemetry.reader import RingReader, sequences
+from pipeline.telemetry.proofs import sequences
+from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.recorder import Recorder, RingRecorder, open_recorder
 from pipeline.telemetry.ring import COLLECTOR_LOCK
 from pipeline.telemetry.sla import Verdict, thresholds_ms

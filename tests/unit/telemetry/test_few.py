@@ -26,7 +26,7 @@ NAMES = ("gateway-0", "agent-0", "agent-1", "odd")
 entries = st.tuples(
     st.integers(0, len(NAMES) - 1),
     st.sampled_from((NOW_NS, NOW_NS - SLOT_NS, NOW_NS - 7 * SLOT_NS, NOW_NS + 5, -3)),
-    st.sampled_from((0, 1, 7, -1, limits.MAX_DURATION_NS, limits.MAX_DURATION_NS + 1)),
+    st.sampled_from((0, 1, 7, -1, limits.MAX_DURATION_NS, limits.MAX_DURATION_NS + 1, -(1 << 63), 1 << 61)),
     st.sampled_from(
         (
             EventID.HANDLED, EventID.FLOW_THROTTLED, EventID.OUTCOME, EventID.LAG, EventID.CPU, 0,
@@ -89,6 +89,26 @@ def test_one_by_one_is_what_arrays_make_of_it(rows: list[Any], named: bool) -> N
         few = outcome(rows, named)
         patch.setattr(large, "FEW", 0)
         assert few == outcome(rows, named)
+
+
+@pytest.mark.parametrize("copies", [1, 300])
+@pytest.mark.parametrize(
+    ("event", "value", "refused"),
+    [
+        (EventID.DEPTH, -(1 << 63), True),
+        (EventID.DEPTH, -1, True),
+        (EventID.MEMORY, limits.MAX_FACT + 1, True),
+        (EventID.MEMORY, limits.MAX_FACT, False),
+        (EventID.QUEUE_BACKLOG, -1, False),
+        (4000, -(1 << 63), False),
+    ],
+)
+def test_a_worker_cannot_tell_of_itself_what_cannot_be(
+    event: int, value: int, refused: bool, copies: int
+) -> None:
+    *_, reasons, gauges, _ = outcome([(0, NOW_NS, value, event, 3, 0)] * copies, False)
+    assert reasons == ({"absurd_value": copies} if refused else {})
+    assert gauges[0] == ({} if refused else {(event, 0): (NOW_NS, value)})  # type: ignore[index]
 
 
 @given(st.lists(entries, min_size=1, max_size=40), st.booleans(), st.sampled_from((0, FEW)))

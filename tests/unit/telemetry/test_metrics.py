@@ -3,11 +3,12 @@
 import asyncio
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pipeline.telemetry import (
 )
 from pipeline.telemetry.collector import Collector
 from pipeline.telemetry.layout import Mode
+from pipeline.telemetry.native import VARIABLE
 from pipeline.telemetry.reader import RingReader
 from pipeline.telemetry.recorder import GAUGE_BITS
 from pipeline.telemetry.ring import memory_ring
@@ -99,7 +101,7 @@ def test_counters_gauges_and_backlog_stand_beside_latencies(metrics: MetricsColl
     metrics.gauge("x", 3)  # type: ignore[arg-type]
     assert (metrics.get_count(EventID.HANDLED), metrics.get_count(EventID.HANDLED, 5)) == (4, 4)
     assert (metrics.get_gauge(EventID.QUEUE_BACKLOG), metrics.get_gauge(EVENT)) == (2, None)
-    assert metrics.get_stats(EVENT).lost == 1
+    assert (metrics.get_stats(EVENT).lost, metrics.get_refused()) == (0, {"dropped_count_or_gauge": 1})
 
 
 def test_a_stall_counts_for_the_calls_that_it_kept_away(metrics: MetricsCollector) -> None:
@@ -286,7 +288,8 @@ def test_an_event_id_beyond_its_bits_is_a_lost_record_and_nothing_else(
         pass
     metrics.record(EVENT, 5)
     assert list(metrics.get_all_stats()) == [EVENT]
-    assert (metrics.get_stats(EVENT).count, metrics.get_stats(EVENT).lost) == (1, 4)
+    assert (metrics.get_stats(EVENT).count, metrics.get_stats(EVENT).lost) == (1, 3)
+    assert metrics.get_refused() == {"dropped_count_or_gauge": 1}
 
 
 def counted(collector: Collector) -> int:
@@ -340,6 +343,28 @@ def test_wrong_arguments_never_reach_the_caller_when_calls_are_sampled(
         metrics.record(wrong, 5)
         assert measured() == 1
     assert metrics.get_stats(EVENT).lost == 30
+
+
+@pytest.mark.parametrize("wrong", ["x", None, 1.5, 1 << 63, -(1 << 63) - 1, [], b"x"])
+def test_a_count_that_cannot_be_written_is_no_lost_call(metrics: MetricsCollector, wrong: Any) -> None:
+    metrics.record(EVENT, 5)
+    metrics.count(EVENT, wrong)
+    metrics.gauge(EVENT, wrong)
+    metrics.count(wrong)
+    metrics.gauge(wrong, 5)
+    metrics.count(-1)
+    assert metrics.get_stats(EVENT).lost == 0
+    assert metrics.get_refused() == {"dropped_count_or_gauge": 5}
+    metrics.record(EVENT, wrong)
+    metrics.record(-1, 5)
+    assert metrics.get_stats(EVENT).lost == 2
+
+
+@pytest.mark.parametrize("wrong", [0, -5, 1.5, float("nan"), float("inf"), "5"])
+def test_an_interval_that_cannot_be_is_refused_by_name(metrics: MetricsCollector, wrong: Any) -> None:
+    metrics.record(EVENT, 5)
+    with pytest.raises(ValueError, match="expected_interval_ns = "):
+        metrics.get_stats(EVENT, expected_interval_ns=wrong)
 
 
 def test_what_cannot_be_true_is_refused_under_a_name(metrics: MetricsCollector) -> None:
@@ -486,6 +511,44 @@ def test_a_coroutine_is_measured_across_its_awaits(metrics: MetricsCollector) ->
     assert found.min is not None
     assert found.max is not None
     assert 20_000_000 <= spent_ns[0] <= found.min < spent_ns[1] < spent_ns[2] <= found.max
+
+
+FORGOTTEN = """
+import asyncio
+from pipeline.telemetry import MetricsCollector, measure_async
+async def feed():
+    try:
+        while True: yield 1
+    finally:
+        await asyncio.sleep(0)
+        print("closed")
+async def main(make):
+    global kept
+    kept = make()
+    await kept.__anext__()
+asyncio.run(main(measure_async(3)(feed)))
+print(MetricsCollector().get_stats(3).count)
+"""
+
+
+@pytest.mark.parametrize("choice", ["", "python"])
+def test_an_async_generator_that_is_open_when_its_loop_ends_is_closed_by_it(choice: str) -> None:
+    command = [sys.executable, "-c", FORGOTTEN]
+    environment = {**os.environ, VARIABLE: choice}
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert (ran.stdout.split(), ran.stderr) == (["closed", "1"], "")
+
+
+def test_a_measured_async_generator_leaves_the_hooks_of_its_thread() -> None:
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
+    async def run() -> None:
+        before = sys.get_asyncgen_hooks()
+        assert [one async for one in measure_async(EVENT)(numbers)()] == [1]
+        assert sys.get_asyncgen_hooks() == before
+
+    asyncio.run(run())
 
 
 def test_a_cancelled_coroutine_is_measured(metrics: MetricsCollector) -> None:

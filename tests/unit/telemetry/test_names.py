@@ -29,10 +29,15 @@ def test_a_name_has_one_id_and_an_id_one_name() -> None:
     assert event_name(refund) == "refund"
 
 
-@pytest.mark.parametrize("wrong", ["", "x" * 65, "a\nb", "GC_PAUSE"])
+@pytest.mark.parametrize("wrong", ["", "x" * 65, "a\nb", "GC_PAUSE", "EVENT_2000", "EVENT_0", "(others)"])
 def test_a_name_that_cannot_be_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="event"):
         register_event(wrong)
+
+
+@pytest.mark.parametrize("name", ["EVENT_3", "EVENT_02000", "EVENT_4096", "EVENT_", "EVENT_x", "event_2000"])
+def test_a_name_that_no_event_has_is_taken(name: str) -> None:
+    assert event_name(register_event(name)) == name
 
 
 def test_more_names_than_a_header_holds_are_refused() -> None:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from pipeline.clock import FakeClock
-from pipeline.telemetry import EventID, open_recorder
+from pipeline.telemetry import EventID, names, open_recorder, register_event
 from pipeline.telemetry.collector import Collector
+from pipeline.telemetry.layout import NAMES_BYTE, NAMES_USED
 from pipeline.telemetry.prometheus import labels, render
+from pipeline.telemetry.recorder import RingRecorder
 
 SAMPLE = re.compile(r'^([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)$')
 FAMILY_END = re.compile(r"_(bucket|sum|count)$")
@@ -100,3 +102,37 @@ def test_counters_and_gauges_come_in_base_units(page: str) -> None:
 
 def test_label_values_are_escaped() -> None:
     assert labels(("a", 'x"\\\n')) == '{a="x\\"\\\\\\n"}'
+
+
+def test_nothing_is_told_twice_by_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a ring calls its events."""
+    monkeypatch.setattr(names, "_ids", {})
+    monkeypatch.setattr(names, "_records", {})
+    recorder = open_recorder(tmp_path, "web-0", 64)
+    assert isinstance(recorder, RingRecorder)
+    told = {1024: "ORDER_PLACEMENT", 1025: "a", 1026: "a", 1027: "EVENT_2000", 1028: "(others)"}
+    records = b"".join(
+        number.to_bytes(2, "little") + bytes([len(name)]) + name.encode() for number, name in told.items()
+    )
+    recorder.ring.memory[NAMES_BYTE : NAMES_BYTE + len(records)] = records
+    recorder.ring.words[NAMES_USED] = len(records)
+    unnamed = open_recorder(tmp_path, "web-1", 64)
+    assert isinstance(unnamed, RingRecorder)
+    recorder.ring.path = unnamed.ring.path = None  # they belong to other processes
+    assert register_event("a") == 1024  # what this process calls it says nothing of others
+    for event_id in (EventID.ORDER_PLACEMENT, 2000, *told):
+        recorder.record(event_id, 5)
+    unnamed.record(1024, 5)
+    collector = Collector(tmp_path)
+    collector.tick(final=True)
+    page = render(collector, 10**18).decode()
+    counted = [line for line in page.splitlines() if line.startswith("ringline_latency_seconds_count")]
+    assert sorted(line.split('event="')[1] for line in counted) == [
+        'EVENT_1024"} 1',
+        'EVENT_2000"} 2',
+        'ORDER_PLACEMENT"} 2',
+        'a"} 2',
+    ]
+    assert collector.aggregate.refused == {"event_out_of_range": 1}
+    collector.close()
+    recorder.close()

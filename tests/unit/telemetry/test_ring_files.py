@@ -120,7 +120,7 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: py
 
 def test_a_link_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(PermissionError):
+    with pytest.raises(PermissionError, match="is a symbolic link"):
         make_directory(tmp_path / "link")
 
 

@@ -201,6 +201,32 @@ def test_a_reader_amid_the_stores_of_a_writer_accepts_nothing_torn(
             assert read == published
 
 
+def test_a_reader_leaves_the_slot_alone_that_a_flight_recorder_may_be_at() -> None:
+    ring = memory_ring("w", CAPACITY, mode=Mode.FLIGHT_RECORDER)
+    for number in range(2 * CAPACITY):
+        ring.put(*entry(number))
+    copied: list[tuple[int, int]] = []
+
+    class Watched(OwnWords):
+        def copy(self, first: int, count: int, into: Entries) -> None:
+            copied.append((first, count))
+            super().copy(first, count, into)
+
+    drained = RingReader(Watched(ring.memory, CAPACITY), ring.identity).drain(scratch())
+    assert copied == [(CAPACITY + 1, CAPACITY - 1)]
+    assert (drained.kept, drained.overwritten) == (CAPACITY - 1, CAPACITY + 1)
+
+
+@pytest.mark.parametrize("proof", list(Proof))
+def test_a_flight_recorder_disproves_a_slot_before_it_is_filled_again(proof: Proof) -> None:
+    ring = memory_ring("w", CAPACITY, mode=Mode.FLIGHT_RECORDER, proof=proof)
+    writer = SteppedWriter(ring, None)
+    writer.write(0)
+    assert writer.pending[0] == (layout.PROOF_WORD, 0)
+    assert writer.pending[-1] == (layout.HEAD, 1)
+    assert writer.pending[-2][0] == layout.PROOF_WORD
+
+
 def test_a_put_that_comes_in_between_does_not_cost_the_outer_one() -> None:
     """As a signal handler does: it runs when `pack` returns, before the head has moved."""
     ring = memory_ring("w", CAPACITY)

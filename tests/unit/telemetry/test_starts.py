@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,7 @@ from pipeline.telemetry.flight import find_flights, read_flight, timeline
 from pipeline.telemetry.layout import Mode
 from pipeline.telemetry.native import VARIABLE
 from pipeline.telemetry.reader import RingReader
-from pipeline.telemetry.recorder import RingRecorder
+from pipeline.telemetry.recorder import Recorder, RingRecorder, _bind
 from pipeline.telemetry.ring import create_ring, memory_ring
 from pipeline.telemetry.source import MORE, Source
 from pipeline.telemetry.starts import Starts, starts_in
@@ -129,6 +130,41 @@ with measure(A):
     os.waitpid(child, 0)
 """,
 }
+ENDED_BY_ANOTHER_NAME = {
+    "another event": """
+for _ in range(200):
+    m.record_end(B, m.record_start(A))
+""",
+    "another time": """
+for _ in range(200):
+    m.record_end(A, m.record_start(A) - 5_000_000)
+""",
+    "another time beside one of its own": """
+with measure(B):
+    for _ in range(200):
+        m.record_end(A, m.record_start(A) - 5_000_000)
+""",
+    "another event in another thread": """
+begun = [m.record_start(A)]
+thread = threading.Thread(target=lambda: m.record_end(B, begun[0]))
+thread.start()
+thread.join()
+""",
+    "no event": """
+m.record_end("x", m.record_start(A))
+m.record_end(5000, m.record_start(A))
+""",
+    "more than there is room for": """
+begun = [m.record_start(A) for _ in range(300)]
+for one in begun: m.record_end(A, one)
+""",
+    "more blocks than there is room for": """
+blocks = [measure(A) for _ in range(300)]
+for block in blocks: block.__enter__()
+for block in blocks: block.__exit__(None, None, None)
+""",
+}
+ENDED |= ENDED_BY_ANOTHER_NAME
 WITHIN = """
 with correlate(0xabc):
     m.record_start(A)
@@ -284,6 +320,98 @@ def test_more_than_there_is_room_for_are_said_to_be_more(tmp_path: Path, make: s
     assert source.inside(0) == ("ORDER_PLACEMENT",)
     source.reader.close()
     ring.close()
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_what_is_under_way_is_told_beside_many_that_nobody_ended(tmp_path: Path, choice: str) -> None:
+    program = """
+def fails():
+    started = m.record_start(A)
+    raise KeyError
+    m.record_end(A, started)
+for _ in range(200):
+    try: fails()
+    except KeyError: pass
+m.record_start(B)
+"""
+    collector = Collector(tmp_path)
+    killed(tmp_path, program, choice, lambda: collector.tick(final=True))
+    collector.tick(final=True)
+    inside = collector.dead[0].inside
+    assert (len(inside), inside[0], *inside[-2:]) == (MOST + 1, "ORDER_PLACEMENT", "ORDER_FILL", MORE)
+    collector.close()
+
+
+@pytest.mark.parametrize("make", ["C", "Python"])
+def test_who_ends_with_another_time_or_event_ends_the_likeliest(make: str) -> None:
+    ring = memory_ring("w", 64)
+    if make == "C":
+        recorder: Any = extension().Writer(ring.memory, 64, False, False)
+    else:
+        recorder = Recorder()
+        _bind(recorder, ring.put, time.monotonic_ns, ring.starts)
+
+    def under_way() -> list[int]:
+        return [one.what for one in starts_in(ring.memory[: layout.ENTRIES_BYTE])]
+
+    first, second, third = recorder.start(3), recorder.start(4), recorder.start(3)
+    recorder.end(3, third - 1)  # another time: the newest of the event
+    assert under_way() == [3, 4]
+    recorder.end(5, second)  # another event: what began then
+    assert under_way() == [3]
+    recorder.end(5, 7)  # neither
+    assert under_way() == [3]
+    recorder.end("x", first)
+    assert under_way() == []
+    if make == "C":
+        recorder.close()
+    ring.close()
+
+
+@pytest.mark.parametrize("make", ["C", "Python"])
+def test_what_made_room_for_a_newer_one_ends_no_other(make: str) -> None:
+    ring = memory_ring("w", 64)
+    if make == "C":
+        recorder: Any = extension().Writer(ring.memory, 64, False, False)
+    else:
+        recorder = Recorder()
+        _bind(recorder, ring.put, iter(range(1, 10_000)).__next__, ring.starts)
+
+    def under_way() -> list[int]:
+        return [one.at_ns for one in starts_in(ring.memory[: layout.ENTRIES_BYTE])]
+
+    begun = [recorder.start(3) for _ in range(MOST + 5)]
+    assert under_way() == begun[5:]
+    for at_ns in begun[:5]:
+        recorder.end(3, at_ns)
+    assert under_way() == begun[5:]
+    for at_ns in begun[5:]:
+        recorder.end(3, at_ns)
+    assert under_way() == []
+    if make == "C":
+        recorder.close()
+    ring.close()
+
+
+@pytest.mark.parametrize(
+    ("age_s", "told"),
+    [
+        (59, "ORDER_PLACEMENT for event 00000007"),
+        (60, "ORDER_PLACEMENT for event 00000007 for 1 min"),
+        (3 * 3600 + 5, "ORDER_PLACEMENT for event 00000007 for 3 h"),
+        (50 * 3600, "ORDER_PLACEMENT for event 00000007 for 2 d"),
+    ],
+)
+def test_a_claim_says_how_long_it_has_been_so_when_that_is_long(
+    tmp_path: Path, age_s: int, told: str
+) -> None:
+    recorder = open_recorder(tmp_path, "web-0", 64)
+    [path] = tmp_path.glob("*.ring")
+    started_ns = recorder.start(3, 7)
+    source = Source(RingReader.attach(path))
+    assert source.inside(started_ns + age_s * 10**9) == (told,)
+    source.reader.close()
+    recorder.close()
 
 
 def test_two_calls_of_one_event_may_begin_at_one_time() -> None:

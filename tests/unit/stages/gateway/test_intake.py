@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.checks import RATE, Checks, decode_checks
 from pipeline.clock import FakeClock
 from pipeline.config.schema import Trading
 from pipeline.delivery import Delivery
@@ -16,6 +17,7 @@ from pipeline.errors import MissingError
 from pipeline.messages import Control, decode_event
 from pipeline.signing import Secret
 from pipeline.stages.gateway.answer import Answer
+from pipeline.stages.gateway.batch import Batches
 from pipeline.stages.gateway.commit import Commit, CommitFailedError
 from pipeline.stages.gateway.committer import Committer
 from pipeline.stages.gateway.counters import Counters
@@ -71,8 +73,9 @@ class Desk:
         secret: Secret = NEW,
         signature: bytes | None = None,
         source: Source = SOURCE,
+        age_s: int = 0,
     ) -> tuple[Answer, Commit | None]:
-        timestamp = b"%d" % (self.clock.wall_us() // 1_000_000)
+        timestamp = b"%d" % (self.clock.wall_us() // 1_000_000 - age_s)
         identity = webhook_id.encode()
         if signature is None:
             signature = secret.signature(b"%b.%b." % (identity, timestamp), body)
@@ -129,6 +132,23 @@ def test_the_secret_that_matched_is_counted() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("age_s", [0, 7, -20])
+def test_what_was_checked_goes_with_the_event_and_holds_no_secret(age_s: int) -> None:
+    async def story() -> None:
+        desk = Desk()
+        desk.clock.advance(ms=312)
+        source = Source("demo", StandardProfile((NEW, OLD), 300), gates=RATE)
+        await desk.answer("one", secret=OLD, source=source, age_s=age_s)
+        await desk.answer("one", secret=NEW, source=source)
+        (delivery,) = desk.dispatched
+        expected = Checks("standard", "old", "webhook-id", len(SIGNAL), -1, RATE, 1000 * age_s + 312)
+        assert decode_checks(delivery.checks) == expected
+        assert b"o" * 24 not in delivery.checks
+        await finish(desk)
+
+    asyncio.run(story())
+
+
 def test_nothing_is_looked_at_before_the_signature() -> None:
     async def story() -> None:
         desk = Desk()
@@ -171,6 +191,33 @@ def test_a_repeat_waits_until_the_first_is_on_disk() -> None:
         await repeat
         assert first.ended
         assert desk.take("one")[1] is None
+        await finish(desk)
+
+    asyncio.run(story())
+
+
+def test_a_repeated_batch_waits_until_the_first_is_on_disk() -> None:
+    async def story() -> None:
+        desk = Desk()
+        batches = Batches(desk.intake, desk.committer, desk.clock, 10)
+        timestamp = b"%d" % (desk.clock.wall_us() // 1_000_000)
+        body = b"[%b,%b]" % (SIGNAL, SIGNAL)
+        named = {
+            b"webhook-id": b"batch",
+            b"webhook-timestamp": timestamp,
+            b"webhook-signature": NEW.signature(b"batch.%b." % timestamp, body),
+        }
+        desk.journal.hold()
+        _, first = batches.take(SOURCE, named, body)
+        answer, repeat = batches.take(SOURCE, named, body)
+        assert answer.status == 202
+        assert first is not None
+        assert repeat is not None
+        assert not repeat.ended
+        desk.journal.release()
+        await repeat
+        assert first.ended
+        assert batches.take(SOURCE, named, body)[1] is None
         await finish(desk)
 
     asyncio.run(story())

@@ -47,6 +47,16 @@ def schema(new_schema: Make) -> str:
     return new_schema()
 
 
+def test_a_commit_waits_for_the_disk_though_the_database_is_set_otherwise(
+    postgres_dsn: str, schema: str
+) -> None:
+    careless = psycopg.conninfo.make_conninfo(postgres_dsn, options="-c synchronous_commit=off")
+    with psycopg.connect(careless) as connection:
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("off",)
+    with contextlib.closing(Target(careless, schema).connect()) as connection:
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+
+
 # ---- one chain ---------------------------------------------------------------------------------------------
 
 

@@ -15,9 +15,9 @@ from pipeline.config import Config, load
 from pipeline.delivery import Delivery
 from pipeline.errors import MissingError, RinglineError, UsageError
 from pipeline.storage.audit import AuditReader
-from pipeline.storage.audit.archive import parse_row, verify_archive
+from pipeline.storage.audit.archive import find_rows, parse_row, verify_archive
 from pipeline.storage.audit.backup import back_up
-from pipeline.storage.audit.checkpoint import Checkpoint
+from pipeline.storage.audit.checkpoint import Archived, Checkpoint
 from pipeline.storage.audit.checkpoints import load_signing_key
 from pipeline.storage.audit.database import Database
 from pipeline.storage.audit.engines import open_database, open_reader, open_store
@@ -188,3 +188,33 @@ def test_a_backup_is_an_audit_as_of_one_moment_while_the_worker_goes_on(tmp_path
         back_up(site.config, tmp_path / "nowhere" / "copy")
     with pytest.raises(UsageError, match="pg_dump"):
         back_up(load(assignments=["audit.engine=postgres"]), tmp_path / "other")
+
+
+def test_the_note_names_the_archives_and_their_rows(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_ARCHIVES_NAMED", 2)
+    monkeypatch.setattr(limits, "PRUNE_STEP_ROWS", 7)
+    with site.reader() as reader:
+        assert reader.archives() == ()
+    for upto, name in ((10, "one"), (20, "two words"), (30, "no\nline")):
+        site.prune(1000 + upto, tmp_path / name)
+    with site.reader() as reader:
+        assert reader.archives() == (
+            Archived(11, 20, str(tmp_path / "two words")),
+            Archived(21, 30, "a file"),
+        )
+        assert reader.verify(key=site.key.verify_key).ok
+    for name, rows in (("one", 10), ("two words", 10), ("no\nline", 10)):
+        report = verify_archive(tmp_path / name, site.key.verify_key)
+        assert (report.ok, report.rows) == (True, rows)
+
+
+def test_an_event_is_found_in_an_archive_by_either_name(site: Site, tmp_path: Path) -> None:
+    site.prune(1000 + 30, tmp_path / "archive")
+    wanted = site.rows[4]
+    (found,) = find_rows(tmp_path / "archive", wanted.event_id, "no such id")
+    assert (found.seq, found.delivery) == (5, wanted)
+    named = [row.delivery for row in find_rows(tmp_path / "archive", b"", wanted.webhook_id)]
+    assert named == [row for row in site.rows[:30] if row.webhook_id == wanted.webhook_id]
+    assert find_rows(tmp_path / "archive", site.rows[40].event_id, "no such id") == []

@@ -32,6 +32,15 @@ def test_rows_survive_and_the_chain_goes_on(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    """What is settled is forgotten by the gateway, so that a power cut may not take it from the audit."""
+    store = SqliteAuditStore.open(tmp_path / "audit.db")
+    full = 2
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (full,)
+    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    store.close()
+
+
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     store = SqliteAuditStore.open(tmp_path / "audit.db")
     with pytest.raises(MissingError, match="in use by another process"):

@@ -23,6 +23,7 @@ from pipeline.storage.journal.layout import (
     segment_name,
 )
 from pipeline.storage.journal.memory_disk import MemoryDisk
+from pipeline.storage.journal.scan import scan_segment
 
 SEGMENT_BYTES = 1024
 SETTINGS = Settings(segment_bytes=SEGMENT_BYTES, max_bytes=64 * SEGMENT_BYTES)
@@ -48,7 +49,8 @@ class Written:
         accepted = journal.accept("s", "last", bytes(16), "K0", b"not synced")
         self.unsynced += accepted.deliveries
         self.segments = sorted(name for name in self.disk.names() if name.endswith(".seg"))
-        self.end = self.disk.read(self.segments[-1], 0, SEGMENT_BYTES).rstrip(b"\0").__len__()
+        data = self.disk.read(self.segments[-1], 0, SEGMENT_BYTES)
+        self.end = scan_segment(len(self.segments), data).end
 
     def outcome(self, disk: MemoryDisk) -> str:
         """What opening `disk` comes to; fails on a silent loss or an invention."""

@@ -44,7 +44,10 @@ class Bench:
         return self.journal.accept("s", f"w{self.count}", FINGERPRINT, key, payload, births)
 
     def reopen(self) -> Journal:
-        self.disk = self.disk.copy()
+        return self.reopen_on(self.disk.copy())
+
+    def reopen_on(self, disk: MemoryDisk) -> Journal:
+        self.disk = disk
         self.journal = Journal.on(self.disk, self.settings, self.clock)
         return self.journal
 
@@ -145,6 +148,41 @@ def test_the_last_accept_time_outlives_the_segment_it_was_in(bench: Bench) -> No
     bench.clock.step_wall(-1000 * US_PER_S)
     bench.reopen()
     assert bench.accept().accepted_us >= last_us
+
+
+def test_the_last_accept_time_outlives_all_events() -> None:
+    """Marks go to a segment of their own; then the only segment with an event in it is freed."""
+    bench = Bench(Settings(segment_bytes=512, max_bytes=8192, retention_s=60, keep_settled_s=0))
+    last_us = bench.accept("A", bytes(600)).accepted_us
+    bench.journal.sync()
+    bench.journal.settled("A", 1)
+    for _ in range(2):
+        bench.clock.advance(s=61)
+        bench.journal.compact()
+        bench.journal.sync()
+    assert f"{1:016x}.seg" not in bench.disk.names()
+    bench.clock.step_wall(-1000 * US_PER_S)
+    bench.reopen()
+    assert bench.accept().accepted_us >= last_us
+
+
+def test_a_segment_stays_until_what_was_carried_during_a_sync_is_synced() -> None:
+    """The loop frees a segment while the thread is in the midst of a sync that does not cover the copies."""
+    bench = Bench(Settings(segment_bytes=512, max_bytes=8192, retention_s=60, keep_settled_s=0))
+    bench.accept("A", bytes(600))
+    bench.journal.sync()
+    bench.journal.settled("A", 1)
+    bench.clock.advance(s=61)
+    bench.accept("B")
+    bench.disk.meanwhile = bench.journal.compact
+    bench.journal.sync()
+    assert bench.journal._log.dooming
+    assert f"{1:016x}.seg" in bench.disk.names()
+    assert Journal.on(bench.disk.copy(), bench.settings, bench.clock).last("A") == (1, 0)
+    bench.disk.meanwhile = lambda: None
+    bench.journal.sync()
+    assert f"{1:016x}.seg" not in bench.disk.names()
+    assert bench.reopen().last("A") == (1, 1)
 
 
 def test_a_fingerprint_of_another_length_is_a_mistake(bench: Bench) -> None:
@@ -519,3 +557,39 @@ def test_damage_in_a_real_folder_names_the_file_and_lets_go_of_the_lock(tmp_path
     for _ in range(2):
         with pytest.raises(DamagedError, match=str(file)):
             Journal.open(tmp_path, SMALL, FakeClock())
+
+
+class AllOrNewest(Random):
+    """A power cut that keeps every sector of every write, and the newest names."""
+
+    def random(self) -> float:
+        return 0.5
+
+    def randrange(self, start: int, *_: object) -> int:
+        return start - 1
+
+
+def test_what_was_dropped_never_comes_back_though_zeroing_it_failed(bench: Bench) -> None:
+    """A torn batch is zeroed at the next start; when the sync of the zeros fails, reads show zeros ever after
+    and the platter has the old records still, which fit behind new ones that end with a sector too."""
+    bench.accept("A", bytes(600))
+    bench.clock.advance(s=2)
+    bench.journal.sync()  # with its mark
+    end = bench.journal._log.active
+    assert end is not None
+    torn = end.filled + 10
+    bench.accept("A", bytes(684))
+    bench.accept("B", b"never answered")
+    bench.disk.fail("sync", when="before")
+    with pytest.raises(JournalBrokenError):
+        bench.journal.sync()
+    bench.disk = bench.disk.power_cut(AllOrNewest())
+    bench.disk.damage(end.name, torn)
+    bench.disk.fail("sync")
+    with pytest.raises(MissingError):
+        bench.reopen_on(bench.disk)
+    bench.reopen()
+    bench.accept("A", bytes(684))
+    bench.journal.sync()
+    bench.reopen_on(bench.disk.power_cut(AllOrNewest()))
+    assert [(each.key, each.key_seq) for each in bench.journal.recovered] == [("A", 1), ("A", 2)]
