@@ -177,8 +177,8 @@ class Told(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         told = view()
         news: list[tuple[str, object]] = [("points", list(told.points)), ("steps", told.steps)]
-        news += [("frame", one) for one in self.frames or [told.frame]]
-        news += [("book", one) for one in self.books or [told.book]]
+        news += [("frame", one) for one in (self.frames or (told.frame,))]
+        news += [("book", one) for one in (self.books or (told.book,))]
         body = self.rows
         if self.path.startswith("/v1/live"):
             body = b'event: hello\ndata: {"epoch":"a"}\n\n'
