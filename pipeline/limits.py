@@ -336,6 +336,9 @@ BOOK_LINES = 500
 """Positions that are sent."""
 DECISIONS_SHOWN = 20
 """The autoscaler's newest words on the page: a screenful."""
+DECISION_OLD_S = 30
+"""After so long the autoscaler has ended or hangs, and what it said is not told: it speaks twice a second,
+and waits for the collector no longer than `AUTOSCALE_ASK_S`."""
 MAX_PAGE_ROWS = 1000
 """Rows of one answered query: about a megabyte."""
 SCAN_WINDOW_ROWS = 5_000

@@ -65,17 +65,22 @@ def command(config: Config, with_links: bool, as_json: bool) -> int:
     status = replace(status, processes=tuple(processes))
     snapshot, fault = _snapshot(status)
     stopped = _stopped(status, unready)
-    links = links_of(config) if with_links else None
+    reports = links_of(config)
+    standing = tuple(dict.fromkeys(told for report in reports for told in report.standing))
+    links = reports if with_links else None
     # Left by a pipeline before this one, it says nothing of it.
     scaling = read_state(config.data_dir)
     scaling = scaling if scaling is not None and scaling.at_us >= status.started_us else None
     if as_json:
         facts = {"status": status, "unready": unready, "snapshot": snapshot, "fault": fault}
+        facts["standing"] = standing
         facts |= {"autoscale": scaling, "stopped": stopped.stopped, "stopped_keys": stopped.stopped_keys}
         print_json(facts if links is None else facts | {"links": links})
     else:
         _show(status, unready, snapshot, fault)
         _show_stopped(stopped)
+        for told in standing:
+            click.echo(f"\nHalted for every key that is new: {told}")
         if scaling is not None:
             show_autoscale(scaling)
         show_links(links or [])

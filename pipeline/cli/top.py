@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import click
 
@@ -28,7 +29,7 @@ def command(
 ) -> int:
     """Show workers, links, latencies, throttles, positions and events, live, until q or Ctrl-C.
 
-    Exit code 3 when nothing answers, or when the frame of --once has no collector's word in it.
+    Exit code 3 when nothing answers, or when --once has no collector's word or one that is stale.
 
     \b
     Example:
@@ -44,6 +45,7 @@ def command(
         if as_json:
             print_json(
                 {
+                    "age_ms": view.age_ms(time.monotonic()),
                     "frame": view.frame,
                     "book": view.book,
                     "steps": view.steps,
@@ -53,5 +55,5 @@ def command(
             )
         else:
             click.echo(screen_text(view, width))
-        return EXIT_OK if view.frame is not None and view.frame.age_ms is not None else EXIT_MISSING
+        return EXIT_MISSING if view.stale(time.monotonic()) else EXIT_OK
     return run(source, width)

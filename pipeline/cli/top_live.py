@@ -51,7 +51,7 @@ def plain(text: str, encoding: str) -> str:
 
 def run(source: Source, width: int | None) -> int:
     """Until q, Ctrl-C or the end of the input."""
-    view = source.one()
+    view = source.one(patience_s=AGE_S)
     news = threading.Event()
     thread = threading.Thread(target=source.follow, args=(view, news.set), daemon=True)
     thread.start()

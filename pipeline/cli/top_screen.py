@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.top_fit import fit
-from pipeline.cli.top_stream import View
+from pipeline.cli.top_stream import STALE_MS, View
 from pipeline.web.view import BookView, Frame, LinkView, StepView
 
-STALE_MS = 3_000
 BROAD, WIDE, MEDIUM, NARROW = 150, 110, 76, 54
 """Columns from which there are two whole halves side by side, two halves, all columns of a table, and the
 budget beside each step."""
@@ -30,7 +29,7 @@ def screen(view: View, width: int, now_s: float, height: int | None = None) -> G
     """Everything, in `width` columns; in `height` lines, what matters least is left out."""
     parts: list[RenderableType] = [header(view, now_s)]
     frame, book = view.frame, view.book
-    style = "dim" if stale(view, now_s) else ""
+    style = "dim" if view.stale(now_s) else ""
     if frame is not None:
         parts += [stages_table(frame, width, style), links_table(frame, width, style)]
         parts.append(latency_line(view, width))
@@ -54,12 +53,6 @@ def screen(view: View, width: int, now_s: float, height: int | None = None) -> G
     return Group(*parts)
 
 
-def stale(view: View, now_s: float) -> bool:
-    """Whether what is shown is not what is."""
-    age_ms = view.age_ms(now_s)
-    return age_ms is None or age_ms > STALE_MS
-
-
 def header(view: View, now_s: float) -> Text:
     """Where it is from, how old it is, and what is wrong."""
     age_ms = view.age_ms(now_s)
@@ -73,6 +66,8 @@ def header(view: View, now_s: float) -> Text:
         text.append(f"live, {age_ms / 1000:.1f} s old", style="green")
     if view.book is not None and view.book.halted_count:
         text.append(f"  HALTED: {view.book.halted_count} of {view.book.keys} keys", style="bold red")
+    for told in view.frame.standing if view.frame is not None else ():
+        text.append(f"\nHALTED for every key that is new: {told}", style="bold red")
     reason = view.fault or (view.frame.fault if view.frame is not None else "")
     reason = reason or (view.book.away if view.book is not None else "")
     if reason:
@@ -166,7 +161,13 @@ def golden_table(steps: Iterable[StepView], width: int, style: str = "") -> Tabl
         _columns(table, "*lost", "*p50 ms", "*p99 ms")
     for step in steps:
         budget = [_number(step.budget_ms)] if budgeted else []
-        cells = [step.event, _ms(step.p95_ms), *budget, step.verdict, f"{step.count:,}"]
+        cells = [
+            step.event,
+            _ms(step.p95_ms),
+            *budget,
+            step.verdict if step.budget_ms is not None else NOTHING,
+            f"{step.count:,}",
+        ]
         if width >= 60:
             cells += [str(step.lost), _ms(step.p50_ms), _ms(step.p99_ms)]
         table.add_row(*cells, style="red" if step.verdict == "over" else None)
@@ -215,6 +216,8 @@ def counts_lines(book: BookView) -> Text:
     text = Text(f"outcomes: {outcomes or 'none yet'}\ndenied: {denials or 'nothing'}")
     if book.seq < book.head:
         text.append(f"\nadded up to row {book.seq:,} of {book.head:,}", style="dim")
+    if book.keys_due:
+        text.append(f"\nhalts and throttles of {book.keys_due:,} keys are still being read", style="dim")
     return text
 
 

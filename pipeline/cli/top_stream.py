@@ -25,6 +25,8 @@ SILENT_S = 15.0
 """A stream tells something twice a second; after this it is given up and opened again."""
 AGAIN_S = 1.0
 FIRST_S = 10.0
+STALE_MS = 3_000
+"""What is older than this is no longer what is."""
 
 
 class Hello(Struct):
@@ -59,6 +61,19 @@ class View(Struct):
             return None
         return self.frame.age_ms + 1000 * (now_s - self.heard_s)
 
+    def stale(self, now_s: float) -> bool:
+        """Whether what is shown is not what is."""
+        age_ms = self.age_ms(now_s)
+        return age_ms is None or age_ms > STALE_MS
+
+    def whole(self, now_s: float) -> bool:
+        """Whether there is nothing to wait for: all is there and added up, or nobody tells the rest."""
+        if self.frame is None or self.book is None:
+            return False
+        book = self.book
+        added_up = book.away or book.fault or (book.seq >= book.head and not book.keys_due)
+        return bool(added_up) and (self.steps is not None or not self.frame.stages or self.stale(now_s))
+
     def take(self, name: str, data: bytes, now_s: float) -> None:
         """One event of the stream. Raises msgspec.MsgspecError for what is none of ours."""
         if name == "hello":
@@ -83,14 +98,15 @@ class Source:
         self.client = FeedClient(config, url, token_env)
         self._stop = threading.Event()
 
-    def one(self) -> View:
-        """The first whole view. Raises MissingError when nothing answers in time, and RinglineError."""
+    def one(self, patience_s: float = FIRST_S) -> View:
+        """The first whole view, of what was told since it asked; what there is of it after `patience_s`.
+        Raises MissingError when nothing answers, and RinglineError."""
         view = View(self.client.url)
-        deadline_s = time.monotonic() + FIRST_S
+        deadline_s = time.monotonic() + patience_s
         for name, data in self.events(Place()):
-            view.take(name, data, time.monotonic())
-            whole = None not in (view.frame, view.book, view.steps)
-            if whole or time.monotonic() > deadline_s or (view.frame is not None and not view.frame.stages):
+            now_s = time.monotonic()
+            view.take(name, data, now_s)
+            if view.whole(now_s) or now_s > deadline_s:
                 break
         view.rows = self.rows()
         return view

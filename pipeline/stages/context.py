@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -121,6 +121,8 @@ class Reporter:
     ) -> None:
         self.hot_keys = HotKeys(limits.HOT_KEYS)
         """For the owner to add to."""
+        self.standing: Callable[[], tuple[str, ...]] = tuple
+        """The owner's controls in force, as `LinkReport.standing` has them."""
         self._links = links
         self._clock = clock
         self._links_ns = 0
@@ -147,7 +149,7 @@ class Reporter:
     def _write_links(self) -> None:
         top = tuple(self.hot_keys.top(HOTTEST))
         wall_us, now_ns = self._clock.wall_us(), self._clock.monotonic_ns()
-        self._links.write(self._node, wall_us, self._meter.strangers, top, now_ns)
+        self._links.write(self._node, wall_us, self._meter.strangers, top, now_ns, self.standing())
         self._tables += 1
         if self._tables % COOL_EVERY == 0:
             self.hot_keys.cool()

@@ -5,12 +5,14 @@ Not in the ring: keys are text, and a table of links is no series of figures.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from pipeline.messages import Control, decode_event
 from pipeline.transport.dispatcher import Dispatcher
 from pipeline.transport.downlinks import DownlinkStatistics
 from pipeline.transport.judge import Judge
@@ -44,6 +46,9 @@ class LinkReport(Struct, frozen=True, kw_only=True):
     links: tuple[DownlinkStatistics, ...] = ()
     taken_ns: int = 0
     """The same moment on the monotonic clock that the links' `oldest_ns` are instants of; 0: not told."""
+    standing: tuple[str, ...] = ()
+    """The controls that keys first seen later begin under, as `halt: reason`; the gateway's only. No audit
+    has a row of one that came before the first key."""
 
 
 class LinkReporter:
@@ -70,6 +75,7 @@ class LinkReporter:
         strangers: int = 0,
         hot_keys: tuple[tuple[str, int], ...] = (),
         now_ns: int = 0,
+        standing: tuple[str, ...] = (),
     ) -> None:
         """A disk that takes nothing is somebody else's news."""
         queues = {name: Queue(depth, self._most[name]) for name, depth in self.see(node).items()}
@@ -85,6 +91,7 @@ class LinkReporter:
             hot_keys=hot_keys,
             links=getattr(found, "downlinks", ()),
             taken_ns=now_ns,
+            standing=standing,
         )
         draft = self._file.with_name(f".{self._file.name}")
         with suppress(OSError):
@@ -94,6 +101,13 @@ class LinkReporter:
 
     def remove(self) -> None:
         self._file.unlink(missing_ok=True)
+
+
+def standing_of(payloads: Iterable[bytes]) -> tuple[str, ...]:
+    """What `LinkReport.standing` says of the payloads of control events."""
+    found = (decode_event(payload) for payload in payloads)
+    controls = (one for one in found if isinstance(one, Control))
+    return tuple(f"{one.action}: {one.reason}" if one.reason else one.action for one in controls)
 
 
 def depths_of(node: Dispatcher | Worker | Judge) -> dict[str, int]:

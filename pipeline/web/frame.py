@@ -46,6 +46,8 @@ class Report(Struct, frozen=True):
     links: tuple[SentLink, ...] = ()
     taken_ns: int = 0
     """The same moment on the monotonic clock of `oldest_ns`; 0: not told."""
+    standing: tuple[str, ...] = ()
+    """The controls that keys first seen later begin under."""
 
 
 class Rates:
@@ -83,10 +85,12 @@ def frame_of(
     """The frame of `now_us`; `snapshot` is the last one there was, None when there never was any."""
     now_ms = now_us // US_PER_MS
     told = tuple(dict(one) for one in decisions)
+    reports = list(reports)
+    standing = tuple(dict.fromkeys(text for report in reports for text in report.standing))
     if snapshot is None:
         return Frame(
             number=number, taken_ms=0, sent_ms=now_ms, age_ms=None, fault=fault,
-            links=links_of(reports, rates, now_us), decisions=told,
+            links=links_of(reports, rates, now_us), decisions=told, standing=standing,
         )  # fmt: skip
     count: dict[str, int] = {}
     for replica in snapshot.replicas:
@@ -104,6 +108,7 @@ def frame_of(
         dead=tuple(_died(dead) for dead in snapshot.dead[-5:] if dead.age_ms < limits.PAGE_DEATH_MS),
         lost=snapshot.lost,
         decisions=told,
+        standing=standing,
     )
 
 

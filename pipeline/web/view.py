@@ -112,6 +112,8 @@ class Frame(Struct, frozen=True, kw_only=True):
     lost: int = 0
     decisions: tuple[dict[str, str], ...] = ()
     """The autoscaler's newest, the last one first: `at` and `sentence`."""
+    standing: tuple[str, ...] = ()
+    """The controls that every key first seen from now on begins under, as `halt: reason`."""
 
 
 class Steps(Struct, frozen=True, kw_only=True):
@@ -144,6 +146,8 @@ class BookView(Struct, frozen=True, kw_only=True):
     """Keys that may not enter."""
     halted_count: int = 0
     keys: int = 0
+    keys_due: int = 0
+    """Whose throttles, halts and marks are still to be read."""
     fault: str = ""
     """Why some key's state is not told."""
     away: str = ""

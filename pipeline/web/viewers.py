@@ -1,4 +1,4 @@
-"""Everybody who looks at the page: each gets the newest frame and book, and every point once.
+"""Everybody who looks at the page: each gets the frames and books made from then on, and every point once.
 
 A viewer that reads slowly misses frames, never points, and holds nobody else up.
 """
@@ -6,7 +6,7 @@ A viewer that reads slowly misses frames, never points, and holds nobody else up
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -56,14 +56,16 @@ class Viewer:
 
 
 class Viewers:
-    """All of them. The newest frame and book are kept for those who come."""
+    """All of them. Only points are kept for those who come: a frame or a book of whenever somebody looked
+    last would be shown as one of now. Both are made for a newcomer at once."""
 
     def __init__(self) -> None:
         self.history = History()
         self.first = asyncio.Event()
         """Set while anybody looks."""
+        self.came = asyncio.Event()
+        """Set by each who comes; whoever waits for it clears it."""
         self._all: set[Viewer] = set()
-        self._newest: dict[str, bytes] = {}
         self._closed = False
 
     def __len__(self) -> int:
@@ -76,9 +78,14 @@ class Viewers:
         viewer = Viewer(self.history.seen(place))
         self._all.add(viewer)
         self.first.set()
-        if self._newest:
-            viewer.give(self._newest)
+        self.came.set()
+        if self.history.after(viewer.seen):
+            viewer.give({})
         return viewer
+
+    def all(self) -> frozenset[Viewer]:
+        """Who looks now."""
+        return frozenset(self._all)
 
     def leave(self, viewer: Viewer) -> None:
         self._all.discard(viewer)
@@ -89,8 +96,11 @@ class Viewers:
         """Something new for everybody, by the names in `NAMES`."""
         if point is not None:
             self.history.add(point)
-        self._newest.update(news)
-        for viewer in self._all:
+        self.give_to(self._all, **news)
+
+    def give_to(self, some: Collection[Viewer], /, **news: bytes) -> None:
+        """Something new for those of `some` who still look."""
+        for viewer in self._all.intersection(some):
             viewer.give(news)
 
     def close(self) -> None:

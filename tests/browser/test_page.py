@@ -117,6 +117,7 @@ def test_it_draws_every_worker_and_every_link(
         until(page, "document.querySelectorAll('#drawing path.wire').length === 8")
         told = page.get_attribute("#drawing svg", "aria-label")
         assert "agent: 2 workers" in told
+        assert "gateway: 1 worker," in told
         up = "document.querySelector('#drawing svg').getAttribute('aria-label').includes('all links are up')"
         until(page, up)  # workers tell of their links every few seconds
         page.click("details summary")
@@ -134,6 +135,7 @@ def test_latencies_have_their_budget_their_count_and_their_loss(browser: Any, ru
         assert cells[7] in ("met", "over budget")
         assert int(cells[8].replace(",", "")) >= 180
         assert cells[9] == "0"
+        assert "no budget" in page.locator("#golden tr", has_text="JOURNAL_WRITE").inner_text()
         until(page, "document.querySelectorAll('.uplot canvas').length === 2")
 
 
@@ -240,6 +242,44 @@ def test_old_data_is_greyed_and_says_how_old_it_is(
             os.kill(collector, signal.SIGCONT)
         live(page)
         assert page.locator("body.stale").count() == 0
+
+
+LIVES = """() => {
+    window.lives = [];
+    new MutationObserver(() => window.lives.push(document.querySelector("#live").textContent))
+        .observe(document.querySelector("#live"), {childList: true});
+}"""
+
+
+def test_who_comes_back_after_the_collector_fell_silent_is_told_nothing_old_as_live(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        page.wait_for_selector("#positions tbody tr")
+        hide(page, True)
+        collector = running.pid("collector")
+        assert collector is not None
+        os.kill(collector, signal.SIGSTOP)
+        try:
+            page.wait_for_selector("body.stale")
+            page.evaluate(LIVES)
+            hide(page, False)
+            page.wait_for_selector("#trouble:visible")
+            assert [text for text in page.evaluate("window.lives") if text.startswith("live")] == []
+            with opened(browser, running.config) as other:
+                other.wait_for_selector("#trouble:visible")
+                assert "stale" in other.inner_text("#live")
+        finally:
+            os.kill(collector, signal.SIGCONT)
+        live(page)
+
+
+def hide(page: Any, hidden: bool) -> None:
+    """Says to the page that nobody sees it, or that somebody does again."""
+    value = str(hidden).lower()
+    page.evaluate(f"Object.defineProperty(document, 'hidden', {{value: {value}, configurable: true}})")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_what_a_silent_server_told_is_greyed_with_all_the_audit_adds_up_to(
@@ -391,6 +431,9 @@ def test_with_tokens_nothing_is_shown_before_one_and_reading_is_not_controlling(
     with Running(config):
         with opened(browser, config) as page:
             page.wait_for_selector("#token:visible")
+            for _ in range(3):  # a browser lets itself be refused once only
+                page.keyboard.press("Escape")
+            until(page, "document.querySelector('#token').open")
             assert page.locator("#drawing svg").count() == 0
             assert page.inner_text("#token-said") == ""
             page.fill("#token-text", "w" * 32)
@@ -404,8 +447,194 @@ def test_with_tokens_nothing_is_shown_before_one_and_reading_is_not_controlling(
             live(page)
             page.wait_for_selector("#feed-state:not(.bad)")
             assert page.locator("[data-action]:enabled").count() == 0
+            page.click("#other-token")
+            page.click("#token-no")
+            page.wait_for_selector("#token", state="hidden")
+            page.click("#other-token")
+            page.fill("#token-text", "c" * 32)
+            page.keyboard.press("Enter")
+            until(page, "document.querySelectorAll('[data-action]:enabled').length === 3")
         with opened(browser, config) as page:
             page.fill("#token-text", "c" * 32)
             page.keyboard.press("Enter")
             live(page)
             until(page, "document.querySelectorAll('[data-action]:enabled').length === 3")
+
+
+@contextlib.contextmanager
+def held_back(page: Any, path: str) -> Iterator[Callable[[], None]]:
+    """The first request of `path` waits until the function that is yielded is called; others pass."""
+    kept: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if kept:
+            route.continue_()
+        else:
+            kept.append(route)
+
+    def let_go() -> None:
+        kept.pop().continue_()
+        kept.append(None)
+
+    page.route(path, hold)
+    try:
+        yield let_go
+    finally:
+        page.unroute(path)
+
+
+def test_a_late_answer_is_told_beside_and_never_in_another_controls_dialog(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page, held_back(page, "**/v1/control") as let_go:
+        live(page)
+        page.keyboard.press("r")
+        page.click("#control-yes")
+        page.wait_for_selector("#control-said >> text=on its way")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#notices >> text=resume is on its way")
+        page.keyboard.press("f")
+        page.wait_for_selector("#control-title >> text=Flatten and halt?")
+        let_go()
+        page.wait_for_selector("#notices >> text=resume accepted as event")
+        assert "on its way" not in page.inner_text("#notices")
+        assert page.inner_text("#control-said") == ""
+        assert page.inner_text("#control-yes") == "Flatten every position"
+        assert page.inner_text("#control-no") == "Cancel"
+        page.click("#control-no")
+        page.click("#notices >> text=its story")
+        page.wait_for_selector("#story-title >> text=Event")
+
+
+def test_a_late_story_is_not_shown_under_the_title_of_another_event(browser: Any, running: Running) -> None:
+    buy(running.config, "story-one")
+    buy(running.config, "story-two")
+    with opened(browser, running.config) as page, held_back(page, "**/v1/events/*") as let_go:
+        page.wait_for_selector("#events tbody tr:nth-child(2) button")
+        events = page.evaluate(
+            "[...document.querySelectorAll('#events tbody tr')].slice(0, 2).map((row) => row.dataset.event)"
+        )
+        for event_id in events:
+            page.click(f"#events tr[data-event='{event_id}'] button")
+            page.wait_for_selector(f"#story-title >> text={event_id}")
+            if event_id == events[0]:
+                page.keyboard.press("Escape")
+        page.wait_for_selector("#story-body >> text=In the chain")
+        told = page.inner_text("#story-body")
+        with page.expect_response("**/v1/events/*"):
+            let_go()
+        page.evaluate("new Promise((done) => setTimeout(done, 100))")
+        assert page.inner_text("#story-body") == told
+
+
+def test_a_page_that_nobody_sees_has_no_feed_open_and_one_that_is_seen_has_one(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        page.wait_for_selector("#feed-state:not(.bad)")
+        there: set[Any] = set()
+
+        def keep(socket: Any) -> None:
+            there.add(socket)
+            socket.on("close", lambda gone: there.discard(gone))
+
+        page.on("websocket", keep)
+        for _ in range(10):
+            hide(page, True)
+            hide(page, False)
+        page.wait_for_selector("#feed-state:not(.bad)")
+        wait_for(lambda: page.evaluate("1") and len(there) == 1, "one feed")
+        page.check("#held")
+        hide(page, True)
+        wait_for(lambda: page.evaluate("1") and not there, "no feed")
+        page.evaluate("new Promise((done) => setTimeout(done, 300))")
+        assert not there
+
+
+RESUMED = """async (known) => {
+    const { Rows } = await import("/page/rows.js");
+    const rows = new Rows(() => {});
+    const heard = async () => { while (rows.fault) await new Promise((done) => setTimeout(done, 20)); };
+    rows.start(true);
+    await heard();
+    rows.stop();
+    const [before, next] = [rows.rows, rows.next];
+    if (known) rows.known = [known, "00".repeat(32)];
+    rows.fault = "not heard yet";
+    rows.start();
+    await heard();
+    rows.stop();
+    return [rows.audit, rows.rows === before, rows.next >= next, rows.skipped];
+}"""
+
+
+@pytest.mark.parametrize(("known", "audit"), [(0, 1), (2, 2)])
+def test_it_goes_on_in_the_same_audit_and_begins_anew_in_another(
+    browser: Any, running: Running, known: int, audit: int
+) -> None:
+    with opened(browser, running.config) as page:
+        urls: list[str] = []
+        page.on("websocket", lambda socket: urls.append(socket.url))
+        assert page.evaluate(RESUMED, known) == [audit, audit == 1, True, 0]
+        wait_for(lambda: page.evaluate("1") and len(urls) >= 2, "feeds")
+        assert all("&after_hash=" in url for url in urls)
+
+
+def test_shortcuts_work_after_a_box_was_ticked_and_a_server_that_is_away_is_said_in_words_of_ours(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        page.check("#held")
+        page.route("**/v1/control", lambda route: route.abort())
+        page.keyboard.press("h")
+        page.click("#control-yes")
+        page.wait_for_selector("#control-said >> text=no answer: the server is away")
+
+
+def test_who_hears_the_page_is_told_that_it_is_live_and_not_how_old_it_is_all_the_time(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config) as page:
+        live(page)
+        assert page.get_attribute("#live", "role") is None
+        assert page.inner_text("#live-said") == "live"
+        page.evaluate(LIVES.replace("#live", "#live-said"))
+        page.evaluate("new Promise((done) => setTimeout(done, 700))")
+        assert page.evaluate("window.lives") == []
+
+
+DRAWN = """async () => {
+    const { Plots, alone } = await import("/page/plots.js");
+    const plots = new Plots(document.createElement("div"), document.createElement("div"));
+    return [
+        plots.latency.axes[1].values(plots.latency, [0.5, 1000]),
+        plots.rate.axes[2].values(plots.rate, [20]),
+        alone([null, 1, null, 2, 3, null, 4]), alone([5]), alone([]),
+    ];
+}"""
+
+
+def test_ticks_are_written_like_every_number_and_a_lone_point_is_a_dot(
+    browser: Any, running: Running
+) -> None:
+    with opened(browser, running.config, locale="ar-EG") as page:
+        assert page.evaluate(DRAWN) == [["0.5", "1,000"], ["20"], [1, 6], [0], []]
+
+
+def test_a_halt_before_the_first_key_is_on_the_page_until_it_ends(browser: Any, tmp_path: Any) -> None:
+    config = make_config(tmp_path)
+    with Running(config), opened(browser, config) as page:
+        live(page)
+        page.keyboard.press("h")
+        page.fill("#control-reason", "before the open")
+        page.click("#control-yes")
+        page.wait_for_selector("#control-said >> text=Accepted as event")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#halted >> text=halted: every key that is new")
+        assert page.get_attribute("#halted", "title") == "halt: before the open"
+        page.keyboard.press("r")
+        page.click("#control-yes")
+        page.wait_for_selector("#control-said >> text=Accepted as event")
+        page.wait_for_selector("#halted", state="hidden")

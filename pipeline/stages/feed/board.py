@@ -1,6 +1,7 @@
 """Asks the collector, the workers' link reports and the audit, and tells every viewer of the page.
 
-While nobody looks only the plots' past goes on, every `limits.PAGE_IDLE_S`.
+While nobody looks only the plots' past goes on, every `limits.PAGE_IDLE_S`. Whoever comes is told a frame and
+a book that were made since.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pipeline.stages.feed.reports import Reports
 from pipeline.telemetry.link_files import links_folder
 from pipeline.web.frame import Rates, Report, frame_of, golden_path_of, point_of
 from pipeline.web.view import BookView
-from pipeline.web.viewers import Viewers
+from pipeline.web.viewers import Viewer, Viewers
 
 BOOK_S = 1.0
 _encode = msgspec.json.Encoder().encode
@@ -121,7 +122,7 @@ class Board:
     async def _told_besides(self) -> tuple[list[Report], tuple[dict[str, str], ...]]:
         """The links, and what was decided to scale; of other pods as of about a second ago."""
         if self._elsewhere is None:
-            return self._reports.read(), self._decisions.newest()
+            return self._reports.read(), self._decisions.newest(self._clock.wall_us())
         now_ns = self._clock.monotonic_ns()
         if self._looked_ns is None or now_ns - self._looked_ns >= limits.PAGE_POINT_MS * NS_PER_MS:
             self._looked_ns = now_ns
@@ -129,18 +130,25 @@ class Board:
         return self._elsewhere.reports, self._elsewhere.decisions
 
     async def _books(self) -> None:
-        """While it is behind it reads on ten times as often as it tells of it."""
+        """While it is behind it reads on ten times as often as it tells of it. Newcomers are told at once, of
+        a reading that began after they came."""
         loop = asyncio.get_running_loop()
+        viewers, have = self._viewers, frozenset[Viewer]()
         view, before, due_s = BookView(), b"", 0.0
         while True:
-            await self._viewers.first.wait()
+            await viewers.first.wait()
+            viewers.came.clear()
+            there = viewers.all()
             try:
                 view = await self._readers.run(self._ledger.turn)
             except RinglineError as error:
                 view = msgspec.structs.replace(view, away=str(error))
-            if view.away or not self._ledger.behind or loop.time() >= due_s:
+            newcomers = there - have
+            if newcomers or view.away or not self._ledger.behind or loop.time() >= due_s:
                 made, due_s = _encode(view), loop.time() + BOOK_S
-                if made != before:
-                    before = made
-                    self._viewers.give(book=made)
-            await asyncio.sleep(BOOK_S / 10 if self._ledger.behind else BOOK_S)
+                viewers.give_to(newcomers if made == before else there, book=made)
+                before, have = made, there
+            await asyncio.sleep(BOOK_S / 10)
+            if not self._ledger.behind:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(viewers.came.wait(), BOOK_S * 9 / 10)

@@ -167,6 +167,7 @@ class Ledger:
             halted=tuple(halted[:SHOWN_HALTED]),
             halted_count=len(halted),
             keys=len(self._scopes),
+            keys_due=len(self._due),
             fault=self._fault,
         )
 

@@ -134,6 +134,10 @@ class MemoryJournal:
         self.synced = appended
         return appended
 
+    @property
+    def controls(self) -> Mapping[str, bytes]:
+        return {aspect: origin.payload for aspect, origin in self._births.items()}
+
     def _inherit(self, origin: Origin, births: Mapping[str, bytes]) -> None:
         for aspect, payload in births.items():
             self._births.pop(aspect, None)

@@ -76,5 +76,9 @@ class Journal(Protocol):
     def bytes_used(self) -> int: ...
 
     @property
+    def controls(self) -> Mapping[str, bytes]:
+        """The control state in force: by aspect, the payload a new key would begin with."""
+
+    @property
     def oldest_accepted_us(self) -> int | None:
         """Accept time of the oldest event not settled."""

@@ -24,6 +24,7 @@ from pipeline.stages.gateway.health import Health
 from pipeline.stages.gateway.reconcile import Mailbox, Reconciler
 from pipeline.stages.gateway.secrets import load_secrets
 from pipeline.stages.gateway.server import GatewayServer, bind, tls_files
+from pipeline.stages.link_report import standing_of
 from pipeline.storage.journal import Journal
 from pipeline.storage.space import SpaceWatch
 from pipeline.telemetry.events import EventID
@@ -133,6 +134,7 @@ class Gateway:
             self._reconciler.check, audits,
         )  # fmt: skip
         self._report = context.reporter(self._dispatcher, meter)
+        self._report.standing = lambda: standing_of(journal.controls.values())
 
     def dispatch(self, deliveries: list[Delivery]) -> None:
         """Takes newly synced deliveries, in journal order, and sends what may go."""

@@ -135,7 +135,7 @@ export function linkWords(link) {
 // The drawing for those who hear it.
 function words(stages, links) {
   const told = stages.map(({ stage, view, workers }) =>
-    `${stage}: ${workers.length} workers${view ? `, ${number(view.handled_per_s)} events a second, lag ${ms(view.lag_ms)} ms` : ""}`);
+    `${stage}: ${workers.length} ${workers.length === 1 ? "worker" : "workers"}${view ? `, ${number(view.handled_per_s)} events a second, lag ${ms(view.lag_ms)} ms` : ""}`);
   const trouble = links.filter(inTrouble).map(linkWords);
   return [...told, trouble.length ? `Links in trouble: ${trouble.join("; ")}` : "all links are up"].join(". ");
 }

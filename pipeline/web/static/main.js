@@ -4,7 +4,7 @@ import { arrange, byId, el, ms, number, put, span } from "./dom.js";
 import { draw } from "./drawing.js";
 import { Plots } from "./plots.js";
 import { Rows, SHOWN } from "./rows.js";
-import { follow } from "./server.js";
+import { changeToken, follow, hasToken } from "./server.js";
 import { openStory } from "./story.js";
 import * as tables from "./tables.js";
 
@@ -14,6 +14,8 @@ let frame = null;
 let book = null;
 let steps = null;
 let heardAt = performance.now();
+let frameAt = heardAt;
+let bookDue = true; // whoever comes, or comes back, is told a new one
 let fault = "";
 let chosen = "minute";
 let stopFrames = null;
@@ -39,7 +41,9 @@ const plots = new Plots(byId("plot-latency"), byId("plot-rate"));
 function take(name, data) {
   if (name === "hello") {
     plots.epoch = data.epoch;
+    bookDue = true;
     allow(data.role, data.why_not);
+    byId("other-token").hidden = !hasToken();
     return;
   }
   heardAt = performance.now();
@@ -51,9 +55,11 @@ function take(name, data) {
     showSteps();
   } else if (name === "book") {
     book = data;
+    bookDue = false;
     showBook();
   } else if (name === "frame") {
     frame = data;
+    frameAt = heardAt;
     showFrame();
   }
   age();
@@ -77,6 +83,7 @@ function showFrame() {
   put(byId("brief"), el("b", {}, number(rate, rate !== null && rate < 10 ? 1 : 0)), " events/s audited", shed ? `, ${number(shed)} shed` : "", `, up ${span(frame.uptime_s * 1000)}`);
   const parts = frame.stages.filter((one) => one.lag_ms !== null).map((one) => `${one.stage} ${ms(one.lag_ms)} ms`);
   byId("rate-words").textContent = parts.length ? `lag: ${parts.join(", ")}` : "nobody tells of a lag";
+  showHalted();
   byId("scaling").hidden = !frame.decisions.length;
   put(byId("decisions"), ...frame.decisions.map((one) => el("li", {}, el("time", { datetime: one.at, class: "soft" }, tables.clock(one.at)), ` ${one.sentence}`)));
 }
@@ -87,29 +94,41 @@ function showSteps() {
 
 function showBook() {
   const behind = book.seq < book.head ? [el("p", { class: "words" }, `added up to row ${number(book.seq)} of ${number(book.head)}`)] : [];
+  if (book.keys_due) behind.push(el("p", { class: "words" }, `halts and throttles of ${number(book.keys_due)} keys are still being read`));
   if (book.away) behind.push(el("p", { class: "bad" }, book.away));
   const since = book.since > 1 ? [el("p", { class: "words" }, `rows before ${number(book.since)} were pruned and are not counted`)] : [];
   put(byId("outcomes"), tables.bars(book.outcomes, "No row yet."), ...behind, ...since);
   put(byId("denials"), el("h3", {}, "Denied, by reason"), tables.bars(book.denials, "Nothing was denied."));
   put(byId("throttles"), tables.throttles(book), ...(book.fault ? [el("p", { class: "bad" }, book.fault)] : []));
   put(byId("positions"), tables.positions(book), ...behind, ...since);
+  showHalted();
+}
+
+// The audit tells which keys are halted, the gateway what keys that are new begin under: before the first key
+// there is no row of a halt.
+function showHalted() {
   const halted = byId("halted");
-  halted.hidden = !book.halted_count;
-  halted.textContent = `halted: ${book.halted_count === book.keys ? "all" : book.halted_count} ${book.keys === 1 ? "key" : `of ${book.keys} keys`}`;
-  halted.title = book.halted.join(", ");
+  const standing = frame?.standing ?? [];
+  const count = book?.halted_count ?? 0;
+  halted.hidden = !count && !standing.length;
+  halted.title = [...standing, ...(book?.halted ?? [])].join(", ");
+  if (!count) halted.textContent = "halted: every key that is new";
+  else halted.textContent = book.keys === 1 ? "halted: the only key" : `halted: ${book.halted_count === book.keys ? `all ${number(book.keys)}` : `${number(book.halted_count)} of ${number(book.keys)}`} keys`;
 }
 
 // ---- how old it is
 function age() {
   const silentMs = performance.now() - heardAt;
-  const ageMs = frame && frame.age_ms !== null ? frame.age_ms + silentMs : null;
+  const ageMs = frame && frame.age_ms !== null ? frame.age_ms + performance.now() - frameAt : null;
   const stale = ageMs === null || ageMs > STALE_MS;
   const pill = byId("live");
   document.body.classList.toggle("stale", stale);
   // What the audit adds up to needs no collector: it is old when this page's server is silent, or has no audit.
-  document.body.classList.toggle("book-stale", silentMs > STALE_MS || Boolean(book?.away));
+  document.body.classList.toggle("book-stale", silentMs > STALE_MS || bookDue || Boolean(book?.away));
   pill.className = `pill ${stale ? "bad" : "good"}`;
   pill.textContent = ageMs === null ? "no data yet" : stale ? `stale: ${span(ageMs)} old` : `live, ${span(ageMs)} old`;
+  const said = ageMs === null ? "no data yet" : stale ? "stale" : "live"; // without the age, which would be told for ever
+  if (byId("live-said").textContent !== said) byId("live-said").textContent = said;
   const trouble = byId("trouble");
   const reason = fault ? `This page's server: ${fault}` : frame?.fault ?? "";
   trouble.hidden = !(reason && stale);
@@ -125,6 +144,7 @@ function age() {
 let drawn = 0;
 let pending = 0;
 let pointed = false;
+let audit = 1;
 const list = byId("events").parentElement;
 list.addEventListener("pointerenter", (event) => { pointed = event.pointerType === "mouse"; });
 list.addEventListener("pointerleave", () => { pointed = false; showRows(); });
@@ -138,16 +158,19 @@ function showRows() {
   drawn = performance.now();
   const shown = Number(byId("events").tBodies[0].rows[0]?.dataset.seq ?? 0);
   const fresh = rows.rows.filter((row) => row.seq > shown).length;
-  if (standsStill() && shown && rows.rows.length && fresh) {
+  const another = audit !== rows.audit;
+  audit = rows.audit;
+  if (!another && standsStill() && shown && rows.rows.length && fresh) {
     byId("events-words").textContent = `stands still while you are here; ${fresh}${fresh >= SHOWN ? " or more" : ""} newer rows wait`;
     return;
   }
   const body = byId("events").tBodies[0];
-  const known = new Map([...body.rows].map((row) => [row.dataset.seq, row]));
-  arrange(body, rows.rows.map((row) => known.get(String(row.seq)) ?? rowOf(row)));
+  const known = new Map([...body.rows].map((row) => [`${row.dataset.seq} ${row.dataset.event}`, row]));
+  arrange(body, rows.rows.map((row) => known.get(`${row.seq} ${row.event_id}`) ?? rowOf(row)));
   const words = [];
   if (!rows.rows.length) words.push(rows.held ? "No row yet." : "Nothing but held events so far.");
   if (rows.rows.length >= SHOWN) words.push(`the newest ${SHOWN}`);
+  if (rows.audit > 1) words.push("the server has another audit than before, such as a restored one; these are its rows");
   if (rows.skipped) words.push(`${number(rows.skipped)} rows passed while this page was away and are not shown; the audit has them`);
   if (rows.gaps) words.push(`${rows.gaps} rows came out of order`);
   byId("events-words").textContent = words.join("; ");
@@ -171,6 +194,9 @@ for (const button of document.querySelectorAll("[data-window]")) {
 }
 for (const button of document.querySelectorAll("[data-action]")) button.onclick = () => askControl(button.dataset.action);
 byId("theme").onclick = turnTheme;
+byId("other-token").onclick = async () => {
+  if (await changeToken()) { stop(); start(); }
+};
 byId("held").onchange = () => rows.start(byId("held").checked);
 wide.addEventListener("change", () => { if (frame) showFrame(); });
 const KEYS = {
@@ -178,7 +204,7 @@ const KEYS = {
   e: () => byId("events").querySelector("tbody button")?.focus(),
 };
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, dialog")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), dialog")) return;
   KEYS[event.key]?.();
 });
 

@@ -2,15 +2,19 @@
 const BUDGET_MS = 45;
 const KEPT = 900;
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const english = (value) => value.toLocaleString("en-US", { maximumFractionDigits: 2 });
+// A point between two gaps would be a line of no length: it is drawn as a dot, and no other is.
+export const alone = (values) => values.flatMap((value, at) =>
+  (value !== null && value !== undefined && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null ? [at] : []));
 const axis = (extra) => ({
   stroke: () => colour("--soft"), grid: { stroke: () => colour("--line"), width: 1 },
-  ticks: { stroke: () => colour("--line"), width: 1 }, font: "11px system-ui, sans-serif", ...extra,
+  ticks: { stroke: () => colour("--line"), width: 1 }, values: (_, marks) => marks.map(english), font: "11px system-ui, sans-serif", ...extra,
 });
 const clock = (at, seconds) => new Date(at * 1000).toISOString().slice(11, seconds ? 19 : 16); // UTC, 24 hours
 const times = () => axis({ values: (_, marks, __, ___, step) => marks.map((at) => clock(at, step < 60)), space: 70 });
 const line = (label, name, extra = {}) => ({
-  label, stroke: () => colour(name), width: 1.5, spanGaps: false, points: { show: false },
-  value: (_, value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US", { maximumFractionDigits: 2 })), ...extra,
+  label, stroke: () => colour(name), width: 1.5, spanGaps: false, points: { show: true, size: 5, filter: (plot, series) => alone(plot.data[series]) },
+  value: (_, value) => (value === null || value === undefined ? "–" : english(value)), ...extra,
 });
 
 export class Plots {

@@ -9,6 +9,15 @@ export function subprotocols() {
   return ["ringline.v1", `bearer.${btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`];
 }
 
+// What a browser says of a server that is away differs from one to the other.
+async function fetched(path, options) {
+  try {
+    return await fetch(path, { cache: "no-store", ...options, headers: { ...headers(), ...options.headers } });
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new Error("no answer: the server is away, or cannot be reached");
+  }
+}
+
 // Asks for the token once, however many requests were refused, and says so when one was given: `used` is the
 // token that was refused. A request that was sent before the token that holds now is only to be sent again.
 export function askToken(used) {
@@ -17,25 +26,56 @@ export function askToken(used) {
     const dialog = document.getElementById("token");
     const text = document.getElementById("token-text");
     document.getElementById("token-said").textContent = used ? "The server does not know this token." : "";
+    document.getElementById("token-no").hidden = true;
     const take = () => {
       token = text.value.trim();
       sessionStorage.setItem("ringline-token", token);
-      dialog.close();
       asking = null;
+      dialog.close();
       done();
     };
     document.getElementById("token-yes").onclick = take;
     document.getElementById("token-form").onsubmit = (event) => { event.preventDefault(); take(); };
     dialog.oncancel = (event) => event.preventDefault();
+    dialog.onclose = () => { if (asking && !dialog.open) dialog.showModal(); }; // Escape twice closes it all the same
     if (!dialog.open) dialog.showModal();
   });
   return asking;
 }
 
+export const hasToken = () => token !== "";
+
+// Another token, such as one with another role, if whoever looks gives one; says whether.
+export function changeToken() {
+  if (asking || document.querySelector("dialog[open]")) return Promise.resolve(false);
+  return new Promise((done) => {
+    const dialog = document.getElementById("token");
+    const text = document.getElementById("token-text");
+    document.getElementById("token-said").textContent = "";
+    document.getElementById("token-no").hidden = false;
+    document.getElementById("token-no").onclick = () => dialog.close();
+    text.value = "";
+    let given = false;
+    const take = () => {
+      given = text.value.trim() !== "";
+      if (given) {
+        token = text.value.trim();
+        sessionStorage.setItem("ringline-token", token);
+      }
+      dialog.close();
+    };
+    document.getElementById("token-yes").onclick = take;
+    document.getElementById("token-form").onsubmit = (event) => { event.preventDefault(); take(); };
+    dialog.oncancel = null;
+    dialog.onclose = () => done(given);
+    dialog.showModal();
+  });
+}
+
 // A JSON answer; throws an Error with the server's own words.
 export async function ask(path, options = {}) {
   const used = token;
-  const answer = await fetch(path, { cache: "no-store", ...options, headers: { ...headers(), ...options.headers } });
+  const answer = await fetched(path, options);
   if (answer.status === 401) {
     await askToken(used);
     return ask(path, options);
@@ -56,11 +96,11 @@ export function follow(path, place, take, state) {
       abort = new AbortController();
       try {
         const used = token;
-        const answer = await fetch(`${path}?after=${place()}`, { headers: headers(), signal: abort.signal, cache: "no-store" });
+        const answer = await fetched(`${path}?after=${place()}`, { signal: abort.signal });
         if (answer.status === 401) { await askToken(used); continue; }
         if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `answered ${answer.status}`);
         state("");
-        await readEvents(answer.body, (name, data) => { wait = 250; take(name, data); });
+        await readEvents(answer.body, (name, data) => { wait = 250; if (!stopped) take(name, data); });
         state("the server closed the stream");
       } catch (error) {
         if (stopped) return;

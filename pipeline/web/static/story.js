@@ -3,8 +3,11 @@ import { byId, el, table } from "./dom.js";
 import { ask } from "./server.js";
 import { plain, tone } from "./tables.js";
 
+let wanted = 0;
+
 // `opener` gets the focus back when the story is closed; if its row is gone by then, the newest row does.
 export async function openStory(eventId, opener = null) {
+  const mine = ++wanted;
   const dialog = byId("story");
   dialog.onclose = opener && (() => (opener.isConnected ? opener : document.querySelector("#events tbody button"))?.focus());
   byId("story-title").textContent = `Event ${eventId}`;
@@ -12,9 +15,11 @@ export async function openStory(eventId, opener = null) {
   if (!dialog.open) dialog.showModal();
   try {
     const { rows } = await ask(`/v1/events/${eventId}`);
+    if (mine !== wanted) return; // another one's story is wanted by now
     byId("story-body").replaceChildren(...rows.slice(0, 50).map(chapter));
     if (rows.length > 50) byId("story-body").append(el("p", { class: "words" }, `and ${rows.length - 50} more keys`));
   } catch (error) {
+    if (mine !== wanted) return;
     byId("story-body").replaceChildren(el("p", { class: "bad" }, error.message));
   }
 }

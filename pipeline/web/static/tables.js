@@ -1,7 +1,7 @@
 // What a frame and a book say, as tables.
 import { NOTHING, el, ms, number, table } from "./dom.js";
 
-const VERDICTS = { met: ["met", "good"], over: ["over budget", "bad"], unknown: ["unknown", "soft"] };
+const VERDICTS = { met: ["met", "good"], over: ["over budget", "bad"], unknown: ["unknown", "soft"], none: ["no budget", "soft"] };
 
 export function golden(steps) {
   const rows = steps.map((step) => [
@@ -9,7 +9,7 @@ export function golden(steps) {
     ms(step.p50_ms), [ms(step.p95_ms), step.verdict === "over" ? "bad" : ""], ms(step.p99_ms),
     step.budget_ms === null ? NOTHING : number(step.budget_ms),
     step.budget_ms === null || step.p95_ms === null ? "" : el("meter", { min: 0, max: 1, low: 0.6, high: 0.99, optimum: 0, value: Math.min(1, step.p95_ms / step.budget_ms), "aria-label": `${step.event}: p95 in parts of its budget` }),
-    VERDICTS[step.verdict], number(step.count), [number(step.lost), step.lost ? "bad" : ""],
+    VERDICTS[step.budget_ms === null ? "none" : step.verdict], number(step.count), [number(step.lost), step.lost ? "bad" : ""],
   ]);
   return table([["stage"], ["step"], ["p50 ms", "n"], ["p95 ms", "n"], ["p99 ms", "n"], ["budget ms", "n"], ["p95 of it"], ["verdict"], ["count", "n"], ["lost", "n"]], rows, "Golden path");
 }

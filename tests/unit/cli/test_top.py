@@ -8,18 +8,18 @@ import threading
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
 from pipeline.cli.app import run
 from pipeline.cli.top_live import plain, screen_text
-from pipeline.cli.top_screen import bars, stale, what
+from pipeline.cli.top_screen import bars, what
 from pipeline.cli.top_stream import View
 from pipeline.web.frame import steps_of
 from pipeline.web.view import BookView, Frame, LinkView, Point, ReplicaView, Steps
-from pipeline.web.viewers import NAMES, event
+from pipeline.web.viewers import event
 
 SIZES = [24, 40, 60, 80, 120, 200]
 
@@ -117,9 +117,9 @@ def test_no_heading_is_cut_short_from_a_narrow_window_on(width: int) -> None:
 
 def test_old_data_is_said_to_be_old() -> None:
     shown = view(heard_s=0.0)
-    assert stale(shown, 5.0)
+    assert shown.stale(5.0)
     assert "STALE" in screen_text(shown, 80)
-    assert not stale(view(heard_s=4.0), 5.0)
+    assert not view(heard_s=4.0).stale(5.0)
     assert "no data yet" in screen_text(view(frame=None), 80)
 
 
@@ -168,15 +168,21 @@ def test_a_server_that_began_anew_leaves_a_blank_in_the_bars_and_what_was_before
 
 
 class Told(BaseHTTPRequestHandler):
-    """A feed that tells one view, and its newest rows."""
+    """A feed that tells one view, and its newest rows. `frames` and `books` come one after the other."""
+
+    frames: ClassVar[list[Frame]] = []
+    books: ClassVar[list[BookView]] = []
+    rows = b'{"rows":[{"seq":7}]}'
 
     def do_GET(self) -> None:
         told = view()
-        news = {"frame": told.frame, "book": told.book, "steps": told.steps, "points": list(told.points)}
-        body = b'{"rows":[{"seq":7}]}'
+        news: list[tuple[str, object]] = [("points", list(told.points)), ("steps", told.steps)]
+        news += [("frame", one) for one in (self.frames or (told.frame,))]
+        news += [("book", one) for one in (self.books or (told.book,))]
+        body = self.rows
         if self.path.startswith("/v1/live"):
             body = b'event: hello\ndata: {"epoch":"a"}\n\n'
-            body += b"".join(event(name, msgspec.json.encode(news[name])) for name in ("points", *NAMES))
+            body += b"".join(event(name, msgspec.json.encode(one)) for name, one in news)
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -186,20 +192,55 @@ class Told(BaseHTTPRequestHandler):
         """Nothing: the test's output is its own."""
 
 
+def run_top(told: type[Told], words: list[str], tmp_path: Path) -> int:
+    with ThreadingHTTPServer(("127.0.0.1", 0), told) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        code = run(["top", *words, "--url", url, "--set", f"data_dir={tmp_path}"])
+        server.shutdown()
+    return code
+
+
 @pytest.mark.parametrize("once", [[], ["--once"]])
 def test_for_programs_all_of_it_is_json(
     once: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        assert run(["top", "--json", *once, "--url", url, "--set", f"data_dir={tmp_path}"]) == 0
-        server.shutdown()
+    assert run_top(Told, ["--json", *once], tmp_path) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["frame"]["replicas"][0]["name"] == "gateway-0"
     assert found["points"][0][:3] == [1, 1, 50]
     assert found["rows"] == [{"seq": 7}]
     assert {"book", "steps"} < found.keys()
+
+
+def test_a_collectors_word_that_is_stale_is_said_to_be_and_exit_code_3(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    class Old(Told):
+        rows = b'{"rows":[]}'
+        frames: ClassVar = [
+            Frame(number=1, taken_ms=1, sent_ms=1, age_ms=52_000, fault="collector: no answer")
+        ]
+
+    assert run_top(Old, ["--once"], tmp_path) == 3
+    text = capsys.readouterr().out
+    assert "STALE: 52 s old" in text
+    assert "collector: no answer" in text
+
+
+def test_one_view_waits_until_the_audit_is_added_up(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    class Slow(Told):
+        rows = b'{"rows":[]}'
+        books: ClassVar = [
+            BookView(seq=3, head=9),
+            BookView(seq=9, head=9, keys_due=1),
+            BookView(seq=9, head=9, halted_count=1, keys=1),
+        ]
+
+    assert run_top(Slow, ["--once"], tmp_path) == 0
+    assert "HALTED: 1 of 1 keys" in capsys.readouterr().out
 
 
 def test_nobody_there_is_exit_code_3_and_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -211,3 +252,9 @@ def test_nobody_there_is_exit_code_3_and_one_line(capsys: pytest.CaptureFixture[
     assert said.out == ""
     assert "/v1/live: no answer: Connection refused" in said.err
     assert len(said.err.splitlines()) == 1
+
+
+def test_a_halt_before_the_first_key_is_said() -> None:
+    frame = Frame(number=1, taken_ms=1, sent_ms=1, age_ms=1, standing=("halt: before the open",))
+    shown = view(frame=frame, book=BookView(), rows=[])
+    assert "HALTED for every key that is new: halt: before the open" in screen_text(shown, 80)

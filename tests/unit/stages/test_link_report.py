@@ -7,7 +7,8 @@ from toy_pipeline import World
 
 from pipeline.cli.link_table import show_links
 from pipeline.clock import NS_PER_MS
-from pipeline.stages.link_report import LinkReporter, Queue, read_link_reports
+from pipeline.messages import Control, encode
+from pipeline.stages.link_report import LinkReporter, Queue, read_link_reports, standing_of
 from pipeline.transport.judge import Judge
 from pipeline.transport.worker import Worker
 
@@ -63,3 +64,12 @@ def test_the_moment_is_told_on_the_clock_of_what_waits(tmp_path: Path) -> None:
     LinkReporter("gateway-0", tmp_path).write(gateway, 77, now_ns=world.network.now_ns)
     (report,) = read_link_reports(tmp_path)
     assert report.taken_ns == world.network.now_ns
+
+
+def test_the_controls_in_force_are_told_in_words(tmp_path: Path) -> None:
+    gateway = World().gateway
+    assert gateway is not None
+    payloads = [encode(Control("halt", "before the open")), encode(Control("flatten", ""))]
+    LinkReporter("gateway-0", tmp_path).write(gateway, 77, standing=standing_of(payloads))
+    (told,) = read_link_reports(tmp_path)
+    assert told.standing == ("halt: before the open", "flatten")

@@ -127,3 +127,10 @@ def test_a_links_lag_is_an_age_and_not_the_instant_since_which_it_counts() -> No
     assert lag_ms(oldest_ns=None) is None
     untold = structs.replace(report(NOW_US, 1, oldest_ns=3_000_000), taken_ns=0)
     assert links_of([untold], Rates(), NOW_US)[0].lag_ms is None
+
+
+def test_a_halt_that_no_key_has_seen_is_told_once_with_and_without_a_snapshot() -> None:
+    reports = [structs.replace(report(NOW_US, 5), standing=("halt: before the open",))] * 2
+    for known in (None, snapshot()):
+        frame = frame_of(known, reports, Rates(), number=1, now_us=NOW_US)
+        assert frame.standing == ("halt: before the open",)

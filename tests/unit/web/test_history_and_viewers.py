@@ -135,19 +135,41 @@ def test_every_point_comes_once_and_in_order_whatever_is_missed_between(steps: l
     asyncio.run(run())
 
 
-def test_a_newcomer_gets_the_newest_frame_and_book_and_a_slow_one_only_the_newest() -> None:
+def test_a_newcomer_gets_no_frame_or_book_of_before_and_a_slow_one_only_the_newest() -> None:
     async def run() -> None:
         viewers = Viewers()
-        viewers.give(frame=b'{"number":1}', book=b'{"seq":1}')
+        other = viewers.join(Place())
+        assert other is not None
+        viewers.give(point(1), frame=b'{"number":1}', book=b'{"seq":1}', steps=b"{}")
+        viewers.leave(other)
         viewer = viewers.join(Place())
         assert viewer is not None
-        assert await read(viewers, viewer) == [("book", {"seq": 1}), ("frame", {"number": 1})]
+        assert viewers.came.is_set()
+        assert [name for name, _ in await read(viewers, viewer)] == ["points"]
         viewers.give(frame=b'{"number":2}')
         viewers.give(frame=b'{"number":3}')
         assert await read(viewers, viewer) == [("frame", {"number": 3})]
         viewers.close()
         assert await viewer.next(viewers.history) is None
         assert viewers.join(Place()) is None
+
+    asyncio.run(run())
+
+
+def test_what_is_for_some_is_told_to_those_of_them_who_still_look() -> None:
+    async def run() -> None:
+        viewers = Viewers()
+        gone, there = viewers.join(Place()), viewers.join(Place())
+        assert gone is not None
+        assert there is not None
+        audience = viewers.all()
+        viewers.leave(gone)
+        late = viewers.join(Place())
+        assert late is not None
+        viewers.give_to(audience, book=b'{"seq":1}')
+        viewers.give(frame=b'{"number":1}')
+        assert await read(viewers, there) == [("book", {"seq": 1}), ("frame", {"number": 1})]
+        assert await read(viewers, late) == [("frame", {"number": 1})]
 
     asyncio.run(run())
 
