@@ -43,8 +43,8 @@ class Ledger:
         """Raises ViolationError when the accept time has fallen, or retention was not kept."""
         if accepted.accepted_us < self._accepted_us:
             raise ViolationError(f"{webhook_id}: its accept time is before that of an event synced before it")
-        before = self._known.get(webhook_id)
-        if before is not None and accepted.accepted_us - before.accepted_us < self._retention_us:
+        before, now_us = self._known.get(webhook_id), max(self._seen_us, accepted.accepted_us)
+        if before is not None and now_us - before.accepted_us < self._retention_us:
             raise ViolationError(f"{webhook_id}: accepted again within retention")
         self._unsynced.append((accepted.jno, webhook_id, accepted))
 

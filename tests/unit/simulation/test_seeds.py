@@ -17,6 +17,8 @@ ROUGH = (
 )  # fmt: skip
 CAUGHT_WITHIN = 60
 """Seeds in which taking a rule out must show."""
+RARE = {"unlink": 250}
+"""A power cut has to come between two syncs of one compaction; the journal's own tests make that moment."""
 
 
 @pytest.fixture(autouse=True)
@@ -41,11 +43,12 @@ def test_nothing_is_lost_doubled_reordered_or_forked(hard: bool) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_taken_out_of_the_code_is_missed(rule: str) -> None:
-    for result in run_seeds(1, CAUGHT_WITHIN, hard=True, rule=rule):
+    seeds = RARE.get(rule, CAUGHT_WITHIN)
+    for result in run_seeds(1, seeds, hard=True, rule=rule):
         if result.violation:
             assert result.story
             return
-    pytest.fail(f"{CAUGHT_WITHIN} seeds are clean without the rule: {RULES[rule].meaning}")
+    pytest.fail(f"{seeds} seeds are clean without the rule: {RULES[rule].meaning}")
 
 
 def test_a_seed_is_always_the_same_run() -> None:
