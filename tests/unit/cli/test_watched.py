@@ -176,7 +176,8 @@ def test_the_baseline_of_one_that_hangs_or_prints_is_watched_too(
 # ---- the end of the command itself
 
 SLOWLY = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
 from pipeline import limits
 limits.MAX_CALL_S = 100
 from pipeline.cli.app import run
