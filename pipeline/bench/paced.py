@@ -16,7 +16,7 @@ from typing import NamedTuple, cast
 
 import uvloop
 
-from pipeline.bench.posts import KEYS
+from pipeline.bench.posts import KEYS, Answer, first_answer, request
 from pipeline.errors import RinglineError
 from pipeline.signing import Secret, signed_headers
 
@@ -86,17 +86,12 @@ class Poster:
             self._process.kill()
 
 
-def request(task: Task, number: int) -> bytes:
+def signal_request(task: Task, number: int) -> bytes:
     """Event `number`, signed now: a key buys and sells in turn, so that its position stays small."""
     side = b"buy" if number // KEYS % 2 == 0 else b"sell"
     body = SIGNAL % (number % KEYS, side)
-    headers = signed_headers(Secret(task.secret, task.source), f"paced-{number}", int(time.time()), body)
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return (
-        f"POST /webhook/{task.source} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n{head}\r\n".encode()
-        + body
-    )
+    signed = signed_headers(Secret(task.secret, task.source), f"paced-{number}", int(time.time()), body)
+    return request(signed, task.source, "127.0.0.1", body)
 
 
 class _Run:
@@ -111,12 +106,11 @@ class _Run:
         self._dials: set[asyncio.Task[None]] = set()
         self._last: asyncio.Event | None = None
 
-    def answered(self, lane: _Lane, head: bytes, due_s: float) -> None:
-        status = int(head[9:12])
-        self.statuses[status] += 1
-        if status == 202:
+    def answered(self, lane: _Lane, answer: Answer, due_s: float) -> None:
+        self.statuses[answer.status] += 1
+        if answer.status == 202:
             self.waits_s.append(time.perf_counter() - due_s)
-        elif b"\r\nretry-after:" not in head.lower():
+        elif not answer.explained:
             self.unexplained += 1
         self.idle.append(lane)
         self._maybe_last()
@@ -179,7 +173,7 @@ class _Run:
         task = self.task
         while self.sent < due and self.idle:
             due_s = started_s + self.sent / task.rate
-            self.idle.popleft().send(request(task, task.first + self.sent), due_s)
+            self.idle.popleft().send(signal_request(task, task.first + self.sent), due_s)
             self.sent += 1
 
 
@@ -208,15 +202,10 @@ class _Lane(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        head, found, rest = self._buffer.partition(b"\r\n\r\n")
-        if not found:
-            return
-        lower = head.lower()
-        place = lower.find(b"content-length:")
-        length = int(lower[place + 15 :].split(b"\r\n", 1)[0]) if place >= 0 else 0
-        if len(rest) >= length:
-            self._buffer, self._waiting = rest[length:], False
-            self._run.answered(self, head, self._due_s)
+        if (found := first_answer(self._buffer)) is not None:
+            answer, self._buffer = found
+            self._waiting = False
+            self._run.answered(self, answer, self._due_s)
 
     def connection_lost(self, error: Exception | None) -> None:
         del error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import NamedTuple, cast
 
@@ -40,14 +41,37 @@ def requests(secret: Secret, source: str, first: int, count: int, host: str) -> 
         key, minute = number % KEYS, number // KEYS
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(_MINUTE_S * minute)).encode()
         body = BODY % (b"KEY%d" % key, when)
-        headers = signed_headers(secret, f"bench-{number}", now_s, body)
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        made.append(
-            f"POST /webhook/{source} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n{head}\r\n".encode()
-            + body
-        )
+        made.append(request(signed_headers(secret, f"bench-{number}", now_s, body), source, host, body))
     return made
+
+
+def request(signed: Mapping[str, str], source: str, host: str, body: bytes) -> bytes:
+    """A webhook's bytes; `signed`: the headers that sign it."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in signed.items())
+    return (
+        f"POST /webhook/{source} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n{head}\r\n".encode()
+        + body
+    )
+
+
+class Answer(NamedTuple):
+    status: int
+    explained: bool
+    """Whether it has Retry-After."""
+
+
+def first_answer(buffer: bytes) -> tuple[Answer, bytes] | None:
+    """The first answer in what was received, and what comes after it; None while it is not whole."""
+    head, found, rest = buffer.partition(b"\r\n\r\n")
+    if not found:
+        return None
+    lower = head.lower()
+    place = lower.find(b"content-length:")
+    length = int(lower[place + 15 :].split(b"\r\n", 1)[0]) if place >= 0 else 0
+    if len(rest) < length:
+        return None
+    return Answer(int(head[9:12]), b"\r\nretry-after:" in lower), rest[length:]
 
 
 class _Connection(asyncio.Protocol):
@@ -74,17 +98,10 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        head, found, rest = self._buffer.partition(b"\r\n\r\n")
-        if not found:
+        if (found := first_answer(self._buffer)) is None:
             return
-        lower = head.lower()
-        place = lower.find(b"content-length:")
-        length = int(lower[place + 15 :].split(b"\r\n", 1)[0]) if place >= 0 else 0
-        if len(rest) < length:
-            return
-        self._buffer = rest[length:]
-        status = int(head[9:12])
-        self._done.answered(status, time.perf_counter() - self._sent_s, b"\r\nretry-after:" in lower)
+        answer, self._buffer = found
+        self._done.answered(answer.status, time.perf_counter() - self._sent_s, answer.explained)
         self._next()
 
     def connection_lost(self, error: Exception | None) -> None:
